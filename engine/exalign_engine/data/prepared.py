@@ -1,0 +1,135 @@
+"""The prepared format: ``index.csv``, ``landmarks.npy`` and all JPEG streams in one ``faces.npz``."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from exalign_engine.data.source import check_landmarks
+from exalign_engine.errors import DataError
+
+
+class PreparedFaces:
+    """One split of a folder in the prepared format.
+
+    Args:
+        root: folder with index.csv, landmarks.npy and faces.npz (jpeg: uint8, offset: int64 of N + 1).
+        split: a value of the column ``split``.
+
+    Raises:
+        DataError: a file is missing or inconsistent; rows are named by their line in index.csv.
+    """
+
+    def __init__(self, root: Path, split: str) -> None:
+        self.root = root
+        index = root / "index.csv"
+        with index.open(newline="") as f:
+            table = list(csv.DictReader(f))
+        for column in ("id", "source", "split"):
+            if table and column not in table[0]:
+                raise DataError(index, f"no column {column!r}", 1)
+        landmarks = _load(root / "landmarks.npy")
+        if landmarks.shape[0] != len(table):
+            raise DataError(root / "landmarks.npy", f"{landmarks.shape[0]} shapes for {len(table)} rows of index.csv")
+        self.rows = [i for i, r in enumerate(table) if r["split"] == split]
+        if not self.rows:
+            known = sorted({r["split"] for r in table})
+            raise DataError(index, f"no row of split {split!r}; there are {', '.join(known) or 'no rows'}")
+        self.table = [table[i] for i in self.rows]
+        self.ids = [r["id"] for r in self.table]
+        self.origins = [r["source"] for r in self.table]
+        self.landmarks = landmarks[self.rows].astype(np.float64)
+        for row, points in zip(self.rows, self.landmarks, strict=True):
+            check_landmarks(points, index, row + 2, f"row {row}")
+        faces = root / "faces.npz"
+        if not faces.is_file():
+            raise DataError(faces, "no such file")
+        with np.load(faces, allow_pickle=False) as z:
+            for key in ("jpeg", "offset"):
+                if key not in z:
+                    raise DataError(faces, f"no array {key!r}")
+            self._jpeg, self._offset = z["jpeg"], z["offset"]
+        if self._offset.shape != (len(table) + 1,):
+            raise DataError(faces, f"offset has shape {self._offset.shape}, index.csv has {len(table)} rows")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def encoded(self, index: int) -> bytes:
+        """The JPEG stream of face ``index``."""
+        row = self.rows[index]
+        return bytes(self._jpeg[self._offset[row] : self._offset[row + 1]])
+
+    def image(self, index: int) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB; see `FaceSource.image`."""
+        data = np.frombuffer(self.encoded(index), dtype=np.uint8)
+        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+        if bgr is None:
+            raise DataError(self.root / "faces.npz", f"image of row {self.rows[index]} is missing or cannot be decoded")
+        return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+
+
+@dataclass(frozen=True)
+class AnnotatedPhoto:
+    """A whole photograph with some of its faces annotated.
+
+    Attributes:
+        path: the image file.
+        origin: the collection it came from.
+        landmarks: (F, 68, 2) float64, image frame, pixels.
+        ids: F names.
+    """
+
+    path: Path
+    origin: str
+    landmarks: NDArray[np.float64]
+    ids: tuple[str, ...]
+
+    def encoded(self) -> bytes:
+        """The file's bytes.
+
+        Raises:
+            DataError: the file is missing.
+        """
+        if not self.path.is_file():
+            raise DataError(self.path, "no such file")
+        return self.path.read_bytes()
+
+
+def annotated_photos(root: Path | str, split: str) -> list[AnnotatedPhoto]:
+    """Photos listed in ``frames/frames.json`` for a split.
+
+    Raises:
+        DataError: the list is missing or a face in it is wrong.
+    """
+    listing = Path(root) / "frames" / "frames.json"
+    if not listing.is_file():
+        raise DataError(listing, "no such file")
+    photos = []
+    for entry in json.loads(listing.read_text()):
+        if entry["split"] != split:
+            continue
+        shapes = [np.asarray(face["landmarks"], dtype=np.float64) for face in entry["faces"]]
+        for face, points in zip(entry["faces"], shapes, strict=True):
+            check_landmarks(points, listing, None, f"{entry['file']}, face {face['id']}")
+        ids = tuple(str(face["id"]) for face in entry["faces"])
+        photos.append(AnnotatedPhoto(listing.parent / entry["file"], entry["source"], np.stack(shapes), ids))
+    if not photos:
+        raise DataError(listing, f"no photo of split {split!r}")
+    return photos
+
+
+def _load(path: Path) -> NDArray[np.float32]:
+    if not path.is_file():
+        raise DataError(path, "no such file")
+    try:
+        array = np.load(path, allow_pickle=False)
+    except ValueError as e:
+        raise DataError(path, f"not a NumPy array file: {e}") from e
+    return np.asarray(array)

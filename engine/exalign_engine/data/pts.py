@@ -1,0 +1,84 @@
+"""300-W style folders: one ``.pts`` file beside each image, coordinates 1-based."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from exalign_engine.data.source import check_landmarks
+from exalign_engine.errors import DataError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
+
+
+class PtsFaces:
+    """All faces below a folder, sorted by path; the collection's name is the sub-folder's.
+
+    Raises:
+        DataError: a .pts file is malformed (file and line) or has no image beside it.
+    """
+
+    def __init__(self, root: Path) -> None:
+        files = sorted(root.rglob("*.pts"))
+        if not files:
+            raise DataError(root, "no .pts file")
+        self.images = [_image_beside(f) for f in files]
+        self.ids = [f.stem for f in files]
+        self.origins = [f.parent.name for f in files]
+        self.landmarks = np.stack([read_pts(f) for f in files])
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def image(self, index: int) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB; see `FaceSource.image`."""
+        path = self.images[index]
+        try:
+            with Image.open(path) as im:
+                return np.asarray(ImageOps.exif_transpose(im).convert("RGB"), dtype=np.uint8)
+        except (OSError, UnidentifiedImageError) as e:
+            raise DataError(path, f"cannot be decoded: {e}") from e
+
+
+def read_pts(path: Path) -> NDArray[np.float64]:
+    """Read one .pts file.
+
+    Returns:
+        (68, 2) float64, image frame (0-based: the file's 1-based values minus 1).
+
+    Raises:
+        DataError: with file and line.
+    """
+    points: list[tuple[float, float]] = []
+    inside = closed = False
+    for number, raw in enumerate(path.read_text().splitlines(), start=1):
+        line = raw.strip()
+        if line == "{":
+            inside = True
+        elif line == "}":
+            closed = True
+            break
+        elif inside and line:
+            try:
+                x, y = (float(v) for v in line.split())
+            except ValueError as e:
+                raise DataError(path, f"{line!r} is not two numbers", number) from e
+            if not (np.isfinite(x) and np.isfinite(y)):
+                raise DataError(path, f"{line!r} is not finite", number)
+            points.append((x - 1.0, y - 1.0))
+    if not closed:
+        raise DataError(path, "no closing brace: the file is cut off or not a .pts file")
+    shape = np.asarray(points, dtype=np.float64).reshape(-1, 2)
+    check_landmarks(shape, path, None, "face")
+    return shape
+
+
+def _image_beside(path: Path) -> Path:
+    for suffix in IMAGE_SUFFIXES:
+        for candidate in (path.with_suffix(suffix), path.with_suffix(suffix.upper())):
+            if candidate.is_file():
+                return candidate
+    raise DataError(path, f"no image beside it ({', '.join(IMAGE_SUFFIXES)})")

@@ -1,0 +1,82 @@
+"""The interface of every face reader, and the function that picks the reader for a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exalign_engine.errors import DataError
+from exalign_engine.frames import BoxFrame, tight_box
+from exalign_engine.landmarks import N_LANDMARKS
+
+
+class FaceSource(Protocol):
+    """Annotated faces of one split, in a fixed order.
+
+    Attributes:
+        ids: N names, one a face; may repeat.
+        origins: N names of the collection each face came from ("helen", "ytf", …).
+        landmarks: (N, 68, 2) float64, image frame of ``image(i)``, pixels.
+    """
+
+    ids: Sequence[str]
+    origins: Sequence[str]
+    landmarks: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        """Number of faces."""
+
+    def image(self, index: int) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB of face ``index``, after EXIF orientation.
+
+        Raises:
+            DataError: the image is missing or cannot be decoded.
+        """
+
+
+def open_faces(folder: Path | str, split: str) -> FaceSource:
+    """Open the faces of one split.
+
+    A folder with ``index.csv`` is in the prepared format (`exalign_engine.data.prepared`); a folder that holds
+    ``.pts`` files, or whose sub-folder ``split`` does, is read as 300-W (`exalign_engine.data.pts`).
+
+    Raises:
+        DataError: the folder is neither, or a file in it is wrong (path and line are named).
+    """
+    from exalign_engine.data.prepared import PreparedFaces
+    from exalign_engine.data.pts import PtsFaces
+
+    root = Path(folder)
+    if not root.is_dir():
+        raise DataError(root, "no such folder")
+    if (root / "index.csv").is_file():
+        return PreparedFaces(root, split)
+    candidate = root / split if (root / split).is_dir() else root
+    if any(candidate.rglob("*.pts")):
+        return PtsFaces(candidate)
+    raise DataError(root, "neither the prepared format (no index.csv) nor a 300-W folder (no .pts file)")
+
+
+def box_frame_shapes(landmarks: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Shapes in their own box frames: (N, 68, 2) pixels → (N, 68, 2) in [0, 1]²."""
+    return np.stack([BoxFrame.from_box(tight_box(p)).from_image(p) for p in landmarks])
+
+
+def check_landmarks(points: NDArray[np.floating], path: Path, line: int | None, name: str) -> None:
+    """Refuse a shape that cannot be one.
+
+    Raises:
+        DataError: wrong count of points, a value that is not finite, or a box without extent.
+    """
+    if points.shape != (N_LANDMARKS, 2):
+        raise DataError(path, f"{name}: {points.shape[0]} points where {N_LANDMARKS} are needed", line)
+    if not np.isfinite(points).all():
+        bad = int(np.flatnonzero(~np.isfinite(points).all(axis=1))[0])
+        raise DataError(path, f"{name}: point {bad} is {points[bad].tolist()}, not finite", line)
+    extent = np.ptp(points, axis=0)
+    if not (extent > 0).all():
+        raise DataError(path, f"{name}: the points' box is empty ({extent[0]:g} x {extent[1]:g} pixels)", line)

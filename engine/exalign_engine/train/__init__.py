@@ -1,0 +1,1 @@
+"""Training and export: the only rooms of the engine that need torch."""

@@ -1,0 +1,198 @@
+"""The one TOML file that describes a training run; copied into the bundle it makes."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from exalign_engine.errors import DataError
+
+Loss = Literal["multilabel", "softmax", "soft-target", "gaussian-soft-target"]
+
+
+@dataclass(frozen=True)
+class ExemplarConfig:
+    """What the classes are.
+
+    Attributes:
+        variants: poses a training face: itself and ``variants − 1`` synthetic ones; K = 2 · faces · variants.
+        k: 0 takes all of them; a smaller number runs k-means.
+        tau: membership radius τ, box sides.
+        roll_deg: spread of synthetic in-plane rotations, degrees.
+        shift: spread of synthetic box offsets, box sides.
+        log_scale: spread of ln of synthetic box scales.
+    """
+
+    variants: int = 4
+    k: int = 0
+    tau: float = 0.065
+    roll_deg: float = 15.0
+    shift: float = 0.035
+    log_scale: float = 0.07
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """The network's shape.
+
+    Attributes:
+        input_size: crop side, pixels; a multiple of 16.
+        margin: crop side ÷ box side.
+        widths: channels of the four residual stages (strides 2, 4, 8 and 16 of the crop).
+        blocks: residual blocks a stage.
+        feature_channels: channels of the ``features`` output.
+        embedding: length D of the ``embedding`` output.
+    """
+
+    input_size: int = 112
+    margin: float = 1.3
+    widths: tuple[int, ...] = (24, 48, 96, 192)
+    blocks: tuple[int, ...] = (1, 1, 2, 1)
+    feature_channels: int = 64
+    embedding: int = 128
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """How training crops are disturbed; probabilities are per sample.
+
+    Attributes:
+        roll_deg: standard deviation of in-plane rotation, degrees.
+        shift: standard deviation of the box offset as a detector makes it, box sides.
+        log_scale: the same for ln of the box scale.
+        exact_box: share of samples whose box is (nearly) the true one.
+        wide_box: share of samples whose box is off three times as far.
+        colour: probability of a change of gain, contrast and colour balance.
+        dark: probability of strong darkness.
+        blur: probability of motion or defocus blur.
+        occluder: probability of an occluder over 5-60 % of the box.
+        low_resolution: probability of losing resolution (down to 20 pixels a face).
+        noise: probability of sensor noise.
+        negatives: share of a batch that shows no face or a fully hidden one.
+    """
+
+    roll_deg: float = 13.0
+    shift: float = 0.035
+    log_scale: float = 0.07
+    exact_box: float = 0.4
+    wide_box: float = 0.08
+    colour: float = 0.5
+    dark: float = 0.06
+    blur: float = 0.15
+    occluder: float = 0.25
+    low_resolution: float = 0.15
+    noise: float = 0.15
+    negatives: float = 0.1
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A training run.
+
+    Attributes:
+        seed: of everything random; sample i of epoch e depends on (seed, e, i) alone.
+        epochs: passes over the training faces.
+        batch_size: samples a step.
+        learning_rate: AdamW's peak, reached after ``warmup`` steps and then following a cosine to zero.
+        weight_decay: AdamW's.
+        warmup: steps.
+        loss: see `exalign_engine.train.losses`.
+        soft_sigma: width of the Gaussian soft target, as a share of τ.
+        regression_weight: weight of the auxiliary linear regression head on the embedding.
+        threads: torch's threads; the weights are equal bit for bit only for equal threads.
+        bf16: autocast to bfloat16 where it is safe.
+        validate_every: epochs between looks at ``val``.
+        checkpoint_every: epochs between checkpoints.
+        limit: use only the first so many training and validation faces; 0 uses all.
+    """
+
+    seed: int = 1
+    epochs: int = 60
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.05
+    warmup: int = 200
+    loss: Loss = "multilabel"
+    soft_sigma: float = 0.5
+    regression_weight: float = 300.0
+    threads: int = 2
+    bf16: bool = True
+    validate_every: int = 5
+    checkpoint_every: int = 1
+    limit: int = 0
+    exemplars: ExemplarConfig = field(default_factory=ExemplarConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+    @classmethod
+    def read(cls, path: Path | str) -> TrainConfig:
+        """Read a TOML file; what it leaves out keeps its default.
+
+        Raises:
+            DataError: the file is missing or not TOML, a key is unknown, or a value has the wrong type or range.
+        """
+        path = Path(path)
+        try:
+            raw = tomllib.loads(path.read_text())
+        except OSError as e:
+            raise DataError(path, f"cannot be read: {e.strerror}") from e
+        except tomllib.TOMLDecodeError as e:
+            raise DataError(path, f"not TOML: {e}") from e
+        config = _section(cls, raw, path, "")
+        config.check(path)
+        return config
+
+    def check(self, path: Path | str) -> None:
+        """Refuse values that cannot work.
+
+        Raises:
+            DataError: the first such value, with its limit.
+        """
+        rules = [
+            (self.loss in get_args(Loss), "loss", self.loss, f"one of {', '.join(get_args(Loss))}"),
+            (self.epochs >= 1, "epochs", self.epochs, "at least 1"),
+            (self.batch_size >= 2, "batch_size", self.batch_size, "at least 2"),
+            (self.threads >= 1, "threads", self.threads, "at least 1"),
+            (self.exemplars.variants >= 1, "exemplars.variants", self.exemplars.variants, "at least 1"),
+            (self.exemplars.tau > 0, "exemplars.tau", self.exemplars.tau, "above 0"),
+            (self.network.input_size % 16 == 0, "network.input_size", self.network.input_size, "a multiple of 16"),
+            (self.network.margin >= 1, "network.margin", self.network.margin, "at least 1"),
+            (len(self.network.widths) == 4, "network.widths", self.network.widths, "four stages"),
+            (len(self.network.blocks) == 4, "network.blocks", self.network.blocks, "four stages"),
+            (0 <= self.augment.negatives < 1, "augment.negatives", self.augment.negatives, "in [0, 1)"),
+        ]
+        for ok, name, value, limit in rules:
+            if not ok:
+                raise DataError(path, f"{name} is {value!r}, must be {limit}")
+
+
+def _section(cls: type, raw: dict[str, Any], path: Path, prefix: str) -> Any:
+    """Build a config dataclass from a TOML table, strictly."""
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    values: dict[str, Any] = {}
+    for key, value in raw.items():
+        name = f"{prefix}{key}"
+        if key not in fields:
+            raise DataError(path, f"unknown key {name!r}; known: {', '.join(fields)}")
+        default = fields[key].default
+        if default is dataclasses.MISSING:
+            section = fields[key].default_factory
+            if not isinstance(value, dict):
+                raise DataError(path, f"{name} must be a table")
+            values[key] = _section(section, value, path, f"{name}.")  # type: ignore[arg-type]
+        elif isinstance(default, tuple):
+            if not (isinstance(value, list) and all(isinstance(v, int) for v in value)):
+                raise DataError(path, f"{name} is {value!r}, must be a list of whole numbers")
+            values[key] = tuple(value)
+        elif isinstance(default, float):
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise DataError(path, f"{name} is {value!r}, must be a number")
+            values[key] = float(value)
+        elif type(value) is not type(default):
+            raise DataError(path, f"{name} is {value!r}, must be of type {type(default).__name__}")
+        else:
+            values[key] = value
+    return cls(**values)

@@ -1,0 +1,245 @@
+"""Training: from faces to a checkpoint that `exalign_engine.train.export` turns into a network file.
+
+Killed and resumed, a run ends in the same weights bit for bit on one machine and thread count: every random
+choice depends on (seed, epoch, index), and a checkpoint is written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from exalign_engine.data import FaceSource, box_frame_shapes
+from exalign_engine.errors import DataError
+from exalign_engine.exemplars import Exemplars, Variation, build
+from exalign_engine.frames import diagonal, tight_box
+from exalign_engine.landmarks import N_LANDMARKS
+from exalign_engine.train.augment import Augmenter
+from exalign_engine.train.config import TrainConfig
+from exalign_engine.train.losses import class_loss
+from exalign_engine.train.network import ExemplarNetwork
+from exalign_engine.train.samples import Batch, FaceMemory, load_faces, plain_batches, training_batches
+
+CURVES = ("epoch", "step", "samples", "loss", "class_loss", "regression_loss", "val_auc", "val_top1_auc", "val_regression_auc", "seconds")
+
+#: Temperature of the validation curve's mixture mean; calibration chooses the bundle's own.
+CURVE_TEMPERATURE = 0.3
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training leaves behind.
+
+    Attributes:
+        network: in evaluation mode.
+        exemplars: its classes.
+        config: the run's configuration.
+        epoch: epochs done.
+    """
+
+    network: ExemplarNetwork
+    exemplars: Exemplars
+    config: TrainConfig
+    epoch: int
+
+
+class Trainer:
+    """One training run in a folder of its own (``checkpoint.pt``, ``curves.csv``).
+
+    Args:
+        config: the run's configuration.
+        train: faces to learn from.
+        val: faces to look at on the way; never learned from.
+        folder: where the run lives; an existing checkpoint in it is continued.
+
+    Raises:
+        DataError: the folder's checkpoint belongs to another configuration.
+    """
+
+    def __init__(self, config: TrainConfig, train: FaceSource, val: FaceSource, folder: Path) -> None:
+        self.config, self.folder = config, folder
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.set_num_threads(config.threads)
+        torch.use_deterministic_algorithms(True)
+        torch.manual_seed(config.seed)
+        self.train_faces: FaceMemory = load_faces(train, config.limit)
+        self.val_faces: FaceMemory = load_faces(val, config.limit)
+        self.exemplars = make_exemplars(config, self.train_faces)
+        self.network = ExemplarNetwork(config.network, self.exemplars.count, 2 * N_LANDMARKS)
+        mean_shape = self.exemplars.shapes.mean(axis=0).reshape(-1)
+        self.network.regression.bias.data = torch.from_numpy(mean_shape)
+        self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = torch.optim.AdamW(_decay_groups(self.network, config.weight_decay), lr=config.learning_rate)
+        self.augmenter = Augmenter(config.augment, config.network.input_size, config.network.margin)
+        shapes = torch.from_numpy(self.exemplars.shapes.reshape(self.exemplars.count, -1) - 0.5)
+        self._exemplars_t = shapes.t().contiguous()
+        self._exemplars_norm = (shapes * shapes).sum(dim=1)
+        self.steps_per_epoch = len(self.train_faces) // config.batch_size
+        if self.steps_per_epoch == 0:
+            raise DataError(folder, f"{len(self.train_faces)} training faces do not fill one batch of {config.batch_size}")
+        self.epoch, self.curves = 0, list[dict[str, Any]]()
+        self._resume()
+
+    @property
+    def checkpoint(self) -> Path:
+        """The run's only checkpoint file."""
+        return self.folder / "checkpoint.pt"
+
+    def run(self, stop_after: int | None = None) -> Trained:
+        """Train to the end, or to the end of epoch ``stop_after`` (which the next run continues)."""
+        last = min(self.config.epochs, stop_after or self.config.epochs)
+        with tqdm(
+            total=self.config.epochs * self.steps_per_epoch,
+            initial=self.epoch * self.steps_per_epoch,
+            unit="step",
+            file=sys.stderr,
+            mininterval=2.0,
+        ) as bar:
+            while self.epoch < last:
+                self._one_epoch(bar)
+                if self.epoch % self.config.checkpoint_every == 0 or self.epoch == last:
+                    self._save()
+        self.network.eval()
+        return Trained(self.network, self.exemplars, self.config, self.epoch)
+
+    def _one_epoch(self, bar: Any) -> None:
+        c, started = self.config, time.monotonic()
+        self.network.train()
+        sums, steps = np.zeros(3), 0
+        batches = training_batches(self.train_faces, self.augmenter, c.seed, self.epoch, c.batch_size)
+        for step, batch in enumerate(batches, start=self.epoch * self.steps_per_epoch):
+            for group in self.optimizer.param_groups:
+                group["lr"] = learning_rate(c, step, c.epochs * self.steps_per_epoch)
+            sums += self._step(batch)
+            steps += 1
+            bar.update()
+            bar.set_postfix(epoch=self.epoch, loss=f"{sums[0] / steps:.1f}", refresh=False)
+        self.epoch += 1
+        row = dict(zip(("loss", "class_loss", "regression_loss"), (sums / steps).round(4).tolist(), strict=True))
+        row |= {"epoch": self.epoch, "step": self.epoch * self.steps_per_epoch, "samples": self.epoch * self.steps_per_epoch * c.batch_size}
+        if self.epoch % c.validate_every == 0 or self.epoch == c.epochs:
+            row |= validate(self.network, self.exemplars, self.val_faces, self.augmenter, c)
+        row["seconds"] = round(time.monotonic() - started, 1)
+        self.curves.append(row)
+        with (self.folder / "curves.csv").open("w", newline="") as f:
+            writer = csv.DictWriter(f, CURVES)
+            writer.writeheader()
+            writer.writerows(self.curves)
+
+    def _step(self, batch: Batch) -> tuple[float, float, float]:
+        c = self.config
+        is_face = torch.from_numpy(batch.is_face)
+        target = torch.from_numpy(batch.shapes.reshape(len(batch.shapes), -1))
+        with autocast(c):
+            scores, embedding, _ = self.network(torch.from_numpy(batch.crops))
+            shape = self.network.regression(embedding)
+        per_face = class_loss(c.loss, scores.float(), self._squared_distances(target), is_face, c.exemplars.tau, c.soft_sigma)
+        squared = ((shape.float() - target) ** 2).sum(dim=1)
+        regression = torch.where(is_face, squared, 0.0).mean()
+        loss = per_face.mean() + c.regression_weight * regression
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        if not torch.isfinite(loss):
+            raise DataError(self.folder, f"the loss is {loss.item()} in epoch {self.epoch}: lower learning_rate")
+        return loss.item(), per_face.mean().item(), regression.item()
+
+    def _squared_distances(self, target: torch.Tensor) -> torch.Tensor:
+        """(B, 136) box frame → (B, K) ‖µ_k − y‖², box sides²."""
+        y = target - 0.5
+        d = (y * y).sum(dim=1, keepdim=True) + self._exemplars_norm - 2.0 * (y @ self._exemplars_t)
+        return d.clamp_min(0.0) / N_LANDMARKS
+
+    def _save(self) -> None:
+        state = {
+            "config": asdict(self.config),
+            "epoch": self.epoch,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "curves": self.curves,
+        }
+        partial = self.checkpoint.with_suffix(".partial")
+        torch.save(state, partial)
+        os.replace(partial, self.checkpoint)
+
+    def _resume(self) -> None:
+        if not self.checkpoint.is_file():
+            return
+        state = torch.load(self.checkpoint, weights_only=True)
+        if state["config"] != asdict(self.config):
+            changed = sorted(k for k, v in asdict(self.config).items() if state["config"].get(k) != v)
+            raise DataError(self.checkpoint, f"belongs to another configuration (differs in {', '.join(changed)})")
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.epoch, self.curves = state["epoch"], state["curves"]
+
+
+def make_exemplars(config: TrainConfig, faces: FaceMemory) -> Exemplars:
+    """The classes that a configuration asks for."""
+    e = config.exemplars
+    return build(
+        box_frame_shapes(faces.landmarks),
+        faces.ids,
+        e.tau,
+        variants=e.variants,
+        variation=Variation(e.roll_deg, e.shift, e.log_scale),
+        k=e.k or None,
+        seed=config.seed,
+    )
+
+
+def learning_rate(config: TrainConfig, step: int, total: int) -> float:
+    """Linear warm-up, then a cosine to zero."""
+    if step < config.warmup:
+        return config.learning_rate * (step + 1) / config.warmup
+    done = (step - config.warmup) / max(total - config.warmup, 1)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+
+@contextmanager
+def autocast(config: TrainConfig) -> Iterator[None]:
+    """bfloat16 where it is safe, if the configuration says so."""
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=config.bf16):
+        yield
+
+
+def validate(
+    network: ExemplarNetwork, exemplars: Exemplars, faces: FaceMemory, augmenter: Augmenter, config: TrainConfig
+) -> dict[str, float]:
+    """AUC (%) of the mixture mean, the best exemplar and the auxiliary regression on undisturbed crops."""
+    network.eval()
+    flat = torch.from_numpy(exemplars.shapes.reshape(exemplars.count, -1))
+    errors: dict[str, list[float]] = {"val_auc": [], "val_top1_auc": [], "val_regression_auc": []}
+    with torch.no_grad(), autocast(config):
+        for batch in plain_batches(faces, augmenter, config.batch_size):
+            scores, embedding, _ = network(torch.from_numpy(batch.crops))
+            p = torch.softmax(scores.float() / CURVE_TEMPERATURE, dim=1)
+            answers = {
+                "val_auc": p.to(flat.dtype) @ flat,
+                "val_top1_auc": flat[p.argmax(dim=1)],
+                "val_regression_auc": network.regression(embedding).float(),
+            }
+            for name, answer in answers.items():
+                y = answer.float().numpy().reshape(-1, N_LANDMARKS, 2)
+                distance = np.linalg.norm(y - batch.shapes, axis=-1).mean(axis=1)
+                errors[name] += [float(d) / diagonal(tight_box(t)) for d, t in zip(distance, batch.shapes, strict=True)]
+    return {k: round(100 * float(np.maximum(0, 1 - np.array(v) / 0.08).mean()), 3) for k, v in errors.items()}
+
+
+def _decay_groups(network: ExemplarNetwork, weight_decay: float) -> list[dict[str, Any]]:
+    """Weight decay on matrices and kernels; none on biases and normalisation."""
+    matrices = [p for p in network.parameters() if p.ndim > 1]
+    vectors = [p for p in network.parameters() if p.ndim <= 1]
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
