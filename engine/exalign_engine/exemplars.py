@@ -90,7 +90,8 @@ def rotate(shapes: F64, degrees: F64) -> F64:
     a = np.deg2rad(degrees)[:, None]
     centre = (shapes.min(axis=1, keepdims=True) + shapes.max(axis=1, keepdims=True)) / 2
     x, y = np.moveaxis(shapes - centre, -1, 0)
-    return np.stack([np.cos(a) * x - np.sin(a) * y, np.sin(a) * x + np.cos(a) * y], axis=-1) + centre
+    turned: F64 = np.stack([np.cos(a) * x - np.sin(a) * y, np.sin(a) * x + np.cos(a) * y], axis=-1) + centre
+    return turned
 
 
 def rebox(shapes: F64, dx: F64, dy: F64, scale: F64) -> F64:
@@ -108,7 +109,8 @@ def rebox(shapes: F64, dx: F64, dy: F64, scale: F64) -> F64:
     low, high = shapes.min(axis=1), shapes.max(axis=1)
     side = (high - low).max(axis=1)
     centre = (low + high) / 2 + np.stack([dx, dy], axis=-1) * side[:, None]
-    return (shapes - centre[:, None]) / (side * scale)[:, None, None] + 0.5
+    result: F64 = (shapes - centre[:, None]) / (side * scale)[:, None, None] + 0.5
+    return result
 
 
 def build(
@@ -181,7 +183,8 @@ def squared_distances(a: NDArray[np.floating], b: NDArray[np.floating]) -> F32:
     p = (np.asarray(a, dtype=np.float32) - 0.5).reshape(len(a), -1)
     q = (np.asarray(b, dtype=np.float32) - 0.5).reshape(len(b), -1)
     d = (p * p).sum(axis=1)[:, None] + (q * q).sum(axis=1) - 2.0 * (p @ q.T)
-    return np.maximum(d, 0.0) / np.float32(N_LANDMARKS)
+    result: F32 = np.maximum(d, 0.0) / np.float32(N_LANDMARKS)
+    return result
 
 
 def member_variance(centres: F64, pool: F64, tau: float, block: int = 1024) -> F64:

@@ -23,9 +23,17 @@ class FaceSource(Protocol):
         landmarks: (N, 68, 2) float64, image frame of ``image(i)``, pixels.
     """
 
-    ids: Sequence[str]
-    origins: Sequence[str]
-    landmarks: NDArray[np.float64]
+    @property
+    def ids(self) -> Sequence[str]:
+        """See above."""
+
+    @property
+    def origins(self) -> Sequence[str]:
+        """See above."""
+
+    @property
+    def landmarks(self) -> NDArray[np.float64]:
+        """See above."""
 
     def __len__(self) -> int:
         """Number of faces."""

@@ -63,7 +63,9 @@ class Augmenter:
         u = rng.random()
         spread = 0.15 if u < c.exact_box else 3.0 if u > 1 - c.wide_box else 1.0
         dx, dy, log_scale = np.clip(rng.standard_normal(3), -3, 3) * spread
-        shape, crop = self._posed(image, points, angle, c.shift * dx, c.shift * dy, float(np.exp(c.log_scale * log_scale)))
+        shape, crop = self._posed(
+            image, points, angle, c.shift * dx, c.shift * dy, float(np.exp(c.log_scale * log_scale))
+        )
         crop = self._disturb(crop, rng)
         return CropSample(crop, shape.astype(np.float32), True)
 
@@ -82,7 +84,8 @@ class Augmenter:
         elif kind == 3:
             crop = shuffled(self._cut(image, frame, 0.0), rng)
         else:
-            crop = self._cut(image, frame.moved(*rng.uniform(-0.05, 0.05, 2), rng.uniform(0.9, 1.1)), 0.0)
+            dx, dy = rng.uniform(-0.05, 0.05, 2)
+            crop = self._cut(image, frame.moved(dx, dy, rng.uniform(0.9, 1.1)), 0.0)
             crop = occlude(crop, rng, self.margin, share=1.0)
         return CropSample(self._disturb(crop, rng), np.zeros((len(points), 2), np.float32), False)
 
@@ -108,7 +111,10 @@ class Augmenter:
         a = np.deg2rad(-angle)  # back from the rotated frame to the image's own
         cos, sin = np.cos(a), np.sin(a)
         matrix = np.array(
-            [[cos * step, -sin * step, cos * x0 - sin * y0 + px], [sin * step, cos * step, sin * x0 + cos * y0 + py]]
+            [
+                [cos * step, -sin * step, cos * x0 - sin * y0 + px],
+                [sin * step, cos * step, sin * x0 + cos * y0 + py],
+            ]
         )
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         out = cv2.warpAffine(image, matrix, (self.size, self.size), flags=flags, borderMode=cv2.BORDER_REPLICATE)

@@ -89,6 +89,23 @@ class AugmentConfig:
 
 
 @dataclass(frozen=True)
+class DescriptionConfig:
+    """What the bundle says about itself; changes no weight.
+
+    Attributes:
+        name: of the model, for people.
+        training_data: what it learned from, in plain words.
+        weights_licence: SPDX identifier or short name of the weights' terms.
+        weights_terms: what a user of the weights has to know, in plain words.
+    """
+
+    name: str = "unnamed"
+    training_data: str = "not stated"
+    weights_licence: str = "unspecified"
+    weights_terms: str = "not stated"
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """A training run.
 
@@ -126,6 +143,7 @@ class TrainConfig:
     exemplars: ExemplarConfig = field(default_factory=ExemplarConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    description: DescriptionConfig = field(default_factory=DescriptionConfig)
 
     @classmethod
     def read(cls, path: Path | str) -> TrainConfig:
@@ -141,7 +159,7 @@ class TrainConfig:
             raise DataError(path, f"cannot be read: {e.strerror}") from e
         except tomllib.TOMLDecodeError as e:
             raise DataError(path, f"not TOML: {e}") from e
-        config = _section(cls, raw, path, "")
+        config: TrainConfig = _section(cls, raw, path, "")
         config.check(path)
         return config
 
@@ -158,7 +176,12 @@ class TrainConfig:
             (self.threads >= 1, "threads", self.threads, "at least 1"),
             (self.exemplars.variants >= 1, "exemplars.variants", self.exemplars.variants, "at least 1"),
             (self.exemplars.tau > 0, "exemplars.tau", self.exemplars.tau, "above 0"),
-            (self.network.input_size % 16 == 0, "network.input_size", self.network.input_size, "a multiple of 16"),
+            (
+                self.network.input_size % 16 == 0,
+                "network.input_size",
+                self.network.input_size,
+                "a multiple of 16",
+            ),
             (self.network.margin >= 1, "network.margin", self.network.margin, "at least 1"),
             (len(self.network.widths) == 4, "network.widths", self.network.widths, "four stages"),
             (len(self.network.blocks) == 4, "network.blocks", self.network.blocks, "four stages"),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -32,7 +31,18 @@ from exalign_engine.train.losses import class_loss
 from exalign_engine.train.network import ExemplarNetwork
 from exalign_engine.train.samples import Batch, FaceMemory, load_faces, plain_batches, training_batches
 
-CURVES = ("epoch", "step", "samples", "loss", "class_loss", "regression_loss", "val_auc", "val_top1_auc", "val_regression_auc", "seconds")
+CURVES = (
+    "epoch",
+    "step",
+    "samples",
+    "loss",
+    "class_loss",
+    "regression_loss",
+    "val_auc",
+    "val_top1_auc",
+    "val_regression_auc",
+    "seconds",
+)
 
 #: Temperature of the validation curve's mixture mean; calibration chooses the bundle's own.
 CURVE_TEMPERATURE = 0.3
@@ -88,7 +98,9 @@ class Trainer:
         self._exemplars_norm = (shapes * shapes).sum(dim=1)
         self.steps_per_epoch = len(self.train_faces) // config.batch_size
         if self.steps_per_epoch == 0:
-            raise DataError(folder, f"{len(self.train_faces)} training faces do not fill one batch of {config.batch_size}")
+            raise DataError(
+                folder, f"{len(self.train_faces)} training faces do not fill one batch of {config.batch_size}"
+            )
         self.epoch, self.curves = 0, list[dict[str, Any]]()
         self._resume()
 
@@ -111,6 +123,10 @@ class Trainer:
                 self._one_epoch(bar)
                 if self.epoch % self.config.checkpoint_every == 0 or self.epoch == last:
                     self._save()
+        return self.result()
+
+    def result(self) -> Trained:
+        """What has been learned so far."""
         self.network.eval()
         return Trained(self.network, self.exemplars, self.config, self.epoch)
 
@@ -128,7 +144,11 @@ class Trainer:
             bar.set_postfix(epoch=self.epoch, loss=f"{sums[0] / steps:.1f}", refresh=False)
         self.epoch += 1
         row = dict(zip(("loss", "class_loss", "regression_loss"), (sums / steps).round(4).tolist(), strict=True))
-        row |= {"epoch": self.epoch, "step": self.epoch * self.steps_per_epoch, "samples": self.epoch * self.steps_per_epoch * c.batch_size}
+        row |= {
+            "epoch": self.epoch,
+            "step": self.epoch * self.steps_per_epoch,
+            "samples": self.epoch * self.steps_per_epoch * c.batch_size,
+        }
         if self.epoch % c.validate_every == 0 or self.epoch == c.epochs:
             row |= validate(self.network, self.exemplars, self.val_faces, self.augmenter, c)
         row["seconds"] = round(time.monotonic() - started, 1)
@@ -145,7 +165,9 @@ class Trainer:
         with autocast(c):
             scores, embedding, _ = self.network(torch.from_numpy(batch.crops))
             shape = self.network.regression(embedding)
-        per_face = class_loss(c.loss, scores.float(), self._squared_distances(target), is_face, c.exemplars.tau, c.soft_sigma)
+        per_face = class_loss(
+            c.loss, scores.float(), self._squared_distances(target), is_face, c.exemplars.tau, c.soft_sigma
+        )
         squared = ((shape.float() - target) ** 2).sum(dim=1)
         regression = torch.where(is_face, squared, 0.0).mean()
         loss = per_face.mean() + c.regression_weight * regression
@@ -172,14 +194,15 @@ class Trainer:
         }
         partial = self.checkpoint.with_suffix(".partial")
         torch.save(state, partial)
-        os.replace(partial, self.checkpoint)
+        partial.replace(self.checkpoint)
 
     def _resume(self) -> None:
         if not self.checkpoint.is_file():
             return
         state = torch.load(self.checkpoint, weights_only=True)
-        if state["config"] != asdict(self.config):
-            changed = sorted(k for k, v in asdict(self.config).items() if state["config"].get(k) != v)
+        config = asdict(self.config)
+        changed = sorted(k for k in config if k != "description" and state["config"].get(k) != config[k])
+        if changed:
             raise DataError(self.checkpoint, f"belongs to another configuration (differs in {', '.join(changed)})")
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -216,7 +239,11 @@ def autocast(config: TrainConfig) -> Iterator[None]:
 
 
 def validate(
-    network: ExemplarNetwork, exemplars: Exemplars, faces: FaceMemory, augmenter: Augmenter, config: TrainConfig
+    network: ExemplarNetwork,
+    exemplars: Exemplars,
+    faces: FaceMemory,
+    augmenter: Augmenter,
+    config: TrainConfig,
 ) -> dict[str, float]:
     """AUC (%) of the mixture mean, the best exemplar and the auxiliary regression on undisturbed crops."""
     network.eval()

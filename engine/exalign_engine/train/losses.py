@@ -7,8 +7,8 @@ c_k = −1 for all k. The softmax losses cannot say "none"; negatives carry no g
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 
 def multilabel(scores: Tensor, squared_distance: Tensor, is_face: Tensor, tau: float) -> Tensor:
@@ -26,17 +26,17 @@ def multilabel(scores: Tensor, squared_distance: Tensor, is_face: Tensor, tau: f
         (B,) sum over classes.
     """
     member = (squared_distance <= tau * tau) & is_face[:, None]
-    return F.binary_cross_entropy_with_logits(scores, member.to(scores.dtype), reduction="none").sum(dim=1)
+    return functional.binary_cross_entropy_with_logits(scores, member.to(scores.dtype), reduction="none").sum(dim=1)
 
 
 def cross_entropy(scores: Tensor, target: Tensor, is_face: Tensor) -> Tensor:
     """−Σ_k q_k log p_k (Eq. 4), 0 for negatives: (B, K), (B, K), (B,) → (B,)."""
-    return torch.where(is_face, -(target * F.log_softmax(scores, dim=1)).sum(dim=1), 0.0)
+    return torch.where(is_face, -(target * functional.log_softmax(scores, dim=1)).sum(dim=1), 0.0)
 
 
 def softmax_target(squared_distance: Tensor) -> Tensor:
     """q_k = δ(k = c), c the nearest exemplar (Eq. 5): (B, K) → (B, K)."""
-    return F.one_hot(squared_distance.argmin(dim=1), squared_distance.shape[1]).to(squared_distance.dtype)
+    return functional.one_hot(squared_distance.argmin(dim=1), squared_distance.shape[1]).to(squared_distance.dtype)
 
 
 def soft_target(squared_distance: Tensor, tau: float) -> Tensor:

@@ -1,0 +1,247 @@
+"""From an image to faces: the engine in one object, for notebooks, tests and the server.
+
+from exalign_engine import Aligner
+faces = Aligner.default().align("photo.jpg")
+print(faces[0].landmarks)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exalign_engine.boxes import check_boxes
+from exalign_engine.bundle import Bundle, default_bundle_path
+from exalign_engine.detect import Detector, create_detector
+from exalign_engine.errors import InvalidInputError
+from exalign_engine.frames import BoxFrame, extract_crop
+from exalign_engine.image import ImageLimits, decode
+from exalign_engine.posterior import GroupUncertainty, Posterior, PosteriorModel
+from exalign_engine.runtime import Runtime, create_runtime
+
+F64 = NDArray[np.float64]
+U8 = NDArray[np.uint8]
+
+#: Kind of a box that the caller gives in the face box convention.
+FACE_BOX = "face_box"
+
+
+@dataclass(frozen=True)
+class LocatedFace:
+    """A face's place in the image.
+
+    Attributes:
+        box: (4,) face box x0, y0, x1, y1, image frame, pixels.
+        source_box: (4,) the box it came from, in its own convention, image frame, pixels.
+        source: `FACE_BOX` or the detector's name whose convention ``source_box`` follows.
+        detected: True if a detector of ours found it, False if the caller gave the box.
+        score: the detector's score, or None.
+    """
+
+    box: F64
+    source_box: F64
+    source: str
+    detected: bool
+    score: float | None
+
+    @property
+    def frame(self) -> BoxFrame:
+        """The face box made square."""
+        return BoxFrame.from_box(self.box)
+
+
+@dataclass(frozen=True)
+class Face:
+    """The answer about one face; everything in the image frame, pixels.
+
+    Attributes:
+        located: where it is.
+        posterior: the distribution behind the numbers, in the box frame.
+        landmarks: (68, 2) float64, posterior mean.
+        covariance: (68, 3) float64, px², as xx, xy, yy.
+        confidence: (68,) float64, P(‖y_n − ŷ_n‖ ≤ 0.05 box diagonal).
+        map_landmarks: (68, 2) float64, the most probable exemplar.
+    """
+
+    located: LocatedFace
+    posterior: Posterior
+    landmarks: F64
+    covariance: F64
+    confidence: F64
+    map_landmarks: F64
+
+    @property
+    def presence(self) -> float:
+        """Calibrated probability that there is a face at all."""
+        return self.posterior.presence
+
+    @property
+    def map_exemplar(self) -> int:
+        """Class id of the most probable exemplar."""
+        return self.posterior.map_index
+
+    @property
+    def entropy(self) -> float:
+        """Entropy over the exemplars, nats."""
+        return self.posterior.entropy
+
+    @property
+    def effective_exemplars(self) -> float:
+        """1 ÷ Σ p²."""
+        return self.posterior.effective_number
+
+    @property
+    def cut_mass(self) -> float:
+        """Probability left out of the moments."""
+        return self.posterior.cut_mass
+
+    def group(self, landmarks: Sequence[int]) -> GroupUncertainty:
+        """Uncertainty of several landmarks as a whole, in pixels and px²."""
+        g, frame = self.posterior.group(landmarks), self.located.frame
+        return GroupUncertainty(frame.to_image(g.centroid), g.covariance * frame.side**2, g.rms_spread * frame.side)
+
+
+class Aligner:
+    """One model ready to answer. Every method may be called from several threads at once.
+
+    Args:
+        bundle: the model.
+        runtime: executes its network.
+        detectors: by name; those that can run here.
+    """
+
+    def __init__(self, bundle: Bundle, runtime: Runtime, detectors: Mapping[str, Detector]) -> None:
+        self.bundle, self.runtime, self.detectors = bundle, runtime, dict(detectors)
+        self.model = PosteriorModel(bundle.exemplars, bundle.calibration)
+
+    @classmethod
+    def default(cls, bundle: Path | str | None = None, runtime: str = "auto", threads: int = 1) -> Aligner:
+        """An aligner on the bundle that the wheel carries, with the default detector.
+
+        Args:
+            bundle: another bundle's directory.
+            runtime: see `exalign_engine.runtime.RUNTIMES`.
+            threads: threads of the network.
+
+        Raises:
+            BundleError: the bundle is missing or damaged.
+            RuntimeUnavailableError: the runtime is not on this machine.
+        """
+        loaded = Bundle.load(bundle or default_bundle_path())
+        return cls(
+            loaded,
+            create_runtime(runtime, loaded.network, threads=threads),
+            {"mtcnn": create_detector("mtcnn")},
+        )
+
+    def align(
+        self,
+        image: U8 | bytes | str | Path,
+        boxes: Sequence[Sequence[float]] | None = None,
+        *,
+        detector: str = "mtcnn",
+        max_faces: int | None = None,
+    ) -> list[Face]:
+        """Find the landmarks of every face.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, an encoded image, or the path of one.
+            boxes: face boxes x0, y0, x1, y1 in the image frame; None or empty runs the detector.
+            detector: its name.
+            max_faces: at most so many detected faces, best first.
+
+        Returns:
+            Faces in the order of the boxes, or by falling detector score.
+
+        Raises:
+            InvalidInputError: the image cannot be decoded or a box is wrong.
+        """
+        if isinstance(image, str | Path):
+            image = Path(image).read_bytes()
+        if isinstance(image, bytes):
+            image = decode(image, ImageLimits(), field="image")
+        if boxes is None or len(boxes) == 0:
+            located = self.locate(image, detector, max_faces=max_faces)
+        else:
+            located = [self.place(box) for box in check_boxes(boxes, image.shape, field="boxes")]
+        return self.answer(image, located)
+
+    def answer(self, image: U8, located: Sequence[LocatedFace]) -> list[Face]:
+        """Crop, score and read the posterior of faces whose places are known: (H, W, 3) uint8 RGB."""
+        if not located:
+            return []
+        scores = self.runtime.infer(np.stack([self.crop(image, place) for place in located])).scores
+        return [self.face(place, self.posterior(row)) for place, row in zip(located, scores, strict=True)]
+
+    def locate(
+        self,
+        image: U8,
+        detector: str = "mtcnn",
+        *,
+        max_faces: int | None = None,
+        min_score: float | None = None,
+    ) -> list[LocatedFace]:
+        """Detect faces.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            detector: its name.
+            max_faces: at most so many, best first.
+            min_score: drop detections below; None keeps what the detector itself lets through.
+
+        Raises:
+            InvalidInputError: the detector is not known here.
+        """
+        if detector not in self.detectors:
+            known = ", ".join(sorted(self.detectors)) or "none"
+            raise InvalidInputError.of("detector", f"{detector!r} is not available here; available: {known}")
+        found = self.detectors[detector].detect(image)
+        if min_score is not None:
+            found = [f for f in found if f.score >= min_score]
+        return [self.place(f.box, detector, score=f.score) for f in found[:max_faces]]
+
+    def place(self, box: NDArray[Any], source: str = FACE_BOX, score: float | None = None) -> LocatedFace:
+        """Map a box to the face box.
+
+        Args:
+            box: (4,) image frame, pixels.
+            source: `FACE_BOX`, or the detector whose convention the box follows.
+            score: the detector's; None for a caller's box.
+
+        Raises:
+            InvalidInputError: the bundle does not know the detector.
+        """
+        given = np.asarray(box, dtype=np.float64)
+        if source == FACE_BOX:
+            return LocatedFace(given, given, source, False, score)
+        if source not in self.bundle.detectors:
+            known = ", ".join(sorted(self.bundle.detectors))
+            raise InvalidInputError.of("detector", f"{source!r} is unknown to this bundle; known: {known}")
+        face_box = self.bundle.detectors[source].apply(given)
+        return LocatedFace(np.asarray(face_box, dtype=np.float64), given, source, score is not None, score)
+
+    def crop(self, image: U8, located: LocatedFace) -> U8:
+        """(S, S, 3) uint8: the network's input for one face."""
+        m = self.bundle.manifest
+        return extract_crop(image, located.frame, m.margin, m.input_size)
+
+    def posterior(self, scores: NDArray[np.float32]) -> Posterior:
+        """The posterior of one row of scores, (K,) float32."""
+        return self.model.posterior(scores)
+
+    def face(self, located: LocatedFace, posterior: Posterior) -> Face:
+        """Carry a posterior into the image."""
+        frame = located.frame
+        return Face(
+            located=located,
+            posterior=posterior,
+            landmarks=frame.to_image(posterior.mean),
+            covariance=posterior.covariance * frame.side**2,
+            confidence=posterior.confidence,
+            map_landmarks=frame.to_image(posterior.map_shape),
+        )

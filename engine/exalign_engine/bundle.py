@@ -1,0 +1,312 @@
+"""The bundle: the directory that holds one model (design §6).
+
+    manifest.json      what it is, and the SHA-256 of every other file
+    network.onnx       image (B, S, S, 3) uint8 → scores (B, K), embedding (B, D), features (B, C, h, w)
+    exemplars.npz      shapes, v_k, mirror_of, source ids
+    calibration.json   temperature, kernels, presence
+    detectors.json     each detector's affine to the face box
+    baseline.npz       ridge regression from the features: the control
+    train.toml         the configuration it was trained with
+
+Loading verifies every hash and shape, never unpickles, and names the file and field that is wrong.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exalign_engine.calibration import Calibration
+from exalign_engine.detect import BoxAffine
+from exalign_engine.errors import BundleError
+from exalign_engine.exemplars import Exemplars
+from exalign_engine.landmarks import N_LANDMARKS
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
+FILES = ("network.onnx", "exemplars.npz", "calibration.json", "detectors.json", "baseline.npz", "train.toml")
+
+#: Exemplar coordinates are stored as 16-bit multiples of 2⁻¹⁴ box sides (range ±2; error ≤ 3.1e-5 box sides).
+SHAPE_UNIT = 2.0**-14
+
+
+@dataclass(frozen=True)
+class Licence:
+    """Terms of one part of the bundle."""
+
+    subject: str
+    name: str
+    terms: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """manifest.json.
+
+    Attributes:
+        schema_version: of this layout.
+        name: of the model, for people.
+        created: date, ISO 8601.
+        files: SHA-256 of every other file, hexadecimal.
+        input_size: crop side S, pixels.
+        margin: crop side ÷ box side.
+        landmarks: N = 68.
+        exemplars: K.
+        tau: membership radius, box sides.
+        training_data: in plain words.
+        licences: terms of the weights and of what came with them.
+        metrics: figures by split and kind of boxes.
+        derived: names of files computed from others rather than trained; empty here.
+    """
+
+    schema_version: int
+    name: str
+    created: str
+    files: dict[str, str]
+    input_size: int
+    margin: float
+    landmarks: int
+    exemplars: int
+    tau: float
+    training_data: str
+    licences: tuple[Licence, ...]
+    metrics: dict[str, Any] = field(default_factory=dict)
+    derived: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Ridge regression from the network's features: the control that the mixture is compared with.
+
+    Attributes:
+        weight: (F, 136) float32; F = features flattened, then embedding.
+        offset: (136,) float32.
+    """
+
+    weight: NDArray[np.float32]
+    offset: NDArray[np.float32]
+
+    def predict(self, features: NDArray[np.float32], embedding: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(B, C, h, w) and (B, D) → (B, 68, 2), box frame."""
+        x = np.concatenate([features.reshape(len(features), -1), embedding], axis=1)
+        return np.asarray(x @ self.weight + self.offset, dtype=np.float32).reshape(-1, N_LANDMARKS, 2)
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """One model, verified and in memory; the network itself is read by a runtime from ``network``.
+
+    Attributes:
+        path: its directory.
+        id: SHA-256 of manifest.json, hexadecimal: names the bundle by its contents.
+        manifest: see `Manifest`.
+        exemplars: the K classes.
+        calibration: see `Calibration`.
+        detectors: affine of each known detector's box.
+        baseline: the control.
+    """
+
+    path: Path
+    id: str
+    manifest: Manifest
+    exemplars: Exemplars
+    calibration: Calibration
+    detectors: dict[str, BoxAffine]
+    baseline: Baseline
+
+    @property
+    def network(self) -> Path:
+        """The ONNX file."""
+        return self.path / "network.onnx"
+
+    @classmethod
+    def load(cls, path: Path | str) -> Bundle:
+        """Read and verify a bundle.
+
+        Raises:
+            BundleError: the directory or a file is missing, a hash differs, or a field or shape is wrong.
+        """
+        root = Path(path)
+        manifest = _read_manifest(root)
+        for name in FILES:
+            if name not in manifest.files:
+                raise BundleError(root / MANIFEST, f"files: no entry for {name}")
+        for name, expected in sorted(manifest.files.items()):
+            actual = sha256(root / name)
+            if actual != expected:
+                raise BundleError(root / name, f"SHA-256 is {actual[:12]}…, manifest.json says {expected[:12]}…")
+        exemplars = read_exemplars(root / "exemplars.npz")
+        if exemplars.count != manifest.exemplars:
+            raise BundleError(
+                root / "exemplars.npz", f"{exemplars.count} shapes, manifest.json says {manifest.exemplars}"
+            )
+        return cls(
+            path=root,
+            id=sha256(root / MANIFEST),
+            manifest=manifest,
+            exemplars=exemplars,
+            calibration=Calibration.read(root / "calibration.json"),
+            detectors=read_detectors(root / "detectors.json"),
+            baseline=read_baseline(root / "baseline.npz"),
+        )
+
+
+def default_bundle_path() -> Path:
+    """The bundle that the wheel carries."""
+    return Path(str(files("exalign_engine"))) / "bundles" / "default"
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file.
+
+    Raises:
+        BundleError: the file cannot be read.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as e:
+        raise BundleError(path, f"cannot be read: {e.strerror}") from e
+
+
+def seal(root: Path, manifest: Manifest) -> Manifest:
+    """Hash every file of a bundle and write its manifest, as the last file, whole or not at all."""
+    hashes = {name: sha256(root / name) for name in FILES}
+    manifest = Manifest(**{**asdict(manifest), "files": hashes, "licences": manifest.licences})
+    partial = root / (MANIFEST + ".partial")
+    partial.write_text(json.dumps(asdict(manifest), indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    partial.replace(root / MANIFEST)
+    return manifest
+
+
+def _read_manifest(root: Path) -> Manifest:
+    path = root / MANIFEST
+    if not root.is_dir():
+        raise BundleError(root, "no such directory")
+    try:
+        raw = json.loads(path.read_text())
+    except (OSError, ValueError) as e:
+        raise BundleError(path, f"cannot be read: {e}") from e
+    if not isinstance(raw, dict) or raw.get("schema_version") != SCHEMA_VERSION:
+        found = raw.get("schema_version") if isinstance(raw, dict) else None
+        raise BundleError(path, f"schema_version is {found!r}, this version reads {SCHEMA_VERSION}")
+    try:
+        raw["licences"] = tuple(Licence(**entry) for entry in raw["licences"])
+        raw["derived"] = tuple(raw["derived"])
+        manifest = Manifest(**raw)
+    except (TypeError, KeyError) as e:
+        raise BundleError(path, f"fields missing or unknown: {e}") from e
+    if manifest.landmarks != N_LANDMARKS:
+        raise BundleError(path, f"landmarks is {manifest.landmarks}, must be {N_LANDMARKS}")
+    if not 16 <= manifest.input_size <= 1024:
+        raise BundleError(path, f"input_size is {manifest.input_size}, must be 16 to 1024")
+    return manifest
+
+
+def _read_arrays(path: Path, shapes: dict[str, tuple[str, tuple[int | None, ...]]]) -> dict[str, NDArray[Any]]:
+    """Read an .npz whose arrays must have the given dtype kinds and shapes (None: any length)."""
+    try:
+        with np.load(path, allow_pickle=False) as z:
+            arrays = {key: z[key] for key in z.files}
+    except (OSError, ValueError, KeyError) as e:
+        raise BundleError(path, f"cannot be read: {e}") from e
+    for key, (kind, shape) in shapes.items():
+        if key not in arrays:
+            raise BundleError(path, f"no array {key!r}")
+        a = arrays[key]
+        if a.ndim != len(shape) or any(s not in (None, n) for s, n in zip(shape, a.shape, strict=True)):
+            raise BundleError(path, f"{key} has shape {a.shape}, expected {shape}")
+        if a.dtype.kind != kind:
+            raise BundleError(path, f"{key} has dtype {a.dtype}, expected kind {kind!r}")
+        if kind == "f" and not np.isfinite(a).all():
+            raise BundleError(path, f"{key} holds a value that is not finite")
+    return arrays
+
+
+def write_exemplars(path: Path, exemplars: Exemplars) -> None:
+    """Write exemplars.npz."""
+    np.savez_compressed(
+        path,
+        shapes=np.round(exemplars.shapes / SHAPE_UNIT).astype(np.int16),
+        variance=exemplars.variance,
+        mirror_of=exemplars.mirror_of,
+        source=exemplars.source,
+        source_ids=np.array(exemplars.source_ids, dtype=np.str_),
+    )
+
+
+def read_exemplars(path: Path) -> Exemplars:
+    """Read exemplars.npz.
+
+    Raises:
+        BundleError: with the array that is wrong.
+    """
+    a = _read_arrays(
+        path,
+        {
+            "shapes": ("i", (None, N_LANDMARKS, 2)),
+            "variance": ("f", (None,)),
+            "mirror_of": ("i", (None,)),
+            "source": ("i", (None,)),
+            "source_ids": ("U", (None,)),
+        },
+    )
+    k = len(a["shapes"])
+    for key in ("variance", "mirror_of", "source"):
+        if len(a[key]) != k:
+            raise BundleError(path, f"{key} has {len(a[key])} entries, shapes has {k}")
+    if not (a["variance"] > 0).all():
+        raise BundleError(path, "variance holds a value that is not above 0")
+    if k and not (a["mirror_of"].min() >= 0 and a["mirror_of"].max() < k):
+        raise BundleError(path, f"mirror_of points outside 0 … {k - 1}")
+    if k and not (a["source"].min() >= -1 and a["source"].max() < len(a["source_ids"])):
+        raise BundleError(path, "source points outside source_ids")
+    return Exemplars(
+        shapes=a["shapes"].astype(np.float32) * np.float32(SHAPE_UNIT),
+        variance=a["variance"].astype(np.float32),
+        mirror_of=a["mirror_of"].astype(np.int32),
+        source=a["source"].astype(np.int32),
+        source_ids=tuple(str(s) for s in a["source_ids"]),
+    )
+
+
+def write_baseline(path: Path, baseline: Baseline) -> None:
+    """Write baseline.npz (half precision: its error is far below the regression's own)."""
+    np.savez(path, weight=baseline.weight.astype(np.float16), offset=baseline.offset)
+
+
+def read_baseline(path: Path) -> Baseline:
+    """Read baseline.npz.
+
+    Raises:
+        BundleError: with the array that is wrong.
+    """
+    a = _read_arrays(path, {"weight": ("f", (None, 2 * N_LANDMARKS)), "offset": ("f", (2 * N_LANDMARKS,))})
+    return Baseline(a["weight"].astype(np.float32), a["offset"].astype(np.float32))
+
+
+def read_detectors(path: Path) -> dict[str, BoxAffine]:
+    """Read detectors.json.
+
+    Raises:
+        BundleError: with the detector that is wrong.
+    """
+    try:
+        raw = json.loads(path.read_text())
+    except (OSError, ValueError) as e:
+        raise BundleError(path, f"cannot be read: {e}") from e
+    if not isinstance(raw, dict):
+        raise BundleError(path, "must be an object of detectors by name")
+    result = {}
+    for name, entry in raw.items():
+        try:
+            result[name] = BoxAffine.from_dict(entry["affine"])
+        except (KeyError, TypeError, ValueError) as e:
+            raise BundleError(path, f"{name}: affine is missing or wrong ({e})") from e
+    return result

@@ -1,0 +1,52 @@
+"""What several sub-commands share: arguments, progress and JSON on stdout."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from exalign_engine.bundle import default_bundle_path
+from exalign_engine.runtime import RUNTIMES
+from exalign_engine.scoring import Progress
+
+
+def add_bundle(parser: argparse.ArgumentParser) -> None:
+    """``--bundle``, ``--runtime``, ``--threads``."""
+    parser.add_argument(
+        "--bundle",
+        type=Path,
+        default=default_bundle_path(),
+        metavar="DIR",
+        help="model bundle (default: the one shipped)",
+    )
+    parser.add_argument("--runtime", choices=RUNTIMES, default="auto", help="what executes the network")
+    parser.add_argument("--threads", type=int, default=2, metavar="N", help="threads of the network (default: 2)")
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """``--data``."""
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="DIR", help="faces: prepared format, or 300-W folders"
+    )
+
+
+def progress_bar(total: int, what: str) -> Progress:
+    """A bar with ETA on stderr; call it with how many are done."""
+    bar = tqdm(total=total, desc=what, unit="crop", file=sys.stderr, mininterval=1.0)
+
+    def update(done: int) -> None:
+        bar.update(done - bar.n)
+        if done >= total:
+            bar.close()
+
+    return update
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """One JSON document on stdout."""
+    print(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))

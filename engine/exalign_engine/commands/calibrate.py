@@ -1,0 +1,178 @@
+"""``exalign-model calibrate``: fit temperature, kernels, presence, detectors and control, and seal the bundle."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from exalign_engine.bundle import Bundle, read_exemplars, seal, write_baseline
+from exalign_engine.calibrate import fit_baseline, fit_kernels, fit_presence, flat_features
+from exalign_engine.calibration import Calibration
+from exalign_engine.commands.arguments import add_bundle, add_data, progress_bar
+from exalign_engine.data.source import FaceSource, open_faces
+from exalign_engine.detect import create_detector, fit_affines
+from exalign_engine.frames import tight_box
+from exalign_engine.metrics import nrmse, summarise
+from exalign_engine.posterior import PosteriorModel
+from exalign_engine.presence import presence_report, presence_scores
+from exalign_engine.runtime import Runtime, create_runtime
+from exalign_engine.scoring import score
+from exalign_engine.train.augment import Augmenter
+from exalign_engine.train.config import AugmentConfig
+from exalign_engine.train.samples import FaceMemory, load_faces
+
+#: Seeds of the crops that presence and the control are fitted on.
+PRESENCE_SEED, BASELINE_SEED = 10, 11
+
+#: Disturbed crops of each training face for the control.
+BASELINE_ROUNDS = 3
+
+#: Training faces that a detector's affine is fitted on.
+DETECTOR_FACES = 600
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    add_data(parser)
+    add_bundle(parser)
+    parser.add_argument("--limit", type=int, default=0, metavar="N", help="use only N faces of each split (for trials)")
+    parser.add_argument("--yunet", type=Path, metavar="FILE", help="also fit the affine of YuNet, from its model file")
+    parser.add_argument("--report", type=Path, metavar="PNG", help="draw presence reliability and temperature curve")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fit on ``train`` and ``val`` of the data and rewrite the bundle's files in place."""
+    card = calibrate(
+        args.bundle, args.data, runtime=args.runtime, threads=args.threads, limit=args.limit, yunet=args.yunet
+    )
+    if args.report:
+        from exalign_engine.train.plots import plot_calibration
+
+        plot_calibration(card, args.report)
+        print(f"wrote {args.report}", file=sys.stderr)
+    return 0
+
+
+def calibrate(
+    root: Path,
+    data: Path,
+    *,
+    runtime: str = "auto",
+    threads: int = 2,
+    limit: int = 0,
+    yunet: Path | None = None,
+) -> dict[str, Any]:
+    """Fit everything that is not the network, and seal the bundle.
+
+    Args:
+        root: the bundle; network.onnx, exemplars.npz, train.toml and manifest.json are there.
+        data: faces with splits ``train`` and ``val``.
+        runtime: see `exalign_engine.runtime.RUNTIMES`.
+        threads: of the network.
+        limit: use only so many faces of each split; 0 uses all.
+        yunet: YuNet's model file; None fits MTCNN alone.
+
+    Returns:
+        The calibration card.
+    """
+    bundle = Bundle.load(root)
+    manifest = bundle.manifest
+    network = create_runtime(runtime, bundle.network, threads=threads)
+    augmenter = Augmenter(AugmentConfig(), manifest.input_size, manifest.margin)
+    train, val = open_faces(data, "train"), open_faces(data, "val")
+    val_faces = load_faces(val, limit)
+
+    samples = [augmenter.plain(i, p) for i, p in zip(val_faces.images, val_faces.landmarks, strict=True)]
+    truth = np.stack([s.shape for s in samples])
+    out = score(network, (s.crop for s in samples), progress_bar(len(samples), "val"))
+    print("fitting temperature and kernels …", file=sys.stderr)
+    kernels = fit_kernels(out.scores, truth.astype(np.float64), read_exemplars(root / "exemplars.npz"))
+    positives, negatives = presence_scores(
+        network, val_faces, augmenter, PRESENCE_SEED, progress_bar(4 * len(val_faces), "presence")
+    )
+    slope, offset = fit_presence(positives, negatives)
+    calibration = Calibration(
+        temperature=kernels.temperature,
+        kernel_scale=kernels.kernel_scale,
+        landmark_scale=tuple(float(a) for a in kernels.landmark_scale),
+        presence_slope=slope,
+        presence_offset=offset,
+    )
+    model = PosteriorModel(bundle.exemplars, calibration)
+    errors = [nrmse(model.posterior(s).mean, t) for s, t in zip(out.scores, truth, strict=True)]
+    val_features = flat_features(out.features, out.embedding)
+    baseline_card = _fit_baseline(root, network, load_faces(train, limit), augmenter, val_features, truth)
+    presence = presence_report(calibration, positives, negatives)
+    card = {
+        "split": "val",
+        "faces": len(val_faces),
+        "nll": round(kernels.nll, 5),
+        "nll_by_temperature": {str(t): v for t, v in kernels.curve.items()},
+        "presence": presence,
+        "accuracy": [{"boxes": "truth", **summarise(errors)}],
+        "baseline": baseline_card,
+        "detectors": _fit_detectors(root, train, min(limit or DETECTOR_FACES, DETECTOR_FACES), yunet),
+    }
+    replace(calibration, card=card).write(root / "calibration.json")
+    accuracy = summarise(errors)
+    seal(root, replace(manifest, metrics={"val": {"truth": accuracy}}))
+    print(
+        f"T = {kernels.temperature}, NLL {kernels.nll:.4f}; val AUC {accuracy['auc']}, failures {accuracy['failure_rate']} %; "
+        f"presence ROC AUC {presence['roc_auc']}",
+        file=sys.stderr,
+    )
+    return card
+
+
+def _fit_baseline(
+    root: Path,
+    network: Runtime,
+    faces: FaceMemory,
+    augmenter: Augmenter,
+    val_features: np.ndarray[Any, np.dtype[np.float32]],
+    val_shapes: np.ndarray[Any, np.dtype[np.float32]],
+) -> dict[str, Any]:
+    """Fit the control on disturbed crops of ``train``, as the network was trained."""
+    shapes = []
+
+    def crops() -> Any:
+        for round_ in range(BASELINE_ROUNDS):
+            for i in range(len(faces)):
+                rng = np.random.default_rng([BASELINE_SEED, round_, i])
+                sample = augmenter.face(faces.images[i], faces.landmarks[i], rng)
+                shapes.append(sample.shape)
+                yield sample.crop
+
+    features, embeddings = [], []
+    report = progress_bar(BASELINE_ROUNDS * len(faces), "control")
+    pending = crops()
+    # In pieces, so that the scores of all these crops (K floats each) are never held at once.
+    for start in range(0, BASELINE_ROUNDS * len(faces), 256):
+        n = min(256, BASELINE_ROUNDS * len(faces) - start)
+        out = score(network, (next(pending) for _ in range(n)))
+        features.append(out.features)
+        embeddings.append(out.embedding)
+        report(start + n)
+    x = flat_features(np.concatenate(features), np.concatenate(embeddings))
+    baseline, card = fit_baseline(x, np.stack(shapes), val_features, val_shapes)
+    write_baseline(root / "baseline.npz", baseline)
+    return card
+
+
+def _fit_detectors(root: Path, train: FaceSource, count: int, yunet: Path | None) -> dict[str, Any]:
+    """Fit each detector's affine on evenly spaced training faces and write detectors.json."""
+    detectors = [create_detector("mtcnn")]
+    if yunet is not None:
+        detectors.append(create_detector("yunet", yunet_model=yunet))
+    rows = np.unique(np.linspace(0, len(train) - 1, min(count, len(train))).astype(int))
+    pairs = ((train.image(int(i)), tight_box(train.landmarks[i])) for i in rows)
+    fitted = fit_affines(pairs, detectors)
+    result = {name: fit.to_dict() for name, fit in fitted.items()}
+    (root / "detectors.json").write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
+    return result

@@ -1,0 +1,66 @@
+"""OpenVINO on the CPU: the embedded default."""
+
+from __future__ import annotations
+
+import queue
+from pathlib import Path
+
+import numpy as np
+import openvino
+from numpy.typing import NDArray
+
+from exalign_engine.errors import BundleError
+from exalign_engine.runtime.base import Outputs
+
+
+class OpenVinoRuntime:
+    """See `exalign_engine.runtime.Runtime`.
+
+    The precision is always set: left alone, OpenVINO silently computes in bf16 where the processor can.
+
+    Args:
+        network: the bundle's network.onnx.
+        threads: threads of one call.
+        streams: calls that may run at once; a further caller waits.
+        reason: one sentence for logs and GetModel.
+
+    Raises:
+        BundleError: the file is not a network that OpenVINO accepts.
+    """
+
+    name = "openvino"
+    version: str = openvino.__version__.split("-")[0]
+    precision = "f32"
+    device = "CPU"
+
+    def __init__(self, network: Path, threads: int = 1, streams: int = 1, reason: str = "asked for") -> None:
+        self.reason = reason
+        settings = {
+            "INFERENCE_PRECISION_HINT": "f32",
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": str(streams),
+            "INFERENCE_NUM_THREADS": str(threads * streams),
+            # Pinned threads of two servers on one machine would share a core and leave another idle.
+            "ENABLE_CPU_PINNING": "NO",
+        }
+        try:
+            core = openvino.Core()
+            self._compiled = core.compile_model(core.read_model(str(network)), "CPU", settings)
+        except RuntimeError as e:
+            raise BundleError(network, f"OpenVINO cannot load it: {str(e).strip().splitlines()[-1]}") from e
+        self._requests: queue.SimpleQueue[openvino.InferRequest] = queue.SimpleQueue()
+        for _ in range(streams):
+            self._requests.put(self._compiled.create_infer_request())
+
+    def infer(self, crops: NDArray[np.uint8]) -> Outputs:
+        """See `Runtime.infer`."""
+        request = self._requests.get()
+        try:
+            # The input may be read in place: it outlives the call. The outputs must be copied out of the request.
+            result = request.infer({"image": np.ascontiguousarray(crops)}, share_inputs=True)
+            return Outputs(result["scores"].copy(), result["embedding"].copy(), result["features"].copy())
+        finally:
+            self._requests.put(request)
+
+    def close(self) -> None:
+        """Nothing is held beyond the compiled model itself."""

@@ -1,0 +1,55 @@
+"""Running the network over many crops, with progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exalign_engine.runtime import Outputs, Runtime
+
+#: Told after each batch how many crops are done.
+Progress = Callable[[int], None]
+
+BATCH = 16
+
+
+def score(runtime: Runtime, crops: Iterable[NDArray[np.uint8]], progress: Progress | None = None) -> Outputs:
+    """Run the network over any number of crops, `BATCH` at a time.
+
+    Args:
+        runtime: executes the network.
+        crops: each (S, S, 3) uint8.
+        progress: told after each batch how many crops are done.
+
+    Returns:
+        Outputs with one row a crop, in order.
+
+    Raises:
+        ValueError: there are no crops.
+    """
+    parts, done = [], 0
+    for batch in _batches(crops):
+        parts.append(runtime.infer(batch))
+        done += len(batch)
+        if progress:
+            progress(done)
+    if not parts:
+        raise ValueError("no crops to score")
+    return Outputs(
+        np.concatenate([p.scores for p in parts]),
+        np.concatenate([p.embedding for p in parts]),
+        np.concatenate([p.features for p in parts]),
+    )
+
+
+def _batches(crops: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+    waiting: list[NDArray[np.uint8]] = []
+    for crop in crops:
+        waiting.append(crop)
+        if len(waiting) == BATCH:
+            yield np.stack(waiting)
+            waiting = []
+    if waiting:
+        yield np.stack(waiting)
