@@ -1,0 +1,129 @@
+"""The asyncio client. What its methods take, answer and raise is described at `exalign_client.Client`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Iterable
+from types import TracebackType
+from typing import Protocol, Self, TypeVar
+
+import grpc
+from exalign.v1 import service_pb2, service_pb2_grpc
+from google.protobuf.message import Message
+from grpc import aio
+
+from exalign_client import health
+from exalign_client.channel import DEFAULT_TIMEOUT, open_aio_channel
+from exalign_client.errors import UnavailableError, error_from_rpc
+from exalign_client.health import HealthStatus
+from exalign_client.model import Model, model_from
+from exalign_client.requests import BoxInput, Group, ImageInput, check_timeout, predict_request
+from exalign_client.results import Prediction, prediction_from
+from exalign_client.retry import CallBudget
+
+RequestT = TypeVar("RequestT", bound=Message, contravariant=True)
+ResponseT = TypeVar("ResponseT", bound=Message, covariant=True)
+
+
+class _Method(Protocol[RequestT, ResponseT]):
+    def __call__(self, request: RequestT, /, *, timeout: float | None = None) -> Awaitable[ResponseT]: ...
+
+
+class AsyncClient:
+    """A connection to an Exalign server, for asyncio. Make it inside the event loop that uses it.
+
+    Arguments and retries are those of `Client`.
+
+    Example:
+        >>> async with AsyncClient("localhost:50051") as client:
+        ...     faces = await client.predict("photo.jpg")
+    """
+
+    def __init__(
+        self, address: str, *, tls: bool | grpc.ChannelCredentials = False, timeout: float = DEFAULT_TIMEOUT
+    ) -> None:
+        self.address = address
+        self._timeout = check_timeout(timeout)
+        self._channel: aio.Channel = open_aio_channel(address, tls)
+        self._stub = service_pb2_grpc.FaceAlignmentServiceStub(self._channel)
+        self._check_health = self._channel.unary_unary(
+            health.CHECK,
+            request_serializer=health.encode_request,
+            response_deserializer=health.decode_response,
+        )
+
+    async def predict(
+        self,
+        image: ImageInput,
+        boxes: Iterable[BoxInput] | None = None,
+        *,
+        detector: str | None = None,
+        max_faces: int | None = None,
+        top_exemplars: int | None = None,
+        groups: Iterable[Group] = (),
+        timeout: float | None = None,
+    ) -> Prediction:
+        """Find the 68 landmarks of each face; see `Client.predict`."""
+        # In a thread: reading a file or copying a large picture must not hold up the event loop.
+        request = await asyncio.to_thread(
+            predict_request,
+            image,
+            boxes,
+            detector=detector,
+            max_faces=max_faces,
+            top_exemplars=top_exemplars,
+            groups=groups,
+        )
+        return prediction_from(await self._call(self._stub.PredictLandmarks, request, timeout))
+
+    async def model(self, *, timeout: float | None = None) -> Model:
+        """Say which model answers; see `Client.model`."""
+        return model_from(await self._call(self._stub.GetModel, service_pb2.GetModelRequest(), timeout))
+
+    async def health(self, *, timeout: float | None = None) -> HealthStatus:
+        """Ask the server how it is, once; see `Client.health`."""
+        return await self._look(check_timeout(self._timeout if timeout is None else timeout))
+
+    async def wait_ready(self, timeout: float | None = None) -> None:
+        """Wait until the server says that it is serving; see `Client.wait_ready`."""
+        budget = CallBudget(self._timeout if timeout is None else timeout)
+        while True:
+            seen: HealthStatus | UnavailableError
+            try:
+                seen = await self._look(budget.remaining())
+            except UnavailableError as error:
+                seen = error
+            if seen is HealthStatus.SERVING:
+                return
+            await asyncio.sleep(budget.pause_until_ready(seen, self.address))
+
+    async def close(self) -> None:
+        """Close the connection. Calls still under way are cancelled."""
+        await self._channel.close(grace=None)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _call(self, method: _Method[RequestT, ResponseT], request: RequestT, timeout: float | None) -> ResponseT:
+        budget = CallBudget(self._timeout if timeout is None else timeout)
+        while True:
+            try:
+                return await method(request, timeout=budget.remaining())
+            except grpc.RpcError as error:
+                ours = error_from_rpc(error, self.address)
+                pause = budget.pause_after(ours)
+                if pause is None:
+                    raise ours from error
+            await asyncio.sleep(pause)
+
+    async def _look(self, timeout: float) -> HealthStatus:
+        try:
+            status: HealthStatus = await self._check_health("", timeout=timeout)
+            return status
+        except grpc.RpcError as error:
+            raise error_from_rpc(error, self.address) from error

@@ -1,0 +1,29 @@
+"""``exalign model``: which model answers, how it is run, and what is accepted."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from exalign_client.commands.connection import add_connection_options, connect
+from exalign_client.tables import model_summary
+
+
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser("model", help="say which model answers", description=__doc__)
+    parser.add_argument("--json", action="store_true", help="print everything as one JSON object")
+    add_connection_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Ask and print."""
+    with connect(arguments) as client:
+        model = client.model()
+    if arguments.json:
+        print(json.dumps(model.to_json(), ensure_ascii=False, allow_nan=False))
+    else:
+        print(model_summary(model))
+    return 0

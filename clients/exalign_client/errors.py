@@ -1,0 +1,198 @@
+"""Every error that the client raises on purpose.
+
+    ExalignClientError
+    ├── InvalidRequestError      something in the request is wrong: ``violations`` names every bad field
+    ├── MessageTooLargeError     the request or its answer is above a limit on bytes
+    ├── NotFoundError            the posterior id is not (or no longer) known to this server
+    ├── PreconditionError        right in itself, not possible now: ``reason`` says why
+    ├── ServerBusyError          the server's queue is full: ``retry_after`` says when to come back
+    ├── DeadlineError            no answer within the timeout
+    ├── UnavailableError         nobody answers there, or the server is starting or shutting down
+    ├── UnimplementedError       this server does not have this method
+    ├── AccessDeniedError        a proxy or the server refuses this caller
+    ├── InternalServerError      a fault of the server's, or an answer that cannot be understood
+    ├── LocalServerError         a server of our own could not be started: ``log`` holds what it said
+    └── MissingExtraError        an optional package is needed: the message names the extra to install
+
+A file that cannot be read raises the ``OSError`` of Python itself. Anything else that leaves the client is a
+bug of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import cast
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+
+class ExalignClientError(Exception):
+    """Base of all errors raised on purpose. ``str(error)`` is one line fit for a terminal."""
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One wrong field: its path in the request (``boxes[2].x1``), and what is wrong with its value."""
+
+    field: str
+    description: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.description}"
+
+
+class InvalidRequestError(ExalignClientError):
+    """Something in the request is wrong, found here before sending or by the server.
+
+    Args:
+        violations: every wrong field. Empty only when a server gave no details.
+        message: what to say when there are no violations.
+    """
+
+    def __init__(self, violations: Iterable[Violation], message: str = "the request is invalid") -> None:
+        self.violations = tuple(violations)
+        super().__init__("; ".join(str(v) for v in self.violations) or message)
+
+
+class MessageTooLargeError(ExalignClientError):
+    """A message is above a limit on bytes (``Model.limits.max_message_bytes`` for requests)."""
+
+
+class NotFoundError(ExalignClientError):
+    """The posterior id is not (or no longer) known to this server: send the image again."""
+
+
+class PreconditionError(ExalignClientError):
+    """The request is right in itself but not possible now.
+
+    Args:
+        message: one sentence.
+        reason: ``ErrorInfo.reason`` of the contract, such as ``NO_FACE``; empty when the server gave none.
+    """
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        self.reason = reason
+        super().__init__(message)
+
+
+class ServerBusyError(ExalignClientError):
+    """The server is at its bound and said so.
+
+    Args:
+        message: one sentence.
+        retry_after: seconds after which the server asked to try again; None when it did not say.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+class DeadlineError(ExalignClientError):
+    """There was no answer within the timeout, retries included."""
+
+
+class UnavailableError(ExalignClientError):
+    """Nobody answers at this address, or the server is starting or shutting down. Retries did not help."""
+
+
+class UnimplementedError(ExalignClientError):
+    """This server does not have this method: it is older, or not an Exalign server."""
+
+
+class AccessDeniedError(ExalignClientError):
+    """A proxy or the server refuses this caller."""
+
+
+class InternalServerError(ExalignClientError):
+    """A fault of the server's, or an answer that does not keep to the contract."""
+
+
+class LocalServerError(ExalignClientError):
+    """A server of our own could not be started.
+
+    Args:
+        message: one sentence.
+        log: the last lines that the server wrote to its standard error.
+    """
+
+    def __init__(self, message: str, log: str = "") -> None:
+        self.log = log
+        super().__init__(message)
+
+
+class MissingExtraError(ExalignClientError):
+    """An optional package is needed and not installed.
+
+    Args:
+        purpose: what it is needed for, as the subject of a sentence: "drawing an overlay".
+        extra: the extra of this distribution that brings it.
+    """
+
+    def __init__(self, purpose: str, extra: str) -> None:
+        self.extra = extra
+        super().__init__(f"{purpose} needs the extra {extra!r}: pip install 'exalign[{extra}]'")
+
+
+def error_from_rpc(error: grpc.RpcError, address: str) -> ExalignClientError:
+    """The error of ours for a failed call; the one place where status codes are given a meaning.
+
+    Args:
+        error: from a blocking or an asyncio call.
+        address: the server, for messages.
+    """
+    # A failed call, blocking or not, has the methods of grpc.Call; the type of the exception does not say so.
+    call = cast(grpc.Call, error)
+    code = call.code()
+    text = " ".join((call.details() or code.name).split())
+    bad_request, info, retry_info = _details(call)
+    match code:
+        case grpc.StatusCode.INVALID_ARGUMENT | grpc.StatusCode.OUT_OF_RANGE:
+            fields = bad_request.field_violations
+            return InvalidRequestError((Violation(f.field, f.description) for f in fields), text)
+        case grpc.StatusCode.NOT_FOUND:
+            return NotFoundError(text)
+        case grpc.StatusCode.FAILED_PRECONDITION | grpc.StatusCode.ALREADY_EXISTS:
+            return PreconditionError(text, info.reason)
+        case grpc.StatusCode.RESOURCE_EXHAUSTED if retry_info is not None:
+            return ServerBusyError(text, max(retry_info.retry_delay.ToTimedelta().total_seconds(), 0.0))
+        case grpc.StatusCode.RESOURCE_EXHAUSTED if "larger than max" in text:
+            # gRPC's own words, with both numbers; it attaches no details.
+            return MessageTooLargeError(f"{text}: send an encoded JPEG or PNG file, or a smaller picture")
+        case grpc.StatusCode.RESOURCE_EXHAUSTED:
+            return ServerBusyError(text)
+        case grpc.StatusCode.DEADLINE_EXCEEDED:
+            return DeadlineError(f"{address}: no answer in time: {text}")
+        case grpc.StatusCode.UNAVAILABLE | grpc.StatusCode.CANCELLED:
+            # Some proxies report a server that they lost as CANCELLED.
+            return UnavailableError(f"{address}: {text}")
+        case grpc.StatusCode.UNIMPLEMENTED:
+            return UnimplementedError(f"{address}: {text}")
+        case grpc.StatusCode.PERMISSION_DENIED | grpc.StatusCode.UNAUTHENTICATED:
+            return AccessDeniedError(f"{address}: {text}")
+        case _:
+            return InternalServerError(f"{address}: {code.name}: {text}")
+
+
+def _details(
+    call: grpc.Call,
+) -> tuple[error_details_pb2.BadRequest, error_details_pb2.ErrorInfo, error_details_pb2.RetryInfo | None]:
+    """The google.rpc details attached to a failed call; empty messages and None where there are none."""
+    bad_request, info = error_details_pb2.BadRequest(), error_details_pb2.ErrorInfo()
+    retry_info: error_details_pb2.RetryInfo | None = None
+    try:
+        status: status_pb2.Status | None = rpc_status.from_call(call)
+    except (ValueError, DecodeError):
+        # A proxy on the way rewrote code or message: the status itself is what counts then.
+        status = None
+    for detail in status.details if status is not None else ():
+        detail.Unpack(bad_request)
+        detail.Unpack(info)
+        if detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR):
+            retry_info = error_details_pb2.RetryInfo()
+            detail.Unpack(retry_info)
+    return bad_request, info, retry_info

@@ -1,0 +1,148 @@
+"""A server of one's own: a subprocess on a private socket, ended with the block that asked for it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import IO
+
+from exalign_client.errors import LocalServerError, MissingExtraError
+
+#: Seconds in which a server must have loaded its model.
+STARTUP_TIMEOUT = 120.0
+
+#: Seconds that a server is given to end by itself, and then again after SIGTERM.
+_STOP_GRACE = 15.0
+
+#: Lines of the server's own log that go into an error.
+_LOG_LINES = 20
+
+
+@dataclass(frozen=True)
+class LocalServer:
+    """A running server: its gRPC address for `Client`, and ``host:port`` of its ``/metrics``."""
+
+    address: str
+    metrics_address: str
+
+
+@contextmanager
+def local_server(
+    *, tcp: bool = False, arguments: Sequence[str] = (), startup_timeout: float = STARTUP_TIMEOUT
+) -> Iterator[LocalServer]:
+    """Start a server for the length of a ``with`` block.
+
+    It listens on a Unix socket in a directory that only this user can enter, and ends when the block ends or
+    this process does, however it does.
+
+    Args:
+        tcp: listen on a free port of 127.0.0.1 instead.
+        arguments: further arguments of ``exalign-server serve``.
+        startup_timeout: seconds to wait until it serves.
+
+    Yields:
+        Its addresses.
+
+    Raises:
+        MissingExtraError: the server is not installed here.
+        LocalServerError: it could not be started; ``log`` holds what it wrote.
+    """
+    # Looked up by name, never imported: the caller's process stays free of the server's packages.
+    if importlib.util.find_spec("exalign_service") is None:
+        raise MissingExtraError("starting a server here", "serve")
+    with tempfile.TemporaryDirectory(prefix="exalign-") as directory:  # made with mode 0700
+        private = Path(directory)
+        log_path = private / "log"
+        command = [
+            sys.executable,
+            "-P",  # a file in the working directory must not take the place of a package
+            "-m",
+            "exalign_service.cli",
+            "serve",
+            "--address",
+            "127.0.0.1:0" if tcp else f"unix:{private / 's'}",
+            "--metrics-address",
+            "127.0.0.1:0",
+            "--exit-with-stdin",
+            *arguments,
+        ]
+        with log_path.open("wb") as log:
+            # A session of its own: Ctrl-C ends the caller, which then ends the server in good order.
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True
+            )
+        try:
+            yield _wait_until_serving(process, startup_timeout, log_path)
+        finally:
+            _stop(process)
+
+
+def _wait_until_serving(process: subprocess.Popen[bytes], timeout: float, log_path: Path) -> LocalServer:
+    if process.stdout is None:  # never so with PIPE; this tells the type checker
+        raise LocalServerError("the server has no standard output")
+    found: SimpleQueue[LocalServer | None] = SimpleQueue()
+    threading.Thread(target=_listen, args=(process.stdout, found), daemon=True).start()
+    try:
+        server = found.get(timeout=timeout)
+    except Empty:
+        raise _start_error(f"did not serve within {timeout:g} s", log_path) from None
+    if server is not None:
+        return server
+    try:
+        status = process.wait(timeout=_STOP_GRACE)
+    except subprocess.TimeoutExpired:
+        raise _start_error("closed its standard output before it served", log_path) from None
+    raise _start_error(f"ended with status {status} before it served", log_path)
+
+
+def _listen(stdout: IO[bytes], found: SimpleQueue[LocalServer | None]) -> None:
+    """Put the announced addresses into ``found``, and None at the end of the output.
+
+    Reads on after the announcement, so that the server never blocks on a full pipe.
+    """
+    with stdout:
+        for line in stdout:
+            server = _announced(line)
+            if server is not None:
+                found.put(server)
+    found.put(None)
+
+
+def _announced(line: bytes) -> LocalServer | None:
+    """The addresses in the server's announcement; None for any other line."""
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    match event:
+        case {"event": "serving", "address": str(address), "metrics_address": str(metrics_address)}:
+            return LocalServer(address, metrics_address)
+    return None
+
+
+def _start_error(problem: str, log_path: Path) -> LocalServerError:
+    lines = [line for line in log_path.read_text("utf-8", errors="replace").splitlines() if line.strip()]
+    said = f": {lines[-1]}" if lines else ""
+    return LocalServerError(f"the local server {problem}{said}", "\n".join(lines[-_LOG_LINES:]))
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End the server: by closing its standard input, then SIGTERM, then SIGKILL."""
+    if process.stdin is not None:
+        process.stdin.close()
+    for harder in (process.terminate, process.kill):
+        try:
+            process.wait(timeout=_STOP_GRACE)
+            return
+        except subprocess.TimeoutExpired:
+            harder()
+    process.wait()

@@ -1,0 +1,171 @@
+"""A server of the contract for the client's tests: a real gRPC socket, answers made up by rule, faults by script."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+import numpy as np
+from exalign.v1 import face_pb2, geometry_pb2, model_pb2, service_pb2, service_pb2_grpc, timing_pb2
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_status import rpc_status
+
+IMAGE_SIZE = (120, 80)  # width, height
+BOX = (30.0, 20.0, 90.0, 70.0)
+
+#: A fault: ends the call by aborting its context.
+Fault = Callable[[grpc.ServicerContext], None]
+
+
+def points() -> np.ndarray[Any, np.dtype[np.float32]]:
+    """(68, 2) float32: every landmark at a place of its own inside BOX."""
+    n = np.arange(68)
+    grid = np.stack([32.0 + 56.0 * (n % 10) / 9, 22.0 + 46.0 * (n // 10) / 6], axis=1)
+    return grid.astype(np.float32)
+
+
+def face(source: face_pb2.BoxSource.ValueType = face_pb2.BOX_SOURCE_DETECTOR) -> face_pb2.Face:
+    """A face whose numbers can be told apart: landmark n has covariance xx = n + 1, xy = 0.5, yy = 2."""
+    x0, y0, x1, y1 = BOX
+    message = face_pb2.Face(
+        box=geometry_pb2.Box(x0=x0, y0=y0, x1=x1, y1=y1),
+        box_source=source,
+        source_box=geometry_pb2.Box(x0=28, y0=15, x1=95, y1=82, detector="mtcnn"),
+        detector_score=0.75,
+        presence=0.99,
+        posterior_id="p1",
+        posterior=face_pb2.PosteriorSummary(
+            entropy=3.5,
+            effective_exemplars=12.5,
+            cut_mass=0.001,
+            top_exemplars=[face_pb2.ExemplarProbability(class_id=7, probability=0.4)],
+        ),
+        landmarks=face_pb2.Landmarks(
+            points=points().ravel().tolist(),
+            covariances=[v for n in range(68) for v in (n + 1, 0.5, 2.0)],
+            confidences=[n / 67 for n in range(68)],
+            map_points=(points() + 1).ravel().tolist(),
+            map_class_id=7,
+        ),
+    )
+    if source == face_pb2.BOX_SOURCE_CALLER:
+        message.ClearField("detector_score")
+    return message
+
+
+def model_response() -> service_pb2.GetModelResponse:
+    """A model with a value in every part that the client reads."""
+    return service_pb2.GetModelResponse(
+        bundle_id="ab" * 32,
+        files=[model_pb2.BundleFile(path="network.onnx", sha256="cd" * 32, size_bytes=12)],
+        model=model_pb2.ModelInfo(
+            exemplars=1000,
+            landmarks=68,
+            input_size=112,
+            margin=1.3,
+            tau=0.05,
+            temperature=1.5,
+            landmark_names=[f"point_{n}" for n in range(68)],
+        ),
+        runtime=model_pb2.RuntimeInfo(name="openvino", version="2025.4", precision="f32", device="CPU"),
+        limits=model_pb2.Limits(max_faces=16, max_deadline=Duration(seconds=30), min_box_side=8.5),
+        detectors=[model_pb2.DetectorInfo(name="mtcnn", available=True, is_default=True, min_score=0.7)],
+        calibration=model_pb2.CalibrationCard(
+            split="val",
+            coverage=[
+                model_pb2.CoverageRow(group="jaw", yaw=geometry_pb2.Interval(lower=-30, upper=30), nominal=0.9),
+                model_pb2.CoverageRow(group="all", nominal=0.9),
+            ],
+            accuracy=[model_pb2.AccuracyRow(boxes="truth", faces=10, auc=0.75)],
+        ),
+        presence_threshold=0.3,
+        licences=[model_pb2.Licence(subject="weights", name="research", terms="Research use.")],
+        training_data="faces",
+        server_version="0.1.0",
+    )
+
+
+def abort(code: grpc.StatusCode, message: str, *details: Any) -> Fault:
+    """A fault with a status and google.rpc details."""
+
+    def fault(context: grpc.ServicerContext) -> None:
+        status = status_pb2.Status(code=code_pb2.Code.Value(code.name), message=message)
+        for detail in details:
+            status.details.add().Pack(detail)
+        context.abort_with_status(rpc_status.to_status(status))
+
+    return fault
+
+
+def retry_info(seconds: float) -> error_details_pb2.RetryInfo:
+    delay = Duration()
+    delay.FromNanoseconds(int(seconds * 1e9))
+    return error_details_pb2.RetryInfo(retry_delay=delay)
+
+
+@dataclass
+class FakeService(service_pb2_grpc.FaceAlignmentServiceServicer):
+    """Answers PredictLandmarks and GetModel; the first calls meet the scripted faults, one each."""
+
+    faults: list[Fault] = field(default_factory=list)
+    faces: int = 1
+    image_size: tuple[int, int] = IMAGE_SIZE
+    requests: list[service_pb2.PredictLandmarksRequest] = field(default_factory=list)
+    address: str = ""
+    health: health.HealthServicer = field(default_factory=health.HealthServicer)
+    #: Set to let go of calls that `hang` holds.
+    released: threading.Event = field(default_factory=threading.Event)
+
+    def hang(self, context: grpc.ServicerContext) -> None:
+        """A fault: no answer until the test ends."""
+        self.released.wait(30)
+
+    def PredictLandmarks(
+        self, request: service_pb2.PredictLandmarksRequest, context: Any
+    ) -> service_pb2.PredictLandmarksResponse:
+        self.requests.append(request)
+        if self.faults:
+            self.faults.pop(0)(context)
+        given = face_pb2.BOX_SOURCE_CALLER
+        faces = [face(given) for _ in request.boxes] or [face() for _ in range(self.faces)]
+        for message in faces:
+            for selection in request.landmarks.groups:
+                message.landmarks.groups.add(
+                    selection=selection,
+                    mean=geometry_pb2.Point(x=60, y=40),
+                    centroid_covariance=geometry_pb2.Covariance2(xx=4, xy=1, yy=9),
+                    rms_spread=2.5,
+                )
+        return service_pb2.PredictLandmarksResponse(
+            bundle_id="ab" * 32,
+            faces=faces,
+            faces_left_out=2,
+            image_width=self.image_size[0],
+            image_height=self.image_size[1],
+            timing=timing_pb2.StageTiming(decode_seconds=0.001, infer_seconds=0.003, total_seconds=0.005),
+        )
+
+    def GetModel(self, request: service_pb2.GetModelRequest, context: Any) -> service_pb2.GetModelResponse:
+        return model_response()
+
+
+@contextmanager
+def serving(service: FakeService) -> Iterator[FakeService]:
+    """Serve on a free port of 127.0.0.1 for the length of the block."""
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=4), options=[("grpc.so_reuseport", 0)])
+    service_pb2_grpc.add_FaceAlignmentServiceServicer_to_server(service, server)
+    health_pb2_grpc.add_HealthServicer_to_server(service.health, server)
+    service.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    try:
+        yield service
+    finally:
+        service.released.set()
+        server.stop(grace=None).wait()

@@ -1,0 +1,98 @@
+"""Answers become typed results, the same through both clients."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from both_clients import Ask
+from exalign.v1 import face_pb2, service_pb2
+from exalign_client import BoxSource, Client, InternalServerError, Prediction
+from exalign_client.results import prediction_from
+from fake_server import BOX, FakeService, face, points
+
+JPEG = b"\xff\xd8"
+
+
+def test_a_prediction_is_a_sequence_of_faces(service: FakeService, ask: Ask) -> None:
+    service.faces = 2
+    prediction: Prediction = ask("predict", service.address, JPEG)
+    assert len(prediction) == 2
+    assert list(prediction) == [prediction[0], prediction[1]] == list(prediction[0:2])
+    assert prediction.bundle_id == "ab" * 32
+    assert (prediction.image_size, prediction.faces_left_out) == ((120, 80), 2)
+    assert (prediction.timing.infer, prediction.timing.total) == (0.003, 0.005)
+
+
+def test_no_face_is_an_empty_prediction(service: FakeService, ask: Ask) -> None:
+    service.faces = 0
+    assert len(ask("predict", service.address, JPEG)) == 0
+
+
+def test_a_face_holds_arrays_of_the_documented_shapes(service: FakeService, ask: Ask) -> None:
+    found = ask("predict", service.address, JPEG, groups=["jaw", [30, 8]])[0]
+    np.testing.assert_array_equal(found.landmarks, points())
+    np.testing.assert_array_equal(found.map_landmarks, points() + 1)
+    np.testing.assert_array_equal(found.covariances[9], [[10.0, 0.5], [0.5, 2.0]])
+    np.testing.assert_allclose(found.spreads, np.sqrt(np.arange(68) + 3.0), rtol=1e-6)
+    np.testing.assert_array_equal(found.box, BOX)
+    assert found.covariances.shape == (68, 2, 2)
+    for array in (found.landmarks, found.covariances, found.confidences, found.map_landmarks, found.box):
+        assert array.dtype == np.float32
+    assert found.confidences[67] == 1.0
+    assert (found.box_source, found.source_detector) == (BoxSource.DETECTOR, "mtcnn")
+    assert (found.detector_score, found.presence, found.entropy) == (0.75, 0.99, 3.5)
+    assert (found.top_exemplars[0].class_id, found.top_exemplars[0].probability) == (7, 0.4)
+    assert found.posterior_id == "p1"
+    assert [group.landmarks for group in found.groups] == ["jaw", (30, 8)]
+    np.testing.assert_array_equal(found.groups[0].centroid_covariance, [[4, 1], [1, 9]])
+
+
+def test_a_callers_box_has_no_detector_score(service: FakeService, ask: Ask) -> None:
+    found = ask("predict", service.address, JPEG, [BOX])[0]
+    assert (found.box_source, found.detector_score) == (BoxSource.CALLER, None)
+
+
+def test_json_holds_the_same_numbers(service: FakeService) -> None:
+    with Client(service.address) as client:
+        prediction = client.predict(JPEG)
+    form = json.loads(json.dumps(prediction.to_json(), allow_nan=False))
+    again = form["faces"][0]
+    np.testing.assert_array_equal(np.array(again["landmarks"], np.float32), prediction[0].landmarks)
+    np.testing.assert_array_equal(np.array(again["covariances"], np.float32), prediction[0].covariances)
+    assert (again["box_source"], again["presence"]) == ("detector", 0.99)
+    assert form["image_size"] == [120, 80]
+
+
+def test_a_model_is_read_in_full(service: FakeService, ask: Ask) -> None:
+    model = ask("model", service.address)
+    assert (model.exemplars, model.landmark_names[3], model.server_version) == (1000, "point_3", "0.1.0")
+    assert (model.limits.max_faces, model.limits.max_deadline, model.limits.min_box_side) == (16, 30.0, 8.5)
+    assert (model.runtime.name, model.runtime.divergence) == ("openvino", None)
+    assert (model.detectors[0].name, model.detectors[0].min_score) == ("mtcnn", 0.7)
+    assert [row.yaw for row in model.calibration.coverage] == [(-30.0, 30.0), None]
+    assert (model.presence_threshold, model.licences[0].name) == (0.3, "research")
+    assert json.loads(json.dumps(model.to_json()))["files"][0]["path"] == "network.onnx"
+
+
+@pytest.mark.parametrize("field", ["points", "covariances", "confidences", "map_points"])
+def test_an_answer_with_a_wrong_count_of_numbers_is_the_servers_fault(field: str) -> None:
+    damaged = face()
+    getattr(damaged.landmarks, field).pop()
+    with pytest.raises(InternalServerError, match=rf"faces\[0\]\.landmarks\.{field} has"):
+        prediction_from(service_pb2.PredictLandmarksResponse(faces=[damaged]))
+
+
+def test_an_answer_without_landmarks_is_the_servers_fault() -> None:
+    damaged = face()
+    damaged.ClearField("landmarks")
+    with pytest.raises(InternalServerError, match=r"faces\[0\]\.landmarks is absent"):
+        prediction_from(service_pb2.PredictLandmarksResponse(faces=[damaged]))
+
+
+def test_a_box_source_that_is_newer_than_this_client_is_unknown() -> None:
+    newer = face()
+    newer.ParseFromString(newer.SerializeToString() + b"\x10\x63")  # field 2, box_source = 99
+    assert newer.box_source not in face_pb2.BoxSource.values()
+    assert prediction_from(service_pb2.PredictLandmarksResponse(faces=[newer]))[0].box_source == "unknown"
