@@ -1,0 +1,73 @@
+"""From the engine's values to messages."""
+
+from __future__ import annotations
+
+import numpy as np
+from exalign.v1 import face_pb2, geometry_pb2
+from exalign_engine import FACE_BOX, Face, LocatedFace, Posterior
+from numpy.typing import NDArray
+
+from exalign_service.requests import LandmarkWishes
+
+
+def located_face(located: LocatedFace) -> face_pb2.Face:
+    """A face of which only the place is known."""
+    source = face_pb2.BOX_SOURCE_DETECTOR if located.detected else face_pb2.BOX_SOURCE_CALLER
+    named = "" if located.source == FACE_BOX else located.source
+    return face_pb2.Face(
+        box=_box(located.box),
+        box_source=source,
+        source_box=_box(located.source_box, named),
+        detector_score=located.score,
+    )
+
+
+def aligned_face(face: Face, wishes: LandmarkWishes) -> face_pb2.Face:
+    """A face with its landmarks and its posterior in a few numbers.
+
+    The views of a posterior are computed when first read, so this may take milliseconds: for an executor.
+    """
+    message = located_face(face.located)
+    message.presence = face.presence
+    message.posterior.CopyFrom(_summary(face.posterior, wishes.top_exemplars))
+    message.landmarks.CopyFrom(
+        face_pb2.Landmarks(
+            points=_flat(face.landmarks),
+            covariances=_flat(face.covariance),
+            confidences=_flat(face.confidence),
+            map_points=_flat(face.map_landmarks),
+            map_class_id=face.map_exemplar,
+        )
+    )
+    for wish in wishes.groups:
+        group = face.group(wish.landmarks)
+        x, y = group.centroid
+        xx, xy, yy = group.covariance
+        message.landmarks.groups.add(
+            selection=wish.selection,
+            mean=geometry_pb2.Point(x=x, y=y),
+            centroid_covariance=geometry_pb2.Covariance2(xx=xx, xy=xy, yy=yy),
+            rms_spread=group.rms_spread,
+        )
+    return message
+
+
+def _summary(posterior: Posterior, top: int) -> face_pb2.PosteriorSummary:
+    return face_pb2.PosteriorSummary(
+        entropy=posterior.entropy,
+        effective_exemplars=posterior.effective_number,
+        cut_mass=posterior.cut_mass,
+        top_exemplars=[
+            face_pb2.ExemplarProbability(class_id=class_id, probability=p) for class_id, p in posterior.top(top)
+        ],
+    )
+
+
+def _box(box: NDArray[np.float64], detector: str = "") -> geometry_pb2.Box:
+    x0, y0, x1, y1 = (float(v) for v in box)
+    return geometry_pb2.Box(x0=x0, y0=y0, x1=x1, y1=y1, detector=detector)
+
+
+def _flat(values: NDArray[np.float64]) -> list[float]:
+    result: list[float] = values.ravel().tolist()
+    return result

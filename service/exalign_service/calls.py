@@ -1,0 +1,39 @@
+"""The call that is being handled: its id and its deadline, for whoever runs inside it."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterable
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+#: Metadata key by which a caller may name a call, and by which the name comes back.
+REQUEST_ID = "x-request-id"
+
+_ACCEPTED = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One RPC.
+
+    Attributes:
+        request_id: the caller's, or one chosen here.
+        deadline: on the event loop's clock (`time.monotonic`), seconds; infinite when there is none.
+    """
+
+    request_id: str
+    deadline: float
+
+
+#: Set by the interceptor for as long as a handler runs.
+current_call: ContextVar[Call] = ContextVar("current_call")
+
+
+def request_id_of(metadata: Iterable[tuple[str, str | bytes]]) -> str:
+    """The caller's name for the call where it is fit for a log line, otherwise a new one."""
+    for key, value in metadata:
+        if key == REQUEST_ID and isinstance(value, str) and _ACCEPTED.fullmatch(value):
+            return value
+    return uuid.uuid4().hex

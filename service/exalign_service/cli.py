@@ -1,0 +1,140 @@
+"""``exalign-server``: serve until told to stop.
+
+Exit codes: 0 stopped as asked, 1 cannot start, 2 wrong arguments or settings. When requests are answered, one
+line goes to standard output, for whoever started the server:
+
+    {"event": "serving", "address": "127.0.0.1:50051", "metrics_address": "127.0.0.1:9464"}
+
+``address`` is what a gRPC client connects to (HOST:PORT or unix:/PATH). Nothing else is written there; logs go
+to standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+
+from exalign_engine.errors import ExalignError
+
+from exalign_service import logs, settings
+from exalign_service.config import ConfigError, ServerConfig
+from exalign_service.server import Server, StartError
+
+_log = logging.getLogger("exalign_service")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        argv: arguments; default those of the process.
+
+    Returns:
+        The exit code.
+    """
+    args = _parser().parse_args(argv)
+    try:
+        loaded = settings.load(vars(args), os.environ, args.config)
+    except ConfigError as e:
+        for line in str(e).splitlines():
+            print(f"exalign-server: {line}", file=sys.stderr)
+        return 2
+    if args.print_config:
+        print(loaded.to_toml(), end="")
+        return 0
+    logs.configure(loaded.config.log_level)
+    try:
+        asyncio.run(_serve(loaded.config, exit_with_stdin=args.exit_with_stdin))
+    except (ExalignError, StartError) as e:
+        print(f"exalign-server: {e}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="exalign-server", description="Face alignment that answers with a distribution, over gRPC."
+    )
+    parser.add_argument("--version", action="version", version=f"exalign-server {version('exalign')}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve = commands.add_parser(
+        "serve",
+        help="serve until SIGTERM",
+        description="Serve until SIGTERM or SIGINT. Settings: flags, then EXALIGN_* variables, then --config, "
+        "then defaults.",
+    )
+    serve.add_argument("--print-config", action="store_true", help="print the effective settings as TOML and exit")
+    serve.add_argument(
+        "--exit-with-stdin",
+        action="store_true",
+        help="also stop when standard input is closed, so that the server does not outlive who started it",
+    )
+    settings.add_flags(serve)
+    return parser
+
+
+async def _serve(config: ServerConfig, *, exit_with_stdin: bool) -> None:
+    """Serve until a signal, or the end of standard input, says stop."""
+    loop, told = asyncio.get_running_loop(), asyncio.Queue[str]()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.put_nowait, number.name)
+    if exit_with_stdin:
+        _watch_stdin(lambda: loop.call_soon_threadsafe(told.put_nowait, "stdin closed"))
+    server = Server(config)
+    starting, word = asyncio.create_task(server.start()), asyncio.create_task(told.get())
+    try:
+        await asyncio.wait((starting, word), return_when=asyncio.FIRST_COMPLETED)
+        if not word.done():
+            await starting
+            _announce(server)
+        _log.info("stopping", extra={"fields": {"reason": await word, "grace_seconds": config.shutdown_grace}})
+    finally:
+        word.cancel()
+        starting.cancel()
+        second_word = asyncio.create_task(told.get())
+        second_word.add_done_callback(lambda _: server.hurry())
+        await server.stop()
+        second_word.cancel()
+        # Its error, if any, has been raised above, unless the word to stop came first: then nobody cares.
+        await asyncio.gather(starting, return_exceptions=True)
+    _log.info("stopped")
+
+
+def _announce(server: Server) -> None:
+    """Say where the server is: in the log for people, on standard output for programs."""
+    runtime = server.aligner.runtime
+    where = {"address": server.address, "metrics_address": server.metrics_address}
+    fields = {
+        **where,
+        "bundle": server.aligner.bundle.id[:12],
+        "runtime": runtime.name,
+        "precision": runtime.precision,
+        "reason": runtime.reason,
+        "version": version("exalign"),
+    }
+    _log.info("serving", extra={"fields": fields})
+    print(json.dumps({"event": "serving", **where}), flush=True)
+
+
+def _watch_stdin(closed: Callable[[], object]) -> None:
+    """Call ``closed`` when standard input ends."""
+
+    def wait() -> None:
+        # os.read, not sys.stdin: its lock would be held while the interpreter shuts down.
+        while os.read(0, 4096):
+            pass
+        closed()
+
+    threading.Thread(target=wait, name="stdin", daemon=True).start()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,179 @@
+"""The one table from exceptions to what a caller sees: status code, message and google.rpc details.
+
+    ServiceError
+    ├── QueueFullError            too much is waiting already
+    ├── DeadlineExpiredError      no time is left
+    ├── NotServingError           starting or shutting down
+    ├── MalformedMessageError     the bytes are not the message that the method takes
+    └── NotInThisVersionError     defined in the contract, not built yet
+
+The engine's own errors (`exalign_engine.errors`) are in the table too. Whatever is not in it is a fault of
+ours: INTERNAL, with a request id and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import grpc
+from exalign_engine.errors import InvalidInputError, Violation
+from google.protobuf import any_pb2
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+
+DOMAIN = "exalign.v1"
+
+#: Status details and message travel in trailing metadata, which many clients limit to 8 KiB, base64 included.
+_MAX_DETAIL_BYTES = 4096
+_MAX_MESSAGE_CHARS = 600
+
+
+class ServiceError(Exception):
+    """Base of what the service itself raises on purpose."""
+
+
+class QueueFullError(ServiceError):
+    """Too much is waiting already.
+
+    Args:
+        what: what is waiting, such as "faces".
+        waiting: how many of them now.
+        bound: how many may.
+        retry_after: when to try again, seconds.
+    """
+
+    def __init__(self, what: str, waiting: int, bound: int, retry_after: float) -> None:
+        self.waiting, self.bound, self.retry_after = waiting, bound, retry_after
+        super().__init__(f"{waiting} {what} are waiting, at most {bound} may; try again in {retry_after:.2f} s")
+
+
+class DeadlineExpiredError(ServiceError):
+    """No time is left for this call."""
+
+
+class NotServingError(ServiceError):
+    """The server is starting or shutting down."""
+
+
+class MalformedMessageError(ServiceError):
+    """The bytes received are not the message that the method takes."""
+
+
+class NotInThisVersionError(ServiceError):
+    """Something that the contract defines and this version does not do."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a caller sees of an error.
+
+    Attributes:
+        code: status code.
+        message: one line.
+        details: google.rpc messages.
+    """
+
+    code: grpc.StatusCode
+    message: str
+    details: tuple[Message, ...] = ()
+
+    def serialized(self) -> bytes:
+        """The google.rpc.Status for the trailing metadata "grpc-status-details-bin"."""
+        number: int = self.code.value[0]
+        status = status_pb2.Status(code=number, message=self.message)
+        for detail in self.details:
+            packed = any_pb2.Any()
+            packed.Pack(detail)
+            status.details.append(packed)
+        serialized: bytes = status.SerializeToString()
+        return serialized
+
+
+def answer_to(error: BaseException, request_id: str) -> Answer:
+    """Look an exception up.
+
+    Args:
+        error: what a handler raised.
+        request_id: named in the answer to an unknown exception, and in the log beside its traceback.
+    """
+    for kind in type(error).__mro__:
+        if kind in _TABLE:
+            return _TABLE[kind](error)
+    return Answer(
+        grpc.StatusCode.INTERNAL,
+        f"internal error; the server's log has more under request id {request_id}",
+        (
+            _info("INTERNAL"),
+            error_details_pb2.RequestInfo(request_id=request_id),
+        ),
+    )
+
+
+def is_known(error: BaseException) -> bool:
+    """Whether the table has an entry for an exception; otherwise it is a fault of ours."""
+    return any(kind in _TABLE for kind in type(error).__mro__)
+
+
+def _info(reason: str) -> error_details_pb2.ErrorInfo:
+    return error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN)
+
+
+def _retry(seconds: float) -> error_details_pb2.RetryInfo:
+    result = error_details_pb2.RetryInfo()
+    result.retry_delay.FromNanoseconds(int(seconds * 1e9))
+    return result
+
+
+def _invalid(error: InvalidInputError) -> Answer:
+    return _bad_request(error.violations)
+
+
+def _malformed(error: MalformedMessageError) -> Answer:
+    return _bad_request([Violation("", str(error))])
+
+
+def _bad_request(violations: Iterable[Violation]) -> Answer:
+    """INVALID_ARGUMENT with a BadRequest that holds as many violations as trailing metadata can carry."""
+    rest = list(violations)
+    message = "; ".join(str(v) if v.field else v.description for v in rest)
+    if len(message) > _MAX_MESSAGE_CHARS:
+        message = f"{message[:_MAX_MESSAGE_CHARS]}… ({len(rest)} fields are wrong)"
+    bad, size = error_details_pb2.BadRequest(), 0
+    while rest:
+        entry = error_details_pb2.BadRequest.FieldViolation(field=rest[0].field, description=rest[0].description)
+        size += entry.ByteSize() + 4
+        if size > _MAX_DETAIL_BYTES and bad.field_violations:
+            bad.field_violations.add(description=f"and {len(rest)} more fields that are wrong")
+            break
+        bad.field_violations.append(entry)
+        rest.pop(0)
+    return Answer(grpc.StatusCode.INVALID_ARGUMENT, message, (bad, _info("INVALID_REQUEST")))
+
+
+def _queue_full(error: QueueFullError) -> Answer:
+    details = (_retry(error.retry_after), _info("QUEUE_FULL"))
+    return Answer(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), details)
+
+
+def _expired(error: DeadlineExpiredError) -> Answer:
+    return Answer(grpc.StatusCode.DEADLINE_EXCEEDED, str(error), (_info("DEADLINE_EXCEEDED"),))
+
+
+def _not_serving(error: NotServingError) -> Answer:
+    return Answer(grpc.StatusCode.UNAVAILABLE, str(error), (_info("NOT_SERVING"), _retry(1.0)))
+
+
+def _unimplemented(error: NotInThisVersionError) -> Answer:
+    return Answer(grpc.StatusCode.UNIMPLEMENTED, str(error), (_info("NOT_IN_THIS_VERSION"),))
+
+
+#: The table. A subclass without an entry of its own takes its base's.
+_TABLE: dict[type[BaseException], Callable[..., Answer]] = {
+    InvalidInputError: _invalid,
+    MalformedMessageError: _malformed,
+    QueueFullError: _queue_full,
+    DeadlineExpiredError: _expired,
+    NotServingError: _not_serving,
+    NotInThisVersionError: _unimplemented,
+}

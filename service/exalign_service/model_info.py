@@ -1,0 +1,108 @@
+"""The answer of GetModel."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+from exalign.v1 import model_pb2, service_pb2
+from exalign_engine import Aligner
+from exalign_engine.boxes import MIN_BOX_SIDE
+from exalign_engine.bundle import MANIFEST
+from exalign_engine.landmarks import NAMES
+
+from exalign_service.config import ServerConfig
+
+
+def describe(aligner: Aligner, config: ServerConfig) -> service_pb2.GetModelResponse:
+    """Everything that a caller may want to know; it does not change while the server runs."""
+    bundle, manifest, runtime = aligner.bundle, aligner.bundle.manifest, aligner.runtime
+    threshold = config.model.presence_threshold
+    response = service_pb2.GetModelResponse(
+        bundle_id=bundle.id,
+        files=[
+            model_pb2.BundleFile(path=name, sha256=digest, size_bytes=(bundle.path / name).stat().st_size)
+            for name, digest in sorted({**manifest.files, MANIFEST: bundle.id}.items())
+        ],
+        model=model_pb2.ModelInfo(
+            exemplars=manifest.exemplars,
+            landmarks=manifest.landmarks,
+            input_size=manifest.input_size,
+            margin=manifest.margin,
+            tau=manifest.tau,
+            temperature=bundle.calibration.temperature,
+            landmark_names=NAMES,
+        ),
+        runtime=model_pb2.RuntimeInfo(
+            name=runtime.name,
+            version=runtime.version,
+            precision=runtime.precision,
+            device=runtime.device,
+            reason=runtime.reason,
+            max_batch=config.batching.max_batch,
+        ),
+        limits=_limits(config),
+        detectors=_detectors(aligner, config.model.detector),
+        calibration=_calibration(aligner),
+        presence_threshold=bundle.calibration.presence_threshold if threshold is None else threshold,
+        licences=[model_pb2.Licence(subject=e.subject, name=e.name, terms=e.terms) for e in manifest.licences],
+        training_data=manifest.training_data,
+        server_version=version("exalign"),
+    )
+    return response
+
+
+def _limits(config: ServerConfig) -> model_pb2.Limits:
+    """The limits of what this version does; those of other methods stay 0."""
+    limits = config.limits
+    message = model_pb2.Limits(
+        max_message_bytes=limits.max_message_bytes,
+        max_encoded_bytes=limits.max_encoded_bytes,
+        max_pixels=limits.max_pixels,
+        max_faces=limits.max_faces,
+        min_box_side=MIN_BOX_SIDE,
+        max_landmark_groups=limits.max_landmark_groups,
+        max_top_exemplars=limits.max_top_exemplars,
+        max_queue=config.batching.queue,
+    )
+    message.max_deadline.FromNanoseconds(round(limits.max_deadline * 1e9))
+    return message
+
+
+def _detectors(aligner: Aligner, default: str) -> list[model_pb2.DetectorInfo]:
+    return [
+        model_pb2.DetectorInfo(
+            name=name,
+            available=name in aligner.detectors,
+            is_default=name == default,
+            dx=affine.dx,
+            dy=affine.dy,
+            scale=affine.scale,
+        )
+        for name, affine in sorted(aligner.bundle.detectors.items())
+    ]
+
+
+def _calibration(aligner: Aligner) -> model_pb2.CalibrationCard:
+    """The card as far as the bundle has it: one that was never calibrated has none, and nothing is made up."""
+    calibration = aligner.bundle.calibration
+    message = model_pb2.CalibrationCard(
+        kernel_scale=calibration.kernel_scale, landmark_factors=calibration.landmark_scale
+    )
+    card: dict[str, Any] = calibration.card
+    if not card:
+        return message
+    message.split, message.faces, message.nll = card["split"], card["faces"], card["nll"]
+    message.presence_roc_auc = card["presence"]["roc_auc"]
+    for bin_ in card["presence"]["reliability"]:
+        message.presence_reliability.add(**bin_)
+    for row in card["accuracy"]:
+        message.accuracy.add(
+            boxes=row["boxes"],
+            faces=row["n"],
+            nrmse_mean=row["nrmse_mean"],
+            auc=row["auc"],
+            failure_rate=row["failure_rate"],
+            missed=row["missed"],
+        )
+    return message

@@ -1,0 +1,235 @@
+"""One server, wired together: model, batcher, gRPC, health, reflection and the metrics port."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import numpy as np
+from exalign.v1 import service_pb2, service_pb2_grpc
+from exalign_engine import Aligner, Bundle, default_bundle_path
+from exalign_engine.detect import create_detector
+from exalign_engine.runtime import create_runtime
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+
+from exalign_service import model_info
+from exalign_service.batcher import Batcher
+from exalign_service.config import ServerConfig
+from exalign_service.http import MetricsPort
+from exalign_service.interceptor import CallInterceptor
+from exalign_service.landmarks import FaceAlignmentServicer
+from exalign_service.lifecycle import Lifecycle
+from exalign_service.metrics import Metrics
+from exalign_service.pipeline import Pipeline
+from exalign_service.requests import Known
+
+_log = logging.getLogger(__name__)
+
+#: Every service that the server has.
+SERVICES = (
+    service_pb2.DESCRIPTOR.services_by_name["FaceAlignmentService"],
+    health_pb2.DESCRIPTOR.services_by_name["Health"],
+    reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"],
+)
+
+_FACE_ALIGNMENT = SERVICES[0].full_name
+_HEALTH_NAMES = ("", _FACE_ALIGNMENT)
+
+#: A handler that has been dismissed has so long to go, seconds; then gRPC cuts its call.
+_CUT_AFTER = 1.0
+
+
+class StartError(Exception):
+    """The server cannot start; one line says why."""
+
+
+def load_aligner(config: ServerConfig) -> Aligner:
+    """The model that a configuration names, with every detector that it makes possible.
+
+    Raises:
+        ExalignError: the bundle, the runtime or a detector cannot be used; one line says why.
+    """
+    bundle = Bundle.load(config.model.bundle or default_bundle_path())
+    batching, yunet = config.batching, config.model.yunet_model
+    runtime = create_runtime(config.model.runtime, bundle.network, threads=batching.threads, streams=batching.workers)
+    names = ["mtcnn"] if yunet is None else ["mtcnn", "yunet"]
+    return Aligner(bundle, runtime, {name: create_detector(name, yunet_model=yunet) for name in names})
+
+
+class Server:
+    """An exalign server on the running event loop.
+
+    Args:
+        config: everything that can be set.
+        aligner: the model; None loads the one that the configuration names. The server closes its runtime.
+
+    Raises:
+        ExalignError: the model cannot be loaded.
+        StartError: the bundle does not know the default detector.
+    """
+
+    def __init__(self, config: ServerConfig, aligner: Aligner | None = None) -> None:
+        self.config = config
+        self.aligner = aligner if aligner is not None else load_aligner(config)
+        if config.model.detector not in self.aligner.bundle.detectors:
+            known = ", ".join(sorted(self.aligner.bundle.detectors)) or "none"
+            raise StartError(f"detector is {config.model.detector!r}, must be one that the bundle knows: {known}")
+        self.lifecycle = Lifecycle()
+        self.metrics = Metrics(SERVICES, config.batching.max_batch)
+        #: Where gRPC and the metrics are served; the real ports once started.
+        self.address, self.metrics_address = config.address, config.metrics_address
+        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs lack it
+        self._http = MetricsPort(self.metrics.expose, self.lifecycle)
+        self._interceptor = CallInterceptor(self.metrics, config.limits.max_deadline)
+        self._executor = ThreadPoolExecutor(config.batching.stage_threads, thread_name_prefix="stage")
+        self._batcher = Batcher(
+            self.aligner.runtime.infer,
+            workers=config.batching.workers,
+            max_batch=config.batching.max_batch,
+            max_queue=config.batching.queue,
+            observer=self.metrics,
+        )
+        self._grpc: grpc.aio.Server | None = None
+        self._hurry = asyncio.Event()
+
+    async def start(self) -> None:
+        """Listen, warm up, then serve.
+
+        Raises:
+            StartError: an address cannot be had.
+        """
+        for name in _HEALTH_NAMES:
+            await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._grpc = self._wire()
+        await self._listen(self._grpc)
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._warm_up)
+        self.lifecycle.warm()
+        if self.lifecycle.serving:  # it may have been told to stop while warming up
+            for name in _HEALTH_NAMES:
+                await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    async def stop(self, grace: float | None = None) -> None:
+        """Refuse new calls, let running ones finish, then free everything. Once only.
+
+        Args:
+            grace: seconds; None is the configuration's.
+        """
+        grace = self.config.shutdown_grace if grace is None else grace
+        self.lifecycle.drain()
+        await self._health.enter_graceful_shutdown()
+        if self._grpc is not None:
+            refusing = asyncio.create_task(self._grpc.stop(grace + _CUT_AFTER))
+            finished = asyncio.create_task(self._interceptor.finished(_FACE_ALIGNMENT))
+            hurry = asyncio.create_task(self._hurry.wait())
+            await asyncio.wait((finished, hurry), timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+            finished.cancel()
+            hurry.cancel()
+            # What has outlasted the grace; and health watchers, who never leave by themselves.
+            self._interceptor.dismiss()
+            await refusing
+            await self._interceptor.finished()  # gRPC does not wait for the finally blocks of handlers that it cut
+        await asyncio.to_thread(self._close)
+        await self._http.close()
+
+    def hurry(self) -> None:
+        """End the grace of `stop` now."""
+        self._hurry.set()
+
+    def _close(self) -> None:
+        """Free what works in threads."""
+        self._executor.shutdown(cancel_futures=True)
+        self._batcher.close(drain=False)
+        self.aligner.runtime.close()
+
+    def _wire(self) -> grpc.aio.Server:
+        """The gRPC server with its three services."""
+        config = self.config
+        server = grpc.aio.server(
+            interceptors=[self._interceptor],
+            options=[
+                # One process a port: the kernel must not spread connections over processes with other sessions.
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_receive_message_length", config.limits.max_message_bytes),
+                # Answers are bounded by what a request may ask for.
+                ("grpc.max_send_message_length", -1),
+                # Clients may ping idle connections every 10 s; we find dead ones within 40 s.
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.keepalive_time_ms", 30_000),
+                ("grpc.keepalive_timeout_ms", 10_000),
+            ],
+        )
+        known = Known(
+            limits=config.limits,
+            conventions=frozenset(self.aligner.bundle.detectors),
+            detectors=frozenset(self.aligner.detectors) & frozenset(self.aligner.bundle.detectors),
+            default_detector=config.model.detector,
+        )
+        pipeline = Pipeline(self.aligner, self._batcher, self._executor, known, config.batching.queue, self.metrics)
+        model = model_info.describe(self.aligner, config)
+        service_pb2_grpc.add_FaceAlignmentServiceServicer_to_server(
+            FaceAlignmentServicer(pipeline, model, self.lifecycle), server
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        reflection.enable_server_reflection([service.full_name for service in SERVICES], server)
+        return server
+
+    async def _listen(self, server: grpc.aio.Server) -> None:
+        """Take both addresses, gRPC's first."""
+        address = self.config.address
+        try:
+            if not address.startswith("unix:"):
+                _probe(address)
+            port = server.add_insecure_port(address)
+        except (OSError, RuntimeError) as e:
+            raise StartError(f"address is {address!r}, cannot be listened on: {_reason(e)}") from e
+        if not address.startswith("unix:"):
+            self.address = f"{address.rpartition(':')[0]}:{port}"
+        host, _, wanted = self.config.metrics_address.rpartition(":")
+        try:
+            bound = await self._http.start(host.strip("[]"), int(wanted))
+        except OSError as e:
+            text = f"metrics_address is {self.config.metrics_address!r}, cannot be listened on: {_reason(e)}"
+            raise StartError(text) from e
+        self.metrics_address = f"{host}:{bound}"
+        await server.start()
+
+    def _warm_up(self) -> None:
+        """Once through everything that is slow the first time, for every size of batch."""
+        start = time.monotonic()
+        manifest = self.aligner.bundle.manifest
+        side = manifest.input_size
+        for size in range(1, self.config.batching.max_batch + 1):
+            out = self.aligner.runtime.infer(np.zeros((size, side, side, 3), dtype=np.uint8))
+        grey = np.full((side, side, 3), 128, dtype=np.uint8)
+        for detector in self.aligner.detectors:
+            self.aligner.detectors[detector].detect(grey)
+        place = self.aligner.place(np.array([0.0, 0.0, side, side]))
+        self.aligner.crop(grey, place)
+        face = self.aligner.face(place, self.aligner.posterior(out.scores[0]))
+        face.group([0, 1])
+        _log.info("warm", extra={"fields": {"seconds": round(time.monotonic() - start, 3)}})
+
+
+def _probe(address: str) -> None:
+    """Take an address and let it go again: gRPC itself does not say why it cannot have one, but on stderr.
+
+    Raises:
+        OSError: it cannot be had.
+    """
+    host, _, port = address.rpartition(":")
+    family, kind, protocol, _, target = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(target)
+        probe.listen()
+
+
+def _reason(error: Exception) -> str:
+    """What an operating system's error says, without its number."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

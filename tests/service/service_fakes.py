@@ -1,0 +1,213 @@
+"""A model small enough to start a server with in milliseconds: real engine, fake network and detector."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import grpc
+import numpy as np
+from exalign.v1 import geometry_pb2, image_pb2, service_pb2, service_pb2_grpc
+from exalign_engine import Aligner, Bundle
+from exalign_engine.bundle import FILES, MANIFEST, Baseline, Licence, Manifest
+from exalign_engine.calibration import Calibration
+from exalign_engine.detect import BoxAffine, RawDetection
+from exalign_engine.exemplars import Exemplars
+from exalign_engine.runtime import Outputs
+from exalign_service import Server, ServerConfig
+from exalign_service.config import BatchingConfig, LimitsConfig
+from google.rpc import error_details_pb2, status_pb2
+from numpy.typing import NDArray
+
+U8 = NDArray[np.uint8]
+Corners = tuple[float, float, float, float]
+
+K = 12
+SIDE = 16
+
+
+class FakeRuntime:
+    """Scores that follow from a crop's mean brightness alone. ``gate`` holds every batch until it is set."""
+
+    name, version, precision, device, reason = "fake", "1", "f32", "CPU", "for tests"
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.gate.set()
+        self.error: Exception | None = None
+        self.batches: list[int] = []
+        self.closed = False
+
+    def infer(self, crops: U8) -> Outputs:
+        """See `exalign_engine.runtime.Runtime`."""
+        self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        self.batches.append(len(crops))
+        brightness = crops.reshape(len(crops), -1).mean(axis=1, dtype=np.float64)
+        scores = -np.abs(np.arange(K) - brightness[:, None] / 255 * (K - 1))
+        b = len(crops)
+        return Outputs(scores.astype(np.float32), np.zeros((b, 4), np.float32), np.zeros((b, 2, 1, 1), np.float32))
+
+    def close(self) -> None:
+        """See `exalign_engine.runtime.Runtime`."""
+        self.closed = True
+
+
+class FakeDetector:
+    """Finds what it is told to find."""
+
+    name = "mtcnn"
+
+    def __init__(self, *faces: tuple[Corners, float]) -> None:
+        self.faces = list(faces)
+
+    def detect(self, image: U8) -> list[RawDetection]:
+        """See `exalign_engine.detect.Detector`."""
+        return [RawDetection(np.array(box), score) for box, score in self.faces]
+
+
+def tiny_bundle(folder: Path) -> Bundle:
+    """K shapes that differ in size, in memory; the files are there only to have a size."""
+    rng = np.random.default_rng(7)
+    base = rng.uniform(0.1, 0.9, (68, 2))
+    shapes = np.stack([0.5 + (base - 0.5) * (0.8 + 0.03 * k) for k in range(K)])
+    for name in (*FILES, MANIFEST):
+        (folder / name).write_bytes(b"x")
+    return Bundle(
+        path=folder,
+        id="b" * 64,
+        manifest=Manifest(
+            schema_version=1,
+            name="tiny",
+            created="2026-01-01",
+            files=dict.fromkeys(FILES, "a" * 64),
+            input_size=SIDE,
+            margin=1.3,
+            landmarks=68,
+            exemplars=K,
+            tau=0.05,
+            training_data="none",
+            licences=(Licence("weights", "none", "for tests"),),
+        ),
+        exemplars=Exemplars(
+            shapes=shapes.astype(np.float32),
+            variance=np.full(K, 1e-4, np.float32),
+            mirror_of=np.arange(K, dtype=np.int32),
+            source=np.full(K, -1, np.int32),
+            source_ids=(),
+        ),
+        calibration=Calibration(),
+        detectors={"mtcnn": BoxAffine(0.0, 0.1, 0.9), "yunet": BoxAffine(0.0, 0.0, 1.0)},
+        baseline=Baseline(np.zeros((6, 136), np.float32), np.zeros(136, np.float32)),
+    )
+
+
+def config(**changes: object) -> ServerConfig:
+    """A configuration on free ports; changes are by name of the setting."""
+
+    def part(section: type) -> dict[str, object]:
+        return {k: changes.pop(k) for k in list(changes) if k in section.__dataclass_fields__}  # type: ignore[attr-defined]
+
+    batching, limits = part(BatchingConfig), part(LimitsConfig)
+    values = {"address": "127.0.0.1:0", "metrics_address": "127.0.0.1:0", **changes}
+    return ServerConfig(batching=BatchingConfig(**batching), limits=LimitsConfig(**limits), **values)  # type: ignore[arg-type]
+
+
+@dataclass
+class Running:
+    """A server, what is fake about it, and a client."""
+
+    server: Server
+    runtime: FakeRuntime
+    detector: FakeDetector
+    channel: grpc.aio.Channel
+    stub: service_pb2_grpc.FaceAlignmentServiceAsyncStub = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.stub = service_pb2_grpc.FaceAlignmentServiceStub(self.channel)
+
+    def sample(self, name: str, **labels: str) -> float:
+        """The value of one sample of the server's metrics."""
+        value = self.server.metrics.registry.get_sample_value(name, labels)
+        assert value is not None, f"there is no sample {name} {labels}"
+        return value
+
+
+@asynccontextmanager
+async def running(folder: Path, settings: ServerConfig | None = None) -> AsyncIterator[Running]:
+    """A started server with a client; stopped at the end."""
+    runtime, detector = FakeRuntime(), FakeDetector()
+    server = Server(settings or config(), Aligner(tiny_bundle(folder), runtime, {"mtcnn": detector}))
+    await server.start()
+    runtime.batches.clear()
+    try:
+        async with grpc.aio.insecure_channel(server.address) as channel:
+            yield Running(server, runtime, detector, channel)
+    finally:
+        runtime.gate.set()
+        if not runtime.closed:
+            await server.stop(0)
+
+
+def picture(width: int = 64, height: int = 48, seed: int = 0) -> U8:
+    """A smooth colour picture, RGB."""
+    noise = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    return np.asarray(cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
+
+
+def encoded(image: U8 | None = None, kind: str = ".png") -> bytes:
+    """A picture as a file."""
+    rgb = picture() if image is None else image
+    return bytes(cv2.imencode(kind, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))[1])
+
+
+def request(*boxes: Corners, data: bytes | None = None) -> service_pb2.PredictLandmarksRequest:
+    """A request with boxes in the face box convention."""
+    return service_pb2.PredictLandmarksRequest(
+        image=image_pb2.Image(encoded=encoded() if data is None else data),
+        boxes=[geometry_pb2.Box(x0=a, y0=b, x1=c, y1=d) for a, b, c, d in boxes],
+    )
+
+
+#: A box that is right for `picture()`.
+GOOD_BOX = (10.0, 10.0, 40.0, 40.0)
+
+
+def metadata_of(error: grpc.aio.AioRpcError) -> dict[str, Any]:
+    """The trailing metadata of an error."""
+    trailing: Any = error.trailing_metadata()
+    return dict(trailing)
+
+
+@dataclass(frozen=True)
+class Details:
+    """What the google.rpc details of an error say."""
+
+    violations: dict[str, str]
+    reason: str
+    domain: str
+    retry_seconds: float | None
+
+
+def details_of(error: grpc.aio.AioRpcError) -> Details:
+    """Unpack the status details of an error, and check that they agree with its code and message."""
+    status = status_pb2.Status()
+    status.ParseFromString(metadata_of(error)["grpc-status-details-bin"])
+    assert (status.code, status.message) == (error.code().value[0], error.details())
+    bad, info, retry = error_details_pb2.BadRequest(), error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
+    found = {any_.TypeName().rpartition(".")[2] for any_ in status.details}
+    for any_ in status.details:
+        for message in (bad, info, retry):
+            any_.Unpack(message)
+    return Details(
+        {v.field: v.description for v in bad.field_violations},
+        info.reason,
+        info.domain,
+        retry.retry_delay.ToTimedelta().total_seconds() if "RetryInfo" in found else None,
+    )

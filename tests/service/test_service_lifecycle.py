@@ -1,0 +1,197 @@
+"""From NOT_SERVING to SERVING to gone."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import grpc
+import pytest
+from exalign.v1 import service_pb2, service_pb2_grpc
+from exalign_engine import Aligner
+from exalign_service import Server
+from exalign_service.server import StartError
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from service_fakes import GOOD_BOX, FakeDetector, FakeRuntime, Running, config, request, running, tiny_bundle
+
+UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+async def get(server: Server, path: str) -> tuple[int, str]:
+    """Status and body of a page of the metrics port."""
+
+    def fetch() -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://{server.metrics_address}{path}", timeout=5) as response:
+                return response.status, response.read().decode()
+        except urllib.error.HTTPError as e:
+            return e.code, e.read().decode()
+
+    return await asyncio.to_thread(fetch)
+
+
+async def health(channel: grpc.aio.Channel, service: str = "") -> int:
+    stub = health_pb2_grpc.HealthStub(channel)
+    return int((await stub.Check(health_pb2.HealthCheckRequest(service=service))).status)
+
+
+async def predict(live: Running) -> service_pb2.PredictLandmarksResponse:
+    return await live.stub.PredictLandmarks(request(GOOD_BOX))
+
+
+async def settled(live: Running, batches: int = 0) -> None:
+    """Wait until a call has reached the closed gate."""
+    async with asyncio.timeout(5):
+        while live.sample("exalign_batch_size_count") <= batches:
+            await asyncio.sleep(0.002)
+
+
+async def test_not_ready_until_warm(tmp_path: Path) -> None:
+    runtime = FakeRuntime()
+    runtime.gate.clear()  # warming up takes as long as we like
+    server = Server(config(), Aligner(tiny_bundle(tmp_path), runtime, {"mtcnn": FakeDetector()}))
+    starting = asyncio.create_task(server.start())
+    async with asyncio.timeout(5):
+        while server.metrics_address.endswith(":0"):
+            await asyncio.sleep(0.002)
+    await asyncio.sleep(0.01)
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        assert await get(server, "/healthz") == (200, "ok\n")
+        assert await get(server, "/readyz") == (503, "starting\n")
+        assert await health(channel) == await health(channel, "exalign.v1.FaceAlignmentService") == NOT_SERVING
+        stub = service_pb2_grpc.FaceAlignmentServiceStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.PredictLandmarks(request(GOOD_BOX))
+        assert caught.value.code() == UNAVAILABLE
+        runtime.gate.set()
+        await starting
+        assert await get(server, "/readyz") == (200, "serving\n")
+        assert await health(channel) == await health(channel, "exalign.v1.FaceAlignmentService") == SERVING
+        assert runtime.batches == list(range(1, 9))  # every size of batch was tried
+        await server.stop(0)
+
+
+async def test_stopping_lets_running_calls_finish_and_refuses_new_ones(live: Running) -> None:
+    await live.channel.channel_ready()
+    watch = health_pb2_grpc.HealthStub(live.channel).Watch(health_pb2.HealthCheckRequest())
+    assert (await watch.read()).status == SERVING
+    live.runtime.gate.clear()
+    call = asyncio.create_task(predict(live))
+    await settled(live)
+    stopping = asyncio.create_task(live.server.stop(10))
+    assert (await watch.read()).status == NOT_SERVING
+    assert await get(live.server, "/readyz") == (503, "draining\n")
+    assert await get(live.server, "/healthz") == (200, "ok\n")
+    async with grpc.aio.insecure_channel(live.server.address) as late:
+        stub = service_pb2_grpc.FaceAlignmentServiceStub(late)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.PredictLandmarks(request(GOOD_BOX), timeout=2)
+        assert caught.value.code() == UNAVAILABLE
+    assert not stopping.done()
+    live.runtime.gate.set()
+    assert len((await call).faces) == 1
+    start = time.monotonic()
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await watch.read()
+    assert (caught.value.code(), caught.value.details()) == (UNAVAILABLE, "the server is shutting down")
+    await stopping
+    assert time.monotonic() - start < 3  # the health watcher does not hold the server up
+    assert live.runtime.closed
+
+
+async def test_calls_that_outlast_the_grace_are_cut(live: Running) -> None:
+    live.runtime.gate.clear()
+    call = asyncio.create_task(predict(live))
+    await settled(live)
+    stopping = asyncio.create_task(live.server.stop(0.1))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    assert caught.value.code() == UNAVAILABLE
+    live.runtime.gate.set()  # a network that runs cannot be cut; its thread ends first
+    await stopping
+    labels = {
+        "grpc_type": "unary",
+        "grpc_service": "exalign.v1.FaceAlignmentService",
+        "grpc_method": "PredictLandmarks",
+    }
+    assert live.sample("grpc_server_handled_total", **labels, grpc_code="Unavailable") == 1
+
+
+async def test_hurry_ends_the_grace(live: Running) -> None:
+    live.runtime.gate.clear()
+    call = asyncio.create_task(predict(live))
+    await settled(live)
+    stopping = asyncio.create_task(live.server.stop(60))
+    await asyncio.sleep(0.05)
+    live.server.hurry()
+    with pytest.raises(grpc.aio.AioRpcError):
+        await asyncio.wait_for(call, 5)
+    live.runtime.gate.set()
+    await asyncio.wait_for(stopping, 5)
+
+
+async def test_an_address_in_use_is_named(live: Running, tmp_path: Path) -> None:
+    def another(**changes: object) -> Server:
+        return Server(config(**changes), Aligner(tiny_bundle(tmp_path), FakeRuntime(), {"mtcnn": FakeDetector()}))
+
+    for changes, name in (
+        ({"address": live.server.address}, "address"),
+        ({"metrics_address": live.server.metrics_address}, "metrics_address"),
+    ):
+        server = another(**changes)
+        with pytest.raises(StartError, match=rf"^{name} is '127.0.0.1:\d+', cannot be listened on: \S"):
+            await server.start()
+        await server.stop(0)
+    assert len((await predict(live)).faces) == 1
+
+
+async def test_a_default_detector_that_the_bundle_does_not_know_is_named(tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path)
+    del bundle.detectors["mtcnn"]
+    with pytest.raises(StartError, match="detector is 'mtcnn', must be one that the bundle knows: yunet"):
+        Server(config(), Aligner(bundle, FakeRuntime(), {}))
+
+
+async def test_serves_on_a_unix_socket(tmp_path: Path) -> None:
+    async with running(tmp_path, config(address=f"unix:{tmp_path}/s")) as live:
+        assert live.server.address == f"unix:{tmp_path}/s"
+        assert len((await predict(live)).faces) == 1
+
+
+async def test_the_metrics_port_speaks_http(live: Running) -> None:
+    status, body = await get(live.server, "/metrics?name=x")
+    assert status == 200
+    assert "# TYPE grpc_server_handling_seconds histogram" in body
+    assert (await get(live.server, "/nothing"))[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("sent", "begins"),
+    [
+        (b"POST /metrics HTTP/1.1\r\n\r\n", b"HTTP/1.1 405 "),
+        (b"nonsense\r\n\r\n", b"HTTP/1.1 400 "),
+        (b"HEAD /healthz HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 "),
+        (b"x" * 70_000, b""),
+        (b"", b""),
+    ],
+)
+async def test_the_metrics_port_survives_clients_of_every_kind(live: Running, sent: bytes, begins: bytes) -> None:
+    host, port = live.server.metrics_address.rsplit(":", 1)
+
+    def talk() -> bytes:
+        with socket.create_connection((host, int(port)), timeout=5) as connection:
+            try:
+                connection.sendall(sent)
+                connection.shutdown(socket.SHUT_WR)
+                return connection.recv(4096)
+            except ConnectionError:
+                return b""
+
+    assert (await asyncio.to_thread(talk)).startswith(begins)
+    assert (await get(live.server, "/healthz"))[0] == 200

@@ -1,0 +1,287 @@
+"""What the metrics mean: every call is counted once, by what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+from exalign.v1 import service_pb2
+from exalign_service.metrics import CODES, STAGES
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from service_fakes import GOOD_BOX, Running, config, details_of, request, running
+
+PREDICT = {
+    "grpc_type": "unary",
+    "grpc_service": "exalign.v1.FaceAlignmentService",
+    "grpc_method": "PredictLandmarks",
+}
+TRACK = {**PREDICT, "grpc_type": "bidi_stream", "grpc_method": "TrackVideo"}
+CHECK = {"grpc_type": "unary", "grpc_service": "grpc.health.v1.Health", "grpc_method": "Check"}
+WATCH = {"grpc_type": "server_stream", "grpc_service": "grpc.health.v1.Health", "grpc_method": "Watch"}
+
+
+if TYPE_CHECKING:  # generic in the stubs only
+    Call = grpc.aio.UnaryUnaryCall[Any, Any]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+def handled(live: Running, labels: dict[str, str]) -> dict[str, int]:
+    """Calls completed, by code; codes without any are left out."""
+    counts = {code: live.sample("grpc_server_handled_total", **labels, grpc_code=code) for code in CODES.values()}
+    return {code: int(count) for code, count in counts.items() if count}
+
+
+def counts(live: Running, labels: dict[str, str]) -> tuple[int, int, int, int]:
+    """Calls started, calls timed, messages received, messages sent."""
+    names = (
+        "grpc_server_started_total",
+        "grpc_server_handling_seconds_count",
+        "grpc_server_msg_received_total",
+        "grpc_server_msg_sent_total",
+    )
+    started, timed, received, sent = (int(live.sample(name, **labels)) for name in names)
+    return started, timed, received, sent
+
+
+async def fails(call: Call) -> grpc.StatusCode:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return caught.value.code()
+
+
+async def test_after_10_good_3_bad_and_2_cancelled_calls_the_counts_say_exactly_that(live: Running) -> None:
+    for _ in range(10):
+        await live.stub.PredictLandmarks(request(GOOD_BOX))
+    for _ in range(3):
+        assert await fails(live.stub.PredictLandmarks(request(data=b""))) == grpc.StatusCode.INVALID_ARGUMENT
+    live.runtime.gate.clear()
+    calls = [live.stub.PredictLandmarks(request(GOOD_BOX)) for _ in range(2)]
+    waiting = [asyncio.create_task(fails_as_cancelled(call)) for call in calls]
+    await until(lambda: counts(live, PREDICT)[0] == 15)
+    for call in calls:
+        call.cancel()
+    await asyncio.gather(*waiting)
+    live.runtime.gate.set()
+    await until(lambda: counts(live, PREDICT)[1] == 15)
+    assert handled(live, PREDICT) == {"OK": 10, "InvalidArgument": 3, "Canceled": 2}
+    assert counts(live, PREDICT) == (15, 15, 15, 10)
+    stages = {stage: int(live.sample("exalign_stage_seconds_count", stage=stage)) for stage in STAGES}
+    assert stages["decode"] == 15
+    assert stages["infer"] == stages["queue"] == stages["posterior"] == stages["encode"] == 10
+    assert stages["detect"] == stages["hmm"] == 0
+
+
+async def fails_as_cancelled(call: Call) -> None:
+    with pytest.raises(asyncio.CancelledError):
+        await call
+
+
+async def test_a_callers_deadline_is_counted_as_such(live: Running) -> None:
+    live.runtime.gate.clear()
+    for _ in range(5):
+        code = await fails(live.stub.PredictLandmarks(request(GOOD_BOX), timeout=0.05))
+        assert code == grpc.StatusCode.DEADLINE_EXCEEDED
+    await until(lambda: counts(live, PREDICT)[1] == 5)
+    assert handled(live, PREDICT) == {"DeadlineExceeded": 5}
+
+
+async def test_no_unary_call_is_longer_than_the_servers_deadline(tmp_path: Path) -> None:
+    async with running(tmp_path, config(max_deadline=0.05)) as live:
+        live.runtime.gate.clear()
+        for timeout in (None, 100):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await live.stub.PredictLandmarks(request(GOOD_BOX), timeout=timeout)
+            assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+            assert caught.value.details() == "the call was not answered within 0.05 s"
+            assert details_of(caught.value).reason == "DEADLINE_EXCEEDED"
+        assert handled(live, PREDICT) == {"DeadlineExceeded": 2}
+
+
+async def test_work_whose_caller_has_gone_never_reaches_the_network(tmp_path: Path) -> None:
+    async with running(tmp_path, config(workers=1)) as live:
+        warm = live.sample("exalign_batch_size_count")
+        live.runtime.gate.clear()
+        busy = asyncio.create_task(_answer(live.stub.PredictLandmarks(request(GOOD_BOX))))
+        await until(lambda: live.sample("exalign_batch_size_count") == warm + 1)
+        for _ in range(3):
+            await fails(live.stub.PredictLandmarks(request(GOOD_BOX), timeout=0.05))
+        await until(lambda: handled(live, PREDICT) == {"DeadlineExceeded": 3})
+        live.runtime.gate.set()
+        await busy
+        await live.stub.PredictLandmarks(request(GOOD_BOX))
+        assert live.runtime.batches == [1, 1]
+
+
+async def _answer(call: Call) -> None:
+    await call
+
+
+async def test_faults_of_ours_are_counted_as_internal(live: Running, caplog: pytest.LogCaptureFixture) -> None:
+    live.runtime.error = RuntimeError("secret")
+    assert await fails(live.stub.PredictLandmarks(request(GOOD_BOX))) == grpc.StatusCode.INTERNAL
+    assert handled(live, PREDICT) == {"Internal": 1}
+    (record,) = (r for r in caplog.records if r.getMessage() == "handler_failed")
+    assert record.exc_info is not None
+    assert "secret" in str(record.exc_info[1])
+
+
+async def test_bytes_that_are_no_message_are_counted(live: Running) -> None:
+    call = live.channel.unary_unary("/exalign.v1.FaceAlignmentService/PredictLandmarks", None, None)
+    assert await fails(call(b"\xff\xff")) == grpc.StatusCode.INVALID_ARGUMENT
+    assert handled(live, PREDICT) == {"InvalidArgument": 1}
+    assert counts(live, PREDICT) == (1, 1, 1, 0)
+
+
+async def test_a_method_that_there_is_not_is_not_counted(live: Running) -> None:
+    call = live.channel.unary_unary("/exalign.v1.FaceAlignmentService/Nonsense", None, None)
+    assert await fails(call(b"")) == grpc.StatusCode.UNIMPLEMENTED
+    assert b"Nonsense" not in live.server.metrics.expose()
+
+
+async def test_a_status_sent_by_a_handler_itself_is_counted(live: Running) -> None:
+    stub = health_pb2_grpc.HealthStub(live.channel)
+    await stub.Check(health_pb2.HealthCheckRequest())
+    assert await fails(stub.Check(health_pb2.HealthCheckRequest(service="?"))) == grpc.StatusCode.NOT_FOUND
+    await until(lambda: counts(live, CHECK)[1] == 2)
+    assert handled(live, CHECK) == {"OK": 1, "NotFound": 1}
+    assert counts(live, CHECK) == (2, 2, 2, 1)
+
+
+async def test_a_stream_written_by_its_handler_counts_its_messages(live: Running) -> None:
+    watch = health_pb2_grpc.HealthStub(live.channel).Watch(health_pb2.HealthCheckRequest())
+    assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+    await until(lambda: counts(live, WATCH) == (1, 0, 1, 1))
+    watch.cancel()
+    await until(lambda: counts(live, WATCH)[1] == 1)
+    assert handled(live, WATCH) == {"Canceled": 1}
+
+
+async def test_a_streams_deadline_is_counted_as_such(live: Running) -> None:
+    watch = health_pb2_grpc.HealthStub(live.channel).Watch(health_pb2.HealthCheckRequest(), timeout=0.1)
+    await watch.read()
+    with pytest.raises(grpc.aio.AioRpcError):
+        await watch.read()
+    await until(lambda: counts(live, WATCH)[1] == 1)
+    assert handled(live, WATCH) == {"DeadlineExceeded": 1}
+
+
+async def test_a_stream_that_yields_counts_its_messages(live: Running) -> None:
+    labels = {
+        "grpc_type": "bidi_stream",
+        "grpc_service": "grpc.reflection.v1alpha.ServerReflection",
+        "grpc_method": "ServerReflectionInfo",
+    }
+    ask = reflection_pb2.ServerReflectionRequest(list_services="")
+    call = reflection_pb2_grpc.ServerReflectionStub(live.channel).ServerReflectionInfo(iter([ask, ask, ask]))
+    names = [{s.name for s in answer.list_services_response.service} async for answer in call]
+    assert (
+        names
+        == [{"exalign.v1.FaceAlignmentService", "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}]
+        * 3
+    )
+    await until(lambda: counts(live, labels)[1] == 1)
+    assert handled(live, labels) == {"OK": 1}
+    assert counts(live, labels) == (1, 1, 3, 3)
+
+
+async def test_a_stream_that_fails_is_counted(live: Running) -> None:
+    call = live.stub.TrackVideo(None)
+    with pytest.raises(grpc.aio.AioRpcError):
+        await call.read()
+    assert handled(live, TRACK) == {"Unimplemented": 1}
+
+
+async def test_a_full_queue_is_resource_exhausted_with_a_retry_hint(tmp_path: Path) -> None:
+    async with running(tmp_path, config(queue=2, max_faces=2, workers=1, max_batch=1)) as live:
+        live.runtime.gate.clear()
+        tasks = [asyncio.create_task(_answer(live.stub.PredictLandmarks(request(GOOD_BOX)))) for _ in range(2)]
+        await until(lambda: counts(live, PREDICT)[0] == 2)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:  # no room for a third call
+            await live.stub.PredictLandmarks(request(GOOD_BOX))
+        assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        details = details_of(caught.value)
+        assert details.reason == "QUEUE_FULL"
+        assert details.retry_seconds is not None
+        assert details.retry_seconds > 0
+        live.runtime.gate.set()
+        await asyncio.gather(*tasks)
+        await live.stub.PredictLandmarks(request(GOOD_BOX))
+        assert handled(live, PREDICT) == {"OK": 3, "ResourceExhausted": 1}
+
+
+async def test_faces_beyond_the_queue_are_refused(tmp_path: Path) -> None:
+    async with running(tmp_path, config(queue=3, max_faces=3, workers=1, max_batch=1)) as live:
+        live.runtime.gate.clear()
+        task = asyncio.create_task(_answer(live.stub.PredictLandmarks(request(*[GOOD_BOX] * 3))))
+        await until(lambda: live.server._batcher.depth == 2)
+        assert live.sample("exalign_queue_depth") == 2
+        code = await fails(live.stub.PredictLandmarks(request(GOOD_BOX, GOOD_BOX)))
+        assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
+        live.runtime.gate.set()
+        await task
+        assert live.sample("exalign_queue_depth") == 0
+
+
+async def test_batches_are_counted_by_size(live: Running) -> None:
+    before = live.sample("exalign_batch_size_sum")
+    await live.stub.PredictLandmarks(request(*[GOOD_BOX] * 5))
+    assert live.sample("exalign_batch_size_sum") - before == 5
+
+
+async def test_every_label_value_is_there_from_the_start(live: Running) -> None:
+    methods = [m.name for m in service_pb2.DESCRIPTOR.services_by_name["FaceAlignmentService"].methods]
+    for name in methods:
+        kind = "bidi_stream" if name == "TrackVideo" else "unary"
+        labels = {**PREDICT, "grpc_type": kind, "grpc_method": name}
+        assert handled(live, labels) == {}
+        assert counts(live, labels) == (0, 0, 0, 0)
+    for stage in STAGES:
+        assert live.sample("exalign_stage_seconds_count", stage=stage) == 0
+
+
+async def test_codes_have_the_names_of_grpc_go() -> None:
+    assert {CODES[code] for code in grpc.StatusCode} == {
+        *("OK", "Canceled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound", "AlreadyExists"),
+        *("PermissionDenied", "ResourceExhausted", "FailedPrecondition", "Aborted", "OutOfRange"),
+        *("Unimplemented", "Internal", "Unavailable", "DataLoss", "Unauthenticated"),
+    }
+
+
+async def test_promtool_has_nothing_to_say(live: Running) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed (Debian: prometheus)")
+    await live.stub.PredictLandmarks(request(GOOD_BOX))
+    text = live.server.metrics.expose()
+    done = await asyncio.to_thread(subprocess.run, [promtool, "check", "metrics"], input=text, capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+async def test_every_call_leaves_one_line_in_the_log(live: Running, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="exalign_service")
+    call = live.stub.PredictLandmarks(request(GOOD_BOX), metadata=[("x-request-id", "mine_1")])
+    await call
+    assert dict(await call.trailing_metadata())["x-request-id"] == "mine_1"
+    await fails(live.stub.PredictLandmarks(request(data=b""), metadata=[("x-request-id", "not fit for a log!")]))
+    good, bad = (r.__dict__["fields"] for r in caplog.records if r.getMessage() == "call")
+    assert good["request_id"] == "mine_1"
+    assert (good["method"], good["code"]) == ("PredictLandmarks", "OK")
+    assert good["seconds"] > 0
+    assert good["peer"].startswith("ipv4:127.0.0.1:")
+    assert re.fullmatch(r"[0-9a-f]{32}", bad["request_id"])
+    assert bad["code"] == "InvalidArgument"
+    assert "image.encoded: is empty" in bad["message"]

@@ -1,0 +1,162 @@
+"""Where settings come from, and what becomes of wrong ones."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+
+import pytest
+from exalign_service import ServerConfig
+from exalign_service.cli import main
+from exalign_service.config import BatchingConfig, ConfigError
+from exalign_service.settings import SETTINGS, load
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "server.toml"
+    file.write_text(text)
+    return file
+
+
+def test_flags_win_over_environment_over_file_over_defaults(tmp_path: Path) -> None:
+    file = written(tmp_path, "[batching]\nmax_batch = 3\nworkers = 3\nthreads = 3\n")
+    environ = {"EXALIGN_MAX_BATCH": "4", "EXALIGN_WORKERS": "4"}
+    loaded = load({"max_batch": "5", "workers": None}, environ, file)
+    batching = loaded.config.batching
+    assert (batching.max_batch, batching.workers, batching.threads, batching.queue) == (5, 4, 3, 128)
+    assert [loaded.origins[name] for name in ("max_batch", "workers", "threads", "queue")] == [
+        "flag --max-batch",
+        "environment EXALIGN_WORKERS",
+        f"file {file}",
+        "default",
+    ]
+
+
+def test_without_anything_the_defaults_hold() -> None:
+    assert load({}, {}).config == ServerConfig()
+
+
+def test_every_setting_can_be_set_everywhere(tmp_path: Path) -> None:
+    values = {
+        "address": "unix:/tmp/x.sock",
+        "metrics_address": "[::1]:0",
+        "log_level": "debug",
+        "shutdown_grace": "1.5",
+        "bundle": "/b",
+        "runtime": "onnxruntime",
+        "detector": "yunet",
+        "yunet_model": "/y.onnx",
+        "presence_threshold": "0.25",
+        "max_deadline": "2.5",
+    }
+    flags = {s.name: values.get(s.name, "100") for s in SETTINGS}
+    flags |= {"max_message_bytes": "2000", "max_encoded_bytes": "2000"}
+    by_flag = load(flags, {})
+    by_environment = load({}, {f"EXALIGN_{name.upper()}": text for name, text in flags.items()})
+    by_file = load({}, {}, written(tmp_path, by_flag.to_toml()))
+    assert by_flag.config == by_environment.config == by_file.config
+    assert by_flag.config.model.bundle == Path("/b")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("max_batch", "0"),
+        ("max_batch", "eight"),
+        ("max_batch", "8.5"),
+        ("max_deadline", "nan"),
+        ("max_deadline", "inf"),
+        ("shutdown_grace", "-1.0"),
+        ("presence_threshold", "1.01"),
+        ("runtime", "tpu"),
+        ("detector", "haar"),
+        ("log_level", "loud"),
+        ("address", "localhost"),
+        ("address", "host:65536"),
+        ("address", "unix:relative"),
+        ("metrics_address", "unix:/x"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_origin_and_limit(name: str, value: str) -> None:
+    for flags, environ, origin in (
+        ({name: value}, {}, f"flag --{name.replace('_', '-')}"),
+        ({}, {f"EXALIGN_{name.upper()}": value}, f"environment EXALIGN_{name.upper()}"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            load(flags, environ)
+        (line,) = str(caught.value).splitlines()
+        assert re.fullmatch(rf"{name} is '?{re.escape(value)}'?, must be .+ \(from {origin}\)", line), line
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[batching]\nmax_batch = '8'", "max_batch is '8', must be a whole number, 1 to 256"),
+        ("[batching]\nmax_batch = true", "max_batch is True, must be a whole number"),
+        ("[batching]\nmax_batsh = 8", "[batching] max_batsh is not a setting"),
+        ("max_batch = 8", "max_batch is not a setting"),
+        ("batching = 8", "batching is 8, must be a section"),
+        ("[batching", "must be TOML"),
+        ("address = 5", "address is 5, must be HOST:PORT"),
+    ],
+)
+def test_a_wrong_file_is_named(tmp_path: Path, text: str, says: str) -> None:
+    file = written(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load({}, {}, file)
+    assert says in str(caught.value)
+    assert str(file) in str(caught.value)
+
+
+def test_every_wrong_setting_is_named_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load({"max_batch": "0", "runtime": "tpu"}, {"EXALIGN_QUEUE": "x"})
+    assert [line.split()[0] for line in str(caught.value).splitlines()] == ["runtime", "max_batch", "queue"]
+
+
+def test_settings_that_do_not_fit_together_are_named_with_both_origins() -> None:
+    with pytest.raises(ConfigError, match="queue is 9, must be at least max_faces = 64") as caught:
+        load({"queue": "9"}, {})
+    assert "(from queue: flag --queue; max_faces: default)" in str(caught.value)
+    with pytest.raises(ConfigError, match="must not be without yunet_model"):
+        load({"detector": "yunet"}, {})
+    with pytest.raises(ConfigError, match="max_message_bytes is 2000, must be at least max_encoded_bytes"):
+        load({"max_message_bytes": "2000"}, {})
+
+
+def test_a_config_made_by_hand_is_checked_too() -> None:
+    with pytest.raises(ConfigError, match="max_batch is 0, must be 1 to 256"):
+        BatchingConfig(max_batch=0)
+
+
+def test_a_config_is_frozen() -> None:
+    with pytest.raises(FrozenInstanceError):
+        ServerConfig().address = "elsewhere:1"  # type: ignore[misc]
+
+
+def test_print_config_prints_what_can_be_read_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXALIGN_MAX_FACES", "7")
+    assert main(["serve", "--print-config", "--queue", "99"]) == 0
+    text = capsys.readouterr().out
+    assert re.search(r"^queue = 99  # flag --queue: ", text, re.MULTILINE)
+    assert re.search(r"^max_faces = 7  # environment EXALIGN_MAX_FACES: ", text, re.MULTILINE)
+    assert re.search(r"^workers = 2  # default: ", text, re.MULTILINE)
+    monkeypatch.delenv("EXALIGN_MAX_FACES")
+    again = load({}, {}, written(tmp_path, text)).config
+    assert (again.batching.queue, again.limits.max_faces) == (99, 7)
+    assert again == load({"queue": "99", "max_faces": "7"}, {}).config
+
+
+def test_wrong_settings_end_with_2_and_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--max-batch", "0"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "exalign-server: max_batch is 0, must be a whole number, 1 to 256 (from flag --max-batch)\n"
+
+
+def test_a_missing_file_ends_with_2_and_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--config", str(tmp_path / "no.toml")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
