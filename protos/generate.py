@@ -60,9 +60,7 @@ def generate(protos: Path = ROOT) -> dict[Path, bytes]:
     files = sorted(protos.rglob("*.proto"))
     sources = [path.relative_to(protos).as_posix() for path in files]
     services = [
-        source
-        for source, path in zip(sources, files, strict=True)
-        if SERVICE.search(path.read_text(encoding="utf-8"))
+        source for source, path in zip(sources, files, strict=True) if SERVICE.search(path.read_text(encoding="utf-8"))
     ]
     include = [f"--proto_path={protos}", f"--proto_path={resources.files('grpc_tools') / '_proto'}"]
     with tempfile.TemporaryDirectory() as scratch:
@@ -78,11 +76,7 @@ def generate(protos: Path = ROOT) -> dict[Path, bytes]:
 def stale(stubs: dict[Path, bytes], protos: Path = ROOT) -> list[Path]:
     """Stubs on disk that are missing, differ from ``stubs``, or belong to no .proto file any more."""
     on_disk = {path.relative_to(protos) for pattern in STUB_PATTERNS for path in protos.rglob(pattern)}
-    wrong = {
-        path
-        for path, content in stubs.items()
-        if path not in on_disk or (protos / path).read_bytes() != content
-    }
+    wrong = {path for path, content in stubs.items() if path not in on_disk or (protos / path).read_bytes() != content}
     return sorted(wrong | (on_disk - stubs.keys()))
 
 

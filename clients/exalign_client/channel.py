@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 import grpc
-from exalign.v1 import service_pb2
 from grpc import aio
+
+from exalign.v1 import service_pb2
 
 #: Seconds for a whole call, its retries and their pauses included, where the caller says nothing.
 DEFAULT_TIMEOUT = 30.0

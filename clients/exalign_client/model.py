@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
-from exalign.v1 import model_pb2, service_pb2
 from google.protobuf.duration_pb2 import Duration
 
+from exalign.v1 import model_pb2, service_pb2
 from exalign_client.json_form import Json, float32_decimal, json_form
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
-from exalign.v1 import face_pb2, geometry_pb2, image_pb2, service_pb2
 from numpy.typing import NDArray
 
+from exalign.v1 import face_pb2, geometry_pb2, image_pb2, service_pb2
 from exalign_client.errors import InvalidRequestError, Violation
 from exalign_client.layout import N_LANDMARKS
 

@@ -12,9 +12,9 @@ from enum import StrEnum
 from typing import overload
 
 import numpy as np
-from exalign.v1 import face_pb2, geometry_pb2, service_pb2, timing_pb2
 from numpy.typing import NDArray
 
+from exalign.v1 import face_pb2, geometry_pb2, service_pb2, timing_pb2
 from exalign_client.errors import InternalServerError
 from exalign_client.json_form import Json, float32_decimal, json_form
 from exalign_client.layout import N_LANDMARKS

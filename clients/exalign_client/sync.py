@@ -8,9 +8,9 @@ from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
 import grpc
-from exalign.v1 import service_pb2, service_pb2_grpc
 from google.protobuf.message import Message
 
+from exalign.v1 import service_pb2, service_pb2_grpc
 from exalign_client import health
 from exalign_client.channel import DEFAULT_TIMEOUT, open_channel
 from exalign_client.errors import UnavailableError, error_from_rpc

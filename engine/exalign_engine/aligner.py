@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from exalign_engine.boxes import check_boxes
 from exalign_engine.bundle import Bundle, default_bundle_path
 from exalign_engine.detect import Detector, create_detector
-from exalign_engine.errors import InvalidInputError
+from exalign_engine.errors import BundleError, InvalidInputError
 from exalign_engine.frames import BoxFrame, extract_crop
 from exalign_engine.image import ImageLimits, decode
 from exalign_engine.posterior import GroupUncertainty, Posterior, PosteriorModel
@@ -113,11 +113,27 @@ class Aligner:
         bundle: the model.
         runtime: executes its network.
         detectors: by name; those that can run here.
+
+    Raises:
+        BundleError: the network's outputs do not fit the bundle's other files.
     """
 
     def __init__(self, bundle: Bundle, runtime: Runtime, detectors: Mapping[str, Detector]) -> None:
         self.bundle, self.runtime, self.detectors = bundle, runtime, dict(detectors)
         self.model = PosteriorModel(bundle.exemplars, bundle.calibration)
+        self._check_network()
+
+    def _check_network(self) -> None:
+        """Score one grey crop, and compare the outputs' sizes with the other files."""
+        size, network = self.bundle.manifest.input_size, self.bundle.network
+        out = self.runtime.infer(np.full((1, size, size, 3), 128, np.uint8))
+        if out.scores.shape != (1, self.bundle.exemplars.count):
+            k = self.bundle.exemplars.count
+            raise BundleError(network, f"scores {out.scores.shape[1]} classes, exemplars.npz has {k}")
+        inputs = out.features[0].size + out.embedding.shape[1]
+        if inputs != len(self.bundle.baseline.weight):
+            rows = len(self.bundle.baseline.weight)
+            raise BundleError(network, f"gives {inputs} features and embedding values, baseline.npz takes {rows}")
 
     @classmethod
     def default(cls, bundle: Path | str | None = None, runtime: str = "auto", threads: int = 1) -> Aligner:
@@ -165,11 +181,27 @@ class Aligner:
             image = Path(image).read_bytes()
         if isinstance(image, bytes):
             image = decode(image, ImageLimits(), field="image")
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+            raise InvalidInputError.of("image", f"is {image.dtype} of shape {image.shape}, must be (H, W, 3) uint8 RGB")
         if boxes is None or len(boxes) == 0:
             located = self.locate(image, detector, max_faces=max_faces)
         else:
             located = [self.place(box) for box in check_boxes(boxes, image.shape, field="boxes")]
         return self.answer(image, located)
+
+    def warm_up(self, batch_sizes: Sequence[int] = (1,)) -> None:
+        """Run everything once on a grey crop, so that no caller waits for a compiler.
+
+        Args:
+            batch_sizes: batches that the network will see.
+        """
+        size = self.bundle.manifest.input_size
+        place = self.place(np.array([0.0, 0.0, size - 1.0, size - 1.0]))
+        for n in batch_sizes:
+            scores = self.runtime.infer(np.full((n, size, size, 3), 128, np.uint8)).scores
+            self.face(place, self.posterior(scores[0])).group((0, 1))
+        for detector in self.detectors.values():
+            detector.detect(np.full((64, 64, 3), 128, np.uint8))
 
     def answer(self, image: U8, located: Sequence[LocatedFace]) -> list[Face]:
         """Crop, score and read the posterior of faces whose places are known: (H, W, 3) uint8 RGB."""

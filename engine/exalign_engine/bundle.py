@@ -15,7 +15,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+import math
+import zipfile
+import zlib
+from dataclasses import asdict, dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -64,6 +67,7 @@ class Manifest:
         licences: terms of the weights and of what came with them.
         metrics: figures by split and kind of boxes.
         derived: names of files computed from others rather than trained; empty here.
+        seal: SHA-256 of all fields above as `seal_of` writes them: shows a manifest that was changed by hand.
     """
 
     schema_version: int
@@ -79,6 +83,7 @@ class Manifest:
     licences: tuple[Licence, ...]
     metrics: dict[str, Any] = field(default_factory=dict)
     derived: tuple[str, ...] = ()
+    seal: str = ""
 
 
 @dataclass(frozen=True)
@@ -178,11 +183,20 @@ def sha256(path: Path) -> str:
 def seal(root: Path, manifest: Manifest) -> Manifest:
     """Hash every file of a bundle and write its manifest, as the last file, whole or not at all."""
     hashes = {name: sha256(root / name) for name in FILES}
-    manifest = Manifest(**{**asdict(manifest), "files": hashes, "licences": manifest.licences})
+    manifest = replace(manifest, files=hashes)
+    manifest = replace(manifest, seal=seal_of(asdict(manifest)))
     partial = root / (MANIFEST + ".partial")
-    partial.write_text(json.dumps(asdict(manifest), indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    text = json.dumps(asdict(manifest), indent=1, sort_keys=True, ensure_ascii=False)
+    partial.write_text(text + "\n", encoding="utf-8")
     partial.replace(root / MANIFEST)
     return manifest
+
+
+def seal_of(fields: dict[str, Any]) -> str:
+    """Hexadecimal SHA-256 of a manifest's fields, ``seal`` left out, as JSON with sorted keys and no spaces."""
+    sealed = {key: value for key, value in fields.items() if key != "seal"}
+    text = json.dumps(sealed, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _read_manifest(root: Path) -> Manifest:
@@ -190,23 +204,53 @@ def _read_manifest(root: Path) -> Manifest:
     if not root.is_dir():
         raise BundleError(root, "no such directory")
     try:
-        raw = json.loads(path.read_text())
+        raw = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as e:
         raise BundleError(path, f"cannot be read: {e}") from e
     if not isinstance(raw, dict) or raw.get("schema_version") != SCHEMA_VERSION:
         found = raw.get("schema_version") if isinstance(raw, dict) else None
         raise BundleError(path, f"schema_version is {found!r}, this version reads {SCHEMA_VERSION}")
+    if seal_of(raw) != raw.get("seal"):
+        raise BundleError(path, f"seal does not fit its fields: the file was changed (expected {seal_of(raw)[:12]}…)")
     try:
         raw["licences"] = tuple(Licence(**entry) for entry in raw["licences"])
         raw["derived"] = tuple(raw["derived"])
         manifest = Manifest(**raw)
     except (TypeError, KeyError) as e:
         raise BundleError(path, f"fields missing or unknown: {e}") from e
-    if manifest.landmarks != N_LANDMARKS:
-        raise BundleError(path, f"landmarks is {manifest.landmarks}, must be {N_LANDMARKS}")
-    if not 16 <= manifest.input_size <= 1024:
-        raise BundleError(path, f"input_size is {manifest.input_size}, must be 16 to 1024")
+    _check_manifest(path, manifest)
     return manifest
+
+
+def _check_manifest(path: Path, m: Manifest) -> None:
+    """Raise BundleError for the first field of the wrong type or range."""
+
+    def whole(value: object) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool)
+
+    def real(value: object) -> bool:
+        return whole(value) or (isinstance(value, float) and math.isfinite(value))
+
+    def text(value: object) -> bool:
+        # JSON can spell half a surrogate pair, which no terminal and no protobuf takes.
+        return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)
+
+    rules: list[tuple[str, bool, str]] = [
+        ("landmarks", whole(m.landmarks) and m.landmarks == N_LANDMARKS, f"{N_LANDMARKS}"),
+        ("input_size", whole(m.input_size) and 16 <= m.input_size <= 1024, "a whole number from 16 to 1024"),
+        ("exemplars", whole(m.exemplars) and m.exemplars >= 1, "a whole number above 0"),
+        ("margin", real(m.margin) and m.margin > 0, "a finite number above 0"),
+        ("tau", real(m.tau) and m.tau > 0, "a finite number above 0"),
+        ("files", isinstance(m.files, dict), "an object of SHA-256 by file name"),
+        ("metrics", isinstance(m.metrics, dict), "an object"),
+        *((key, text(getattr(m, key)), "text") for key in ("name", "created", "training_data")),
+    ]
+    for name, ok, expected in rules:
+        if not ok:
+            raise BundleError(path, f"{name} is {getattr(m, name)!r}, must be {expected}")
+    for name in m.files:
+        if Path(name).name != name:
+            raise BundleError(path, f"files: {name!r} is not the name of a file beside the manifest")
 
 
 def _read_arrays(path: Path, shapes: dict[str, tuple[str, tuple[int | None, ...]]]) -> dict[str, NDArray[Any]]:
@@ -214,7 +258,8 @@ def _read_arrays(path: Path, shapes: dict[str, tuple[str, tuple[int | None, ...]
     try:
         with np.load(path, allow_pickle=False) as z:
             arrays = {key: z[key] for key in z.files}
-    except (OSError, ValueError, KeyError) as e:
+    # A lone .npy is no context manager (TypeError); the others are damaged archives and pickles.
+    except (OSError, EOFError, TypeError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as e:
         raise BundleError(path, f"cannot be read: {e}") from e
     for key, (kind, shape) in shapes.items():
         if key not in arrays:
@@ -230,10 +275,18 @@ def _read_arrays(path: Path, shapes: dict[str, tuple[str, tuple[int | None, ...]
 
 
 def write_exemplars(path: Path, exemplars: Exemplars) -> None:
-    """Write exemplars.npz."""
+    """Write exemplars.npz.
+
+    Raises:
+        ValueError: a coordinate lies outside the range that can be stored, -2 to 2 box sides.
+    """
+    units = np.round(exemplars.shapes / SHAPE_UNIT)
+    limit = np.iinfo(np.int16)
+    if not ((units >= limit.min) & (units <= limit.max)).all():  # NaN fails too
+        raise ValueError("an exemplar's coordinate is not within -2 to 2 box sides: its box is too small for it")
     np.savez_compressed(
         path,
-        shapes=np.round(exemplars.shapes / SHAPE_UNIT).astype(np.int16),
+        shapes=units.astype(np.int16),
         variance=exemplars.variance,
         mirror_of=exemplars.mirror_of,
         source=exemplars.source,
@@ -298,7 +351,7 @@ def read_detectors(path: Path) -> dict[str, BoxAffine]:
         BundleError: with the detector that is wrong.
     """
     try:
-        raw = json.loads(path.read_text())
+        raw = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as e:
         raise BundleError(path, f"cannot be read: {e}") from e
     if not isinstance(raw, dict):

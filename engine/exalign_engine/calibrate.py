@@ -76,9 +76,7 @@ def fit_kernels(scores: F32, truth: F64, exemplars: Exemplars) -> KernelFit:
             p /= p.sum()
             index = np.flatnonzero(p >= FIT_CUT / len(p)).astype(np.int32)
             weights = p[index] / p[index].sum()
-            total += marginal_log_likelihood(
-                weights, index, shapes, exemplars.variance, y, TOP_SCALE, SCALE_STEPS
-            )
+            total += marginal_log_likelihood(weights, index, shapes, exemplars.variance, y, TOP_SCALE, SCALE_STEPS)
         return _parabola(-total / len(scores[rows]))
 
     every = slice(None, None, TEMPERATURE_STRIDE)

@@ -44,7 +44,7 @@ class Calibration:
 
     def write(self, path: Path) -> None:
         """Write calibration.json."""
-        path.write_text(json.dumps(asdict(self), indent=1, sort_keys=True) + "\n")
+        path.write_text(json.dumps(asdict(self), indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
     @classmethod
     def read(cls, path: Path) -> Calibration:
@@ -54,22 +54,32 @@ class Calibration:
             BundleError: a field is missing, unknown or out of range.
         """
         try:
-            raw = json.loads(path.read_text())
+            raw = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as e:
             raise BundleError(path, f"cannot be read: {e}") from e
         names = set(cls.__dataclass_fields__)
         if not isinstance(raw, dict) or set(raw) != names:
             odd = sorted(names.symmetric_difference(raw if isinstance(raw, dict) else ()))
             raise BundleError(path, f"fields missing or unknown: {', '.join(odd)}")
-        raw["landmark_scale"] = tuple(raw["landmark_scale"])
-        result = cls(**raw)
-        positive = {"temperature": result.temperature, "kernel_scale": result.kernel_scale}
-        for name, value in positive.items():
-            if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
-                raise BundleError(path, f"{name} is {value!r}, must be a finite number above 0")
-        if len(result.landmark_scale) != N_LANDMARKS or not all(a > 0 for a in result.landmark_scale):
-            raise BundleError(path, f"landmark_scale must hold {N_LANDMARKS} numbers above 0")
-        return result
+        for name in ("temperature", "kernel_scale"):
+            if not (_is_finite(raw[name]) and raw[name] > 0):
+                raise BundleError(path, f"{name} is {raw[name]!r}, must be a finite number above 0")
+        for name in ("presence_slope", "presence_offset"):
+            if not _is_finite(raw[name]):
+                raise BundleError(path, f"{name} is {raw[name]!r}, must be a finite number")
+        threshold = raw["presence_threshold"]
+        if not (_is_finite(threshold) and 0 <= threshold <= 1):
+            raise BundleError(path, f"presence_threshold is {threshold!r}, must be a number from 0 to 1")
+        scale = raw["landmark_scale"]
+        if not (isinstance(scale, list) and len(scale) == N_LANDMARKS and all(_is_finite(a) and a > 0 for a in scale)):
+            raise BundleError(path, f"landmark_scale must hold {N_LANDMARKS} finite numbers above 0")
+        if not isinstance(raw["card"], dict):
+            raise BundleError(path, "card must be an object")
+        return cls(**{**raw, "landmark_scale": tuple(scale)})
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def score_mass(scores: NDArray[np.float32]) -> float:

@@ -39,7 +39,10 @@ class BoxFrame:
         """
         x0, y0, x1, y1 = (float(v) for v in np.asarray(box, dtype=np.float64))
         side = max(x1 - x0, y1 - y0)
-        if not np.isfinite(side) or side <= 0:
+        # Each number by itself: max() drops a NaN that comes second.
+        if not np.isfinite((x0, y0, x1, y1, side)).all():
+            raise ValueError(f"box ({x0}, {y0}, {x1}, {y1}) is not finite")
+        if side <= 0:
             raise ValueError(f"box ({x0}, {y0}, {x1}, {y1}) has no extent")
         return cls((x0 + x1) / 2, (y0 + y1) / 2, side)
 

@@ -37,6 +37,9 @@ PixelFormat = Literal["RGB8", "BGR8", "GRAY8"]
 #: What Pillow may recognise; nothing else is even parsed.
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 
+#: Formats that people send and that are not read, by their first bytes: an error should call them by name.
+_REFUSED = {"GIF": b"GIF8", "TIFF": b"II*\0", "big-endian TIFF": b"MM\0*", "PDF": b"%PDF"}
+
 #: What Pillow's readers raise on damaged files, its bomb warning among them where warnings are errors.
 _DAMAGED = (
     OSError,
@@ -130,9 +133,9 @@ def _open(data: bytes, limits: ImageLimits, field: str) -> Image.Image:
             field, f"claims more than {_PILLOW_MAX_PIXELS:,} pixels, at most {limits.max_pixels:,} accepted"
         ) from error
     except _DAMAGED as error:
-        raise InvalidInputError.of(
-            field, f"is not a readable JPEG, PNG, WebP or BMP file (it begins with {data[:4].hex(' ')})"
-        ) from error
+        kind = next((name for name, magic in _REFUSED.items() if data.startswith(magic)), None)
+        found = f"it is a {kind} file" if kind else f"it begins with {data[:4].hex(' ')}"
+        raise InvalidInputError.of(field, f"is not a readable JPEG, PNG, WebP or BMP file ({found})") from error
 
 
 def _check_size(header: Image.Image, limits: ImageLimits, field: str) -> None:

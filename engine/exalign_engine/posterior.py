@@ -89,8 +89,9 @@ class Posterior:
 
     def __init__(self, model: PosteriorModel, scores: F32) -> None:
         self.model = model
-        scaled = scores / np.float32(model.calibration.temperature)
-        p = np.exp(scaled - scaled.max())
+        # The maximum goes first: a score may be so large that dividing it by T < 1 would overflow to a NaN.
+        with np.errstate(over="ignore"):
+            p = np.exp((scores - scores.max()) / np.float32(model.calibration.temperature))
         self.probabilities: F32 = p / p.sum(dtype=np.float64).astype(np.float32)
         self.presence = model.calibration.presence(scores)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from exalign.v1 import face_pb2, geometry_pb2
-from exalign_engine import FACE_BOX, Face, LocatedFace, Posterior
 from numpy.typing import NDArray
 
+from exalign.v1 import face_pb2, geometry_pb2
+from exalign_engine import FACE_BOX, Face, LocatedFace, Posterior
 from exalign_service.requests import LandmarkWishes
 
 

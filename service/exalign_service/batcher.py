@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from exalign_engine.runtime import Outputs
 from numpy.typing import NDArray
 
+from exalign_engine.runtime import Outputs
 from exalign_service.errors import DeadlineExpiredError, NotServingError, QueueFullError
 
 U8 = NDArray[np.uint8]

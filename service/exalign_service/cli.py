@@ -23,7 +23,6 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from exalign_engine.errors import ExalignError
-
 from exalign_service import logs, settings
 from exalign_service.config import ConfigError, ServerConfig
 from exalign_service.server import Server, StartError

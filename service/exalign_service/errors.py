@@ -17,10 +17,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import grpc
-from exalign_engine.errors import InvalidInputError, Violation
 from google.protobuf import any_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
+
+from exalign_engine.errors import InvalidInputError, Violation
 
 DOMAIN = "exalign.v1"
 

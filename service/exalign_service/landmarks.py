@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from typing import Any, NoReturn
 
 from exalign.v1 import service_pb2, service_pb2_grpc
-
 from exalign_service import requests
 from exalign_service.answers import located_face
 from exalign_service.errors import NotInThisVersionError, NotServingError

@@ -10,7 +10,6 @@ from exalign_engine import Aligner
 from exalign_engine.boxes import MIN_BOX_SIDE
 from exalign_engine.bundle import MANIFEST
 from exalign_engine.landmarks import NAMES
-
 from exalign_service.config import ServerConfig
 
 
@@ -75,6 +74,7 @@ def _detectors(aligner: Aligner, default: str) -> list[model_pb2.DetectorInfo]:
             name=name,
             available=name in aligner.detectors,
             is_default=name == default,
+            min_score=aligner.detectors[name].min_score if name in aligner.detectors else 0.0,
             dx=affine.dx,
             dy=affine.dy,
             scale=affine.scale,

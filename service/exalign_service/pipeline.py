@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
-from exalign.v1 import face_pb2, timing_pb2
-from exalign_engine import Aligner, LocatedFace
 from numpy.typing import NDArray
 
+from exalign.v1 import face_pb2, timing_pb2
+from exalign_engine import Aligner, LocatedFace
 from exalign_service.answers import aligned_face
 from exalign_service.batcher import Batcher, Row
 from exalign_service.calls import current_call

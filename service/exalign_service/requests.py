@@ -11,15 +11,15 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from google.protobuf.descriptor import EnumDescriptor
+from numpy.typing import NDArray
+
 from exalign.v1 import face_pb2, geometry_pb2, image_pb2, service_pb2
 from exalign_engine import FACE_BOX
 from exalign_engine.boxes import check_boxes
 from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.image import ImageLimits, PixelFormat, decode, from_raw
 from exalign_engine.landmarks import GROUPS, N_LANDMARKS
-from google.protobuf.descriptor import EnumDescriptor
-from numpy.typing import NDArray
-
 from exalign_service.config import LimitsConfig
 from exalign_service.errors import NotInThisVersionError
 

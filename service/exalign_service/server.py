@@ -9,14 +9,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
-import numpy as np
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+
 from exalign.v1 import service_pb2, service_pb2_grpc
 from exalign_engine import Aligner, Bundle, default_bundle_path
 from exalign_engine.detect import create_detector
 from exalign_engine.runtime import create_runtime
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2
-
 from exalign_service import model_info
 from exalign_service.batcher import Batcher
 from exalign_service.config import ServerConfig
@@ -202,17 +201,7 @@ class Server:
     def _warm_up(self) -> None:
         """Once through everything that is slow the first time, for every size of batch."""
         start = time.monotonic()
-        manifest = self.aligner.bundle.manifest
-        side = manifest.input_size
-        for size in range(1, self.config.batching.max_batch + 1):
-            out = self.aligner.runtime.infer(np.zeros((size, side, side, 3), dtype=np.uint8))
-        grey = np.full((side, side, 3), 128, dtype=np.uint8)
-        for detector in self.aligner.detectors:
-            self.aligner.detectors[detector].detect(grey)
-        place = self.aligner.place(np.array([0.0, 0.0, side, side]))
-        self.aligner.crop(grey, place)
-        face = self.aligner.face(place, self.aligner.posterior(out.scores[0]))
-        face.group([0, 1])
+        self.aligner.warm_up(range(1, self.config.batching.max_batch + 1))
         _log.info("warm", extra={"fields": {"seconds": round(time.monotonic() - start, 3)}})
 
 

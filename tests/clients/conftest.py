@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+
 from both_clients import Ask, ask_async, ask_sync
 from fake_server import FakeService, serving
 

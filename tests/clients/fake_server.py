@@ -11,11 +11,12 @@ from typing import Any
 
 import grpc
 import numpy as np
-from exalign.v1 import face_pb2, geometry_pb2, model_pb2, service_pb2, service_pb2_grpc, timing_pb2
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_status import rpc_status
+
+from exalign.v1 import face_pb2, geometry_pb2, model_pb2, service_pb2, service_pb2_grpc, timing_pb2
 
 IMAGE_SIZE = (120, 80)  # width, height
 BOX = (30.0, 20.0, 90.0, 70.0)

@@ -7,9 +7,12 @@ import socket
 import time
 from pathlib import Path
 
-import exalign_client.retry
 import grpc
 import pytest
+from google.rpc import error_details_pb2
+from grpc_health.v1.health_pb2 import HealthCheckResponse
+
+import exalign_client.retry
 from both_clients import Ask, ask_async, ask_sync
 from exalign_client import (
     AccessDeniedError,
@@ -28,8 +31,6 @@ from exalign_client import (
 )
 from exalign_client.channel import channel_options
 from fake_server import FakeService, abort, retry_info
-from google.rpc import error_details_pb2
-from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 JPEG = b"\xff\xd8"
 UNAVAILABLE = abort(grpc.StatusCode.UNAVAILABLE, "starting")

@@ -11,9 +11,10 @@ import cv2
 import grpc
 import numpy as np
 import pytest
+from google.rpc import error_details_pb2
+
 from exalign_client.cli import main
 from fake_server import IMAGE_SIZE, FakeService, abort
-from google.rpc import error_details_pb2
 
 
 @pytest.fixture

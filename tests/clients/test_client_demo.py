@@ -9,8 +9,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import cv2
-import exalign_client.demo
 import pytest
+
+import exalign_client.demo
 from exalign_client import LocalServer
 from exalign_client.overlay import decode_picture
 from fake_server import FakeService

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+
 from exalign_client.histograms import Histogram, draw_histogram, parse_histograms
 
 PAGE = """\

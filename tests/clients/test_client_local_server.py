@@ -12,8 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
 
-import exalign_client.local
 import pytest
+
+import exalign_client.local
 from exalign_client import LocalServerError, MissingExtraError, local_server
 from exalign_client.cli import main
 

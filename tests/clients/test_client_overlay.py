@@ -7,6 +7,7 @@ import struct
 import cv2
 import numpy as np
 import pytest
+
 from exalign.v1 import service_pb2
 from exalign_client import InvalidRequestError, Prediction
 from exalign_client.overlay import COLOURS, decode_picture, draw_overlay

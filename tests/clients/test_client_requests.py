@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+
 from exalign.v1 import geometry_pb2, image_pb2
 from exalign_client import Box, InvalidRequestError
 from exalign_client.requests import predict_request

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+
 from both_clients import Ask
 from exalign.v1 import face_pb2, service_pb2
 from exalign_client import BoxSource, Client, InternalServerError, Prediction

@@ -15,6 +15,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import skimage.data
+
 from exalign_engine.detect import (
     BoxAffine,
     create_detector,

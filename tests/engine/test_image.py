@@ -11,11 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import skimage.data
-from exalign_engine.errors import InvalidInputError
-from exalign_engine.image import ImageLimits, decode, from_raw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
+
+from exalign_engine.errors import InvalidInputError
+from exalign_engine.image import ImageLimits, decode, from_raw
 
 ASTRONAUT = np.ascontiguousarray(skimage.data.astronaut()[40:240, 120:330])  # (200, 210, 3): not square
 
@@ -129,7 +130,7 @@ def test_other_formats_are_refused():
 
 def test_a_gif_bomb_is_refused_by_its_format():
     bomb = b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0x80, 0, 0) + b"\0" * 6 + b"," + b"\0" * 9
-    assert "begins with 47 49 46 38" in refusal(bomb)
+    assert "it is a GIF file" in refusal(bomb)
 
 
 @pytest.mark.parametrize("fmt", ["PNG", "WEBP"])

@@ -9,8 +9,9 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from exalign.v1 import evidence_pb2, face_pb2, service_pb2, service_pb2_grpc
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
+
+from exalign.v1 import evidence_pb2, face_pb2, service_pb2, service_pb2_grpc
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICE = service_pb2.DESCRIPTOR.services_by_name["FaceAlignmentService"]
@@ -120,9 +121,7 @@ def test_every_method_has_messages_of_its_own(method: MethodDescriptor) -> None:
     assert method.output_type.name == f"{method.name}Response"
 
 
-@pytest.mark.parametrize(
-    "method", [m for m in SERVICE.methods if m.name != "TrackVideo"], ids=lambda m: m.name
-)
+@pytest.mark.parametrize("method", [m for m in SERVICE.methods if m.name != "TrackVideo"], ids=lambda m: m.name)
 def test_every_unary_response_says_which_bundle_answered(method: MethodDescriptor) -> None:
     assert method.output_type.fields_by_name["bundle_id"].type == FieldDescriptor.TYPE_STRING
 

@@ -12,6 +12,9 @@ from typing import Any
 import cv2
 import grpc
 import numpy as np
+from google.rpc import error_details_pb2, status_pb2
+from numpy.typing import NDArray
+
 from exalign.v1 import geometry_pb2, image_pb2, service_pb2, service_pb2_grpc
 from exalign_engine import Aligner, Bundle
 from exalign_engine.bundle import FILES, MANIFEST, Baseline, Licence, Manifest
@@ -21,8 +24,6 @@ from exalign_engine.exemplars import Exemplars
 from exalign_engine.runtime import Outputs
 from exalign_service import Server, ServerConfig
 from exalign_service.config import BatchingConfig, LimitsConfig
-from google.rpc import error_details_pb2, status_pb2
-from numpy.typing import NDArray
 
 U8 = NDArray[np.uint8]
 Corners = tuple[float, float, float, float]
@@ -62,7 +63,7 @@ class FakeRuntime:
 class FakeDetector:
     """Finds what it is told to find."""
 
-    name = "mtcnn"
+    name, min_score = "mtcnn", 0.7
 
     def __init__(self, *faces: tuple[Corners, float]) -> None:
         self.faces = list(faces)

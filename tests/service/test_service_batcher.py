@@ -11,12 +11,13 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from exalign_engine.runtime import Outputs
-from exalign_service.batcher import Batcher, Row
-from exalign_service.errors import DeadlineExpiredError, NotServingError, QueueFullError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+
+from exalign_engine.runtime import Outputs
+from exalign_service.batcher import Batcher, Row
+from exalign_service.errors import DeadlineExpiredError, NotServingError, QueueFullError
 
 U8 = NDArray[np.uint8]
 

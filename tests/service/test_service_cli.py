@@ -14,6 +14,7 @@ from pathlib import Path
 
 import grpc
 import pytest
+
 from exalign.v1 import service_pb2, service_pb2_grpc
 
 HERE = Path(__file__).parent

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import grpc
 import pytest
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+
 from exalign_engine.errors import InvalidInputError, Violation
 from exalign_service.errors import (
     DeadlineExpiredError,
@@ -14,7 +16,6 @@ from exalign_service.errors import (
     answer_to,
     is_known,
 )
-from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 
 class DerivedError(NotServingError):

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
 from exalign.v1 import service_pb2, service_pb2_grpc
 from exalign_engine import Aligner
 from exalign_service import Server
 from exalign_service.server import StartError
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 from service_fakes import GOOD_BOX, FakeDetector, FakeRuntime, Running, config, request, running, tiny_bundle
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE

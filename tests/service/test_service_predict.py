@@ -13,11 +13,12 @@ from typing import Any, cast
 import grpc
 import numpy as np
 import pytest
+from PIL import Image
+
 from exalign.v1 import face_pb2, geometry_pb2, heatmap_pb2, image_pb2, pose_pb2, service_pb2
 from exalign_engine import Aligner
 from exalign_service.config import ModelConfig
 from exalign_service.model_info import describe
-from PIL import Image
 from service_fakes import (
     GOOD_BOX,
     Details,

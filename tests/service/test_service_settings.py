@@ -7,6 +7,7 @@ from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
+
 from exalign_service import ServerConfig
 from exalign_service.cli import main
 from exalign_service.config import BatchingConfig, ConfigError

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from exalign_engine.bundle import Bundle, read_exemplars, seal, write_baseline
+from exalign_engine.bundle import Baseline, Bundle, seal, write_baseline
 from exalign_engine.calibrate import fit_baseline, fit_kernels, fit_presence, flat_features
 from exalign_engine.calibration import Calibration
 from exalign_engine.commands.arguments import add_bundle, add_data, progress_bar
@@ -92,7 +95,7 @@ def calibrate(
     truth = np.stack([s.shape for s in samples])
     out = score(network, (s.crop for s in samples), progress_bar(len(samples), "val"))
     print("fitting temperature and kernels …", file=sys.stderr)
-    kernels = fit_kernels(out.scores, truth.astype(np.float64), read_exemplars(root / "exemplars.npz"))
+    kernels = fit_kernels(out.scores, truth.astype(np.float64), bundle.exemplars)
     positives, negatives = presence_scores(
         network, val_faces, augmenter, PRESENCE_SEED, progress_bar(4 * len(val_faces), "presence")
     )
@@ -107,7 +110,8 @@ def calibrate(
     model = PosteriorModel(bundle.exemplars, calibration)
     errors = [nrmse(model.posterior(s).mean, t) for s, t in zip(out.scores, truth, strict=True)]
     val_features = flat_features(out.features, out.embedding)
-    baseline_card = _fit_baseline(root, network, load_faces(train, limit), augmenter, val_features, truth)
+    baseline, baseline_card = _fit_control(network, load_faces(train, limit), augmenter, val_features, truth)
+    detectors = _fit_detectors(train, min(limit or DETECTOR_FACES, DETECTOR_FACES), yunet)
     presence = presence_report(calibration, positives, negatives)
     card = {
         "split": "val",
@@ -117,27 +121,42 @@ def calibrate(
         "presence": presence,
         "accuracy": [{"boxes": "truth", **summarise(errors)}],
         "baseline": baseline_card,
-        "detectors": _fit_detectors(root, train, min(limit or DETECTOR_FACES, DETECTOR_FACES), yunet),
+        "detectors": detectors,
     }
-    replace(calibration, card=card).write(root / "calibration.json")
     accuracy = summarise(errors)
-    seal(root, replace(manifest, metrics={"val": {"truth": accuracy}}))
+    with _rewritten(root) as copy:
+        replace(calibration, card=card).write(copy / "calibration.json")
+        write_baseline(copy / "baseline.npz", baseline)
+        (copy / "detectors.json").write_text(json.dumps(detectors, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        seal(copy, replace(manifest, metrics={"val": {"truth": accuracy}}))
     print(
-        f"T = {kernels.temperature}, NLL {kernels.nll:.4f}; val AUC {accuracy['auc']}, failures {accuracy['failure_rate']} %; "
-        f"presence ROC AUC {presence['roc_auc']}",
+        f"T = {kernels.temperature}, NLL {kernels.nll:.4f}; val AUC {accuracy['auc']}, "
+        f"failures {accuracy['failure_rate']} %; presence ROC AUC {presence['roc_auc']}",
         file=sys.stderr,
     )
     return card
 
 
-def _fit_baseline(
-    root: Path,
+@contextmanager
+def _rewritten(root: Path) -> Iterator[Path]:
+    """A copy of a bundle that takes its place when the block ends well: an interruption leaves the old one whole."""
+    copy, old = root.with_name(root.name + ".new"), root.with_name(root.name + ".old")
+    for leftover in (copy, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    shutil.copytree(root, copy)
+    yield copy
+    root.rename(old)
+    copy.rename(root)
+    shutil.rmtree(old)
+
+
+def _fit_control(
     network: Runtime,
     faces: FaceMemory,
     augmenter: Augmenter,
     val_features: np.ndarray[Any, np.dtype[np.float32]],
     val_shapes: np.ndarray[Any, np.dtype[np.float32]],
-) -> dict[str, Any]:
+) -> tuple[Baseline, dict[str, Any]]:
     """Fit the control on disturbed crops of ``train``, as the network was trained."""
     shapes = []
 
@@ -160,19 +179,15 @@ def _fit_baseline(
         embeddings.append(out.embedding)
         report(start + n)
     x = flat_features(np.concatenate(features), np.concatenate(embeddings))
-    baseline, card = fit_baseline(x, np.stack(shapes), val_features, val_shapes)
-    write_baseline(root / "baseline.npz", baseline)
-    return card
+    return fit_baseline(x, np.stack(shapes), val_features, val_shapes)
 
 
-def _fit_detectors(root: Path, train: FaceSource, count: int, yunet: Path | None) -> dict[str, Any]:
-    """Fit each detector's affine on evenly spaced training faces and write detectors.json."""
+def _fit_detectors(train: FaceSource, count: int, yunet: Path | None) -> dict[str, Any]:
+    """Fit each detector's affine on evenly spaced training faces: what detectors.json holds."""
     detectors = [create_detector("mtcnn")]
     if yunet is not None:
         detectors.append(create_detector("yunet", yunet_model=yunet))
     rows = np.unique(np.linspace(0, len(train) - 1, min(count, len(train))).astype(int))
     pairs = ((train.image(int(i)), tight_box(train.landmarks[i])) for i in rows)
     fitted = fit_affines(pairs, detectors)
-    result = {name: fit.to_dict() for name, fit in fitted.items()}
-    (root / "detectors.json").write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
-    return result
+    return {name: fit.to_dict() for name, fit in fitted.items()}

@@ -66,7 +66,7 @@ def _print_table(head: dict[str, str], figures: dict[str, Any]) -> None:
     print(f"bundle {head['bundle_id'][:12]}, {head['runtime']}, split {head['split']}, boxes {head['boxes']}")
     print(f"{'':10}" + "".join(f"{c:>14}" for c in COLUMNS))
     for name, row in [("all", figures), *figures["groups"].items()]:
-        print(f"{name:10}" + "".join(f"{row[c]:>14}" for c in COLUMNS))
+        print(f"{name:10}" + "".join(f"{row[c]!s:>14}" for c in COLUMNS))
     if "presence" in figures:
         p = figures["presence"]
         print(f"\npresence: ROC AUC {p['roc_auc']} ({p['faces']} faces, {p['negatives']} negatives)")

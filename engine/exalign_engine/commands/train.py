@@ -41,7 +41,8 @@ def run(args: argparse.Namespace) -> int:
     if args.config.resolve() != (folder / CONFIG).resolve():
         shutil.copyfile(args.config, folder / CONFIG)
     print(
-        f"{len(trainer.train_faces)} faces, K = {trainer.exemplars.count}, {config.epochs} epochs, from epoch {trainer.epoch}",
+        f"{len(trainer.train_faces)} faces, K = {trainer.exemplars.count}, {config.epochs} epochs, "
+        f"from epoch {trainer.epoch}",
         file=sys.stderr,
     )
     trained = trainer.run(stop_after=args.stop_after)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,6 +16,7 @@ from numpy.typing import NDArray
 
 from exalign_engine.data.source import check_landmarks
 from exalign_engine.errors import DataError
+from exalign_engine.landmarks import N_LANDMARKS
 
 
 class PreparedFaces:
@@ -29,11 +33,7 @@ class PreparedFaces:
     def __init__(self, root: Path, split: str) -> None:
         self.root = root
         index = root / "index.csv"
-        with index.open(newline="") as f:
-            table = list(csv.DictReader(f))
-        for column in ("id", "source", "split"):
-            if table and column not in table[0]:
-                raise DataError(index, f"no column {column!r}", 1)
+        table = _read_index(index)
         landmarks = _load(root / "landmarks.npy")
         if landmarks.shape[0] != len(table):
             raise DataError(root / "landmarks.npy", f"{landmarks.shape[0]} shapes for {len(table)} rows of index.csv")
@@ -50,11 +50,17 @@ class PreparedFaces:
         faces = root / "faces.npz"
         if not faces.is_file():
             raise DataError(faces, "no such file")
-        with np.load(faces, allow_pickle=False) as z:
-            for key in ("jpeg", "offset"):
-                if key not in z:
-                    raise DataError(faces, f"no array {key!r}")
-            self._jpeg, self._offset = z["jpeg"], z["offset"]
+        try:
+            with np.load(faces, allow_pickle=False) as z:
+                for key in ("jpeg", "offset"):
+                    if key not in z:
+                        raise DataError(faces, f"no array {key!r}")
+                self._jpeg, self._offset = z["jpeg"], z["offset"]
+        except (OSError, EOFError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as e:
+            raise DataError(faces, f"cannot be read as an .npz: {e}") from e
+        if self._jpeg.dtype != np.uint8 or self._offset.dtype.kind not in "iu":
+            types = f"jpeg {self._jpeg.dtype} and offset {self._offset.dtype}"
+            raise DataError(faces, f"holds {types}, must be uint8 and whole numbers")
         if self._offset.shape != (len(table) + 1,):
             raise DataError(faces, f"offset has shape {self._offset.shape}, index.csv has {len(table)} rows")
 
@@ -112,17 +118,56 @@ def annotated_photos(root: Path | str, split: str) -> list[AnnotatedPhoto]:
     if not listing.is_file():
         raise DataError(listing, "no such file")
     photos = []
-    for entry in json.loads(listing.read_text()):
-        if entry["split"] != split:
-            continue
-        shapes = [np.asarray(face["landmarks"], dtype=np.float64) for face in entry["faces"]]
-        for face, points in zip(entry["faces"], shapes, strict=True):
-            check_landmarks(points, listing, None, f"{entry['file']}, face {face['id']}")
-        ids = tuple(str(face["id"]) for face in entry["faces"])
-        photos.append(AnnotatedPhoto(listing.parent / entry["file"], entry["source"], np.stack(shapes), ids))
+    try:
+        entries = json.loads(listing.read_text(encoding="utf-8"))
+    except ValueError as e:
+        raise DataError(listing, f"not JSON: {e}") from e
+    if not isinstance(entries, list):
+        raise DataError(listing, "must be a list of photos")
+    for number, entry in enumerate(entries):
+        name = f"photo {number}"
+        try:
+            if entry["split"] != split:
+                continue
+            name = str(entry["file"])
+            photos.append(_photo(listing, name, entry))
+        except KeyError as e:
+            raise DataError(listing, f"{name}: no field {e}") from e
+        except (TypeError, ValueError) as e:
+            raise DataError(listing, f"{name}: fields or landmarks of the wrong kind: {e}") from e
     if not photos:
         raise DataError(listing, f"no photo of split {split!r}")
     return photos
+
+
+def _photo(listing: Path, name: str, entry: dict[str, Any]) -> AnnotatedPhoto:
+    faces = entry["faces"]
+    if not faces:
+        raise DataError(listing, f"{name}: has no faces")
+    shapes = [np.asarray(face["landmarks"], dtype=np.float64) for face in faces]
+    for face, points in zip(faces, shapes, strict=True):
+        check_landmarks(points, listing, None, f"{name}, face {face['id']}")
+    ids = tuple(str(face["id"]) for face in faces)
+    return AnnotatedPhoto(listing.parent / name, str(entry["source"]), np.stack(shapes), ids)
+
+
+def _read_index(path: Path) -> list[dict[str, str]]:
+    """Rows of index.csv, with a value in every column that is read."""
+    needed = ("id", "source", "split")
+    try:
+        with path.open(newline="", encoding="utf-8") as f:
+            reader = csv.DictReader(f)
+            columns, table = reader.fieldnames or (), list(reader)
+    except (UnicodeDecodeError, csv.Error) as e:
+        raise DataError(path, f"not text in CSV format: {e}") from e
+    for column in needed:
+        if column not in columns:
+            raise DataError(path, f"no column {column!r}", 1)
+    for line, row in enumerate(table, start=2):
+        for column in needed:
+            if row[column] is None:
+                raise DataError(path, f"the row ends before its column {column!r}", line)
+    return table
 
 
 def _load(path: Path) -> NDArray[np.float32]:
@@ -130,6 +175,9 @@ def _load(path: Path) -> NDArray[np.float32]:
         raise DataError(path, "no such file")
     try:
         array = np.load(path, allow_pickle=False)
-    except ValueError as e:
+    except (EOFError, ValueError) as e:
         raise DataError(path, f"not a NumPy array file: {e}") from e
-    return np.asarray(array)
+    if not isinstance(array, np.ndarray) or array.ndim != 3 or array.dtype.kind != "f":
+        found = f"shape {array.shape} and dtype {array.dtype}" if isinstance(array, np.ndarray) else "several arrays"
+        raise DataError(path, f"has {found}, must have shape (N, {N_LANDMARKS}, 2) and real numbers")
+    return array

@@ -54,7 +54,12 @@ def read_pts(path: Path) -> NDArray[np.float64]:
     """
     points: list[tuple[float, float]] = []
     inside = closed = False
-    for number, raw in enumerate(path.read_text().splitlines(), start=1):
+    number: int | None = None
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as e:
+        raise DataError(path, f"not a .pts file: {e}") from e
+    for number, raw in enumerate(lines, start=1):
         line = raw.strip()
         if line == "{":
             inside = True
@@ -70,9 +75,9 @@ def read_pts(path: Path) -> NDArray[np.float64]:
                 raise DataError(path, f"{line!r} is not finite", number)
             points.append((x - 1.0, y - 1.0))
     if not closed:
-        raise DataError(path, "no closing brace: the file is cut off or not a .pts file")
+        raise DataError(path, "no closing brace: the file is cut off or not a .pts file", number)
     shape = np.asarray(points, dtype=np.float64).reshape(-1, 2)
-    check_landmarks(shape, path, None, "face")
+    check_landmarks(shape, path, number, "face")
     return shape
 
 

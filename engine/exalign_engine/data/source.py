@@ -50,7 +50,8 @@ def open_faces(folder: Path | str, split: str) -> FaceSource:
     """Open the faces of one split.
 
     A folder with ``index.csv`` is in the prepared format (`exalign_engine.data.prepared`); a folder that holds
-    ``.pts`` files, or whose sub-folder ``split`` does, is read as 300-W (`exalign_engine.data.pts`).
+    ``.pts`` files, or whose sub-folder ``split`` does, is read as 300-W (`exalign_engine.data.pts`); one without
+    sub-folders train, val or test is one split under any name.
 
     Raises:
         DataError: the folder is neither, or a file in it is wrong (path and line are named).
@@ -63,7 +64,11 @@ def open_faces(folder: Path | str, split: str) -> FaceSource:
         raise DataError(root, "no such folder")
     if (root / "index.csv").is_file():
         return PreparedFaces(root, split)
-    candidate = root / split if (root / split).is_dir() else root
+    splits = [name for name in ("train", "val", "test") if (root / name).is_dir()]
+    if splits and not (root / split).is_dir():
+        # Reading the whole folder instead would mix what must be kept apart.
+        raise DataError(root, f"no split {split!r}; there are {', '.join(splits)}")
+    candidate = root / split if splits else root
     if any(candidate.rglob("*.pts")):
         return PtsFaces(candidate)
     raise DataError(root, "neither the prepared format (no index.csv) nor a 300-W folder (no .pts file)")
@@ -81,6 +86,8 @@ def check_landmarks(points: NDArray[np.floating], path: Path, line: int | None, 
         DataError: wrong count of points, a value that is not finite, or a box without extent.
     """
     if points.shape != (N_LANDMARKS, 2):
+        if points.ndim != 2 or points.shape[1] != 2:
+            raise DataError(path, f"{name}: landmarks have shape {points.shape}, must have ({N_LANDMARKS}, 2)", line)
         raise DataError(path, f"{name}: {points.shape[0]} points where {N_LANDMARKS} are needed", line)
     if not np.isfinite(points).all():
         bad = int(np.flatnonzero(~np.isfinite(points).all(axis=1))[0])

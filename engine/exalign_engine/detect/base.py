@@ -30,6 +30,10 @@ class Detector(Protocol):
     def name(self) -> str:
         """Name on the wire and in the bundle's ``detectors.json``."""
 
+    @property
+    def min_score(self) -> float:
+        """Detections below this score are not returned."""
+
     def detect(self, image: NDArray[np.uint8]) -> list[RawDetection]:
         """Find faces.
 

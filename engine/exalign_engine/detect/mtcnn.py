@@ -78,6 +78,7 @@ class MtcnnDetector:
     """
 
     name = "mtcnn"
+    min_score = _THRESHOLDS[2]
 
     def __init__(self, *, min_face: float = 20.0, max_side: int = 640) -> None:
         if not min_face >= _WINDOW:

@@ -38,7 +38,7 @@ class YunetDetector:
         except cv2.error as error:
             reason = " ".join(str(error).split())
             raise RuntimeUnavailableError(f"detector yunet cannot load {model}: {reason}") from error
-        self._max_side = max_side
+        self.min_score, self._max_side = min_score, max_side
         self._lock = threading.Lock()
 
     def detect(self, image: NDArray[np.uint8]) -> list[RawDetection]:

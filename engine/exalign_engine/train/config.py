@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -123,7 +124,7 @@ class TrainConfig:
         bf16: autocast to bfloat16 where it is safe.
         validate_every: epochs between looks at ``val``.
         checkpoint_every: epochs between checkpoints.
-        limit: use only the first so many training and validation faces; 0 uses all.
+        limit: use only so many training and validation faces, evenly spaced; 0 uses all.
     """
 
     seed: int = 1
@@ -154,10 +155,10 @@ class TrainConfig:
         """
         path = Path(path)
         try:
-            raw = tomllib.loads(path.read_text())
+            raw = tomllib.loads(path.read_text(encoding="utf-8"))
         except OSError as e:
             raise DataError(path, f"cannot be read: {e.strerror}") from e
-        except tomllib.TOMLDecodeError as e:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
             raise DataError(path, f"not TOML: {e}") from e
         config: TrainConfig = _section(cls, raw, path, "")
         config.check(path)
@@ -169,23 +170,52 @@ class TrainConfig:
         Raises:
             DataError: the first such value, with its limit.
         """
-        rules = [
+        e, n, a = self.exemplars, self.network, self.augment
+        least: dict[str, tuple[float, float]] = {
+            "seed": (self.seed, 0),
+            "epochs": (self.epochs, 1),
+            "batch_size": (self.batch_size, 2),
+            "weight_decay": (self.weight_decay, 0),
+            "warmup": (self.warmup, 0),
+            "regression_weight": (self.regression_weight, 0),
+            "threads": (self.threads, 1),
+            "validate_every": (self.validate_every, 1),
+            "checkpoint_every": (self.checkpoint_every, 1),
+            "limit": (self.limit, 0),
+            "exemplars.variants": (e.variants, 1),
+            "exemplars.k": (e.k, 0),
+            "exemplars.roll_deg": (e.roll_deg, 0),
+            "exemplars.shift": (e.shift, 0),
+            "exemplars.log_scale": (e.log_scale, 0),
+            "network.margin": (n.margin, 1),
+            "network.feature_channels": (n.feature_channels, 1),
+            "network.embedding": (n.embedding, 1),
+            "augment.roll_deg": (a.roll_deg, 0),
+            "augment.shift": (a.shift, 0),
+            "augment.log_scale": (a.log_scale, 0),
+        }
+        above_zero = {
+            "learning_rate": self.learning_rate,
+            "soft_sigma": self.soft_sigma,
+            "exemplars.tau": e.tau,
+        }
+        probabilities = ("exact_box", "wide_box", "colour", "dark", "blur", "occluder", "low_resolution", "noise")
+        stages = "four whole numbers of at least 1"
+        # Written so that NaN fails: every comparison with it is False.
+        rules: list[tuple[bool, str, object, str]] = [
             (self.loss in get_args(Loss), "loss", self.loss, f"one of {', '.join(get_args(Loss))}"),
-            (self.epochs >= 1, "epochs", self.epochs, "at least 1"),
-            (self.batch_size >= 2, "batch_size", self.batch_size, "at least 2"),
-            (self.threads >= 1, "threads", self.threads, "at least 1"),
-            (self.exemplars.variants >= 1, "exemplars.variants", self.exemplars.variants, "at least 1"),
-            (self.exemplars.tau > 0, "exemplars.tau", self.exemplars.tau, "above 0"),
+            *((low <= v < math.inf, name, v, f"finite and at least {low:g}") for name, (v, low) in least.items()),
+            *((0 < v < math.inf, name, v, "finite and above 0") for name, v in above_zero.items()),
+            *((0 <= getattr(a, p) <= 1, f"augment.{p}", getattr(a, p), "in [0, 1]") for p in probabilities),
+            (0 <= a.negatives < 1, "augment.negatives", a.negatives, "in [0, 1)"),
             (
-                self.network.input_size % 16 == 0,
+                n.input_size in range(16, 1025, 16),
                 "network.input_size",
-                self.network.input_size,
-                "a multiple of 16",
+                n.input_size,
+                "a multiple of 16 from 16 to 1024",
             ),
-            (self.network.margin >= 1, "network.margin", self.network.margin, "at least 1"),
-            (len(self.network.widths) == 4, "network.widths", self.network.widths, "four stages"),
-            (len(self.network.blocks) == 4, "network.blocks", self.network.blocks, "four stages"),
-            (0 <= self.augment.negatives < 1, "augment.negatives", self.augment.negatives, "in [0, 1)"),
+            (len(n.widths) == 4 and min(n.widths) >= 1, "network.widths", n.widths, stages),
+            (len(n.blocks) == 4 and min(n.blocks) >= 1, "network.blocks", n.blocks, stages),
         ]
         for ok, name, value, limit in rules:
             if not ok:
@@ -207,7 +237,7 @@ def _section(cls: type, raw: dict[str, Any], path: Path, prefix: str) -> Any:
                 raise DataError(path, f"{name} must be a table")
             values[key] = _section(section, value, path, f"{name}.")  # type: ignore[arg-type]
         elif isinstance(default, tuple):
-            if not (isinstance(value, list) and all(isinstance(v, int) for v in value)):
+            if not (isinstance(value, list) and all(type(v) is int for v in value)):
                 raise DataError(path, f"{name} is {value!r}, must be a list of whole numbers")
             values[key] = tuple(value)
         elif isinstance(default, float):

@@ -210,8 +210,15 @@ class Trainer:
 
 
 def make_exemplars(config: TrainConfig, faces: FaceMemory) -> Exemplars:
-    """The classes that a configuration asks for."""
+    """The classes that a configuration asks for.
+
+    Raises:
+        DataError: it asks for more classes than there are poses.
+    """
     e = config.exemplars
+    poses = 2 * len(faces) * e.variants
+    if e.k > poses:
+        raise DataError("exemplars.k", f"is {e.k}, must be at most the {poses} poses of {len(faces)} faces")
     return build(
         box_frame_shapes(faces.landmarks),
         faces.ids,

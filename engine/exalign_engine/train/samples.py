@@ -44,7 +44,8 @@ def load_faces(source: FaceSource, limit: int = 0) -> FaceMemory:
         source: annotated faces.
         limit: at most so many, evenly spaced; 0 takes all.
     """
-    chosen = range(len(source)) if limit in (0, len(source)) else np.linspace(0, len(source) - 1, limit).astype(int)
+    n = len(source)
+    chosen = range(n) if not 0 < limit < n else np.linspace(0, n - 1, limit).astype(int)
     images, landmarks = [], []
     for i in chosen:
         image, points = source.image(int(i)), source.landmarks[i]

@@ -192,7 +192,9 @@ class Limits(_message.Message):
     max_exemplars: _builtins.int
     """Most class ids in one GetExemplars call."""
     max_queue: _builtins.int
-    """Calls that may wait for the network. Beyond: RESOURCE_EXHAUSTED with a RetryInfo."""
+    """Calls that may be in progress, and faces that may wait for the network. Beyond: RESOURCE_EXHAUSTED with a
+    RetryInfo.
+    """
     max_posteriors: _builtins.int
     """Posteriors kept behind posterior ids; the least recently used goes first."""
     max_sessions: _builtins.int
@@ -268,7 +270,7 @@ class DetectorInfo(_message.Message):
     is_default: _builtins.bool
     """Whether it is the one used when none is named."""
     min_score: _builtins.float
-    """Default threshold on its score."""
+    """Default threshold on its score; 0 when it cannot be run here."""
     dx: _builtins.float
     """Shift of the face box's centre against the detector's, to the right, in widths of the detector's box."""
     dy: _builtins.float

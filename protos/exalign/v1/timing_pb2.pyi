@@ -18,7 +18,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class StageTiming(_message.Message):
-    """Seconds of wall-clock time in the server by stage, summed over the faces of the call; 0 where a stage was skipped."""
+    """Seconds of wall-clock time in the server by stage; 0 where a stage was skipped. Decode, detect, posterior and hmm
+    are summed over the faces of the call, which may be worked on side by side; queue and infer are those of the call.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -30,7 +32,7 @@ class StageTiming(_message.Message):
     HMM_SECONDS_FIELD_NUMBER: _builtins.int
     TOTAL_SECONDS_FIELD_NUMBER: _builtins.int
     decode_seconds: _builtins.float
-    """Decoding the image and applying its orientation."""
+    """Decoding the image, applying its orientation, and cutting out the faces."""
     detect_seconds: _builtins.float
     """Finding faces."""
     queue_seconds: _builtins.float

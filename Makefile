@@ -1,0 +1,57 @@
+# Everything from a fresh clone with python3 (and its venv), make and git.
+#   make demo    a real face through the real server: table, overlay, latency histograms
+#   make test    all tests, linters and type checks
+# Both share one .venv. `make help` lists the rest.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# The demo serves; it needs no torch. The tests train, and take everything.
+READY_DEMO := $(VENV)/.ready-demo
+READY_DEV := $(VENV)/.ready-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint unit bench protos clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --upgrade pip
+
+$(READY_DEMO): pyproject.toml | $(BIN)/python
+	$(PIP) --editable '.[demo]'
+	touch $@
+
+# torch first and by its exact version: asked for as one of many, an index may offer a build with CUDA.
+$(READY_DEV): pyproject.toml | $(BIN)/python
+	$(PIP) "$$($(BIN)/python -c 'import tomllib; e = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; print(next(r for r in e["train"] if r.startswith("torch")))')"
+	$(PIP) --editable '.[dev]'
+	touch $@ $(READY_DEMO)
+
+demo: $(READY_DEMO) ## a real face through the real server; pictures in out/
+	$(BIN)/python -m exalign_client.demo --out out
+
+test: lint unit ## linters, type checks and all tests
+
+lint: $(READY_DEV) ## ruff, mypy --strict, buf, hadolint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/buf lint
+	$(BIN)/hadolint Dockerfile
+
+unit: $(READY_DEV) ## all tests; faces are found by EXALIGN_DATA
+	$(BIN)/python -m pytest
+
+bench: $(READY_DEV) ## what is measured: served against bare
+	$(BIN)/python benchmarks/serving.py
+
+protos: $(READY_DEV) ## generate the stubs beside the protos
+	$(BIN)/python protos/generate.py
+
+clean: ## remove what was built; .venv stays
+	rm -rf out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

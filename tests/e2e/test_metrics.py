@@ -1,0 +1,111 @@
+"""/metrics says exactly what happened."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+import urllib.request
+
+import cv2
+import grpc
+import numpy as np
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from exalign.v1 import geometry_pb2, image_pb2, service_pb2, service_pb2_grpc
+from exalign_client.local import LocalServer, local_server
+
+GOOD, BAD, CANCELLED = 10, 3, 2
+METHOD = {"grpc_service": "exalign.v1.FaceAlignmentService", "grpc_method": "PredictLandmarks", "grpc_type": "unary"}
+
+
+def page(server: LocalServer) -> str:
+    with urllib.request.urlopen(f"http://{server.metrics_address}/metrics", timeout=10) as answer:
+        return str(answer.read().decode())
+
+
+def value(text: str, name: str, **labels: str) -> float:
+    """The one sample of that name that has these labels."""
+    found = [
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    ]
+    assert len(found) == 1, (name, labels, found)
+    return float(found[0])
+
+
+@pytest.fixture(scope="module")
+def after_calls(astronaut: bytes) -> str:
+    """The page of a fresh server after good, bad and cancelled calls."""
+    noise = np.random.default_rng(0).integers(0, 255, (300, 400, 3), np.uint8)
+    large = cv2.imencode(".jpg", cv2.resize(noise, (4000, 3000)))[1].tobytes()
+    whole = geometry_pb2.Box(x0=0, y0=0, x1=3999, y1=2999)
+    good = service_pb2.PredictLandmarksRequest(image=image_pb2.Image(encoded=astronaut))
+    bad = service_pb2.PredictLandmarksRequest(image=image_pb2.Image(encoded=b"not an image"))
+    # Seconds of work before the network is reached: a call that is cancelled soon is cancelled there.
+    long = service_pb2.PredictLandmarksRequest(image=image_pb2.Image(encoded=large), boxes=[whole] * 64)
+    with local_server(tcp=True) as server, grpc.insecure_channel(server.address) as channel:
+        stub = service_pb2_grpc.FaceAlignmentServiceStub(channel)
+        for _ in range(GOOD):
+            stub.PredictLandmarks(good)
+        for _ in range(BAD):
+            with pytest.raises(grpc.RpcError):
+                stub.PredictLandmarks(bad)
+        for n in range(1, CANCELLED + 1):
+            call = stub.PredictLandmarks.future(long)
+            # Not before the server has it: a call cancelled on the way is none that it could count.
+            wait_until(server, "grpc_server_started_total", GOOD + BAD + n)
+            assert call.cancel()
+        wait_until(server, "grpc_server_handled_total", CANCELLED, grpc_code="Canceled")
+        return page(server)
+
+
+def wait_until(server: LocalServer, name: str, count: float, **labels: str) -> None:
+    until = time.monotonic() + 30
+    while value(page(server), name, **METHOD, **labels) < count:
+        assert time.monotonic() < until, name
+
+
+def test_calls_are_counted_as_they_ended(after_calls: str) -> None:
+    assert value(after_calls, "grpc_server_started_total", **METHOD) == GOOD + BAD + CANCELLED
+    ended = {"OK": GOOD, "InvalidArgument": BAD, "Canceled": CANCELLED, "Internal": 0, "DeadlineExceeded": 0}
+    for code, count in ended.items():
+        assert value(after_calls, "grpc_server_handled_total", grpc_code=code, **METHOD) == count, code
+
+
+def test_every_handled_call_is_in_the_latency_histogram(after_calls: str) -> None:
+    assert value(after_calls, "grpc_server_handling_seconds_count", **METHOD) == GOOD + BAD + CANCELLED
+
+
+def test_messages_are_counted_each_way(after_calls: str) -> None:
+    assert value(after_calls, "grpc_server_msg_received_total", **METHOD) == GOOD + BAD + CANCELLED
+    assert value(after_calls, "grpc_server_msg_sent_total", **METHOD) == GOOD
+
+
+def test_stages_were_timed_once_for_each_call_that_reached_them(after_calls: str) -> None:
+    for stage in ("detect", "queue", "infer", "posterior", "encode"):
+        assert value(after_calls, "exalign_stage_seconds_count", stage=stage) == GOOD, stage
+    assert value(after_calls, "exalign_stage_seconds_count", stage="hmm") == 0
+
+
+def test_the_network_saw_every_face_once(after_calls: str) -> None:
+    assert value(after_calls, "exalign_batch_size_sum") == GOOD
+    assert value(after_calls, "exalign_queue_depth") == 0
+
+
+def test_other_methods_start_at_zero_rather_than_missing(after_calls: str) -> None:
+    labels = {**METHOD, "grpc_method": "TrackVideo", "grpc_type": "bidi_stream"}
+    assert value(after_calls, "grpc_server_started_total", **labels) == 0
+
+
+def test_promtool_has_nothing_to_say(after_calls: str) -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed (Debian: prometheus)")
+    result = subprocess.run(
+        [promtool, "check", "metrics"], input=after_calls, capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")

@@ -1,0 +1,130 @@
+"""What the engine's tests share: synthetic faces, folders of them, and a complete tiny bundle."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from exalign_engine.exemplars import Exemplars, build, rebox, rotate
+from exalign_engine.landmarks import mirror_shapes
+
+F64 = NDArray[np.float64]
+
+#: ``make_shapes(n, seed)``: (n, 68, 2) float64, each in its own box frame.
+MakeShapes = Callable[[int, int], F64]
+#: ``make_prepared(folder, splits)``: writes a folder in the prepared format, one face a split name; its landmarks.
+MakePrepared = Callable[[Path, Sequence[str]], F64]
+
+#: Side of the pictures that `make_prepared` writes.
+PICTURE = 96
+
+
+def _mean_face() -> F64:
+    """(68, 2) a frontal face made of arcs, symmetric, roughly in the unit square."""
+
+    def arc(n: int, cx: float, cy: float, rx: float, ry: float) -> F64:
+        """n points from the left end of an ellipse round over its top."""
+        a = np.pi - 2 * np.pi * np.arange(n) / n
+        return np.stack([cx + rx * np.cos(a), cy - ry * np.sin(a)], axis=1)
+
+    t = np.pi * np.arange(17) / 16
+    jaw = np.stack([0.5 - 0.5 * np.cos(t), 0.25 + 0.75 * np.sin(t)], axis=1)
+    brow = np.stack([np.linspace(0.08, 0.42, 5), [0.12, 0.04, 0.0, 0.02, 0.08]], axis=1)
+    bridge = np.stack([np.full(4, 0.5), np.linspace(0.22, 0.48, 4)], axis=1)
+    base = np.stack([np.linspace(0.38, 0.62, 5), [0.55, 0.57, 0.58, 0.57, 0.55]], axis=1)
+    left_brow = brow[::-1] * (-1, 1) + (1, 0)
+    eyes = [arc(6, 0.27, 0.24, 0.08, 0.03), arc(6, 0.73, 0.24, 0.08, 0.03)]
+    mouth = [arc(12, 0.5, 0.76, 0.18, 0.07), arc(8, 0.5, 0.76, 0.13, 0.03)]
+    points = np.concatenate([jaw, brow, left_brow, bridge, base, *eyes, *mouth])
+    return np.asarray((points + mirror_shapes(points)) / 2, dtype=np.float64)
+
+
+@pytest.fixture(scope="session")
+def make_shapes() -> MakeShapes:
+    """Varied faces: turned, stretched, smiling and noisy, each in its own box frame."""
+
+    def make(n: int, seed: int) -> F64:
+        rng = np.random.default_rng(seed)
+        shapes = np.repeat(_mean_face()[None], n, axis=0)
+        depth = 0.25 - (shapes[..., 0] - 0.5) ** 2
+        shapes[..., 0] += rng.normal(0, 0.3, (n, 1)) * depth
+        shapes[..., 1] *= np.exp(rng.normal(0, 0.05, (n, 1)))
+        shapes[:, 48:, 1] += rng.normal(0, 0.03, (n, 1))
+        shapes += rng.normal(0, 0.006, shapes.shape)
+        shapes = rotate(shapes, rng.normal(0, 6, n))
+        return rebox(shapes, np.zeros(n), np.zeros(n), np.ones(n))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def toy_exemplars(make_shapes: MakeShapes) -> Exemplars:
+    """K = 60: 15 faces × 2 poses × 2 mirrors."""
+    return build(make_shapes(15, 1), [f"toy_{i}" for i in range(15)], 0.075, variants=2, seed=3)
+
+
+@pytest.fixture(scope="session")
+def toy_bundle(tmp_path_factory: pytest.TempPathFactory, toy_exemplars: Exemplars) -> Path:
+    """A complete bundle of an untrained network; shared, so never to be changed: see `toy_bundle_copy`."""
+    torch = pytest.importorskip("torch", reason="torch makes the toy bundle (extra 'train')")
+    pytest.importorskip("onnxscript", reason="onnxscript makes the toy bundle (extra 'train')")
+    from exalign_engine.commands.export import write_bundle
+    from exalign_engine.train.config import TrainConfig
+    from exalign_engine.train.loop import Trained
+    from exalign_engine.train.network import ExemplarNetwork
+
+    folder = tmp_path_factory.mktemp("toy")
+    toml = folder / "train.toml"
+    toml.write_text(
+        "[exemplars]\nvariants = 2\n"
+        "[network]\ninput_size = 32\nwidths = [4, 4, 8, 8]\nblocks = [1, 1, 1, 1]\n"
+        "feature_channels = 4\nembedding = 8\n"
+        '[description]\nname = "toy"\ntraining_data = "none"\nweights_licence = "none"\nweights_terms = "none"\n'
+    )
+    config = TrainConfig.read(toml)
+    torch.manual_seed(0)
+    network = ExemplarNetwork(config.network, toy_exemplars.count, 136)
+    # Untrained scores would all but agree; these differ by a few nats.
+    torch.nn.init.normal_(network.head.weight, std=1.0)
+    write_bundle(Trained(network.eval(), toy_exemplars, config, 0), toml, folder / "bundle")
+    return folder / "bundle"
+
+
+@pytest.fixture
+def toy_bundle_copy(toy_bundle: Path, tmp_path: Path) -> Path:
+    """A copy of the toy bundle that a test may damage."""
+    return Path(shutil.copytree(toy_bundle, tmp_path / "bundle"))
+
+
+@pytest.fixture(scope="session")
+def make_prepared(make_shapes: MakeShapes) -> MakePrepared:
+    """Writes small folders in the prepared format; pictures are noise."""
+
+    def make(folder: Path, splits: Sequence[str]) -> F64:
+        folder.mkdir(parents=True, exist_ok=True)
+        n, rng = len(splits), np.random.default_rng(9)
+        landmarks = ((make_shapes(n, 5) - 0.5) * PICTURE / 1.8 + (PICTURE - 1) / 2).astype(np.float32)
+        streams = []
+        for _ in range(n):
+            picture = rng.integers(0, 256, (PICTURE, PICTURE, 3), dtype=np.uint8)
+            streams.append(cv2.imencode(".jpg", picture)[1].reshape(-1))
+        np.savez(
+            folder / "faces.npz",
+            jpeg=np.concatenate(streams),
+            offset=np.cumsum([0, *(len(s) for s in streams)]).astype(np.int64),
+        )
+        np.save(folder / "landmarks.npy", landmarks)
+        with (folder / "index.csv").open("w", newline="") as f:
+            table = csv.writer(f)
+            table.writerow(["row", "id", "source", "split"])
+            table.writerows([i, f"face_{i}", "ab"[i % 2], split] for i, split in enumerate(splits))
+        return landmarks.astype(np.float64)
+
+    return make

@@ -1,0 +1,146 @@
+"""Runtimes agree with torch and with one another, and a row does not know its company."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from exalign_engine.bundle import Bundle, default_bundle_path
+from exalign_engine.data import open_faces
+from exalign_engine.errors import BundleError, RuntimeUnavailableError
+from exalign_engine.frames import BoxFrame, extract_crop, tight_box
+from exalign_engine.runtime import Runtime, create_runtime
+
+RUNTIMES = ("onnxruntime", "openvino")
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return Bundle.load(default_bundle_path())
+
+
+@pytest.fixture(scope="module")
+def crops(bundle: Bundle, data_folder: Path) -> NDArray[np.uint8]:
+    """64 real crops of val."""
+    faces = open_faces(data_folder, "val")
+    rows = np.linspace(0, len(faces) - 1, 64).astype(int)
+    m = bundle.manifest
+    return np.stack(
+        [
+            extract_crop(faces.image(int(i)), BoxFrame.from_box(tight_box(faces.landmarks[i])), m.margin, m.input_size)
+            for i in rows
+        ]
+    )
+
+
+@pytest.fixture(scope="module")
+def noise(bundle: Bundle) -> NDArray[np.uint8]:
+    size = bundle.manifest.input_size
+    return np.random.default_rng(3).integers(0, 256, (8, size, size, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module", params=RUNTIMES)
+def runtime(request: pytest.FixtureRequest, bundle: Bundle) -> Runtime:
+    return create_runtime(request.param, bundle.network, threads=1, streams=1)
+
+
+def log_p(scores: NDArray[np.float32], temperature: float) -> NDArray[np.float64]:
+    s = scores.astype(np.float64) / temperature
+    s = s - s.max(axis=1, keepdims=True)
+    return np.asarray(s - np.log(np.exp(s).sum(axis=1, keepdims=True)))
+
+
+def worst_difference(a: NDArray[np.float32], b: NDArray[np.float32], temperature: float) -> float:
+    """max |Δ log p| over the classes that hold the top 99.9 % of the mass."""
+    la, lb = log_p(a, temperature), log_p(b, temperature)
+    worst = 0.0
+    for x, y in zip(la, lb, strict=True):
+        order = np.argsort(-x)
+        top = order[: int(np.searchsorted(np.cumsum(np.exp(x[order])), 0.999)) + 1]
+        worst = max(worst, float(np.abs(x[top] - y[top]).max()))
+    return worst
+
+
+def test_runtimes_agree_with_torch_on_real_crops(bundle: Bundle, crops: NDArray[np.uint8]) -> None:
+    torch_scores = pytest.importorskip("torch_graph", reason="needs torch").run(bundle.network, crops)
+    t = bundle.calibration.temperature
+    for name in RUNTIMES:
+        scores = create_runtime(name, bundle.network).infer(crops).scores
+        assert worst_difference(torch_scores, scores, t) <= 1e-4, name
+
+
+def test_runtimes_agree_with_one_another_on_noise(bundle: Bundle, noise: NDArray[np.uint8]) -> None:
+    a, b = (create_runtime(name, bundle.network).infer(noise) for name in RUNTIMES)
+    assert worst_difference(a.scores, b.scores, bundle.calibration.temperature) <= 1e-4
+    np.testing.assert_allclose(a.embedding, b.embedding, atol=1e-3)
+    np.testing.assert_allclose(a.features, b.features, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "arrange",
+    [
+        pytest.param(lambda x: x, id="batch of 8"),
+        pytest.param(lambda x: x[:5], id="batch of 5"),
+        pytest.param(lambda x: x[::-1], id="other places"),
+        pytest.param(lambda x: np.concatenate([x[:1], 255 - x[1:]]), id="other company"),
+        pytest.param(lambda x: np.concatenate([x] * 4), id="batch of 32"),
+    ],
+)
+def test_a_rows_scores_do_not_depend_on_its_batch(
+    runtime: Runtime, noise: NDArray[np.uint8], arrange: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+) -> None:
+    batch = np.ascontiguousarray(arrange(noise))
+    together = runtime.infer(batch)
+    for i in {0, len(batch) // 2, len(batch) - 1}:
+        alone = runtime.infer(batch[i : i + 1])
+        for field in ("scores", "embedding", "features"):
+            np.testing.assert_array_equal(getattr(together, field)[i], getattr(alone, field)[0])
+
+
+def test_streams_of_one_runtime_answer_at_once_and_alike(bundle: Bundle, noise: NDArray[np.uint8]) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    runtime = create_runtime("openvino", bundle.network, threads=1, streams=2)
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda i: runtime.infer(noise[i % 8 : i % 8 + 1]).scores[0], range(32)))
+    for i, scores in enumerate(answers):
+        np.testing.assert_array_equal(scores, answers[i % 8])
+
+
+def test_the_graph_takes_bytes_and_says_nothing_of_where_it_was_made(bundle: Bundle) -> None:
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(str(bundle.network))
+    assert [i.name for i in model.graph.input] == ["image"]
+    assert model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert [o.name for o in model.graph.output] == ["scores", "embedding", "features"]
+    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param
+    assert not any(node.metadata_props for node in model.graph.node)
+    del model.graph.initializer[:]  # weights may spell anything
+    head = model.SerializeToString()
+    for word in (b"site-packages", b".py", b"/home/", b"engine/exalign"):
+        assert word not in head
+
+
+def test_an_unknown_or_absent_runtime_is_one_clear_error(bundle: Bundle) -> None:
+    with pytest.raises(RuntimeUnavailableError, match="'tpu' is unknown; known: auto, tensorrt"):
+        create_runtime("tpu", bundle.network)
+    with pytest.raises(RuntimeUnavailableError, match="runtime tensorrt: not in this version"):
+        create_runtime("tensorrt", bundle.network)
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_a_damaged_network_is_a_bundle_error(name: str, tmp_path: Path) -> None:
+    broken = tmp_path / "network.onnx"
+    broken.write_bytes(b"not a network")
+    with pytest.raises(BundleError, match=r"network\.onnx"):
+        create_runtime(name, broken)
+
+
+def test_the_runtime_says_what_it_is_and_why(bundle: Bundle) -> None:
+    runtime = create_runtime("auto", bundle.network)
+    assert (runtime.name, runtime.precision, runtime.device) == ("openvino", "f32", "CPU")
+    assert runtime.reason.startswith("auto: ")
