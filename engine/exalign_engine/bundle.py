@@ -2,7 +2,7 @@
 
     manifest.json      what it is, and the SHA-256 of every other file
     network.onnx       image (B, S, S, 3) uint8 → scores (B, K), embedding (B, D), features (B, C, h, w)
-    exemplars.npz      shapes, v_k, mirror_of, source ids
+    exemplars.npz      shapes, v_k, mirror_of, source ids, pose angles
     calibration.json   temperature, kernels, presence
     detectors.json     each detector's affine to the face box
     baseline.npz       ridge regression from the features: the control
@@ -31,6 +31,7 @@ from exalign_engine.detect import BoxAffine
 from exalign_engine.errors import BundleError
 from exalign_engine.exemplars import Exemplars
 from exalign_engine.landmarks import N_LANDMARKS
+from exalign_engine.pose import Poses
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -113,6 +114,7 @@ class Bundle:
         id: SHA-256 of manifest.json, hexadecimal: names the bundle by its contents.
         manifest: see `Manifest`.
         exemplars: the K classes.
+        poses: how each of them is turned.
         calibration: see `Calibration`.
         detectors: affine of each known detector's box.
         baseline: the control.
@@ -122,6 +124,7 @@ class Bundle:
     id: str
     manifest: Manifest
     exemplars: Exemplars
+    poses: Poses
     calibration: Calibration
     detectors: dict[str, BoxAffine]
     baseline: Baseline
@@ -147,7 +150,7 @@ class Bundle:
             actual = sha256(root / name)
             if actual != expected:
                 raise BundleError(root / name, f"SHA-256 is {actual[:12]}…, manifest.json says {expected[:12]}…")
-        exemplars = read_exemplars(root / "exemplars.npz")
+        exemplars, poses = read_exemplars(root / "exemplars.npz")
         if exemplars.count != manifest.exemplars:
             raise BundleError(
                 root / "exemplars.npz", f"{exemplars.count} shapes, manifest.json says {manifest.exemplars}"
@@ -157,6 +160,7 @@ class Bundle:
             id=sha256(root / MANIFEST),
             manifest=manifest,
             exemplars=exemplars,
+            poses=poses,
             calibration=Calibration.read(root / "calibration.json"),
             detectors=read_detectors(root / "detectors.json"),
             baseline=read_baseline(root / "baseline.npz"),
@@ -274,7 +278,7 @@ def _read_arrays(path: Path, shapes: dict[str, tuple[str, tuple[int | None, ...]
     return arrays
 
 
-def write_exemplars(path: Path, exemplars: Exemplars) -> None:
+def write_exemplars(path: Path, exemplars: Exemplars, poses: Poses) -> None:
     """Write exemplars.npz.
 
     Raises:
@@ -291,10 +295,13 @@ def write_exemplars(path: Path, exemplars: Exemplars) -> None:
         mirror_of=exemplars.mirror_of,
         source=exemplars.source,
         source_ids=np.array(exemplars.source_ids, dtype=np.str_),
+        mean_face=poses.mean_face,
+        pose=poses.pose,
+        pose_variance=poses.variance,
     )
 
 
-def read_exemplars(path: Path) -> Exemplars:
+def read_exemplars(path: Path) -> tuple[Exemplars, Poses]:
     """Read exemplars.npz.
 
     Raises:
@@ -308,25 +315,33 @@ def read_exemplars(path: Path) -> Exemplars:
             "mirror_of": ("i", (None,)),
             "source": ("i", (None,)),
             "source_ids": ("U", (None,)),
+            "mean_face": ("f", (N_LANDMARKS, 3)),
+            "pose": ("f", (None, 3)),
+            "pose_variance": ("f", (None, 3)),
         },
     )
     k = len(a["shapes"])
-    for key in ("variance", "mirror_of", "source"):
+    for key in ("variance", "mirror_of", "source", "pose", "pose_variance"):
         if len(a[key]) != k:
             raise BundleError(path, f"{key} has {len(a[key])} entries, shapes has {k}")
-    if not (a["variance"] > 0).all():
-        raise BundleError(path, "variance holds a value that is not above 0")
+    for key in ("variance", "pose_variance"):
+        if not (a[key] > 0).all():
+            raise BundleError(path, f"{key} holds a value that is not above 0")
     if k and not (a["mirror_of"].min() >= 0 and a["mirror_of"].max() < k):
         raise BundleError(path, f"mirror_of points outside 0 … {k - 1}")
     if k and not (a["source"].min() >= -1 and a["source"].max() < len(a["source_ids"])):
         raise BundleError(path, "source points outside source_ids")
-    return Exemplars(
+    poses = Poses(
+        a["mean_face"].astype(np.float64), a["pose"].astype(np.float32), a["pose_variance"].astype(np.float32)
+    )
+    exemplars = Exemplars(
         shapes=a["shapes"].astype(np.float32) * np.float32(SHAPE_UNIT),
         variance=a["variance"].astype(np.float32),
         mirror_of=a["mirror_of"].astype(np.int32),
         source=a["source"].astype(np.int32),
         source_ids=tuple(str(s) for s in a["source_ids"]),
     )
+    return exemplars, poses
 
 
 def write_baseline(path: Path, baseline: Baseline) -> None:

@@ -71,7 +71,7 @@ def toy_exemplars(make_shapes: MakeShapes) -> Exemplars:
 
 
 @pytest.fixture(scope="session")
-def toy_bundle(tmp_path_factory: pytest.TempPathFactory, toy_exemplars: Exemplars) -> Path:
+def toy_bundle(tmp_path_factory: pytest.TempPathFactory, toy_exemplars: Exemplars, make_shapes: MakeShapes) -> Path:
     """A complete bundle of an untrained network; shared, so never to be changed: see `toy_bundle_copy`."""
     torch = pytest.importorskip("torch", reason="torch makes the toy bundle (extra 'train')")
     pytest.importorskip("onnxscript", reason="onnxscript makes the toy bundle (extra 'train')")
@@ -93,7 +93,7 @@ def toy_bundle(tmp_path_factory: pytest.TempPathFactory, toy_exemplars: Exemplar
     network = ExemplarNetwork(config.network, toy_exemplars.count, 136)
     # Untrained scores would all but agree; these differ by a few nats.
     torch.nn.init.normal_(network.head.weight, std=1.0)
-    write_bundle(Trained(network.eval(), toy_exemplars, config, 0), toml, folder / "bundle")
+    write_bundle(Trained(network.eval(), toy_exemplars, config, make_shapes(15, 1), 0), toml, folder / "bundle")
     return folder / "bundle"
 
 

@@ -29,6 +29,7 @@ from exalign_engine.bundle import (
 )
 from exalign_engine.errors import BundleError
 from exalign_engine.exemplars import Exemplars
+from exalign_engine.pose import Poses
 
 Damage = Callable[[Path], object]
 
@@ -92,6 +93,11 @@ def test_stored_shapes_are_within_half_a_unit_and_closed_under_mirroring(
     assert np.abs(shapes[toy_exemplars.mirror_of] - mirror_shapes(shapes)).max() <= SHAPE_UNIT
 
 
+def no_poses(shapes: np.ndarray[Any, np.dtype[np.float32]]) -> Poses:
+    k = len(shapes)
+    return Poses(np.zeros((68, 3)), np.zeros((k, 3), np.float32), np.ones((k, 3), np.float32))
+
+
 @pytest.mark.parametrize("value", [2.0, -2.1, 300.0, np.nan, np.inf])
 def test_a_shape_that_cannot_be_stored_is_refused_not_wrapped_round(
     tmp_path: Path, toy_exemplars: Exemplars, value: float
@@ -99,7 +105,7 @@ def test_a_shape_that_cannot_be_stored_is_refused_not_wrapped_round(
     shapes = toy_exemplars.shapes.copy()
     shapes[3, 5, 1] = value
     with pytest.raises(ValueError, match="within -2 to 2 box sides"):
-        write_exemplars(tmp_path / "exemplars.npz", dataclasses.replace(toy_exemplars, shapes=shapes))
+        write_exemplars(tmp_path / "exemplars.npz", dataclasses.replace(toy_exemplars, shapes=shapes), no_poses(shapes))
     assert not (tmp_path / "exemplars.npz").exists()
 
 
@@ -298,7 +304,8 @@ def test_every_field_of_the_manifest_is_documented() -> None:
 
 
 def test_exemplars_and_control_can_be_read_alone(toy_bundle: Path) -> None:
-    assert read_exemplars(toy_bundle / EXEMPLARS).count == 60
+    exemplars, poses = read_exemplars(toy_bundle / EXEMPLARS)
+    assert (exemplars.count, len(poses.pose)) == (60, 60)
     assert read_baseline(toy_bundle / "baseline.npz").offset.shape == (136,)
 
 

@@ -21,6 +21,7 @@ from exalign_engine.bundle import FILES, MANIFEST, Baseline, Licence, Manifest
 from exalign_engine.calibration import Calibration
 from exalign_engine.detect import BoxAffine, RawDetection
 from exalign_engine.exemplars import Exemplars
+from exalign_engine.pose import Poses
 from exalign_engine.runtime import Outputs
 from exalign_service import Server, ServerConfig
 from exalign_service.config import BatchingConfig, LimitsConfig
@@ -103,6 +104,7 @@ def tiny_bundle(folder: Path) -> Bundle:
             source=np.full(K, -1, np.int32),
             source_ids=(),
         ),
+        poses=Poses(np.zeros((68, 3)), np.zeros((K, 3), np.float32), np.ones((K, 3), np.float32)),
         calibration=Calibration(),
         detectors={"mtcnn": BoxAffine(0.0, 0.1, 0.9), "yunet": BoxAffine(0.0, 0.0, 1.0)},
         baseline=Baseline(np.zeros((6, 136), np.float32), np.zeros(136, np.float32)),

@@ -55,8 +55,9 @@ async def settled(live: Running, batches: int = 0) -> None:
 
 async def test_not_ready_until_warm(tmp_path: Path) -> None:
     runtime = FakeRuntime()
-    runtime.gate.clear()  # warming up takes as long as we like
     server = Server(config(), Aligner(tiny_bundle(tmp_path), runtime, {"mtcnn": FakeDetector()}))
+    runtime.batches.clear()
+    runtime.gate.clear()  # warming up takes as long as we like
     starting = asyncio.create_task(server.start())
     async with asyncio.timeout(5):
         while server.metrics_address.endswith(":0"):

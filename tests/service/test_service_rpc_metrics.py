@@ -94,7 +94,7 @@ async def fails_as_cancelled(call: Call) -> None:
 async def test_a_callers_deadline_is_counted_as_such(live: Running) -> None:
     live.runtime.gate.clear()
     for _ in range(5):
-        code = await fails(live.stub.PredictLandmarks(request(GOOD_BOX), timeout=0.05))
+        code = await fails(live.stub.PredictLandmarks(request(GOOD_BOX), timeout=0.4))
         assert code == grpc.StatusCode.DEADLINE_EXCEEDED
     await until(lambda: counts(live, PREDICT)[1] == 5)
     assert handled(live, PREDICT) == {"DeadlineExceeded": 5}
@@ -119,7 +119,7 @@ async def test_work_whose_caller_has_gone_never_reaches_the_network(tmp_path: Pa
         busy = asyncio.create_task(_answer(live.stub.PredictLandmarks(request(GOOD_BOX))))
         await until(lambda: live.sample("exalign_batch_size_count") == warm + 1)
         for _ in range(3):
-            await fails(live.stub.PredictLandmarks(request(GOOD_BOX), timeout=0.05))
+            await fails(live.stub.PredictLandmarks(request(GOOD_BOX), timeout=0.4))
         await until(lambda: handled(live, PREDICT) == {"DeadlineExceeded": 3})
         live.runtime.gate.set()
         await busy

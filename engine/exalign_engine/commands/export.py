@@ -23,6 +23,7 @@ from exalign_engine.bundle import (
 from exalign_engine.calibration import Calibration
 from exalign_engine.commands.arguments import add_data
 from exalign_engine.landmarks import N_LANDMARKS
+from exalign_engine.pose import find_poses
 from exalign_engine.train.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ def write_bundle(trained: Trained, config_file: Path, out: Path) -> None:
     partial = out / "network.partial"
     export_network(trained.network, config.network.input_size, partial)
     partial.replace(out / "network.onnx")
-    write_exemplars(out / "exemplars.npz", trained.exemplars)
+    poses = find_poses(trained.exemplars, trained.faces, config.exemplars.tau)
+    write_exemplars(out / "exemplars.npz", trained.exemplars, poses)
     shutil.copyfile(config_file, out / CONFIG)
     Calibration().write(out / "calibration.json")
     (out / "detectors.json").write_text("{}\n")

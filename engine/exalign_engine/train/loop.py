@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from exalign_engine.data import FaceSource, box_frame_shapes
@@ -56,12 +57,14 @@ class Trained:
         network: in evaluation mode.
         exemplars: its classes.
         config: the run's configuration.
+        faces: (M, 68, 2) float64, the training faces in their own box frames.
         epoch: epochs done.
     """
 
     network: ExemplarNetwork
     exemplars: Exemplars
     config: TrainConfig
+    faces: NDArray[np.float64]
     epoch: int
 
 
@@ -128,7 +131,8 @@ class Trainer:
     def result(self) -> Trained:
         """What has been learned so far."""
         self.network.eval()
-        return Trained(self.network, self.exemplars, self.config, self.epoch)
+        faces = box_frame_shapes(self.train_faces.landmarks)
+        return Trained(self.network, self.exemplars, self.config, faces, self.epoch)
 
     def _one_epoch(self, bar: Any) -> None:
         c, started = self.config, time.monotonic()

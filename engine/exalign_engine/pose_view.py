@@ -1,0 +1,238 @@
+"""The posterior of the head pose: what probabilities over exemplars say about yaw, pitch and roll.
+
+Exemplar k says "pose_k, give or take": a Gaussian about pose_k, on the circle, independent in the three angles (see
+`exalign_engine.pose`). Angles are degrees, in the order yaw, pitch, roll.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exalign_engine.errors import InvalidInputError, Violation
+from exalign_engine.pose import ROLL, YAW, wrap
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+
+#: Cells of a full turn in the marginals behind credible intervals (0.125° each).
+MARGINAL_CELLS = 2880
+
+#: Cells of a full turn along each side of the joint yaw × roll map before it is binned (1° each).
+JOINT_CELLS = 360
+
+#: Kernels whose variances differ by less than this factor are blurred together, with their mean variance.
+VARIANCE_STEP = 1.5
+
+#: Most credible intervals a view holds.
+MAX_INTERVALS = 8
+
+
+@dataclass(frozen=True)
+class PoseGrid:
+    """The grid of the joint yaw × roll histogram.
+
+    Args:
+        yaw_bins: 1 to 180.
+        roll_bins: 1 to 180.
+        yaw_range: lowest and highest yaw, degrees, within [−180, 180].
+        roll_range: as yaw_range.
+
+    Raises:
+        InvalidInputError: names every wrong field.
+    """
+
+    yaw_bins: int = 36
+    roll_bins: int = 36
+    yaw_range: tuple[float, float] = (-90.0, 90.0)
+    roll_range: tuple[float, float] = (-90.0, 90.0)
+
+    def __post_init__(self) -> None:
+        wrong = []
+        for name, bins in (("yaw_bins", self.yaw_bins), ("roll_bins", self.roll_bins)):
+            if not 1 <= bins <= 180:
+                wrong.append(Violation(name, f"{bins} is not between 1 and 180"))
+        for name, (low, high) in (("yaw_range", self.yaw_range), ("roll_range", self.roll_range)):
+            if not -180.0 <= low < high <= 180.0:
+                wrong.append(Violation(name, f"[{low}, {high}] is not a non-empty range within [-180, 180] degrees"))
+        if wrong:
+            raise InvalidInputError(wrong)
+
+
+@dataclass(frozen=True)
+class PoseView:
+    """The posterior of the head pose.
+
+    Attributes:
+        mean: (3,) yaw, pitch, roll in degrees.
+        covariance: (3, 3) square degrees.
+        masses: the probability that each interval holds.
+        intervals: (len(masses), 3, 2) lower and upper end, degrees; see `credible_intervals`.
+        grid: of the histogram, or None.
+        histogram: (roll_bins, yaw_bins) probabilities, or None.
+        mass_outside: probability outside the histogram; 0 where there is none.
+    """
+
+    mean: F64
+    covariance: F64
+    masses: tuple[float, ...]
+    intervals: F64
+    grid: PoseGrid | None
+    histogram: F64 | None
+    mass_outside: float
+
+
+def view_pose(
+    p: F32,
+    pose: F32,
+    variance: F32 | None = None,
+    masses: Sequence[float] = (0.5, 0.9),
+    grid: PoseGrid | None = None,
+) -> PoseView:
+    """All that is said about the pose of one face.
+
+    Args:
+        p: (K,) probabilities.
+        pose: (K, 3) degrees.
+        variance: (K, 3) square degrees, or None for exemplars without width.
+        masses: of the credible intervals.
+        grid: of the joint histogram; None leaves it out.
+
+    Raises:
+        InvalidInputError: a mass is wrong, or there are more than `MAX_INTERVALS`.
+    """
+    mean, covariance = pose_moments(p, pose, variance)
+    intervals = credible_intervals(p, pose, masses, variance)
+    histogram, outside = joint_histogram(p, pose, grid, variance) if grid else (None, 0.0)
+    return PoseView(mean, covariance, tuple(masses), intervals, grid, histogram, outside)
+
+
+def pose_moments(p: F32, pose: F32, variance: F32 | None = None) -> tuple[F64, F64]:
+    """Mean and covariance on the circle.
+
+    Angles are first unrolled about their mean direction, so that rolls of 179° and −179° average to 180°; for angles
+    within 180° of each other this is the plain mean.
+
+    Args:
+        p: (K,) probabilities.
+        pose: (K, 3) degrees.
+        variance: (K, 3) square degrees, or None.
+
+    Returns:
+        (3,) degrees in [−180, 180), and (3, 3) square degrees.
+    """
+    weight = np.asarray(p, dtype=np.float64) / p.sum(dtype=np.float64)
+    angle = np.deg2rad(pose.astype(np.float64))
+    direction = np.rad2deg(np.arctan2(weight @ np.sin(angle), weight @ np.cos(angle)))
+    offset = wrap(pose - direction)
+    shift = weight @ offset
+    offset -= shift
+    covariance = (offset * weight[:, None]).T @ offset
+    if variance is not None:
+        covariance += np.diag(weight @ variance)
+    return wrap(direction + shift), covariance
+
+
+def credible_intervals(p: F32, pose: F32, masses: Sequence[float], variance: F32 | None = None) -> F64:
+    """Central credible intervals of each angle's own marginal: quantiles (1 ∓ mass) / 2.
+
+    Args:
+        p: (K,) probabilities.
+        pose: (K, 3) degrees.
+        masses: each in (0, 1), at most `MAX_INTERVALS`.
+        variance: (K, 3) square degrees, or None.
+
+    Returns:
+        (len(masses), 3, 2) degrees, lower ≤ upper, to 0.13°. The circle is cut opposite the mean: an end may lie beyond
+        ±180, so that an interval is never inside out.
+
+    Raises:
+        InvalidInputError: names every wrong mass.
+    """
+    wrong = [
+        Violation(f"interval_masses[{i}]", f"{m} is not between 0 and 1, both excluded")
+        for i, m in enumerate(masses)
+        if not 0.0 < m < 1.0
+    ]
+    if len(masses) > MAX_INTERVALS:
+        wrong.append(Violation("interval_masses", f"{len(masses)} masses, the limit is {MAX_INTERVALS}"))
+    if wrong:
+        raise InvalidInputError(wrong)
+    mean, _ = pose_moments(p, pose)
+    quantiles = (1.0 + np.array([-1.0, 1.0]) * np.asarray(masses, dtype=np.float64)[:, None]) / 2
+    edges = np.linspace(-180.0, 180.0, MARGINAL_CELLS + 1)
+    result = np.empty((len(masses), 3, 2))
+    for axis in range(3):
+        width = None if variance is None else variance[:, axis : axis + 1]
+        cells = _blurred(p, wrap(pose[:, axis : axis + 1] - mean[axis]), width, MARGINAL_CELLS)
+        cdf = np.concatenate([[0.0], np.cumsum(cells)])
+        result[:, axis] = mean[axis] + np.interp(quantiles, cdf, edges)
+    return result
+
+
+def joint_histogram(p: F32, pose: F32, grid: PoseGrid, variance: F32 | None = None) -> tuple[F64, float]:
+    """The joint distribution of yaw and roll; may have several modes.
+
+    Args:
+        p: (K,) probabilities.
+        pose: (K, 3) degrees.
+        grid: bins and ranges.
+        variance: (K, 3) square degrees, or None.
+
+    Returns:
+        (roll_bins, yaw_bins) probabilities from the lowest roll and yaw, and the probability outside; they sum to 1.
+    """
+    axes = [ROLL, YAW]
+    cells = _blurred(p, wrap(pose[:, axes]), None if variance is None else variance[:, axes], JOINT_CELLS)
+    roll = _cells_in_bins(grid.roll_range, grid.roll_bins)
+    yaw = _cells_in_bins(grid.yaw_range, grid.yaw_bins)
+    histogram: F64 = roll @ cells @ yaw.T
+    return histogram, max(1.0 - float(histogram.sum()), 0.0)
+
+
+def _cells_in_bins(limits: tuple[float, float], bins: int) -> F64:
+    """(bins, JOINT_CELLS): the share of every 1° cell that lies in each bin."""
+    edges = np.linspace(*limits, bins + 1)
+    start = np.linspace(-180.0, 180.0, JOINT_CELLS + 1)[:-1]
+    size = 360.0 / JOINT_CELLS
+    covered = np.clip((edges[:, None] - start) / size, 0.0, 1.0)
+    return np.diff(covered, axis=0)
+
+
+def _blurred(p: F32, angles: F64, variance: F32 | None, cells: int) -> F64:
+    """Probability of every cell of a torus, each exemplar spread by its Gaussian.
+
+    Args:
+        p: (K,) probabilities.
+        angles: (K, D) degrees in [−180, 180), D = 1 or 2.
+        variance: (K, D) square degrees, or None.
+        cells: along each of the D sides, from −180°.
+
+    Returns:
+        (cells,) * D float64, sums to 1.
+    """
+    dims = angles.shape[1]
+    shape = (cells,) * dims
+    column = np.minimum(((angles + 180.0) * (cells / 360.0)).astype(np.int64), cells - 1)
+    where = np.ravel_multi_index(tuple(column.T), shape)
+    weight = np.asarray(p, dtype=np.float64) / p.sum(dtype=np.float64)
+    if variance is None:
+        return np.asarray(np.bincount(where, weight, cells**dims).reshape(shape), dtype=np.float64)
+    level = np.floor(np.log(np.maximum(variance, 1e-6)) / np.log(VARIANCE_STEP)).astype(np.int64)
+    level -= level.min(axis=0)
+    group = np.ravel_multi_index(tuple(level.T), tuple(level.max(axis=0) + 1))
+    # ω of the k-th harmonic of a full turn is k a turn; in radians a degree.
+    frequency = [np.fft.fftfreq(cells, 1 / cells)] * (dims - 1) + [np.arange(cells // 2 + 1)]
+    squared = np.meshgrid(*[np.deg2rad(f) ** 2 for f in frequency], indexing="ij")
+    spectrum = np.zeros(squared[0].shape, dtype=np.complex128)
+    for g in np.flatnonzero(np.bincount(group, weight) > 0):
+        inside = np.flatnonzero(group == g)
+        mean = weight[inside] @ variance[inside] / weight[inside].sum()
+        image = np.bincount(where[inside], weight[inside], cells**dims).reshape(shape)
+        decay = np.exp(-0.5 * sum(v * w for v, w in zip(mean, squared, strict=True)))
+        spectrum += np.fft.rfftn(image) * decay
+    result = np.maximum(np.fft.irfftn(spectrum, shape, axes=tuple(range(dims))), 0.0)
+    return np.asarray(result / result.sum())
