@@ -7,9 +7,11 @@ Everything here lives in the box frame; `exalign_engine.aligner` carries it into
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +46,40 @@ class GroupUncertainty:
     rms_spread: float
 
 
+@dataclass(frozen=True)
+class Measurement:
+    """Where a landmark was seen by someone else: its marginal is this, not the exemplars' (design §4).
+
+    Attributes:
+        x: box frame.
+        y: box frame.
+        variance: of the measurement, per coordinate, box sides².
+    """
+
+    x: float
+    y: float
+    variance: float
+
+
+@dataclass(frozen=True)
+class Components:
+    """The mixture's Gaussians that moments and heatmaps are made of.
+
+    Attributes:
+        index: (M,) int32, rows of ``shapes``, ``class_variance`` and ``class_log_sigma``.
+        weights: (M,) float32, sum to 1.
+        shapes: (R, 2, 68) float32, box frame.
+        class_variance: (R,) float32, c · v_k; times a_n it is σ²_kn.
+        class_log_sigma: (R,) float32, ln √(c v_k).
+    """
+
+    index: NDArray[np.int32]
+    weights: F32
+    shapes: F32
+    class_variance: F32
+    class_log_sigma: F32
+
+
 class PosteriorModel:
     """What all posteriors of one bundle share: exemplars and kernels in the kernels' layout.
 
@@ -62,6 +98,11 @@ class PosteriorModel:
         self.landmark_log_sigma: F32 = (0.5 * np.log(self.landmark_scale)).astype(np.float32)
         self.rice_table = rice_table()
 
+    @cached_property
+    def by_landmark(self) -> F32:
+        """(68, 2, K) float32: ``shapes`` for who reads few landmarks of all exemplars; made when first read."""
+        return np.ascontiguousarray(self.shapes.transpose(2, 1, 0))
+
     def posterior(self, scores: F32) -> Posterior:
         """The posterior of one face.
 
@@ -75,25 +116,37 @@ class PosteriorModel:
             raise ValueError(f"scores have shape {scores.shape}, the bundle has K = {self.exemplars.count}")
         if not np.isfinite(scores).all():
             raise ValueError("scores are not finite")
-        return Posterior(self, scores)
+        # The maximum goes first: a score may be so large that dividing it by T < 1 would overflow to a NaN.
+        with np.errstate(over="ignore"):
+            p = np.exp((scores - scores.max()) / np.float32(self.calibration.temperature))
+        return Posterior(self, p / p.sum(dtype=np.float64).astype(np.float32), self.calibration.presence(scores))
 
 
 class Posterior:
     """The distribution over exemplars for one face. Views are computed when first read.
 
-    Attributes:
+    Made by `PosteriorModel.posterior` from scores, and by `exalign_engine.conditioning` from evidence.
+
+    Args:
         model: exemplars and kernels.
-        probabilities: (K,) float32, p = softmax(s/T); sums to 1.
+        probabilities: (K,) float32; sums to 1.
         presence: calibrated probability that there is a face in the crop at all.
+        box_shift: (K, 3) float32, b_k = (dx, dy, ln s), which moves exemplar k to µ_k + (dx, dy) + ln s · (µ_k − ½);
+            None moves nothing.
+        measured: landmarks whose marginal is a measurement.
     """
 
-    def __init__(self, model: PosteriorModel, scores: F32) -> None:
-        self.model = model
-        # The maximum goes first: a score may be so large that dividing it by T < 1 would overflow to a NaN.
-        with np.errstate(over="ignore"):
-            p = np.exp((scores - scores.max()) / np.float32(model.calibration.temperature))
-        self.probabilities: F32 = p / p.sum(dtype=np.float64).astype(np.float32)
-        self.presence = model.calibration.presence(scores)
+    def __init__(
+        self,
+        model: PosteriorModel,
+        probabilities: F32,
+        presence: float,
+        *,
+        box_shift: F32 | None = None,
+        measured: Mapping[int, Measurement] | None = None,
+    ) -> None:
+        self.model, self.probabilities, self.presence = model, probabilities, presence
+        self.box_shift, self.measured = box_shift, dict(measured or {})
 
     @cached_property
     def map_index(self) -> int:
@@ -102,8 +155,17 @@ class Posterior:
 
     @property
     def map_shape(self) -> F64:
-        """(68, 2) the most probable exemplar."""
-        return np.asarray(self.model.exemplars.shapes[self.map_index], dtype=np.float64)
+        """(68, 2) the most probable exemplar, moved with the box."""
+        return np.ascontiguousarray(self._moved(np.array([self.map_index]))[0].T, dtype=np.float64)
+
+    def _moved(self, index: NDArray[np.integer[Any]]) -> F32:
+        """(M, 2, 68) exemplars where evidence about the box has moved them."""
+        shapes: F32 = self.model.shapes[index]
+        if self.box_shift is None:
+            return shapes
+        shift = self.box_shift[index]
+        moved: F32 = shapes + shift[:, :2, None] + shift[:, 2, None, None] * (shapes - np.float32(0.5))
+        return moved
 
     @cached_property
     def _kept(self) -> tuple[NDArray[np.int32], F32, float]:
@@ -123,9 +185,21 @@ class Posterior:
         return self._kept[2]
 
     @cached_property
-    def _moments(self) -> tuple[F64, F64]:
+    def components(self) -> Components:
+        """What moments and heatmaps are made of, `cut_mass` left out. Measured landmarks have their own marginal."""
         index, weights, _ = self._kept
-        mean, covariance = weighted_moments(weights, index, self.model.shapes)
+        m = self.model
+        if self.box_shift is None:
+            return Components(index, weights, m.shapes, m.class_variance, m.class_log_sigma)
+        rows = np.arange(len(index), dtype=np.int32)
+        return Components(rows, weights, self._moved(index), m.class_variance[index], m.class_log_sigma[index])
+
+    @cached_property
+    def _moments(self) -> tuple[F64, F64]:
+        c = self.components
+        mean, covariance = weighted_moments(c.weights, c.index, c.shapes)
+        for n, seen in self.measured.items():
+            mean[:, n], covariance[:, n] = (seen.x, seen.y), 0.0
         return mean, covariance
 
     @property
@@ -139,23 +213,35 @@ class Posterior:
         index, weights, _ = self._kept
         return float(weights @ self.model.class_variance[index])
 
+    @cached_property
+    def kernel_variance(self) -> F64:
+        """(68,) what each landmark's variance holds beside the spread of the exemplars, per coordinate.
+
+        The kernels' mean variance; for a measured landmark the product of that Gaussian and the measurement's.
+        """
+        variance = self._mean_kernel_variance * self.model.landmark_scale
+        for n, seen in self.measured.items():
+            variance[n] = variance[n] * seen.variance / (variance[n] + seen.variance)
+        return variance
+
     @property
     def covariance(self) -> F64:
         """(68, 3) xx, xy, yy of each landmark: spread of the exemplars plus the kernels' own variance."""
         spread = self._moments[1].T.copy()
-        spread[:, [0, 2]] += (self._mean_kernel_variance * self.model.landmark_scale)[:, None]
+        spread[:, [0, 2]] += self.kernel_variance[:, None]
         return spread
 
     @cached_property
     def confidence(self) -> F64:
         """(68,) P(‖y_n − ŷ_n‖ ≤ 0.05 · diagonal of the point's face box) under the calibrated marginals."""
-        index, weights, _ = self._kept
-        m = self.model
+        c, m = self.components, self.model
         mean = self._moments[0]
         radius = CONFIDENCE_RADIUS * diagonal(tight_box(mean.T))
         mass: F64 = disc_mass(
-            weights, index, m.shapes, m.class_log_sigma, m.landmark_log_sigma, mean, radius, m.rice_table
+            c.weights, c.index, c.shapes, c.class_log_sigma, m.landmark_log_sigma, mean, radius, m.rice_table
         )
+        for n in self.measured:
+            mass[n] = -math.expm1(-(radius**2) / (2 * self.kernel_variance[n]))
         return np.clip(mass, 0.0, 1.0)
 
     @cached_property
@@ -187,14 +273,16 @@ class Posterior:
         Args:
             landmarks: 0-based indices, at least one.
         """
-        index, weights, _ = self._kept
-        chosen = list(landmarks)
-        centroids = self.model.shapes[index][:, :, chosen].mean(axis=2, dtype=np.float64)
-        mean = weights.astype(np.float64) @ centroids
+        c, chosen = self.components, list(landmarks)
+        points = c.shapes[c.index][:, :, chosen]
+        for i, n in enumerate(chosen):
+            if n in self.measured:
+                points[:, :, i] = self.measured[n].x, self.measured[n].y
+        centroids = points.mean(axis=2, dtype=np.float64)
+        w = c.weights.astype(np.float64)
+        mean = w @ centroids
         d = centroids - mean
-        kernel = self._mean_kernel_variance * self.model.landmark_scale[chosen]
-        own = float(kernel.sum()) / len(chosen) ** 2
-        w = weights.astype(np.float64)
+        own = float(self.kernel_variance[chosen].sum()) / len(chosen) ** 2
         covariance = np.array([w @ d[:, 0] ** 2 + own, w @ (d[:, 0] * d[:, 1]), w @ d[:, 1] ** 2 + own])
         trace = self.covariance[chosen][:, [0, 2]].sum(axis=1)
         return GroupUncertainty(mean, covariance, float(np.sqrt(trace.mean())))

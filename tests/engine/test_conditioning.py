@@ -1,0 +1,470 @@
+"""Evidence and the posterior given it, against dense float64 twins."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from exalign_engine.calibration import Calibration
+from exalign_engine.conditioning import (
+    NEAREST_SLACK,
+    SIDES_PER_DEGREE,
+    Conditioned,
+    EvidenceModel,
+    Outcome,
+    condition,
+)
+from exalign_engine.errors import InvalidInputError
+from exalign_engine.evidence import (
+    BoxMotion,
+    Click,
+    Disc,
+    Evidence,
+    HardClick,
+    Polygon,
+    PoseRange,
+    Rectangle,
+    RegionConstraint,
+    SoftClick,
+)
+from exalign_engine.exemplars import Exemplars
+from exalign_engine.landmarks import MIRROR, mirror_shapes
+from exalign_engine.posterior import Posterior, PosteriorModel
+
+F64 = NDArray[np.float64]
+
+N = 68
+MODEL = EvidenceModel(0.03, 0.05, 1.5)
+seeds = st.integers(0, 2**32 - 1)
+#: Mostly small; the largest reaches the K of a real bundle's order.
+counts = st.one_of(st.integers(1, 5), st.integers(1, 300), st.sampled_from([5_000, 20_000]))
+motions = st.sampled_from(list(BoxMotion))
+PLENTY = settings(max_examples=40, deadline=None)
+
+
+def synthetic(seed: int, k: int, kernel: float = 0.012) -> PosteriorModel:
+    """K random shapes in [0, 1]², kernels of about the given σ."""
+    rng = np.random.default_rng(seed)
+    shapes = rng.uniform(0.1, 0.9, (1, N, 2)) + rng.normal(0, rng.uniform(0.001, 0.08), (k, N, 2))
+    exemplars = Exemplars(
+        shapes.astype(np.float32),
+        np.exp(rng.normal(2 * math.log(kernel), 0.3, k)).astype(np.float32),
+        np.arange(k, dtype=np.int32),
+        np.full(k, -1, np.int32),
+        (),
+    )
+    scale = np.exp(rng.normal(0, 0.3, N))
+    return PosteriorModel(exemplars, Calibration(landmark_scale=tuple(scale / scale.mean())))
+
+
+def face(seed: int, k: int, peak: float = 2.0, kernel: float = 0.012) -> Posterior:
+    """A posterior over `synthetic` exemplars; the higher the peak, the fewer share it."""
+    scores = np.random.default_rng([seed, 1]).normal(0, peak, k).astype(np.float32)
+    return synthetic(seed, k, kernel).posterior(scores)
+
+
+def poses_of(seed: int, k: int) -> NDArray[np.float32]:
+    return np.random.default_rng([seed, 2]).normal(0, 20, (k, 3)).astype(np.float32)
+
+
+def draw_evidence(seed: int, posterior: Posterior, motion: BoxMotion) -> Evidence:
+    """A few constraints of every kind near one exemplar, so that they can be met."""
+    rng = np.random.default_rng([seed, 3])
+    k = int(rng.choice(len(posterior.probabilities), p=posterior.probabilities / posterior.probabilities.sum()))
+    shape = posterior.model.exemplars.shapes[k].astype(np.float64)
+    clicks: list[Click] = []
+    for n in rng.permutation(N)[: rng.integers(1, 4)]:
+        x, y = shape[n] + rng.normal(0, 0.02, 2)
+        if rng.random() < 0.4:
+            clicks.append(HardClick(int(n), float(x), float(y), float(rng.uniform(0.02, 0.1))))
+        else:
+            clicks.append(SoftClick(int(n), float(x), float(y), float(rng.uniform(0.002, 0.05))))
+    n = int(rng.integers(N))
+    x, y = shape[n]
+    box = Rectangle(x - 0.1, y - 0.1, x + 0.1, y + 0.15)
+    regions = (RegionConstraint(n, box), RegionConstraint((n + 9) % N, Disc(0.0, 0.0, 0.1), inside=False))
+    return Evidence(tuple(clicks), regions, (PoseRange(yaw=(-60, 60), roll=(-50, 70)),), motion)
+
+
+def likelihood_twin(
+    posterior: Posterior, evidence: Evidence, poses: NDArray[np.floating], taken: EvidenceModel
+) -> tuple[F64, F64, F64]:
+    """ln L_k (−inf where ruled out), b_k and summed excess, by one dense least-squares problem an exemplar."""
+    m = posterior.model
+    mu, variance = m.exemplars.shapes.astype(np.float64), m.class_variance.astype(np.float64)
+    count = len(mu)
+    free = evidence.box_motion is BoxMotion.FREE
+    root = np.array([taken.shift, taken.shift, taken.log_scale]) if free else np.zeros(3)
+    log, b, excess, allowed = np.zeros(count), np.zeros((count, 3)), np.zeros(count), np.ones(count, bool)
+
+    def design(k: int, n: int) -> F64:
+        return np.hstack([np.eye(2), (mu[k, n] - 0.5)[:, None]])
+
+    for k in range(count):
+        rows, targets = [np.eye(3)], [np.zeros(3)]
+        soft = []
+        for c in evidence.soft_clicks:
+            s = math.sqrt(taken.inflation * (c.sigma**2 + variance[k] * m.landmark_scale[c.landmark]))
+            rows.append(design(k, c.landmark) * root / s)
+            targets.append((np.array([c.x, c.y]) - mu[k, c.landmark]) / s)
+            soft.append((c, s))
+        z = np.linalg.lstsq(np.vstack(rows), np.concatenate(targets), rcond=None)[0]
+        for h in evidence.hard_clicks:
+            at = mu[k, h.landmark] + design(k, h.landmark) @ (root * z)
+            away = at - (h.x, h.y)
+            if np.linalg.norm(away) > h.radius:
+                rows.append(design(k, h.landmark) * root / (h.radius / 4))
+                goal = np.array([h.x, h.y]) + away / np.linalg.norm(away) * h.radius / 2
+                targets.append((goal - mu[k, h.landmark]) / (h.radius / 4))
+        z = np.linalg.lstsq(np.vstack(rows), np.concatenate(targets), rcond=None)[0]
+        b[k] = root * z
+        moved = mu[k] + b[k, :2] + b[k, 2] * (mu[k] - 0.5)
+        log[k] = -0.5 * z @ z - sum(((moved[c.landmark] - (c.x, c.y)) ** 2).sum() / (2 * s * s) for c, s in soft)
+        for h in evidence.hard_clicks:
+            over = np.linalg.norm(moved[h.landmark] - (h.x, h.y)) - h.radius
+            allowed[k] &= over <= 0
+            excess[k] += max(over, 0)
+        for r in evidence.regions:
+            d = r.region.signed_distance(moved[r.landmark, :1], moved[r.landmark, 1:])[0]
+            allowed[k] &= (d <= 0) == r.inside
+            excess[k] += max(d if r.inside else -d, 0)
+        for pose in evidence.poses:
+            for angle, interval in zip(poses[k].astype(float), (pose.yaw, pose.pitch, pose.roll), strict=True):
+                if interval:
+                    out = max(interval[0] - angle, angle - interval[1], 0)
+                    allowed[k] &= out == 0
+                    excess[k] += out * SIDES_PER_DEGREE
+    return np.where(allowed, log, -np.inf), b, excess
+
+
+def check_sound(result: Conditioned) -> None:
+    p = result.posterior.probabilities
+    assert np.isfinite(p).all()
+    assert p.min() >= 0
+    assert p.sum(dtype=np.float64) == pytest.approx(1, abs=1e-5)
+    for values in (result.posterior.mean, result.posterior.covariance, result.posterior.confidence):
+        assert np.isfinite(values).all()
+    assert result.posterior.covariance[:, [0, 2]].min() >= 0
+    assert (result.surprise is None) == (result.outcome is Outcome.IMPOSSIBLE)
+    assert result.surprise is None or (math.isfinite(result.surprise) and result.surprise >= 0)
+
+
+@PLENTY
+@given(seeds, st.integers(1, 150), st.floats(0, 8), st.sampled_from([1e-5, 0.012, 3.0]), motions)
+def test_any_evidence_agrees_with_dense_least_squares(
+    seed: int, k: int, peak: float, kernel: float, motion: BoxMotion
+) -> None:
+    posterior, poses = face(seed, k, peak, kernel), poses_of(seed, k)
+    evidence = draw_evidence(seed, posterior, motion)
+    result = condition(posterior, evidence, poses=poses, model=MODEL)
+    check_sound(result)
+    log, b, excess = likelihood_twin(posterior, evidence, poses, MODEL)
+    p = posterior.probabilities.astype(np.float64)
+    if result.outcome is Outcome.IMPOSSIBLE:
+        assert not (np.isfinite(log) & (p > 0)).any()
+        assert excess[result.posterior.probabilities > 0].max() <= excess.min() + NEAREST_SLACK + 1e-6
+        return
+    with np.errstate(divide="ignore"):
+        joint = np.log(p) + log
+    top = joint.max()
+    expected = np.exp(joint - top)
+    assert result.surprise == pytest.approx(max(-(top + math.log(expected.sum())), 0), rel=1e-4, abs=1e-5)
+    # b_k is kept in float32, which a click of σ = 2e-3 sees as 1e-4 of a nat.
+    np.testing.assert_allclose(result.posterior.probabilities, expected / expected.sum(), rtol=2e-3, atol=1e-6)
+    if result.posterior.box_shift is not None:
+        np.testing.assert_allclose(result.posterior.box_shift, b, atol=1e-6)
+        weights = result.posterior.probabilities.astype(np.float64)
+        np.testing.assert_allclose(result.box_shift, weights @ b, atol=1e-6)
+
+
+@PLENTY
+@given(seeds, counts, st.floats(0, 8))
+def test_one_soft_click_in_a_fixed_box_is_eq_10b(seed: int, k: int, peak: float) -> None:
+    posterior = face(seed, k, peak)
+    m, n = posterior.model, seed % N
+    x, y = (float(v) for v in posterior.mean[n] + 0.01)
+    result = condition(posterior, Evidence((SoftClick(n, x, y, 0.02),), box_motion=BoxMotion.FIXED))
+    check_sound(result)
+    squared = ((m.exemplars.shapes[:, n].astype(np.float64) - (x, y)) ** 2).sum(axis=1)
+    likelihood = np.exp(-squared / (2 * (0.02**2 + m.class_variance.astype(np.float64) * m.landmark_scale[n])))
+    joint = posterior.probabilities.astype(np.float64) * likelihood
+    np.testing.assert_allclose(result.posterior.probabilities, joint / joint.sum(), rtol=1e-5, atol=1e-9)
+    assert result.surprise == pytest.approx(-math.log(joint.sum()), rel=1e-5, abs=1e-6)
+
+
+@PLENTY
+@given(seeds, counts, st.floats(0, 8), st.floats(0.01, 0.2))
+def test_one_hard_click_in_a_fixed_box_keeps_those_within_the_radius(
+    seed: int, k: int, peak: float, radius: float
+) -> None:
+    posterior = face(seed, k, peak)
+    n = seed % N
+    x, y = (float(v) for v in posterior.mean[n])
+    result = condition(posterior, Evidence((HardClick(n, x, y, radius),), box_motion=BoxMotion.FIXED))
+    check_sound(result)
+    distance = np.linalg.norm(posterior.model.exemplars.shapes[:, n].astype(np.float64) - (x, y), axis=1)
+    p = posterior.probabilities.astype(np.float64)
+    mass = p[distance <= radius].sum()
+    if result.outcome is Outcome.IMPOSSIBLE:
+        assert mass == 0
+    else:
+        expected = np.where(distance <= radius, p, 0) / mass
+        np.testing.assert_allclose(result.posterior.probabilities, expected, rtol=1e-5, atol=1e-9)
+        assert result.surprise == pytest.approx(-math.log(min(mass, 1)), abs=1e-5)
+
+
+@PLENTY
+@given(seeds, motions)
+def test_neither_order_nor_repeats_matter_to_the_last_bit(seed: int, motion: BoxMotion) -> None:
+    posterior, poses = face(seed, 200), poses_of(seed, 200)
+    evidence = draw_evidence(seed, posterior, motion)
+    rng = np.random.default_rng(seed)
+
+    def shuffled(items: Sequence[object]) -> tuple[object, ...]:
+        return tuple(items[i] for i in rng.permutation(np.repeat(np.arange(len(items)), 2)))
+
+    again = Evidence(*(shuffled(c) for c in (evidence.clicks, evidence.regions, evidence.poses)), motion)  # type: ignore[arg-type]
+    assert again == evidence
+    assert evidence.union(evidence) == evidence
+    one, two = (condition(posterior, e, poses=poses) for e in (evidence, again))
+    assert np.array_equal(one.posterior.probabilities, two.posterior.probabilities)
+    assert one.surprise == two.surprise
+
+
+@PLENTY
+@given(seeds, counts, motions)
+def test_evidence_that_every_exemplar_meets_changes_nothing(seed: int, k: int, motion: BoxMotion) -> None:
+    posterior = face(seed, k)
+    everywhere = (Rectangle(-9, -9, 9, 9), Disc(0.5, 0.5, 9), Polygon(((-9, -9), (9, -9), (9, 9), (-9, 9))))
+    evidence = Evidence(
+        tuple(HardClick(n, 0.5, 0.5, 9) for n in (0, 30)),
+        tuple(RegionConstraint(n, r) for n, r in itertools.product((3, 40), everywhere)),
+        (PoseRange(yaw=(-180, 180)), PoseRange()),
+        motion,
+    )
+    result = condition(posterior, evidence, poses=poses_of(seed, k))
+    assert result.posterior is posterior
+    assert result.surprise == 0
+    assert result.outcome is Outcome.CONDITIONED
+
+
+@pytest.mark.parametrize("motion", BoxMotion)
+def test_no_evidence_changes_nothing(motion: BoxMotion) -> None:
+    posterior = face(1, 50)
+    assert condition(posterior, Evidence(box_motion=motion)).posterior is posterior
+
+
+@PLENTY
+@given(seeds)
+def test_a_box_that_cannot_move_is_a_fixed_box(seed: int) -> None:
+    posterior, poses = face(seed, 100), poses_of(seed, 100)
+    still = condition(
+        posterior, draw_evidence(seed, posterior, BoxMotion.FREE), poses=poses, model=EvidenceModel(0.0, 0.0)
+    )
+    fixed = condition(posterior, draw_evidence(seed, posterior, BoxMotion.FIXED), poses=poses)
+    assert np.array_equal(still.posterior.probabilities, fixed.posterior.probabilities)
+    assert still.surprise == fixed.surprise
+
+
+def test_a_wrong_box_is_corrected_by_clicks_where_it_may_move(toy_exemplars: Exemplars) -> None:
+    posterior = PosteriorModel(toy_exemplars, Calibration(kernel_scale=0.02)).posterior(np.zeros(60, np.float32))
+    truth = toy_exemplars.shapes[7].astype(np.float64)
+    shifted = truth + np.array([0.25, -0.2])
+    clicks = tuple(SoftClick(n, float(shifted[n, 0]), float(shifted[n, 1]), 0.005) for n in (0, 8, 16, 30))
+    free = condition(posterior, Evidence(clicks), model=EvidenceModel(0.2, 0.1))
+    fixed = condition(posterior, Evidence(clicks, box_motion=BoxMotion.FIXED))
+    np.testing.assert_allclose(free.box_shift[:2], (0.25, -0.2), atol=0.03)
+    assert np.abs(free.posterior.mean - shifted).mean() < 0.02 < np.abs(fixed.posterior.mean - shifted).mean()
+    assert free.surprise is not None
+    assert fixed.surprise is not None
+    assert free.surprise < fixed.surprise
+    # The exemplar behind the answer is shown where the answer is.
+    k = free.posterior.map_index
+    assert free.posterior.box_shift is not None
+    b = free.posterior.box_shift[k]
+    moved = toy_exemplars.shapes[k] + b[:2] + b[2] * (toy_exemplars.shapes[k] - 0.5)
+    np.testing.assert_allclose(free.posterior.map_shape, moved, atol=1e-6)
+
+
+def test_a_hard_click_pulls_a_box_that_may_move_no_farther_than_it_must() -> None:
+    posterior = face(3, 20, kernel=1e-4)
+    x, y = (float(v) for v in posterior.model.exemplars.shapes[:, 30].mean(axis=0) + 0.3)
+    hard = HardClick(30, x, y, 0.05)
+    assert condition(posterior, Evidence((hard,), box_motion=BoxMotion.FIXED)).outcome is Outcome.IMPOSSIBLE
+    free = condition(posterior, Evidence((hard,)), model=EvidenceModel(0.3, 0.0))
+    assert free.outcome is Outcome.CONDITIONED
+    assert np.linalg.norm(free.posterior.mean[30] - (x, y)) <= 0.05
+    assert np.linalg.norm(free.box_shift[:2]) < np.linalg.norm((0.3, 0.3))
+
+
+def test_the_clicked_landmarks_own_marginal_becomes_the_clicks() -> None:
+    posterior = face(5, 100)
+    result = condition(posterior, Evidence((SoftClick(30, 0.4, 0.6, 0.01),), box_motion=BoxMotion.FIXED)).posterior
+    np.testing.assert_allclose(result.mean[30], (0.4, 0.6))
+    kernel = result.probabilities.astype(np.float64) @ result.model.class_variance * result.model.landmark_scale[30]
+    product = 1 / (1 / 0.01**2 + 1 / kernel)
+    np.testing.assert_allclose(result.covariance[30], (product, 0, product), rtol=2e-3)
+    assert result.confidence[30] > 0.99
+    group = result.group([30])
+    np.testing.assert_allclose(group.centroid, (0.4, 0.6))
+    np.testing.assert_allclose(group.covariance, result.covariance[30], atol=1e-12)
+
+
+@PLENTY
+@given(seeds, counts, motions)
+def test_impossible_evidence_is_answered_by_the_nearest(seed: int, k: int, motion: BoxMotion) -> None:
+    posterior = face(seed, k)
+    apart = (HardClick(0, -50.0, 0.0, 0.01), HardClick(1, 50.0, 0.0, 0.01))
+    result = condition(posterior, Evidence(apart, box_motion=motion))
+    check_sound(result)
+    assert result.outcome is Outcome.IMPOSSIBLE
+
+
+def test_impossible_evidence_keeps_the_prior_among_the_nearest() -> None:
+    posterior = face(9, 500)
+    region = RegionConstraint(4, Disc(30.0, 30.0, 0.1))
+    result = condition(posterior, Evidence(regions=(region,)))
+    x, y = posterior.model.exemplars.shapes[:, 4].astype(np.float64).T
+    excess = region.region.signed_distance(x, y)
+    near = excess <= excess.min() + NEAREST_SLACK
+    expected = np.where(near, posterior.probabilities, 0) / posterior.probabilities[near].sum()
+    np.testing.assert_allclose(result.posterior.probabilities, expected, rtol=1e-5)
+
+
+def test_the_nearest_share_alike_where_the_prior_leaves_them_nothing() -> None:
+    scores = np.full(10, -1e6, np.float32)
+    scores[0] = 0
+    posterior = synthetic(2, 10).posterior(scores)
+    x, y = (float(v) for v in posterior.model.exemplars.shapes[6, 20])
+    evidence = Evidence((HardClick(20, x, y, 1e-5),), box_motion=BoxMotion.FIXED)
+    result = condition(posterior, evidence)
+    check_sound(result)
+    assert result.outcome is Outcome.IMPOSSIBLE
+    assert result.posterior.probabilities[6] == result.posterior.probabilities.max()
+    assert result.posterior.probabilities[0] == 0
+
+
+@pytest.mark.parametrize("motion", BoxMotion)
+@pytest.mark.parametrize("sigma", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("place", [0.5, -30.0, 1e6])
+def test_soft_clicks_are_never_impossible_and_never_nan(place: float, sigma: float, motion: BoxMotion) -> None:
+    for kernel in (1e-9, 1.0, 1e6):
+        result = condition(face(4, 30, 8, kernel), Evidence((SoftClick(12, place, place, sigma),), box_motion=motion))
+        check_sound(result)
+        assert result.outcome is Outcome.CONDITIONED
+
+
+@PLENTY
+@given(seeds, motions)
+def test_mirrored_evidence_on_mirrored_scores_gives_the_mirrored_answer(
+    toy_exemplars: Exemplars, seed: int, motion: BoxMotion
+) -> None:
+    model = PosteriorModel(toy_exemplars, Calibration(kernel_scale=0.5))
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(0, 2, 60).astype(np.float32)
+    n, (x, y) = int(rng.integers(N)), (float(v) for v in rng.uniform(0.2, 0.8, 2))
+    here = condition(model.posterior(scores), Evidence((SoftClick(n, x, y, 0.03),), box_motion=motion))
+    mirrored = Evidence((SoftClick(int(MIRROR[n]), 1 - x, y, 0.03),), box_motion=motion)
+    there = condition(model.posterior(scores[toy_exemplars.mirror_of]), mirrored)
+    np.testing.assert_allclose(there.posterior.mean, mirror_shapes(here.posterior.mean), atol=1e-4)
+    assert here.surprise == pytest.approx(there.surprise, rel=1e-3, abs=1e-4)
+    np.testing.assert_allclose(there.box_shift, here.box_shift * (-1, 1, 1), atol=1e-4)
+
+
+def test_pose_ranges_keep_the_poses_within_both_ends() -> None:
+    posterior = face(6, 5, 0.0)
+    poses = np.array([[-10, 0, 0], [10, 0, 0], [11, 0, 0], [0, 5, 0], [0, 0, 40]], np.float32)
+    evidence = Evidence(poses=(PoseRange(yaw=(-10, 10)), PoseRange(pitch=(-1, 1), roll=(-5, 40))))
+    result = condition(posterior, evidence, poses=poses)
+    assert (result.posterior.probabilities > 0).tolist() == [True, True, False, False, True]
+    assert result.surprise == pytest.approx(-math.log(3 / 5), abs=1e-6)
+
+
+@pytest.mark.parametrize("poses", [None, np.zeros((4, 3), np.float32)])
+def test_pose_ranges_need_the_poses_of_every_exemplar(poses: NDArray[np.float32] | None) -> None:
+    with pytest.raises(ValueError, match=r"poses of shape \(5, 3\)"):
+        condition(face(1, 5), Evidence(poses=(PoseRange(yaw=(0, 1)),)), poses=poses)
+
+
+def test_a_posterior_that_holds_clicks_is_not_conditioned_again() -> None:
+    click = Evidence((SoftClick(30, 0.5, 0.5, 0.1),))
+    with pytest.raises(ValueError, match="holds clicks already"):
+        condition(condition(face(1, 5), click).posterior, click)
+
+
+@pytest.mark.parametrize("value", [-0.1, math.nan, math.inf])
+def test_an_evidence_model_takes_finite_numbers_in_their_ranges(value: float) -> None:
+    for name in ("shift", "log_scale", "inflation"):
+        with pytest.raises(ValueError, match=f"{name} is"):
+            EvidenceModel(**{name: value})
+
+
+SQUARE = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+
+
+@pytest.mark.parametrize("region", [Rectangle(0, 0, 1, 1), Polygon(SQUARE), Polygon(SQUARE[::-1])])
+def test_a_square_is_a_square_as_a_rectangle_and_as_a_polygon(region: Rectangle | Polygon) -> None:
+    points = np.array([(0.5, 0.4), (0.0, 0.5), (1.0, 1.0), (1.5, 0.5), (2.0, 2.0), (0.9, 0.5)])
+    expected = [-0.4, 0, 0, 0.5, math.sqrt(2), -0.1]
+    np.testing.assert_allclose(region.signed_distance(*points.T), expected, atol=1e-12)
+
+
+def test_a_polygon_is_filled_by_the_even_odd_rule() -> None:
+    star = Polygon(tuple((math.sin(0.8 * math.pi * i), -math.cos(0.8 * math.pi * i)) for i in range(5)))
+    assert star.signed_distance(np.array([0.0]), np.array([0.0]))[0] > 0
+    assert star.signed_distance(np.array([0.0]), np.array([-0.7]))[0] < 0
+
+
+def test_a_discs_border_belongs_to_it() -> None:
+    np.testing.assert_allclose(Disc(1, 1, 2).signed_distance(np.array([1.0, 3.0, 5.0]), np.ones(3)), [-2, 0, 2])
+
+
+def test_a_second_different_click_on_one_landmark_names_it() -> None:
+    with pytest.raises(InvalidInputError) as raised:
+        Evidence((SoftClick(30, 0.5, 0.5, 0.1), SoftClick(8, 0.5, 0.9, 0.1), HardClick(30, 0.5, 0.5, 0.1)))
+    assert [v.field for v in raised.value.violations] == ["clicks[2].landmark"]
+    assert "30 is clicked a second time" in str(raised.value)
+
+
+def test_every_wrong_field_is_named_at_once() -> None:
+    with pytest.raises(InvalidInputError) as raised:
+        Evidence(
+            (SoftClick(68, 0, 0, 1), HardClick(1, math.nan, 0, 1), SoftClick(2, 0, 0, 0), HardClick(3, 0, 0, math.inf)),
+            (
+                RegionConstraint(-1, Disc(0, 0, 1)),
+                RegionConstraint(0, Rectangle(1, 0, 0, 1)),
+                RegionConstraint(0, Disc(0, 0, -1)),
+                RegionConstraint(0, Polygon(SQUARE[:2])),
+                RegionConstraint(0, Polygon((*SQUARE, (math.inf, 0.0)))),
+            ),
+            (PoseRange(yaw=(5, 4)), PoseRange(pitch=(-181, 0)), PoseRange(roll=(0, math.nan))),
+        )
+    assert [v.field for v in raised.value.violations] == [
+        "clicks[0].landmark",
+        "clicks[1].position",
+        "clicks[2].sigma",
+        "clicks[3].radius",
+        "regions[0].landmark",
+        "regions[1].region",
+        "regions[2].region.radius",
+        "regions[3].region.vertices",
+        "regions[4].region",
+        "poses[0].yaw",
+        "poses[1].pitch",
+        "poses[2].roll",
+    ]
+
+
+def test_too_many_constraints_are_refused() -> None:
+    with pytest.raises(InvalidInputError, match=r"regions: has 69 constraints.*poses: has 9 ranges"):
+        Evidence(
+            regions=tuple(RegionConstraint(0, Disc(0, 0, 1 + i)) for i in range(69)),
+            poses=tuple(PoseRange(yaw=(-i, i)) for i in range(9)),
+        )
