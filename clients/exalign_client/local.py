@@ -23,6 +23,9 @@ STARTUP_TIMEOUT = 120.0
 #: Seconds that a server is given to end by itself, and then again after SIGTERM.
 _STOP_GRACE = 15.0
 
+#: Packages without which no server can be started: its own, and of each kind one that only the extra brings.
+_SERVER_NEEDS = ("exalign_service", "grpc_health", "onnxruntime")
+
 #: Lines of the server's own log that go into an error.
 _LOG_LINES = 20
 
@@ -57,7 +60,7 @@ def local_server(
         LocalServerError: it could not be started; ``log`` holds what it wrote.
     """
     # Looked up by name, never imported: the caller's process stays free of the server's packages.
-    if importlib.util.find_spec("exalign_service") is None:
+    if any(importlib.util.find_spec(name) is None for name in _SERVER_NEEDS):
         raise MissingExtraError("starting a server here", "serve")
     with tempfile.TemporaryDirectory(prefix="exalign-") as directory:  # made with mode 0700
         private = Path(directory)

@@ -1,16 +1,26 @@
-"""Exalign's engine: face alignment that answers with a distribution. No gRPC, no sockets, no asyncio."""
+"""Exalign's engine: face alignment that answers with a distribution. No gRPC, no sockets, no asyncio.
 
-from exalign_engine.aligner import FACE_BOX, Aligner, Face, LocatedFace
-from exalign_engine.bundle import Bundle, default_bundle_path
-from exalign_engine.errors import (
-    BundleError,
-    DataError,
-    ExalignError,
-    InvalidInputError,
-    RuntimeUnavailableError,
-    Violation,
-)
-from exalign_engine.posterior import GroupUncertainty, Posterior, PosteriorModel
+Names are loaded when first used: the package can be imported where only the client is installed, and a command
+that needs no network does not wait for OpenVINO.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from exalign_engine.aligner import FACE_BOX, Aligner, Face, LocatedFace
+    from exalign_engine.bundle import Bundle, default_bundle_path
+    from exalign_engine.errors import (
+        BundleError,
+        DataError,
+        ExalignError,
+        InvalidInputError,
+        RuntimeUnavailableError,
+        Violation,
+    )
+    from exalign_engine.posterior import GroupUncertainty, Posterior, PosteriorModel
 
 __all__ = [
     "FACE_BOX",
@@ -29,3 +39,24 @@ __all__ = [
     "Violation",
     "default_bundle_path",
 ]
+
+_HOMES = {
+    "aligner": ("FACE_BOX", "Aligner", "Face", "LocatedFace"),
+    "bundle": ("Bundle", "default_bundle_path"),
+    "errors": (
+        "BundleError",
+        "DataError",
+        "ExalignError",
+        "InvalidInputError",
+        "RuntimeUnavailableError",
+        "Violation",
+    ),
+    "posterior": ("GroupUncertainty", "Posterior", "PosteriorModel"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -34,7 +34,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         sub = commands.add_parser(name, help=text, description=text)
         # Only the command that runs is imported: `inspect` should not wait for OpenVINO.
         if name in argv[:1]:
-            module = import_module(f"exalign_engine.commands.{name}")
+            try:
+                module = import_module(f"exalign_engine.commands.{name}")
+            except ModuleNotFoundError as e:
+                needs = f"needs the extra 'serve' (no module named {e.name!r})"
+                print(f"exalign-model: {needs}: pip install 'exalign[serve]'", file=sys.stderr)
+                return 1
             module.add(sub)
             sub.set_defaults(action=module.run)
     args = parser.parse_args(argv)

@@ -1,0 +1,34 @@
+"""Where only the client is installed, every command says in one line what is missing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+# What the extras bring, made impossible to import: as on a machine with the base install.
+HIDDEN = ["cv2", "onnxruntime", "openvino", "PIL", "numba", "grpc_health"]
+HIDE = f"import sys; sys.modules.update(dict.fromkeys({HIDDEN}))"
+
+
+def run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    code = f"{HIDE}; from {module} import main; sys.exit(main({list(arguments)!r}))"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments"),
+    [("exalign_service.entry", ["serve"]), ("exalign_engine.cli", ["inspect"])],
+)
+def test_a_command_without_its_packages_names_the_extra(module: str, arguments: list[str]) -> None:
+    result = run(module, *arguments)
+    assert result.returncode == 1
+    (line,) = result.stderr.strip().splitlines()
+    assert "pip install 'exalign[serve]'" in line
+
+
+def test_the_packages_can_be_imported_without_the_extras() -> None:
+    packages = "exalign_engine, exalign_service, exalign_client, exalign.v1"
+    code = f"{HIDE}; import {packages}; exalign_engine.InvalidInputError"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
