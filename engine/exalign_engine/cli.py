@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -44,9 +45,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             sub.set_defaults(action=module.run)
     args = parser.parse_args(argv)
     try:
-        return int(args.action(args))
+        code = int(args.action(args))
+        sys.stdout.flush()
+        return code
     except ExalignError as e:
         print(f"exalign-model: {e}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Whoever read the output has seen enough (`| head`); what is left must not fail at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         print("exalign-model: interrupted", file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from exalign_client import AsyncClient, Client
-from exalign_client.local import LocalServer
+from exalign_client.local import LocalServer, local_server
 from exalign_engine import Aligner
 from exalign_engine.landmarks import NOSE_TIP
 
@@ -109,3 +110,15 @@ def test_get_model_says_what_answers(client: Client) -> None:
     assert model.runtime.reason
     assert any("research" in licence.terms.lower() for licence in model.licences)
     assert len(model.landmark_names) == 68
+
+
+def test_yunet_finds_faces_when_its_model_is_configured(data_folder: Path, astronaut: bytes) -> None:
+    model = data_folder / "models" / "face_detection_yunet_2023mar.onnx"
+    if not model.is_file():
+        pytest.skip("no YuNet model here")
+    with local_server(arguments=["--yunet-model", str(model)]) as server, Client(server.address) as client:
+        (mtcnn,), (yunet,) = client.predict(astronaut), client.predict(astronaut, detector="yunet")
+        boxes = {d.name: d.available for d in client.model().detectors}
+    assert boxes == {"mtcnn": True, "yunet": True}
+    assert yunet.source_detector == "yunet"
+    assert np.linalg.norm(yunet.landmarks - mtcnn.landmarks, axis=1).mean() < 5
