@@ -13,13 +13,33 @@ from grpc import aio
 
 from exalign.v1 import service_pb2, service_pb2_grpc
 from exalign_client import health
+from exalign_client.answers import (
+    Conditional,
+    Exemplar,
+    Suggestions,
+    conditional_from,
+    exemplars_from,
+    suggestions_from,
+)
+from exalign_client.arguments import BoxInput, Group, ImageInput, LandmarkOrGroup, check_timeout
 from exalign_client.channel import DEFAULT_TIMEOUT, open_aio_channel
 from exalign_client.errors import UnavailableError, error_from_rpc
 from exalign_client.health import HealthStatus
 from exalign_client.model import Model, model_from
-from exalign_client.requests import BoxInput, Group, ImageInput, check_timeout, predict_request
-from exalign_client.results import Prediction, prediction_from
+from exalign_client.requests import (
+    Criterion,
+    Evidence,
+    LandmarkOptions,
+    condition_request,
+    exemplars_request,
+    heatmaps_request,
+    pose_request,
+    predict_request,
+    suggest_request,
+)
+from exalign_client.results import Faces, Prediction, faces_from, prediction_from
 from exalign_client.retry import CallBudget
+from exalign_client.views import HeatmapOptions, PoseOptions
 
 RequestT = TypeVar("RequestT", bound=Message, contravariant=True)
 ResponseT = TypeVar("ResponseT", bound=Message, covariant=True)
@@ -61,6 +81,8 @@ class AsyncClient:
         max_faces: int | None = None,
         top_exemplars: int | None = None,
         groups: Iterable[Group] = (),
+        heatmaps: HeatmapOptions | None = None,
+        pose: PoseOptions | None = None,
         timeout: float | None = None,
     ) -> Prediction:
         """Find the 68 landmarks of each face; see `Client.predict`."""
@@ -73,8 +95,139 @@ class AsyncClient:
             max_faces=max_faces,
             top_exemplars=top_exemplars,
             groups=groups,
+            heatmaps=heatmaps,
+            pose=pose,
         )
         return prediction_from(await self._call(self._stub.PredictLandmarks, request, timeout))
+
+    async def heatmaps(
+        self,
+        image: ImageInput | None = None,
+        boxes: Iterable[BoxInput] | None = None,
+        *,
+        posterior_id: str | None = None,
+        options: HeatmapOptions | None = None,
+        pose: PoseOptions | None = None,
+        landmarks: LandmarkOptions | None = None,
+        detector: str | None = None,
+        max_faces: int | None = None,
+        timeout: float | None = None,
+    ) -> Faces:
+        """Say where chosen landmarks may be; see `Client.heatmaps`."""
+        request = await asyncio.to_thread(
+            heatmaps_request,
+            image,
+            boxes,
+            posterior_id=posterior_id,
+            options=options,
+            pose=pose,
+            landmarks=landmarks,
+            detector=detector,
+            max_faces=max_faces,
+        )
+        return faces_from(await self._call(self._stub.PredictHeatmaps, request, timeout))
+
+    async def pose(
+        self,
+        image: ImageInput | None = None,
+        boxes: Iterable[BoxInput] | None = None,
+        *,
+        posterior_id: str | None = None,
+        options: PoseOptions | None = None,
+        heatmaps: HeatmapOptions | None = None,
+        landmarks: LandmarkOptions | None = None,
+        detector: str | None = None,
+        max_faces: int | None = None,
+        timeout: float | None = None,
+    ) -> Faces:
+        """Say how the head is turned; see `Client.pose`."""
+        request = await asyncio.to_thread(
+            pose_request,
+            image,
+            boxes,
+            posterior_id=posterior_id,
+            options=options,
+            heatmaps=heatmaps,
+            landmarks=landmarks,
+            detector=detector,
+            max_faces=max_faces,
+        )
+        return faces_from(await self._call(self._stub.EstimatePose, request, timeout))
+
+    async def condition(
+        self,
+        image: ImageInput | None = None,
+        evidence: Evidence = (),
+        *,
+        posterior_id: str | None = None,
+        box: BoxInput | None = None,
+        box_moves: bool = True,
+        heatmaps: HeatmapOptions | None = None,
+        pose: PoseOptions | None = None,
+        landmarks: LandmarkOptions | None = None,
+        include_prior: bool = False,
+        detector: str | None = None,
+        timeout: float | None = None,
+    ) -> Conditional:
+        """Answer about one face given evidence; see `Client.condition`."""
+        request = await asyncio.to_thread(
+            condition_request,
+            image,
+            evidence,
+            posterior_id=posterior_id,
+            box=box,
+            box_moves=box_moves,
+            heatmaps=heatmaps,
+            pose=pose,
+            landmarks=landmarks,
+            include_prior=include_prior,
+            detector=detector,
+        )
+        return conditional_from(await self._call(self._stub.QueryConditional, request, timeout))
+
+    async def suggest(
+        self,
+        image: ImageInput | None = None,
+        evidence: Evidence = (),
+        *,
+        posterior_id: str | None = None,
+        box: BoxInput | None = None,
+        box_moves: bool = True,
+        candidates: Iterable[LandmarkOrGroup] = (),
+        max_suggestions: int | None = None,
+        criterion: Criterion = "error",
+        click_sigma: float | None = None,
+        heatmaps: HeatmapOptions | None = None,
+        pose: PoseOptions | None = None,
+        landmarks: LandmarkOptions | None = None,
+        detector: str | None = None,
+        timeout: float | None = None,
+    ) -> Suggestions:
+        """Say which landmark a person should click next; see `Client.suggest`."""
+        request = await asyncio.to_thread(
+            suggest_request,
+            image,
+            evidence,
+            posterior_id=posterior_id,
+            box=box,
+            box_moves=box_moves,
+            candidates=candidates,
+            max_suggestions=max_suggestions,
+            criterion=criterion,
+            click_sigma=click_sigma,
+            heatmaps=heatmaps,
+            pose=pose,
+            landmarks=landmarks,
+            detector=detector,
+        )
+        return suggestions_from(await self._call(self._stub.SuggestEvidence, request, timeout))
+
+    async def exemplars(
+        self, class_ids: Iterable[int], *, bundle_id: str | None = None, timeout: float | None = None
+    ) -> tuple[Exemplar, ...]:
+        """Return the shapes behind class ids; see `Client.exemplars`."""
+        request = exemplars_request(class_ids, bundle_id)
+        return exemplars_from(await self._call(self._stub.GetExemplars, request, timeout))
 
     async def model(self, *, timeout: float | None = None) -> Model:
         """Say which model answers; see `Client.model`."""

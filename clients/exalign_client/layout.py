@@ -1,4 +1,4 @@
-"""The iBUG layout of the 68 landmarks (0-based), as the contract fixes it: groups, and lines between them."""
+"""The iBUG layout of the 68 landmarks (0-based), as the contract fixes it: names, groups, and lines between them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,18 @@ GROUPS: dict[str, range] = {
     "mouth": range(48, 68),
 }
 
+#: One name a landmark. "right" and "left" are the subject's own: right is on the image's left.
+NAMES: tuple[str, ...] = (
+    *(f"jaw_{i}" for i in range(17)),
+    *(f"{side}_brow_{i}" for side in ("right", "left") for i in range(5)),
+    *(f"nose_bridge_{i}" for i in range(3)),
+    "nose_tip",
+    *(f"nose_base_{i}" for i in range(5)),
+    *(f"{side}_eye_{i}" for side in ("right", "left") for i in range(6)),
+    *(f"outer_lip_{i}" for i in range(12)),
+    *(f"inner_lip_{i}" for i in range(8)),
+)
+
 #: Lines of a face as (group, indices, closed).
 CONTOURS: tuple[tuple[str, range, bool], ...] = (
     ("jaw", range(0, 17), False),
@@ -25,3 +37,8 @@ CONTOURS: tuple[tuple[str, range, bool], ...] = (
     ("mouth", range(48, 60), True),
     ("mouth", range(60, 68), True),
 )
+
+
+def group_of(landmark: int) -> str:
+    """The group that a landmark belongs to."""
+    return next(name for name, indices in GROUPS.items() if landmark in indices)

@@ -1,64 +1,60 @@
-"""From a caller's arguments to request messages; what can be seen to be wrong here never reaches the wire."""
+"""From a caller's arguments to request messages; what can be seen to be wrong here never reaches the wire.
+
+The arguments are described at the methods of `exalign_client.Client`. Every function raises InvalidRequestError,
+which names all wrong arguments, and OSError where an image file cannot be read.
+"""
 
 from __future__ import annotations
 
-import math
-import operator
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypedDict
 
-import numpy as np
-from numpy.typing import NDArray
-
-from exalign.v1 import face_pb2, geometry_pb2, image_pb2, service_pb2
+from exalign.v1 import evidence_pb2, face_pb2, geometry_pb2, image_pb2, service_pb2
+from exalign_client.arguments import (
+    BoxInput,
+    Group,
+    ImageInput,
+    LandmarkOrGroup,
+    box_message,
+    box_messages,
+    group_messages,
+    image_message,
+    landmark_indices,
+    positive_number,
+    whole_in,
+)
 from exalign_client.errors import InvalidRequestError, Violation
+from exalign_client.evidence import Constraint, evidence_message
 from exalign_client.layout import N_LANDMARKS
+from exalign_client.views import HeatmapOptions, PoseOptions, heatmap_message, pose_message
 
-#: A file's path, the bytes of an image file, or pixels: (H, W, 3) uint8 RGB or (H, W) uint8 grey.
-ImageInput: TypeAlias = "str | os.PathLike[str] | bytes | bytearray | memoryview | NDArray[np.uint8]"
-
-GroupName: TypeAlias = Literal["jaw", "brows", "nose", "eyes", "mouth", "all"]
-
-#: A named group of landmarks, or 0-based landmarks one by one.
-Group: TypeAlias = GroupName | Sequence[int]
-
-_GROUPS: dict[str, geometry_pb2.LandmarkGroup.ValueType] = {
-    "jaw": geometry_pb2.LANDMARK_GROUP_JAW,
-    "brows": geometry_pb2.LANDMARK_GROUP_BROWS,
-    "nose": geometry_pb2.LANDMARK_GROUP_NOSE,
-    "eyes": geometry_pb2.LANDMARK_GROUP_EYES,
-    "mouth": geometry_pb2.LANDMARK_GROUP_MOUTH,
-    "all": geometry_pb2.LANDMARK_GROUP_ALL,
+_CRITERIA = {
+    "error": evidence_pb2.SUGGESTION_CRITERION_ERROR,
+    "entropy": evidence_pb2.SUGGESTION_CRITERION_ENTROPY,
 }
-_MAX_INT32 = 2**31 - 1
-_MAX_FLOAT32 = float(np.finfo(np.float32).max)
+
+Evidence = Constraint | Iterable[Constraint]
+Criterion = Literal["error", "entropy"]
 
 
 @dataclass(frozen=True)
-class Box:
-    """An axis-aligned box around one face, image frame, pixels.
+class LandmarkOptions:
+    """What to say about the landmarks, beside the points.
 
     Args:
-        x0: left edge.
-        y0: top edge.
-        x1: right edge, > ``x0``.
-        y1: bottom edge, > ``y0``.
-        detector: whose convention the box follows: empty for the tight box of the 68 landmarks, or the name
-            of a detector in ``Model.detectors``, whose boxes the server then maps to that.
+        top_exemplars: how many of the most probable exemplars to name, ≥ 0; None: the server's choice.
+        groups: groups whose uncertainty as a whole is wanted: names ("jaw", "brows", "nose", "eyes", "mouth",
+            "all") or lists of 0-based landmarks.
     """
 
-    x0: float
-    y0: float
-    x1: float
-    y1: float
-    detector: str = ""
+    top_exemplars: int | None = None
+    groups: Iterable[Group] = ()
 
 
-#: A box as four numbers x0, y0, x1, y1 (image frame, pixels), or a `Box`.
-BoxInput: TypeAlias = "Box | Sequence[float] | NDArray[np.floating] | NDArray[np.integer]"
+class _Source(TypedDict, total=False):
+    image: image_pb2.Image | None
+    posterior_id: str
 
 
 def predict_request(
@@ -69,145 +65,190 @@ def predict_request(
     max_faces: int | None = None,
     top_exemplars: int | None = None,
     groups: Iterable[Group] = (),
+    heatmaps: HeatmapOptions | None = None,
+    pose: PoseOptions | None = None,
 ) -> service_pb2.PredictLandmarksRequest:
-    """Build the request of `Client.predict`; its arguments are described there.
-
-    Raises:
-        InvalidRequestError: naming every argument that is wrong.
-        OSError: the image file cannot be read.
-    """
+    """Build the request of `Client.predict`."""
     wrong: list[Violation] = []
     request = service_pb2.PredictLandmarksRequest(
-        image=_image(image, wrong),
-        boxes=_boxes(() if boxes is None else boxes, wrong),
-        detection=face_pb2.DetectionOptions(
-            detector=detector or "", max_faces=_count("max_faces", max_faces, 1, wrong)
-        ),
+        image=image_message(image, wrong),
+        boxes=box_messages(() if boxes is None else boxes, wrong),
+        detection=_detection(detector, max_faces, wrong),
         landmarks=face_pb2.LandmarkOptions(
-            top_exemplars=_count("top_exemplars", top_exemplars, 0, wrong), groups=_groups(groups, wrong)
+            top_exemplars=whole_in("top_exemplars", top_exemplars, 0, wrong), groups=group_messages(groups, wrong)
         ),
+        heatmaps=heatmap_message(heatmaps, "heatmaps", wrong),
+        pose=pose_message(pose, "pose", wrong),
     )
-    if wrong:
-        raise InvalidRequestError(wrong)
+    _refuse(wrong)
     return request
 
 
-def check_timeout(timeout: float) -> float:
-    """Return a timeout in seconds as it is.
-
-    Raises:
-        InvalidRequestError: it is not a finite number > 0.
-    """
-    if not (isinstance(timeout, (int, float)) and math.isfinite(timeout) and timeout > 0):
-        raise InvalidRequestError([Violation("timeout", f"{timeout!r} is not a number of seconds > 0")])
-    return timeout
-
-
-def _image(image: ImageInput, wrong: list[Violation]) -> image_pb2.Image | None:
-    match image:
-        case str() | os.PathLike():
-            encoded = Path(image).read_bytes()
-            if not encoded:
-                wrong.append(Violation("image", f"the file {os.fspath(image)} is empty"))
-            return image_pb2.Image(encoded=encoded)
-        case bytes() | bytearray() | memoryview():
-            if not len(image):
-                wrong.append(Violation("image", "no bytes; give a JPEG, PNG, WebP or BMP file"))
-            return image_pb2.Image(encoded=bytes(image))
-        case np.ndarray():
-            problem = _pixels_problem(image)
-            if problem is None:
-                return image_pb2.Image(raw=_raw(image))
-            wrong.append(Violation("image", problem))
-        case _:
-            kind = type(image).__name__
-            wrong.append(Violation("image", f"a {kind} is no path, bytes of an image file, or uint8 array"))
-    return None
-
-
-def _pixels_problem(pixels: NDArray[np.uint8]) -> str | None:
-    shape = "×".join(str(n) for n in pixels.shape)
-    if pixels.dtype != np.uint8:
-        return f"an array of dtype {pixels.dtype}; pixels must be uint8, 0 to 255"
-    if pixels.ndim != 2 and not (pixels.ndim == 3 and pixels.shape[2] == 3):
-        return f"an array of shape {shape}; must be height×width×3 (RGB) or height×width (grey)"
-    if pixels.size == 0:
-        return f"an array of shape {shape} has no pixels"
-    return None
-
-
-def _raw(pixels: NDArray[np.uint8]) -> image_pb2.RawImage:
-    colour = pixels.ndim == 3
-    return image_pb2.RawImage(
-        data=pixels.tobytes(),  # in C order, rows without gaps, whatever the array's own strides
-        pixel_format=image_pb2.PIXEL_FORMAT_RGB8 if colour else image_pb2.PIXEL_FORMAT_GRAY8,
-        width=pixels.shape[1],
-        height=pixels.shape[0],
+def heatmaps_request(
+    image: ImageInput | None,
+    boxes: Iterable[BoxInput] | None,
+    *,
+    posterior_id: str | None,
+    options: HeatmapOptions | None,
+    pose: PoseOptions | None,
+    landmarks: LandmarkOptions | None,
+    detector: str | None,
+    max_faces: int | None,
+) -> service_pb2.PredictHeatmapsRequest:
+    """Build the request of `Client.heatmaps`."""
+    wrong: list[Violation] = []
+    request = service_pb2.PredictHeatmapsRequest(
+        **_source(image, posterior_id, {"boxes": boxes, "detector": detector, "max_faces": max_faces}, wrong),
+        boxes=box_messages(boxes or (), wrong),
+        detection=_detection(detector, max_faces, wrong),
+        heatmaps=heatmap_message(options or HeatmapOptions(), "options", wrong),
+        landmarks=_landmarks(landmarks, wrong),
+        pose=pose_message(pose, "pose", wrong),
     )
+    _refuse(wrong)
+    return request
 
 
-def _boxes(boxes: Iterable[BoxInput], wrong: list[Violation]) -> list[geometry_pb2.Box]:
-    messages = []
-    for index, box in enumerate(boxes):
-        path = f"boxes[{index}]"
-        detector = box.detector if isinstance(box, Box) else ""
-        corners = (box.x0, box.y0, box.x1, box.y1) if isinstance(box, Box) else box
-        try:
-            x0, y0, x1, y1 = (float(v) for v in corners)
-        except (TypeError, ValueError):
-            wrong.append(Violation(path, f"{box!r} is not four numbers x0, y0, x1, y1"))
-            continue
-        before = len(wrong)
-        for name, value in (("x0", x0), ("y0", y0), ("x1", x1), ("y1", y1)):
-            if not abs(value) <= _MAX_FLOAT32:  # also true of NaN
-                wrong.append(Violation(f"{path}.{name}", f"{value} is not a finite number"))
-        if len(wrong) == before:
-            if x1 <= x0:
-                wrong.append(Violation(f"{path}.x1", f"{x1:g} must be greater than x0 = {x0:g}"))
-            if y1 <= y0:
-                wrong.append(Violation(f"{path}.y1", f"{y1:g} must be greater than y0 = {y0:g}"))
-        if len(wrong) == before:
-            messages.append(geometry_pb2.Box(x0=x0, y0=y0, x1=x1, y1=y1, detector=detector))
-    return messages
+def pose_request(
+    image: ImageInput | None,
+    boxes: Iterable[BoxInput] | None,
+    *,
+    posterior_id: str | None,
+    options: PoseOptions | None,
+    heatmaps: HeatmapOptions | None,
+    landmarks: LandmarkOptions | None,
+    detector: str | None,
+    max_faces: int | None,
+) -> service_pb2.EstimatePoseRequest:
+    """Build the request of `Client.pose`."""
+    wrong: list[Violation] = []
+    request = service_pb2.EstimatePoseRequest(
+        **_source(image, posterior_id, {"boxes": boxes, "detector": detector, "max_faces": max_faces}, wrong),
+        boxes=box_messages(boxes or (), wrong),
+        detection=_detection(detector, max_faces, wrong),
+        pose=pose_message(options or PoseOptions(), "options", wrong),
+        landmarks=_landmarks(landmarks, wrong),
+        heatmaps=heatmap_message(heatmaps, "heatmaps", wrong),
+    )
+    _refuse(wrong)
+    return request
 
 
-def _count(name: str, value: int | None, least: int, wrong: list[Violation]) -> int | None:
-    if value is None:
-        return None
-    number = _whole(value)
-    if number is None or not least <= number <= _MAX_INT32:
-        wrong.append(Violation(name, f"{value!r} is not a whole number ≥ {least}"))
-        return None
-    return number
+def condition_request(
+    image: ImageInput | None,
+    evidence: Evidence,
+    *,
+    posterior_id: str | None,
+    box: BoxInput | None,
+    box_moves: bool,
+    heatmaps: HeatmapOptions | None,
+    pose: PoseOptions | None,
+    landmarks: LandmarkOptions | None,
+    include_prior: bool,
+    detector: str | None,
+) -> service_pb2.QueryConditionalRequest:
+    """Build the request of `Client.condition`."""
+    wrong: list[Violation] = []
+    request = service_pb2.QueryConditionalRequest(
+        **_source(image, posterior_id, {"box": box, "detector": detector}, wrong),
+        box=_one_box(box, wrong),
+        detection=_detection(detector, None, wrong),
+        evidence=evidence_message(evidence, box_moves, wrong),
+        landmarks=_landmarks(landmarks, wrong),
+        heatmaps=heatmap_message(heatmaps, "heatmaps", wrong),
+        pose=pose_message(pose, "pose", wrong),
+        include_prior=include_prior,
+    )
+    _refuse(wrong)
+    return request
 
 
-def _groups(groups: Iterable[Group], wrong: list[Violation]) -> list[geometry_pb2.LandmarkSelection]:
-    if isinstance(groups, str):
-        wrong.append(Violation("groups", f"{groups!r} is one group; give a list of them"))
-        return []
-    messages = []
-    for position, group in enumerate(groups):
-        path = f"groups[{position}]"
-        if isinstance(group, str):
-            if group in _GROUPS:
-                messages.append(geometry_pb2.LandmarkSelection(group=_GROUPS[group]))
-            else:
-                wrong.append(Violation(path, f"{group!r} is none of {', '.join(_GROUPS)}"))
-            continue
-        indices = [_whole(n) for n in group] if isinstance(group, Iterable) else []
-        known = [n for n in indices if n is not None and 0 <= n < N_LANDMARKS]
-        if not indices or len(known) != len(indices) or len(set(known)) != len(known):
-            limit = f"different landmarks, each 0 to {N_LANDMARKS - 1}, at least one"
-            wrong.append(Violation(path, f"{group!r} must be {limit}"))
-        else:
-            selected = geometry_pb2.LandmarkIndices(indices=known)
-            messages.append(geometry_pb2.LandmarkSelection(landmarks=selected))
-    return messages
+def suggest_request(
+    image: ImageInput | None,
+    evidence: Evidence,
+    *,
+    posterior_id: str | None,
+    box: BoxInput | None,
+    box_moves: bool,
+    candidates: Iterable[LandmarkOrGroup],
+    max_suggestions: int | None,
+    criterion: Criterion,
+    click_sigma: float | None,
+    heatmaps: HeatmapOptions | None,
+    pose: PoseOptions | None,
+    landmarks: LandmarkOptions | None,
+    detector: str | None,
+) -> service_pb2.SuggestEvidenceRequest:
+    """Build the request of `Client.suggest`."""
+    wrong: list[Violation] = []
+    if criterion not in _CRITERIA:
+        wrong.append(Violation("criterion", f"{criterion!r} is none of {', '.join(_CRITERIA)}"))
+    known = evidence_message(evidence, box_moves, wrong)
+    request = service_pb2.SuggestEvidenceRequest(
+        **_source(image, posterior_id, {"box": box, "detector": detector}, wrong),
+        box=_one_box(box, wrong),
+        detection=_detection(detector, None, wrong),
+        evidence=known if known.clicks or known.regions or known.poses else None,
+        suggestion=evidence_pb2.SuggestionOptions(
+            landmarks=landmark_indices(candidates, "candidates", wrong),
+            max_suggestions=whole_in("max_suggestions", max_suggestions, 1, wrong, N_LANDMARKS),
+            criterion=_CRITERIA.get(criterion, evidence_pb2.SUGGESTION_CRITERION_UNSPECIFIED),
+            click_sigma=positive_number(click_sigma, "click_sigma", wrong),
+        ),
+        landmarks=_landmarks(landmarks, wrong),
+        heatmaps=heatmap_message(heatmaps, "heatmaps", wrong),
+        pose=pose_message(pose, "pose", wrong),
+    )
+    _refuse(wrong)
+    return request
 
 
-def _whole(value: object) -> int | None:
-    """A whole number of Python's or NumPy's as int; None for anything else."""
-    try:
-        return operator.index(value)  # type: ignore[arg-type]  # finding out is the point
-    except TypeError:
-        return None
+def exemplars_request(class_ids: Iterable[int], bundle_id: str | None) -> service_pb2.GetExemplarsRequest:
+    """Build the request of `Client.exemplars`."""
+    wrong: list[Violation] = []
+    checked = [whole_in(f"class_ids[{index}]", number, 0, wrong) for index, number in enumerate(class_ids)]
+    if not checked:
+        wrong.append(Violation("class_ids", "must hold at least one"))
+    _refuse(wrong)
+    known = [number for number in checked if number is not None]
+    return service_pb2.GetExemplarsRequest(class_ids=known, bundle_id=bundle_id or "")
+
+
+def _source(
+    image: ImageInput | None, posterior_id: str | None, only_with_image: dict[str, object], wrong: list[Violation]
+) -> _Source:
+    """Either the image or the posterior id; the others of ``only_with_image`` must be None beside an id."""
+    if posterior_id is None:
+        if image is None:
+            wrong.append(Violation("image", "give an image or a posterior_id"))
+            return {}
+        return {"image": image_message(image, wrong)}
+    if not isinstance(posterior_id, str) or not posterior_id:
+        wrong.append(Violation("posterior_id", f"{posterior_id!r} is no posterior id of an earlier answer"))
+    for name, value in {"image": image, **only_with_image}.items():
+        if value is not None:
+            wrong.append(Violation(name, "must not be given together with a posterior_id, which names one face"))
+    return {"posterior_id": posterior_id} if isinstance(posterior_id, str) else {}
+
+
+def _one_box(box: BoxInput | None, wrong: list[Violation]) -> geometry_pb2.Box | None:
+    return None if box is None else box_message(box, "box", wrong)
+
+
+def _detection(detector: str | None, max_faces: int | None, wrong: list[Violation]) -> face_pb2.DetectionOptions | None:
+    limit = whole_in("max_faces", max_faces, 1, wrong)
+    return face_pb2.DetectionOptions(detector=detector or "", max_faces=limit)
+
+
+def _landmarks(given: LandmarkOptions | None, wrong: list[Violation]) -> face_pb2.LandmarkOptions:
+    options = given or LandmarkOptions()
+    top = whole_in("landmarks.top_exemplars", options.top_exemplars, 0, wrong)
+    inner: list[Violation] = []
+    groups = group_messages(options.groups, inner)
+    wrong += [Violation(f"landmarks.{v.field}", v.description) for v in inner]
+    return face_pb2.LandmarkOptions(top_exemplars=top, groups=groups)
+
+
+def _refuse(wrong: list[Violation]) -> None:
+    if wrong:
+        raise InvalidRequestError(wrong)

@@ -18,6 +18,7 @@ from exalign.v1 import face_pb2, geometry_pb2, service_pb2, timing_pb2
 from exalign_client.errors import InternalServerError
 from exalign_client.json_form import Json, float32_decimal, json_form
 from exalign_client.layout import N_LANDMARKS
+from exalign_client.views import Heatmaps, Pose, heatmaps_from, pose_from
 
 F32 = NDArray[np.float32]
 
@@ -86,6 +87,8 @@ class Face:
         top_exemplars: the most probable exemplars, in descending order.
         groups: one for each group asked for, in that order.
         posterior_id: names this posterior in the server's cache; None: not kept.
+        heatmaps: None where they were not asked for.
+        pose: None where it was not asked for.
     """
 
     box: F32
@@ -105,6 +108,8 @@ class Face:
     top_exemplars: tuple[ExemplarProbability, ...]
     groups: tuple[GroupUncertainty, ...]
     posterior_id: str | None
+    heatmaps: Heatmaps | None = None
+    pose: Pose | None = None
 
     @property
     def spreads(self) -> F32:
@@ -135,21 +140,19 @@ class Timing:
 
 
 @dataclass(frozen=True, eq=False)
-class Prediction(Sequence[Face]):
-    """The answer about one picture: a sequence of faces, and what belongs to all of them.
+class Faces(Sequence[Face]):
+    """A sequence of faces, and what belongs to all of them.
 
     Attributes:
         bundle_id: the model bundle that answered.
         faces: in the order of the boxes given, or by falling detector score. Empty: no face was found.
         faces_left_out: detections above the threshold that were left out because of ``max_faces``.
-        image_size: width and height of the picture after EXIF orientation, pixels.
         timing: where the server's time went.
     """
 
     bundle_id: str
     faces: tuple[Face, ...]
     faces_left_out: int
-    image_size: tuple[int, int]
     timing: Timing
 
     def __len__(self) -> int:
@@ -166,8 +169,19 @@ class Prediction(Sequence[Face]):
         return self.faces[index]
 
     def to_json(self) -> Json:
-        """The prediction as plain JSON values, under the names of the attributes."""
+        """The answer as plain JSON values, under the names of the attributes."""
         return json_form(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction(Faces):
+    """The faces in one picture, and its size.
+
+    Attributes:
+        image_size: width and height of the picture after EXIF orientation, pixels.
+    """
+
+    image_size: tuple[int, int]
 
 
 def prediction_from(response: service_pb2.PredictLandmarksResponse) -> Prediction:
@@ -178,19 +192,38 @@ def prediction_from(response: service_pb2.PredictLandmarksResponse) -> Predictio
     """
     return Prediction(
         bundle_id=response.bundle_id,
-        faces=tuple(_face(face, f"faces[{index}]") for index, face in enumerate(response.faces)),
+        faces=tuple(face_from(face, f"faces[{index}]") for index, face in enumerate(response.faces)),
         faces_left_out=response.faces_left_out,
         image_size=(response.image_width, response.image_height),
-        timing=_timing(response.timing),
+        timing=timing_from(response.timing),
     )
 
 
-def _face(face: face_pb2.Face, path: str) -> Face:
+def faces_from(response: service_pb2.PredictHeatmapsResponse | service_pb2.EstimatePoseResponse) -> Faces:
+    """Read an answer.
+
+    Raises:
+        InternalServerError: it does not keep to the contract.
+    """
+    return Faces(
+        bundle_id=response.bundle_id,
+        faces=tuple(face_from(face, f"faces[{index}]") for index, face in enumerate(response.faces)),
+        faces_left_out=response.faces_left_out,
+        timing=timing_from(response.timing),
+    )
+
+
+def face_from(face: face_pb2.Face, path: str) -> Face:
+    """Read a face, which ``path`` names in errors.
+
+    Raises:
+        InternalServerError: it does not keep to the contract.
+    """
     for name in ("box", "source_box", "presence", "posterior", "landmarks"):
         if not face.HasField(name):
             raise InternalServerError(f"the answer does not keep to the contract: {path}.{name} is absent")
     marks, posterior = face.landmarks, face.posterior
-    xx, xy, yy = _array(marks.covariances, (N_LANDMARKS, 3), f"{path}.landmarks.covariances").T
+    xx, xy, yy = array_from(marks.covariances, (N_LANDMARKS, 3), f"{path}.landmarks.covariances").T
     return Face(
         box=_box(face.box),
         box_source=_BOX_SOURCES.get(face.box_source, BoxSource.UNKNOWN),
@@ -198,10 +231,10 @@ def _face(face: face_pb2.Face, path: str) -> Face:
         source_detector=face.source_box.detector,
         detector_score=float32_decimal(face.detector_score) if face.HasField("detector_score") else None,
         presence=float32_decimal(face.presence),
-        landmarks=_array(marks.points, (N_LANDMARKS, 2), f"{path}.landmarks.points"),
+        landmarks=array_from(marks.points, (N_LANDMARKS, 2), f"{path}.landmarks.points"),
         covariances=np.stack([xx, xy, xy, yy], axis=-1).reshape(N_LANDMARKS, 2, 2),
-        confidences=_array(marks.confidences, (N_LANDMARKS,), f"{path}.landmarks.confidences"),
-        map_landmarks=_array(marks.map_points, (N_LANDMARKS, 2), f"{path}.landmarks.map_points"),
+        confidences=array_from(marks.confidences, (N_LANDMARKS,), f"{path}.landmarks.confidences"),
+        map_landmarks=array_from(marks.map_points, (N_LANDMARKS, 2), f"{path}.landmarks.map_points"),
         map_class_id=marks.map_class_id,
         entropy=float32_decimal(posterior.entropy),
         effective_exemplars=float32_decimal(posterior.effective_exemplars),
@@ -211,10 +244,17 @@ def _face(face: face_pb2.Face, path: str) -> Face:
         ),
         groups=tuple(_group(group) for group in marks.groups),
         posterior_id=face.posterior_id or None,
+        heatmaps=heatmaps_from(face.heatmaps, f"{path}.heatmaps") if face.HasField("heatmaps") else None,
+        pose=pose_from(face.pose, f"{path}.pose") if face.HasField("pose") else None,
     )
 
 
-def _array(values: Iterable[float], shape: tuple[int, ...], path: str) -> F32:
+def array_from(values: Iterable[float], shape: tuple[int, ...], path: str) -> F32:
+    """Numbers as a float32 array.
+
+    Raises:
+        InternalServerError: they are not as many as the shape holds.
+    """
     array = np.fromiter(values, dtype=np.float32)
     expected = int(np.prod(shape))
     if array.size != expected:
@@ -243,7 +283,8 @@ def _group(group: face_pb2.GroupUncertainty) -> GroupUncertainty:
     )
 
 
-def _timing(timing: timing_pb2.StageTiming) -> Timing:
+def timing_from(timing: timing_pb2.StageTiming) -> Timing:
+    """Read times."""
     return Timing(
         decode=timing.decode_seconds,
         detect=timing.detect_seconds,

@@ -8,10 +8,10 @@ from __future__ import annotations
 import random
 import time
 
+from exalign_client.arguments import check_timeout
 from exalign_client.channel import MAX_ATTEMPTS
 from exalign_client.errors import DeadlineError, ExalignClientError, ServerBusyError, UnavailableError
 from exalign_client.health import HealthStatus
-from exalign_client.requests import check_timeout
 
 #: Seconds between two looks at a server that is not ready yet.
 _READY_PAUSE = 0.1

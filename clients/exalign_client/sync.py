@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
-from types import TracebackType
-from typing import Protocol, Self, TypeVar
 
-import grpc
-from google.protobuf.message import Message
+from exalign_client.answers import (
+    Conditional,
+    Exemplar,
+    Suggestions,
+    conditional_from,
+    exemplars_from,
+    suggestions_from,
+)
+from exalign_client.arguments import BoxInput, Group, ImageInput, LandmarkOrGroup
+from exalign_client.connection import Connection
+from exalign_client.requests import (
+    Criterion,
+    Evidence,
+    LandmarkOptions,
+    condition_request,
+    exemplars_request,
+    heatmaps_request,
+    pose_request,
+    predict_request,
+    suggest_request,
+)
+from exalign_client.results import Faces, Prediction, faces_from, prediction_from
+from exalign_client.views import HeatmapOptions, PoseOptions
 
-from exalign.v1 import service_pb2, service_pb2_grpc
-from exalign_client import health
-from exalign_client.channel import DEFAULT_TIMEOUT, open_channel
-from exalign_client.errors import UnavailableError, error_from_rpc
-from exalign_client.health import HealthStatus
-from exalign_client.model import Model, model_from
-from exalign_client.requests import BoxInput, Group, ImageInput, check_timeout, predict_request
-from exalign_client.results import Prediction, prediction_from
-from exalign_client.retry import CallBudget
 
-RequestT = TypeVar("RequestT", bound=Message, contravariant=True)
-ResponseT = TypeVar("ResponseT", bound=Message, covariant=True)
-
-
-class _Method(Protocol[RequestT, ResponseT]):
-    def __call__(self, request: RequestT, timeout: float | None = None) -> ResponseT: ...
-
-
-class Client:
+class Client(Connection):
     """A connection to an Exalign server, for blocking calls. Threads may share it.
 
     A call that fails with UNAVAILABLE is repeated with growing pauses, one that a busy server turns away is
@@ -50,19 +51,6 @@ class Client:
         ...     print(faces[0].landmarks)
     """
 
-    def __init__(
-        self, address: str, *, tls: bool | grpc.ChannelCredentials = False, timeout: float = DEFAULT_TIMEOUT
-    ) -> None:
-        self.address = address
-        self._timeout = check_timeout(timeout)
-        self._channel = open_channel(address, tls)
-        self._stub = service_pb2_grpc.FaceAlignmentServiceStub(self._channel)
-        self._check_health = self._channel.unary_unary(
-            health.CHECK,
-            request_serializer=health.encode_request,
-            response_deserializer=health.decode_response,
-        )
-
     def predict(
         self,
         image: ImageInput,
@@ -72,6 +60,8 @@ class Client:
         max_faces: int | None = None,
         top_exemplars: int | None = None,
         groups: Iterable[Group] = (),
+        heatmaps: HeatmapOptions | None = None,
+        pose: PoseOptions | None = None,
         timeout: float | None = None,
     ) -> Prediction:
         """Find the 68 landmarks of each face, with their uncertainty.
@@ -87,6 +77,8 @@ class Client:
             top_exemplars: how many of the most probable exemplars to name, ≥ 0; None: the server's choice.
             groups: groups whose uncertainty as a whole is wanted: names ("jaw", "brows", "nose", "eyes",
                 "mouth", "all") or lists of 0-based landmarks.
+            heatmaps: heatmaps too; None: none.
+            pose: the head pose too; None: none.
             timeout: seconds for the whole call, retries included; None: the client's.
 
         Returns:
@@ -104,80 +96,208 @@ class Client:
             max_faces=max_faces,
             top_exemplars=top_exemplars,
             groups=groups,
+            heatmaps=heatmaps,
+            pose=pose,
         )
         return prediction_from(self._call(self._stub.PredictLandmarks, request, timeout))
 
-    def model(self, *, timeout: float | None = None) -> Model:
-        """Say which model answers, how it is run, and what is accepted.
+    def heatmaps(
+        self,
+        image: ImageInput | None = None,
+        boxes: Iterable[BoxInput] | None = None,
+        *,
+        posterior_id: str | None = None,
+        options: HeatmapOptions | None = None,
+        pose: PoseOptions | None = None,
+        landmarks: LandmarkOptions | None = None,
+        detector: str | None = None,
+        max_faces: int | None = None,
+        timeout: float | None = None,
+    ) -> Faces:
+        """Say where chosen landmarks may be, as probability mass on a grid: ``Face.heatmaps``.
 
         Args:
-            timeout: seconds for the whole call; None: the client's.
+            image: as in `predict`; None with a ``posterior_id``.
+            boxes: as in `predict`.
+            posterior_id: a face of an earlier answer (``Face.posterior_id``) instead of an image: neither the
+                picture nor the network is needed again.
+            options: which heatmaps, and where; None: all 68 on 64 × 64 cells of the square that the network saw.
+            pose: the head pose too; None: none.
+            landmarks: what to say about the landmarks, which are always answered; None: the server's choice.
+            detector: as in `predict`.
+            max_faces: as in `predict`.
+            timeout: as in `predict`.
 
         Raises:
+            NotFoundError: the server no longer keeps this posterior id; send the image again.
+            InvalidRequestError: an argument is wrong; every one is named.
+            OSError: the file cannot be read.
             ExalignClientError: the call failed.
         """
-        return model_from(self._call(self._stub.GetModel, service_pb2.GetModelRequest(), timeout))
+        request = heatmaps_request(
+            image,
+            boxes,
+            posterior_id=posterior_id,
+            options=options,
+            pose=pose,
+            landmarks=landmarks,
+            detector=detector,
+            max_faces=max_faces,
+        )
+        return faces_from(self._call(self._stub.PredictHeatmaps, request, timeout))
 
-    def health(self, *, timeout: float | None = None) -> HealthStatus:
-        """Ask the server how it is, once and without retries.
+    def pose(
+        self,
+        image: ImageInput | None = None,
+        boxes: Iterable[BoxInput] | None = None,
+        *,
+        posterior_id: str | None = None,
+        options: PoseOptions | None = None,
+        heatmaps: HeatmapOptions | None = None,
+        landmarks: LandmarkOptions | None = None,
+        detector: str | None = None,
+        max_faces: int | None = None,
+        timeout: float | None = None,
+    ) -> Faces:
+        """Say how the head is turned, as a distribution: ``Face.pose``.
+
+        Arguments and errors are those of `heatmaps`, with ``options`` about the pose, and ``heatmaps`` as an
+        option of its own.
+        """
+        request = pose_request(
+            image,
+            boxes,
+            posterior_id=posterior_id,
+            options=options,
+            heatmaps=heatmaps,
+            landmarks=landmarks,
+            detector=detector,
+            max_faces=max_faces,
+        )
+        return faces_from(self._call(self._stub.EstimatePose, request, timeout))
+
+    def condition(
+        self,
+        image: ImageInput | None = None,
+        evidence: Evidence = (),
+        *,
+        posterior_id: str | None = None,
+        box: BoxInput | None = None,
+        box_moves: bool = True,
+        heatmaps: HeatmapOptions | None = None,
+        pose: PoseOptions | None = None,
+        landmarks: LandmarkOptions | None = None,
+        include_prior: bool = False,
+        detector: str | None = None,
+        timeout: float | None = None,
+    ) -> Conditional:
+        """Answer about one face given evidence, such as a click.
 
         Args:
-            timeout: seconds; None: the client's.
+            image: as in `predict`; None with a ``posterior_id``.
+            evidence: what is known: one or several of `Click`, `Inside`, `Outside` and `PoseRange`.
+            posterior_id: a face of an earlier answer instead of an image. Evidence that it holds stays; the new
+                is added.
+            box: the face; None: the detected one with the highest score.
+            box_moves: whether clicks may also shift and scale the box.
+            heatmaps: heatmaps given the evidence; None: none.
+            pose: the pose given the evidence; None: none.
+            landmarks: what to say about the landmarks, which are always answered; None: the server's choice.
+            include_prior: answer the same without this evidence as well: ``Conditional.prior``.
+            detector: as in `predict`.
+            timeout: as in `predict`.
 
         Raises:
-            UnavailableError: nobody answers.
-            ExalignClientError: the call failed otherwise.
+            PreconditionError: no face was found (``reason`` is ``NO_FACE``).
+            NotFoundError: the server no longer keeps this posterior id; send the image again.
+            InvalidRequestError: an argument is wrong; every one is named.
+            OSError: the file cannot be read.
+            ExalignClientError: the call failed.
         """
-        return self._look(check_timeout(self._timeout if timeout is None else timeout))
+        request = condition_request(
+            image,
+            evidence,
+            posterior_id=posterior_id,
+            box=box,
+            box_moves=box_moves,
+            heatmaps=heatmaps,
+            pose=pose,
+            landmarks=landmarks,
+            include_prior=include_prior,
+            detector=detector,
+        )
+        return conditional_from(self._call(self._stub.QueryConditional, request, timeout))
 
-    def wait_ready(self, timeout: float | None = None) -> None:
-        """Wait until the server says that it is serving.
+    def suggest(
+        self,
+        image: ImageInput | None = None,
+        evidence: Evidence = (),
+        *,
+        posterior_id: str | None = None,
+        box: BoxInput | None = None,
+        box_moves: bool = True,
+        candidates: Iterable[LandmarkOrGroup] = (),
+        max_suggestions: int | None = None,
+        criterion: Criterion = "error",
+        click_sigma: float | None = None,
+        heatmaps: HeatmapOptions | None = None,
+        pose: PoseOptions | None = None,
+        landmarks: LandmarkOptions | None = None,
+        detector: str | None = None,
+        timeout: float | None = None,
+    ) -> Suggestions:
+        """Say which landmark a person should click next.
+
+        Args and errors that are not here are those of `condition`.
 
         Args:
-            timeout: seconds; None: the client's.
+            image: as in `predict`; None with a ``posterior_id``.
+            evidence: what is known already, in addition to what a ``posterior_id`` holds.
+            posterior_id: a face of an earlier answer instead of an image.
+            box: the face; None: the detected one with the highest score.
+            box_moves: whether clicks in ``evidence`` may also shift and scale the box.
+            candidates: landmarks and groups to choose from; empty: all that are not yet clicked.
+            max_suggestions: at most so many, 1 to 68; None: the server's choice.
+            criterion: rank by the expected drop in "error" (pixels) or in "entropy" (nats).
+            click_sigma: standard deviation of the coming click, pixels a coordinate, > 0; None: 1 % of the face
+                box's diagonal.
+            heatmaps: heatmaps given the evidence; None: none.
+            pose: the pose given the evidence; None: none.
+            landmarks: what to say about the landmarks, which are always answered; None: the server's choice.
+            detector: as in `predict`.
+            timeout: as in `predict`.
+        """
+        request = suggest_request(
+            image,
+            evidence,
+            posterior_id=posterior_id,
+            box=box,
+            box_moves=box_moves,
+            candidates=candidates,
+            max_suggestions=max_suggestions,
+            criterion=criterion,
+            click_sigma=click_sigma,
+            heatmaps=heatmaps,
+            pose=pose,
+            landmarks=landmarks,
+            detector=detector,
+        )
+        return suggestions_from(self._call(self._stub.SuggestEvidence, request, timeout))
+
+    def exemplars(
+        self, class_ids: Iterable[int], *, bundle_id: str | None = None, timeout: float | None = None
+    ) -> tuple[Exemplar, ...]:
+        """Return the shapes behind class ids, in the order asked for.
+
+        Args:
+            class_ids: 0 to K − 1, at least one.
+            bundle_id: the bundle that they are from; None: the one that answers.
+            timeout: as in `predict`.
 
         Raises:
-            DeadlineError: it did not in time; the message says what was seen last.
-            ExalignClientError: it cannot be asked, such as `UnimplementedError`.
+            PreconditionError: another bundle answers.
+            InvalidRequestError: a class id is wrong.
+            ExalignClientError: the call failed.
         """
-        budget = CallBudget(self._timeout if timeout is None else timeout)
-        while True:
-            seen: HealthStatus | UnavailableError
-            try:
-                seen = self._look(budget.remaining())
-            except UnavailableError as error:
-                seen = error
-            if seen is HealthStatus.SERVING:
-                return
-            time.sleep(budget.pause_until_ready(seen, self.address))
-
-    def close(self) -> None:
-        """Close the connection. Calls still under way fail."""
-        self._channel.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def _call(self, method: _Method[RequestT, ResponseT], request: RequestT, timeout: float | None) -> ResponseT:
-        budget = CallBudget(self._timeout if timeout is None else timeout)
-        while True:
-            try:
-                return method(request, timeout=budget.remaining())
-            except grpc.RpcError as error:
-                ours = error_from_rpc(error, self.address)
-                pause = budget.pause_after(ours)
-                if pause is None:
-                    raise ours from error
-            time.sleep(pause)
-
-    def _look(self, timeout: float) -> HealthStatus:
-        try:
-            status: HealthStatus = self._check_health("", timeout=timeout)
-            return status
-        except grpc.RpcError as error:
-            raise error_from_rpc(error, self.address) from error
+        request = exemplars_request(class_ids, bundle_id)
+        return exemplars_from(self._call(self._stub.GetExemplars, request, timeout))

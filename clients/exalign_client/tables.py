@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from exalign_client.layout import N_LANDMARKS
+from exalign_client.answers import Conditional, Suggestions
+from exalign_client.layout import N_LANDMARKS, NAMES
 from exalign_client.model import Model
 from exalign_client.results import Face, Prediction
+from exalign_client.views import Pose
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], left: Iterable[int] = ()) -> str:
@@ -96,3 +98,68 @@ def model_summary(model: Model) -> str:
     lines += [f"terms      {t.subject}: {t.name}. {t.terms}" for t in model.licences]
     lines.append(f"trained on {model.training_data}")
     return "\n".join(lines)
+
+
+def heatmap_table(face: Face) -> str:
+    """For each heatmap: the landmark, the centre of its heaviest cell, that cell's mass, and the mass outside."""
+    maps = face.heatmaps
+    if maps is None:
+        return "no heatmaps"
+    x0, y0, x1, y1 = maps.rectangle.tolist()
+    height, width = maps.masses.shape[1:]
+    rows = []
+    for n, cells, outside in zip(maps.landmarks, maps.masses, maps.mass_outside, strict=True):
+        row, column = divmod(int(cells.argmax()), width)
+        x, y = x0 + (column + 0.5) * (x1 - x0) / width, y0 + (row + 0.5) * (y1 - y0) / height
+        rows.append((str(n), NAMES[n], f"{x:.1f}", f"{y:.1f}", f"{cells.max():.3f}", f"{outside:.4f}"))
+    return table(("#", "landmark", "peak x", "peak y", "mass there", "outside"), rows, left=(1,))
+
+
+def pose_table(pose: Pose) -> str:
+    """Mean, standard deviation and intervals of the three angles, degrees."""
+    rows = [
+        (
+            name,
+            f"{getattr(pose, name):+.1f}",
+            f"{max(float(pose.covariance[i, i]), 0.0) ** 0.5:.1f}",
+            *("{:+.1f} to {:+.1f}".format(*getattr(interval, name)) for interval in pose.intervals),
+        )
+        for i, name in enumerate(("yaw", "pitch", "roll"))
+    ]
+    return table(("degrees", "mean", "sd", *(f"{i.mass:.0%}" for i in pose.intervals)), rows, left=(0,))
+
+
+def conditional_summary(answer: Conditional) -> str:
+    """The outcome, and how sure the answer was before and is after the evidence."""
+    surprise = "" if answer.surprise is None else f", surprise {answer.surprise:.2f} nats"
+    rows = [
+        (
+            name,
+            f"{face.entropy:.2f}",
+            f"{face.effective_exemplars:.1f}",
+            f"{float((face.spreads**2).mean()) ** 0.5:.2f}",
+            " ".join(f"{v:.1f}" for v in face.box),
+            str(face.map_class_id),
+        )
+        for name, face in (("before", answer.prior), ("after", answer.face))
+        if face is not None
+    ]
+    columns = ("", "entropy", "exemplars", "spread px", "box (x0 y0 x1 y1)", "MAP")
+    return f"{answer.outcome.value}{surprise}\n" + table(columns, rows, left=(0,))
+
+
+def suggestion_table(answer: Suggestions) -> str:
+    """Landmarks to click next, with the expected drop in error and entropy."""
+    rows = [
+        (
+            str(rank),
+            NAMES[s.landmark],
+            f"{answer.face.landmarks[s.landmark, 0]:.1f}",
+            f"{answer.face.landmarks[s.landmark, 1]:.1f}",
+            f"{s.error_reduction:.3f}",
+            f"{s.entropy_reduction:.3f}",
+        )
+        for rank, s in enumerate(answer.suggestions, start=1)
+    ]
+    head = f"expected error {answer.expected_error:.2f} px, entropy {answer.face.entropy:.2f} nats\n"
+    return head + table(("", "landmark", "x", "y", "px less", "nats less"), rows, left=(1,))

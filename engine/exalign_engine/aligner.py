@@ -75,6 +75,19 @@ class Face:
     confidence: F64
     map_landmarks: F64
 
+    @classmethod
+    def of(cls, located: LocatedFace, posterior: Posterior) -> Face:
+        """Carry a posterior from its box frame into the image."""
+        frame = located.frame
+        return cls(
+            located=located,
+            posterior=posterior,
+            landmarks=frame.to_image(posterior.mean),
+            covariance=posterior.covariance * frame.side**2,
+            confidence=posterior.confidence,
+            map_landmarks=frame.to_image(posterior.map_shape),
+        )
+
     @property
     def presence(self) -> float:
         """Calibrated probability that there is a face at all."""
@@ -267,13 +280,5 @@ class Aligner:
         return self.model.posterior(scores)
 
     def face(self, located: LocatedFace, posterior: Posterior) -> Face:
-        """Carry a posterior into the image."""
-        frame = located.frame
-        return Face(
-            located=located,
-            posterior=posterior,
-            landmarks=frame.to_image(posterior.mean),
-            covariance=posterior.covariance * frame.side**2,
-            confidence=posterior.confidence,
-            map_landmarks=frame.to_image(posterior.map_shape),
-        )
+        """See `Face.of`."""
+        return Face.of(located, posterior)

@@ -1,4 +1,4 @@
-"""From the engine's values to messages."""
+"""Faces: from the engine's values to messages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from numpy.typing import NDArray
 
 from exalign.v1 import face_pb2, geometry_pb2
 from exalign_engine import FACE_BOX, Face, LocatedFace, Posterior
+from exalign_service.readings import Reading
 from exalign_service.requests import LandmarkWishes
+from exalign_service.views_answers import heatmaps_message, pose_message
+from exalign_service.views_requests import ViewWishes
 
 
 def located_face(located: LocatedFace) -> face_pb2.Face:
@@ -22,28 +25,39 @@ def located_face(located: LocatedFace) -> face_pb2.Face:
     )
 
 
-def aligned_face(face: Face, wishes: LandmarkWishes) -> face_pb2.Face:
-    """A face with its landmarks and its posterior in a few numbers.
+def face_message(reading: Reading, wishes: ViewWishes, posterior_id: str) -> face_pb2.Face:
+    """A face with the views that are wanted, and its posterior in a few numbers.
 
-    The views of a posterior are computed when first read, so this may take milliseconds: for an executor.
+    Groups and encodings are computed here, so this may take milliseconds: for an executor.
     """
+    face = reading.given.face
     message = located_face(face.located)
+    message.box.CopyFrom(_box(reading.given.box))
     message.presence = face.presence
+    message.posterior_id = posterior_id
     message.posterior.CopyFrom(_summary(face.posterior, wishes.top_exemplars))
-    message.landmarks.CopyFrom(
-        face_pb2.Landmarks(
-            points=_flat(face.landmarks),
-            covariances=_flat(face.covariance),
-            confidences=_flat(face.confidence),
-            map_points=_flat(face.map_landmarks),
-            map_class_id=face.map_exemplar,
-        )
+    if wishes.landmarks is not None:
+        message.landmarks.CopyFrom(_landmarks(face, wishes.landmarks))
+    if reading.heatmaps is not None and wishes.heatmaps is not None:
+        message.heatmaps.CopyFrom(heatmaps_message(reading.heatmaps, wishes.heatmaps))
+    if reading.pose is not None:
+        message.pose.CopyFrom(pose_message(reading.pose))
+    return message
+
+
+def _landmarks(face: Face, wishes: LandmarkWishes) -> face_pb2.Landmarks:
+    message = face_pb2.Landmarks(
+        points=_flat(face.landmarks),
+        covariances=_flat(face.covariance),
+        confidences=_flat(face.confidence),
+        map_points=_flat(face.map_landmarks),
+        map_class_id=face.map_exemplar,
     )
     for wish in wishes.groups:
         group = face.group(wish.landmarks)
         x, y = group.centroid
         xx, xy, yy = group.covariance
-        message.landmarks.groups.add(
+        message.groups.add(
             selection=wish.selection,
             mean=geometry_pb2.Point(x=x, y=y),
             centroid_covariance=geometry_pb2.Covariance2(xx=xx, xy=xy, yy=yy),

@@ -132,6 +132,10 @@ class LimitsConfig:
     max_faces: Annotated[int, Rule("faces in one call, given or detected", least=1, most=1024)] = 64
     max_landmark_groups: Annotated[int, Rule("landmark groups in one call", least=0, most=1024)] = 16
     max_top_exemplars: Annotated[int, Rule("exemplars named in one answer", least=0, most=10_000)] = 100
+    max_exemplars: Annotated[int, Rule("class ids in one GetExemplars call", least=1, most=100_000)] = 1000
+    max_posteriors: Annotated[
+        int, Rule("posteriors kept behind posterior ids, 4 bytes an exemplar each; 0: none", least=0, most=1_000_000)
+    ] = 256
     max_deadline: Annotated[float, Rule("longest time of a unary call, seconds", least=0.001, most=3600.0)] = 30.0
 
     def __post_init__(self) -> None:

@@ -5,6 +5,8 @@
     ├── DeadlineExpiredError      no time is left
     ├── NotServingError           starting or shutting down
     ├── MalformedMessageError     the bytes are not the message that the method takes
+    ├── PosteriorNotFoundError    the posterior id is not, or no longer, known here
+    ├── PreconditionError         right in itself, not possible now
     └── NotInThisVersionError     defined in the contract, not built yet
 
 The engine's own errors (`exalign_engine.errors`) are in the table too. Whatever is not in it is a fault of
@@ -59,6 +61,23 @@ class NotServingError(ServiceError):
 
 class MalformedMessageError(ServiceError):
     """The bytes received are not the message that the method takes."""
+
+
+class PosteriorNotFoundError(ServiceError):
+    """A posterior id is not, or no longer, known to this process."""
+
+
+class PreconditionError(ServiceError):
+    """A request that is right in itself and cannot be met now.
+
+    Args:
+        reason: ErrorInfo.reason, in capitals.
+        text: one sentence.
+    """
+
+    def __init__(self, reason: str, text: str) -> None:
+        self.reason = reason
+        super().__init__(text)
 
 
 class NotInThisVersionError(ServiceError):
@@ -165,6 +184,14 @@ def _not_serving(error: NotServingError) -> Answer:
     return Answer(grpc.StatusCode.UNAVAILABLE, str(error), (_info("NOT_SERVING"), _retry(1.0)))
 
 
+def _not_found(error: PosteriorNotFoundError) -> Answer:
+    return Answer(grpc.StatusCode.NOT_FOUND, str(error), (_info("POSTERIOR_NOT_FOUND"),))
+
+
+def _precondition(error: PreconditionError) -> Answer:
+    return Answer(grpc.StatusCode.FAILED_PRECONDITION, str(error), (_info(error.reason),))
+
+
 def _unimplemented(error: NotInThisVersionError) -> Answer:
     return Answer(grpc.StatusCode.UNIMPLEMENTED, str(error), (_info("NOT_IN_THIS_VERSION"),))
 
@@ -176,5 +203,7 @@ _TABLE: dict[type[BaseException], Callable[..., Answer]] = {
     QueueFullError: _queue_full,
     DeadlineExpiredError: _expired,
     NotServingError: _not_serving,
+    PosteriorNotFoundError: _not_found,
+    PreconditionError: _precondition,
     NotInThisVersionError: _unimplemented,
 }

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 STAGES = ("decode", "detect", "queue", "infer", "posterior", "hmm", "encode")
+LOOKUP_RESULTS = ("hit", "miss")
 SESSION_STATES = ("active", "detached", "draining")
 
 #: Status codes as grpc-go writes them, so that dashboards made for its metrics work here.
@@ -81,9 +82,18 @@ class Metrics:
             "exalign_batch_size", "Faces in one call of the network.", buckets=sizes, registry=self.registry
         )
         self.queue_depth = Gauge("exalign_queue_depth", "Faces that wait for the network.", registry=self.registry)
+        self.posteriors = Gauge("exalign_posteriors", "Posteriors kept behind posterior ids.", registry=self.registry)
+        self.posterior_lookups = self._counter(
+            "exalign_posterior_lookups", "Posterior ids looked up, by whether they were still known.", ("result",)
+        )
+        self.posteriors_evicted = Counter(
+            "exalign_posteriors_evicted", "Posteriors that gave way to newer ones.", registry=self.registry
+        )
         self.sessions = Gauge("exalign_sessions", "Video sessions, by state.", ("state",), registry=self.registry)
         for stage in STAGES:
             self.stage.labels(stage)
+        for result in LOOKUP_RESULTS:
+            self.posterior_lookups.labels(result)
         for state in SESSION_STATES:
             self.sessions.labels(state)
         for service in services:
@@ -102,6 +112,15 @@ class Metrics:
     def queue_changed(self, depth: int) -> None:
         """See `BatchObserver`."""
         self.queue_depth.set(depth)
+
+    def posterior_looked_up(self, hit: bool) -> None:
+        """See `CacheObserver`."""
+        self.posterior_lookups.labels("hit" if hit else "miss").inc()
+
+    def posteriors_changed(self, count: int, evicted: int) -> None:
+        """See `CacheObserver`."""
+        self.posteriors.set(count)
+        self.posteriors_evicted.inc(evicted)
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
         return Counter(name, text, labels, registry=self.registry)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
-from exalign.v1 import model_pb2, service_pb2
+from exalign.v1 import geometry_pb2, model_pb2, service_pb2
 from exalign_engine import Aligner
 from exalign_engine.boxes import MIN_BOX_SIDE
 from exalign_engine.bundle import MANIFEST
+from exalign_engine.heatmaps import MAX_CELLS
 from exalign_engine.landmarks import NAMES
 from exalign_service.config import ServerConfig
+from exalign_service.evidence_requests import MAX_CONSTRAINTS
 
 
 def describe(aligner: Aligner, config: ServerConfig) -> service_pb2.GetModelResponse:
@@ -62,7 +64,11 @@ def _limits(config: ServerConfig) -> model_pb2.Limits:
         min_box_side=MIN_BOX_SIDE,
         max_landmark_groups=limits.max_landmark_groups,
         max_top_exemplars=limits.max_top_exemplars,
+        max_heatmap_side=MAX_CELLS,
+        max_constraints=MAX_CONSTRAINTS,
+        max_exemplars=limits.max_exemplars,
         max_queue=config.batching.queue,
+        max_posteriors=limits.max_posteriors,
     )
     message.max_deadline.FromNanoseconds(round(limits.max_deadline * 1e9))
     return message
@@ -96,6 +102,15 @@ def _calibration(aligner: Aligner) -> model_pb2.CalibrationCard:
     message.presence_roc_auc = card["presence"]["roc_auc"]
     for bin_ in card["presence"]["reliability"]:
         message.presence_reliability.add(**bin_)
+    for row in card.get("coverage", ()):  # a card from before coverage was measured has none
+        yaw = row["yaw"]
+        message.coverage.add(
+            group=row["group"],
+            yaw=None if yaw is None else geometry_pb2.Interval(lower=yaw[0], upper=yaw[1]),
+            nominal=row["nominal"],
+            observed=row["observed"],
+            landmarks=row["landmarks"],
+        )
     for row in card["accuracy"]:
         message.accuracy.add(
             boxes=row["boxes"],

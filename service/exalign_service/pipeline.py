@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -18,12 +19,17 @@ from numpy.typing import NDArray
 
 from exalign.v1 import face_pb2, timing_pb2
 from exalign_engine import Aligner, LocatedFace
-from exalign_service.answers import aligned_face
+from exalign_engine.views import ConditionedFace
+from exalign_service.answers import face_message
 from exalign_service.batcher import Batcher, Row
+from exalign_service.cache import PosteriorCache, Subject
 from exalign_service.calls import current_call
-from exalign_service.errors import QueueFullError
+from exalign_service.errors import PreconditionError, QueueFullError
+from exalign_service.face_requests import FacesRequest
 from exalign_service.metrics import Metrics
-from exalign_service.requests import Detection, Known, LandmarkWishes, PredictRequest
+from exalign_service.readings import read_views
+from exalign_service.requests import Known, Picture
+from exalign_service.views_requests import ViewWishes
 
 U8 = NDArray[np.uint8]
 T = TypeVar("T")
@@ -73,6 +79,21 @@ class StageClock:
         )
 
 
+@dataclass(frozen=True)
+class Found:
+    """The faces that a request is about.
+
+    Attributes:
+        subjects: scored.
+        left_out: detections left out because of max_faces.
+        shape: of the picture, (H, W, 3); None where there is none.
+    """
+
+    subjects: list[Subject]
+    left_out: int = 0
+    shape: tuple[int, ...] | None = None
+
+
 class Pipeline:
     """The stages of one model.
 
@@ -81,6 +102,7 @@ class Pipeline:
         batcher: feeds the aligner's runtime.
         executor: runs the stages that block.
         known: what requests are checked against.
+        cache: keeps faces behind posterior ids.
         max_calls: most calls in progress.
         metrics: gets the stage times.
     """
@@ -91,10 +113,11 @@ class Pipeline:
         batcher: Batcher,
         executor: ThreadPoolExecutor,
         known: Known,
+        cache: PosteriorCache,
         max_calls: int,
         metrics: Metrics,
     ) -> None:
-        self.aligner, self.known = aligner, known
+        self.aligner, self.known, self.cache = aligner, known, cache
         self._batcher, self._executor, self._metrics = batcher, executor, metrics
         self._calls, self._max_calls = 0, max_calls
 
@@ -117,52 +140,78 @@ class Pipeline:
             for stage, seconds in list(clock.seconds.items()):
                 self._metrics.stage.labels(stage).observe(seconds)
 
-    async def open_image(self, request: PredictRequest, clock: StageClock) -> U8:
-        """Decode the picture and finish checking the request; see `PredictRequest.open_image`."""
-        return await self._run(clock, "decode", request.open_image, self.known.image_limits)
+    async def subjects(self, request: FacesRequest, clock: StageClock) -> Found:
+        """Find the faces that a request is about, and score them.
 
-    async def detect(self, image: U8, how: Detection, clock: StageClock) -> tuple[list[LocatedFace], int]:
-        """Find faces.
+        Raises:
+            InvalidInputError: every violation of the request.
+            PosteriorNotFoundError: the posterior id is not known.
+        """
+        if isinstance(request.source, str):
+            return Found([self.cache.find(request.source)])
+        image, located, left_out = await self.locate(request.source, clock)
+        return Found(await self._score(image, located, clock), left_out, image.shape)
+
+    async def subject(self, source: Picture | str, clock: StageClock) -> Subject:
+        """Find and score the one face that a request is about: that of its box, or the best that is detected.
+
+        Raises:
+            InvalidInputError: every violation of the request.
+            PosteriorNotFoundError: the posterior id is not known.
+            PreconditionError: there is no face.
+        """
+        if isinstance(source, str):
+            return self.cache.find(source)
+        image, located, _ = await self.locate(source, clock)
+        if not located:
+            raise PreconditionError("NO_FACE", f"no face was found by {source.detection.detector}; give its box")
+        (subject,) = await self._score(image, located[:1], clock)
+        return subject
+
+    async def locate(self, picture: Picture, clock: StageClock) -> tuple[U8, list[LocatedFace], int]:
+        """Decode a picture and find its faces.
 
         Returns:
-            The best of them, by falling score, and how many more there were.
+            The picture; its faces, in the order of the boxes or by falling score; and how many more were detected.
+
+        Raises:
+            InvalidInputError: every violation of the request.
         """
+        image = await self._run(clock, "decode", picture.open_image, self.known.image_limits)
+        if picture.boxes:
+            return image, [self.aligner.place(box.as_array(), box.source) for box in picture.boxes.values()], 0
+        how = picture.detection
 
         def work() -> list[LocatedFace]:
             return self.aligner.locate(image, how.detector, min_score=how.min_score)
 
         found = await self._run(clock, "detect", work)
-        return found[: how.max_faces], max(len(found) - how.max_faces, 0)
+        return image, found[: how.max_faces], max(len(found) - how.max_faces, 0)
 
-    async def align(
-        self, image: U8, located: Sequence[LocatedFace], wishes: LandmarkWishes, clock: StageClock
-    ) -> list[face_pb2.Face]:
-        """Landmarks of faces whose places are known."""
+    async def _score(self, image: U8, located: Sequence[LocatedFace], clock: StageClock) -> list[Subject]:
+        """What the network says about faces whose places are known."""
         if not located:
             return []
         crops = await self._run(clock, "decode", lambda: [self.aligner.crop(image, place) for place in located])
         submitted = time.monotonic()
         rows = await self._batcher.infer(crops, deadline=current_call.get().deadline)
         clock.add_rows(submitted, rows)
-        return await asyncio.gather(
-            *(self._read(place, row, wishes, clock) for place, row in zip(located, rows, strict=True))
-        )
 
-    async def _read(self, place: LocatedFace, row: Row, wishes: LandmarkWishes, clock: StageClock) -> face_pb2.Face:
-        """Posterior and message of one face."""
+        def work(place: LocatedFace, row: Row) -> Subject:
+            posterior = self.aligner.posterior(row.scores)
+            return Subject(place, posterior.probabilities, posterior.presence)
 
-        def work() -> tuple[face_pb2.Face, float, float]:
-            start = time.monotonic()
-            face = self.aligner.face(place, self.aligner.posterior(row.scores))
-            _ = face.entropy, face.effective_exemplars  # computed when first read: their time belongs here
-            read = time.monotonic()
-            message = aligned_face(face, wishes)
-            return message, read - start, time.monotonic() - read
+        pairs = zip(located, rows, strict=True)
+        return await asyncio.gather(*(self._run(clock, "posterior", work, place, row) for place, row in pairs))
 
-        message, posterior, encode = await asyncio.get_running_loop().run_in_executor(self._executor, work)
-        clock.add("posterior", posterior)
-        clock.add("encode", encode)
-        return message
+    async def read(self, clock: StageClock, work: Callable[..., T], *args: object) -> T:
+        """Read a posterior, in a thread."""
+        return await self._run(clock, "posterior", work, *args)
+
+    async def tell(self, given: ConditionedFace, name: str, views: ViewWishes, clock: StageClock) -> face_pb2.Face:
+        """The message about one face, kept by ``name``."""
+        reading = await self.read(clock, read_views, self.aligner, given, views)
+        return await self._run(clock, "encode", face_message, reading, views, name)
 
     async def _run(self, clock: StageClock, stage: str, work: Callable[..., T], *args: object) -> T:
         """Run one stage in a thread; a call that is cancelled before its turn never runs."""

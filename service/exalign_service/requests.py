@@ -1,7 +1,8 @@
-"""From a request message to a checked value, with every wrong field of the request named at once.
+"""The parts of a request that speak of pictures, boxes, detection and landmarks, as checked values.
 
-What can be judged without the picture is judged by `read`; the picture, and boxes against it, by
-`PredictRequest.open_image`, which then reports both kinds of faults together.
+Each reader adds what is wrong to a list, so that one answer names every wrong field. What can be judged without the
+picture is judged at once; the picture, and boxes against it, by `Picture.open_image`, which then reports both kinds
+of faults together.
 """
 
 from __future__ import annotations
@@ -14,14 +15,13 @@ import numpy as np
 from google.protobuf.descriptor import EnumDescriptor
 from numpy.typing import NDArray
 
-from exalign.v1 import face_pb2, geometry_pb2, image_pb2, service_pb2
+from exalign.v1 import face_pb2, geometry_pb2, image_pb2
 from exalign_engine import FACE_BOX
 from exalign_engine.boxes import check_boxes
 from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.image import ImageLimits, PixelFormat, decode, from_raw
 from exalign_engine.landmarks import GROUPS, N_LANDMARKS
 from exalign_service.config import LimitsConfig
-from exalign_service.errors import NotInThisVersionError
 
 U8 = NDArray[np.uint8]
 
@@ -120,23 +120,19 @@ class LandmarkWishes:
 
 
 @dataclass(frozen=True)
-class PredictRequest:
-    """A PredictLandmarks request of which everything but the picture has been read.
+class Picture:
+    """A picture with faces, of a request of which everything but the picture has been read.
 
     Attributes:
         image: as it was sent.
-        boxes: those that are boxes, by their index in the request; empty: detect.
+        boxes: those that are boxes, by their path in the request; empty: detect.
         detection: how.
-        wishes: about landmarks.
-        detect_only: stop after detection.
-        violations: what is wrong so far.
+        violations: what is wrong with the request so far.
     """
 
     image: image_pb2.Image
-    boxes: dict[int, GivenBox]
+    boxes: dict[str, GivenBox]
     detection: Detection
-    wishes: LandmarkWishes
-    detect_only: bool
     violations: tuple[Violation, ...] = field(default=())
 
     def open_image(self, limits: ImageLimits) -> U8:
@@ -154,35 +150,14 @@ class PredictRequest:
         except InvalidInputError as e:
             wrong += e.violations
         if image is not None:
-            for index, box in self.boxes.items():
+            for path, box in self.boxes.items():
                 try:
                     check_boxes([box.corners], image.shape)
                 except InvalidInputError as e:
-                    wrong += (Violation(f"boxes[{index}]", v.description) for v in e.violations)
+                    wrong += (Violation(path, v.description) for v in e.violations)
         if image is None or wrong:
             raise InvalidInputError(wrong)
         return image
-
-
-def read(request: service_pb2.PredictLandmarksRequest, known: Known) -> PredictRequest:
-    """Read a request. Violations are kept for `PredictRequest.open_image`, so that one answer names them all.
-
-    Raises:
-        NotInThisVersionError: a view that this version does not have is asked for.
-    """
-    for view in ("heatmaps", "pose"):
-        if request.HasField(view):
-            raise NotInThisVersionError(f"PredictLandmarks.{view}: not in this version of the server")
-    wrong: list[Violation] = []
-    boxes = _boxes(request.boxes, known, wrong)
-    detection = _detection(request.detection, known, wrong, ignored=bool(request.boxes))
-    wishes = _wishes(request.landmarks, known.limits, wrong)
-    if request.stop_after not in service_pb2.StopAfter.values():
-        wrong.append(_unknown_enum("stop_after", request.stop_after, service_pb2.StopAfter.DESCRIPTOR))
-    detect_only = request.stop_after == service_pb2.STOP_AFTER_DETECTION
-    if detect_only and request.boxes:
-        wrong.append(Violation("stop_after", "is STOP_AFTER_DETECTION, must not be with boxes given"))
-    return PredictRequest(request.image, boxes, detection, wishes, detect_only, tuple(wrong))
 
 
 def _open(image: image_pb2.Image, limits: ImageLimits) -> U8:
@@ -195,7 +170,7 @@ def _open(image: image_pb2.Image, limits: ImageLimits) -> U8:
         known = _PIXEL_FORMATS.get(raw.pixel_format)
         if known is not None:
             return from_raw(raw.data, raw.width, raw.height, known, raw.row_stride or None, limits, field="image.raw")
-        wrong = [_unknown_enum("image.raw.pixel_format", raw.pixel_format, image_pb2.PixelFormat.DESCRIPTOR)]
+        wrong = [unknown_enum("image.raw.pixel_format", raw.pixel_format, image_pb2.PixelFormat.DESCRIPTOR)]
         try:  # the other fields are judged as if the format were the commonest one, all but the bytes
             from_raw(b"", raw.width, raw.height, "RGB8", None, limits, field="image.raw")
         except InvalidInputError as e:
@@ -204,42 +179,52 @@ def _open(image: image_pb2.Image, limits: ImageLimits) -> U8:
     raise InvalidInputError.of("image", "is not set, must hold an encoded or a raw image")
 
 
-def _boxes(given: Sequence[geometry_pb2.Box], known: Known, wrong: list[Violation]) -> dict[int, GivenBox]:
-    """The boxes that are boxes, by index."""
+def read_boxes(given: Sequence[geometry_pb2.Box], known: Known, wrong: list[Violation]) -> dict[str, GivenBox]:
+    """The boxes that are boxes, by path."""
     most = known.limits.max_faces
     if len(given) > most:
         wrong.append(Violation("boxes", f"has {len(given)} boxes, at most {most} are accepted"))
-    boxes = {}
-    for index, box in enumerate(given[:most]):
-        path = f"boxes[{index}]"
-        corners = (box.x0, box.y0, box.x1, box.y1)
+    found = ((f"boxes[{i}]", read_box(box, f"boxes[{i}]", known, wrong)) for i, box in enumerate(given[:most]))
+    return {path: box for path, box in found if box is not None}
+
+
+def read_box(box: geometry_pb2.Box, path: str, known: Known, wrong: list[Violation]) -> GivenBox | None:
+    """One box; None where it is none."""
+    faults = wrong_corners(box, path)
+    if box.detector and box.detector not in known.conventions:
+        faults.append(_unknown_name(f"{path}.detector", box.detector, known.conventions))
+    wrong += faults
+    return None if faults else GivenBox((box.x0, box.y0, box.x1, box.y1), box.detector or FACE_BOX)
+
+
+def wrong_corners(box: geometry_pb2.Box | geometry_pb2.Rectangle, path: str) -> list[Violation]:
+    """What is wrong with the corners of a box or rectangle, its place apart."""
+    corners = (box.x0, box.y0, box.x1, box.y1)
+    faults = [
+        Violation(f"{path}.{name}", f"is {value}, must be finite")
+        for name, value in zip(("x0", "y0", "x1", "y1"), corners, strict=True)
+        if not math.isfinite(value)
+    ]
+    if not faults:
         faults = [
-            Violation(f"{path}.{name}", f"is {value}, must be finite")
-            for name, value in zip(("x0", "y0", "x1", "y1"), corners, strict=True)
-            if not math.isfinite(value)
+            Violation(f"{path}.{high}", f"is {b:g}, must be greater than {low} = {a:g}")
+            for low, a, high, b in (("x0", box.x0, "x1", box.x1), ("y0", box.y0, "y1", box.y1))
+            if b <= a
         ]
-        if not faults:
-            faults = [
-                Violation(f"{path}.{high}", f"is {b:g}, must be greater than {low} = {a:g}")
-                for low, a, high, b in (("x0", box.x0, "x1", box.x1), ("y0", box.y0, "y1", box.y1))
-                if b <= a
-            ]
-        if box.detector and box.detector not in known.conventions:
-            faults.append(_unknown_name(f"{path}.detector", box.detector, known.conventions))
-        wrong += faults
-        if not faults:
-            boxes[index] = GivenBox(corners, box.detector or FACE_BOX)
-    return boxes
+    return faults
 
 
-def _detection(options: face_pb2.DetectionOptions, known: Known, wrong: list[Violation], *, ignored: bool) -> Detection:
+def read_detection(
+    options: face_pb2.DetectionOptions, known: Known, wrong: list[Violation], *, ignored: bool, one_face: bool = False
+) -> Detection:
+    """How to find faces. ``ignored``: boxes win, nothing is checked; ``one_face``: nor is max_faces."""
     most = known.limits.max_faces
     result = Detection(
         options.detector or known.default_detector,
-        options.max_faces if options.HasField("max_faces") else most,
+        options.max_faces if options.HasField("max_faces") and not one_face else most,
         options.min_score if options.HasField("min_score") else None,
     )
-    if ignored:  # boxes win: the contract does not look at these options then
+    if ignored:
         return result
     if result.detector not in known.detectors:
         wrong.append(_unknown_name("detection.detector", result.detector, known.detectors))
@@ -250,7 +235,10 @@ def _detection(options: face_pb2.DetectionOptions, known: Known, wrong: list[Vio
     return result
 
 
-def _wishes(options: face_pb2.LandmarkOptions, limits: LimitsConfig, wrong: list[Violation]) -> LandmarkWishes:
+def read_landmark_options(
+    options: face_pb2.LandmarkOptions, limits: LimitsConfig, wrong: list[Violation]
+) -> LandmarkWishes:
+    """What to say about landmarks."""
     top = options.top_exemplars if options.HasField("top_exemplars") else DEFAULT_TOP_EXEMPLARS
     if options.HasField("top_exemplars") and not 0 <= top <= limits.max_top_exemplars:
         wrong.append(Violation("landmarks.top_exemplars", f"is {top}, must be 0 to {limits.max_top_exemplars}"))
@@ -272,12 +260,18 @@ def _landmarks(selection: geometry_pb2.LandmarkSelection, path: str, wrong: list
         return ()
     if which == "group":
         if selection.group not in _GROUPS:
-            wrong.append(_unknown_enum(f"{path}.group", selection.group, geometry_pb2.LandmarkGroup.DESCRIPTOR))
+            wrong.append(unknown_enum(f"{path}.group", selection.group, geometry_pb2.LandmarkGroup.DESCRIPTOR))
         return _GROUPS.get(selection.group, ())
     path, indices = f"{path}.landmarks.indices", tuple(selection.landmarks.indices)
     if not 1 <= len(indices) <= N_LANDMARKS:
         wrong.append(Violation(path, f"has {len(indices)} landmarks, must have 1 to {N_LANDMARKS}"))
         return ()
+    check_indices(indices, path, wrong)
+    return indices
+
+
+def check_indices(indices: Sequence[int], path: str, wrong: list[Violation]) -> None:
+    """Every landmark must be one of the 68, and there only once."""
     seen: set[int] = set()
     for position, n in enumerate(indices):
         if not 0 <= n < N_LANDMARKS:
@@ -285,10 +279,10 @@ def _landmarks(selection: geometry_pb2.LandmarkSelection, path: str, wrong: list
         elif n in seen:
             wrong.append(Violation(f"{path}[{position}]", f"is {n} once more, must be there only once"))
         seen.add(n)
-    return indices
 
 
-def _unknown_enum(path: str, value: int, enum: EnumDescriptor) -> Violation:
+def unknown_enum(path: str, value: int, enum: EnumDescriptor) -> Violation:
+    """A number that the enum has not, or that may not be sent."""
     names = enum.values_by_number
     shown = f"{names[value].name} ({value})" if value in names else str(value)
     wanted = ", ".join(entry.name for entry in enum.values if entry.number)

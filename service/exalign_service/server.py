@@ -9,6 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
+import numpy as np
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
@@ -16,16 +17,18 @@ from exalign.v1 import service_pb2, service_pb2_grpc
 from exalign_engine import Aligner, Bundle, default_bundle_path
 from exalign_engine.detect import create_detector
 from exalign_engine.runtime import create_runtime
+from exalign_engine.views import warm_up
 from exalign_service import model_info
 from exalign_service.batcher import Batcher
+from exalign_service.cache import PosteriorCache
 from exalign_service.config import ServerConfig
 from exalign_service.http import MetricsPort
 from exalign_service.interceptor import CallInterceptor
-from exalign_service.landmarks import FaceAlignmentServicer
 from exalign_service.lifecycle import Lifecycle
 from exalign_service.metrics import Metrics
 from exalign_service.pipeline import Pipeline
 from exalign_service.requests import Known
+from exalign_service.servicer import FaceAlignmentServicer
 
 _log = logging.getLogger(__name__)
 
@@ -169,10 +172,13 @@ class Server:
             detectors=frozenset(self.aligner.detectors) & frozenset(self.aligner.bundle.detectors),
             default_detector=config.model.detector,
         )
-        pipeline = Pipeline(self.aligner, self._batcher, self._executor, known, config.batching.queue, self.metrics)
+        cache = PosteriorCache(config.limits.max_posteriors, self.metrics)
+        pipeline = Pipeline(
+            self.aligner, self._batcher, self._executor, known, cache, config.batching.queue, self.metrics
+        )
         model = model_info.describe(self.aligner, config)
         service_pb2_grpc.add_FaceAlignmentServiceServicer_to_server(
-            FaceAlignmentServicer(pipeline, model, self.lifecycle), server
+            FaceAlignmentServicer(pipeline, model, self.lifecycle, config.limits.max_exemplars), server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection([service.full_name for service in SERVICES], server)
@@ -201,7 +207,11 @@ class Server:
     def _warm_up(self) -> None:
         """Once through everything that is slow the first time, for every size of batch."""
         start = time.monotonic()
-        self.aligner.warm_up(range(1, self.config.batching.max_batch + 1))
+        aligner, size = self.aligner, float(self.aligner.bundle.manifest.input_size)
+        aligner.warm_up(range(1, self.config.batching.max_batch + 1))
+        place = aligner.place(np.array([0.0, 0.0, size, size]))
+        face = aligner.face(place, aligner.posterior(np.zeros(aligner.bundle.exemplars.count, np.float32)))
+        warm_up(face, aligner.bundle.poses, aligner.bundle.manifest.margin)
         _log.info("warm", extra={"fields": {"seconds": round(time.monotonic() - start, 3)}})
 
 

@@ -16,7 +16,17 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_status import rpc_status
 
-from exalign.v1 import face_pb2, geometry_pb2, model_pb2, service_pb2, service_pb2_grpc, timing_pb2
+from exalign.v1 import (
+    evidence_pb2,
+    face_pb2,
+    geometry_pb2,
+    heatmap_pb2,
+    model_pb2,
+    pose_pb2,
+    service_pb2,
+    service_pb2_grpc,
+    timing_pb2,
+)
 
 IMAGE_SIZE = (120, 80)  # width, height
 BOX = (30.0, 20.0, 90.0, 70.0)
@@ -58,6 +68,91 @@ def face(source: face_pb2.BoxSource.ValueType = face_pb2.BOX_SOURCE_DETECTOR) ->
     )
     if source == face_pb2.BOX_SOURCE_CALLER:
         message.ClearField("detector_score")
+    return message
+
+
+def cells(landmark: int, width: int, height: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """(height, width) float32: 0.9 in all, most of it in one cell of the landmark's own."""
+    masses = np.full((height, width), 0.3 / (width * height), np.float32)
+    masses.flat[(7 * landmark) % masses.size] += 0.6
+    return masses
+
+
+def heatmaps(options: heatmap_pb2.HeatmapOptions) -> heatmap_pb2.Heatmaps:
+    """`cells` of each landmark, in the encoding asked for, over the box widened by 5 pixels."""
+    width, height = options.width or 64, options.height or 64
+    x0, y0, x1, y1 = BOX
+    rectangle = geometry_pb2.Rectangle(x0=x0 - 5, y0=y0 - 5, x1=x1 + 5, y1=y1 + 5)
+    message = heatmap_pb2.Heatmaps(
+        rectangle=options.rectangle if options.HasField("rectangle") else rectangle, width=width, height=height
+    )
+    for n in options.landmarks or range(68):
+        masses = cells(n, width, height)
+        heatmap = message.heatmaps.add(landmark=n, mass_outside=0.1, mass_cut=0.001, mass_error=0.002)
+        if options.encoding == heatmap_pb2.HEATMAP_ENCODING_UINT8:
+            scale = float(masses.max()) / 255
+            heatmap.quantized.uint8 = np.round(masses / scale).astype(np.uint8).tobytes()
+            heatmap.quantized.scale = scale
+        elif options.encoding == heatmap_pb2.HEATMAP_ENCODING_SPARSE:
+            kept = np.flatnonzero(masses > masses.mean())
+            heatmap.sparse.indices.extend(kept.tolist())
+            heatmap.sparse.masses.extend(masses.ravel()[kept].tolist())
+        else:
+            heatmap.dense.float32 = masses.astype("<f4").tobytes()
+    return message
+
+
+def pose(options: pose_pb2.PoseOptions) -> pose_pb2.Pose:
+    """Two modes in yaw: masses of 0.5 and 0.3 in opposite corners of the histogram; 0.2 outside it."""
+    grid = options.histogram
+    bins = grid.yaw_bins * grid.roll_bins
+    return pose_pb2.Pose(
+        mean=pose_pb2.PoseAngles(yaw=-12.5, pitch=4.0, roll=7.0),
+        covariance=[9.0, -1.0, 2.0, 16.0, -3.0, 25.0],
+        intervals=[
+            pose_pb2.PoseIntervals(
+                mass=mass,
+                yaw=geometry_pb2.Interval(lower=-20, upper=-5),
+                pitch=geometry_pb2.Interval(lower=-3, upper=11),
+                roll=geometry_pb2.Interval(lower=-1, upper=15),
+            )
+            for mass in options.interval_masses or (0.5, 0.9)
+        ],
+        histogram=pose_pb2.PoseHistogram(
+            yaw_bins=grid.yaw_bins,
+            roll_bins=grid.roll_bins,
+            yaw_range=grid.yaw_range,
+            roll_range=grid.roll_range,
+            masses=[0.5] + [0.0] * (bins - 2) + [0.3],
+            mass_outside=0.2,
+        )
+        if bins > 1
+        else None,
+    )
+
+
+def viewed(
+    request: service_pb2.PredictHeatmapsRequest
+    | service_pb2.EstimatePoseRequest
+    | service_pb2.QueryConditionalRequest
+    | service_pb2.SuggestEvidenceRequest
+    | service_pb2.PredictLandmarksRequest,
+    message: face_pb2.Face,
+) -> face_pb2.Face:
+    """The face with the views that the request asks for."""
+    if request.HasField("heatmaps"):
+        message.heatmaps.CopyFrom(heatmaps(request.heatmaps))
+    if request.HasField("pose"):
+        message.pose.CopyFrom(pose(request.pose))
+    return message
+
+
+def conditioned_face() -> face_pb2.Face:
+    """The face after evidence: everything 3 px further right, and surer."""
+    message = face()
+    message.landmarks.points[::2] = [x + 3 for x in message.landmarks.points[::2]]
+    message.posterior.entropy = 1.5
+    message.posterior_id = "p2"
     return message
 
 
@@ -113,12 +208,14 @@ def retry_info(seconds: float) -> error_details_pb2.RetryInfo:
 
 @dataclass
 class FakeService(service_pb2_grpc.FaceAlignmentServiceServicer):
-    """Answers PredictLandmarks and GetModel; the first calls meet the scripted faults, one each."""
+    """Answers all unary calls; the first ones but GetModel meet the scripted faults, one each."""
 
     faults: list[Fault] = field(default_factory=list)
     faces: int = 1
     image_size: tuple[int, int] = IMAGE_SIZE
-    requests: list[service_pb2.PredictLandmarksRequest] = field(default_factory=list)
+    requests: list[Any] = field(default_factory=list)
+    #: The answer that QueryConditional gives evidence.
+    outcome: evidence_pb2.EvidenceOutcome.ValueType = evidence_pb2.EVIDENCE_OUTCOME_CONDITIONED
     address: str = ""
     health: health.HealthServicer = field(default_factory=health.HealthServicer)
     #: Set to let go of calls that `hang` holds.
@@ -128,15 +225,76 @@ class FakeService(service_pb2_grpc.FaceAlignmentServiceServicer):
         """A fault: no answer until the test ends."""
         self.released.wait(30)
 
-    def PredictLandmarks(
-        self, request: service_pb2.PredictLandmarksRequest, context: Any
-    ) -> service_pb2.PredictLandmarksResponse:
+    def _begin(self, request: Any, context: grpc.ServicerContext) -> None:
+        """Note the request, meet the next fault; the only posterior that is known is "p1"."""
         self.requests.append(request)
         if self.faults:
             self.faults.pop(0)(context)
+        if getattr(request, "posterior_id", "") not in ("", "p1"):
+            abort(grpc.StatusCode.NOT_FOUND, f"posterior_id {request.posterior_id} is not known here")(context)
+
+    def PredictHeatmaps(
+        self, request: service_pb2.PredictHeatmapsRequest, context: Any
+    ) -> service_pb2.PredictHeatmapsResponse:
+        self._begin(request, context)
+        found = [viewed(request, face()) for _ in range(self.faces)]
+        return service_pb2.PredictHeatmapsResponse(bundle_id="ab" * 32, faces=found, faces_left_out=2)
+
+    def EstimatePose(self, request: service_pb2.EstimatePoseRequest, context: Any) -> service_pb2.EstimatePoseResponse:
+        self._begin(request, context)
+        found = [viewed(request, face()) for _ in range(self.faces)]
+        return service_pb2.EstimatePoseResponse(bundle_id="ab" * 32, faces=found)
+
+    def QueryConditional(
+        self, request: service_pb2.QueryConditionalRequest, context: Any
+    ) -> service_pb2.QueryConditionalResponse:
+        self._begin(request, context)
+        impossible = self.outcome == evidence_pb2.EVIDENCE_OUTCOME_IMPOSSIBLE
+        return service_pb2.QueryConditionalResponse(
+            bundle_id="ab" * 32,
+            face=viewed(request, conditioned_face()),
+            prior=viewed(request, face()) if request.include_prior else None,
+            evidence=request.evidence,
+            outcome=self.outcome,
+            surprise=None if impossible else 2.25,
+        )
+
+    def SuggestEvidence(
+        self, request: service_pb2.SuggestEvidenceRequest, context: Any
+    ) -> service_pb2.SuggestEvidenceResponse:
+        self._begin(request, context)
+        candidates = list(request.suggestion.landmarks) or [8, 30, 57, 0, 16]
+        return service_pb2.SuggestEvidenceResponse(
+            bundle_id="ab" * 32,
+            suggestions=[
+                evidence_pb2.Suggestion(landmark=n, error_reduction=1.5 / (rank + 1), entropy_reduction=0.5)
+                for rank, n in enumerate(candidates[: request.suggestion.max_suggestions or 5])
+            ],
+            expected_error=4.5,
+            face=viewed(request, face()),
+            outcome=evidence_pb2.EVIDENCE_OUTCOME_CONDITIONED,
+        )
+
+    def GetExemplars(self, request: service_pb2.GetExemplarsRequest, context: Any) -> service_pb2.GetExemplarsResponse:
+        self._begin(request, context)
+        x0, y0, x1, _ = BOX
+        shape = ((points() - (x0, y0)) / (x1 - x0)).astype(np.float32).ravel().tolist()
+        return service_pb2.GetExemplarsResponse(
+            bundle_id="ab" * 32,
+            exemplars=[
+                model_pb2.Exemplar(class_id=k, source_id=f"face_{k}", points=shape, spread=0.02, yaw=-10.0)
+                for k in request.class_ids
+            ],
+        )
+
+    def PredictLandmarks(
+        self, request: service_pb2.PredictLandmarksRequest, context: Any
+    ) -> service_pb2.PredictLandmarksResponse:
+        self._begin(request, context)
         given = face_pb2.BOX_SOURCE_CALLER
         faces = [face(given) for _ in request.boxes] or [face() for _ in range(self.faces)]
         for message in faces:
+            viewed(request, message)
             for selection in request.landmarks.groups:
                 message.landmarks.groups.add(
                     selection=selection,

@@ -94,7 +94,7 @@ def test_every_wrong_field_is_named_at_once(stub: Stub, astronaut: bytes) -> Non
 
 def test_methods_to_come_say_so(stub: Stub) -> None:
     with pytest.raises(grpc.RpcError) as caught:
-        stub.EstimatePose(service_pb2.EstimatePoseRequest(), timeout=20)
+        next(stub.TrackVideo(iter(()), timeout=20))
     assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
 

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from exalign_client.arguments import Box
 from exalign_client.commands.connection import add_connection_options, connect
 from exalign_client.errors import InvalidRequestError, MessageTooLargeError
 from exalign_client.model import Model
@@ -17,7 +18,6 @@ from exalign_client.overlay import (
     require_opencv,
     write_picture,
 )
-from exalign_client.requests import Box
 from exalign_client.results import Prediction
 from exalign_client.sync import Client
 from exalign_client.tables import landmark_table, prediction_summary
@@ -31,7 +31,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--box",
         action="append",
-        type=_box,
+        type=box_of,
         metavar="X0,Y0,X1,Y1",
         help="a face to align, pixels, instead of looking for faces; may be given again. "
         "Write --box=-3,... where the first number is negative",
@@ -128,7 +128,8 @@ def _overlay_paths(arguments: argparse.Namespace, parser: argparse.ArgumentParse
     return targets
 
 
-def _box(text: str) -> tuple[float, float, float, float]:
+def box_of(text: str) -> tuple[float, float, float, float]:
+    """A box from the command line."""
     try:
         x0, y0, x1, y1 = (float(part) for part in text.split(","))
     except ValueError:

@@ -135,14 +135,16 @@ class Click(_message.Message):
     on one landmark at different places are INVALID_ARGUMENT; an exact repeat changes nothing.
     """
     radius: _builtins.float
-    """Hard click (Eq. 10): exemplars with the landmark farther away than this, in pixels, are ruled out.
-    INVALID_ARGUMENT unless > 0.
+    """Hard click (Eq. 10): exemplars with the landmark farther away than this, in pixels, are ruled out. It leaves
+    the clicked landmark's marginal to the exemplars that are left. INVALID_ARGUMENT outside 0.001 to 1,000,000.
     """
     sigma: _builtins.float
-    """Soft click: standard deviation of the click itself, in pixels, per coordinate. INVALID_ARGUMENT unless > 0."""
+    """Soft click: standard deviation of the click itself, in pixels, per coordinate. It is a measurement: the
+    clicked landmark's marginal becomes the click's. INVALID_ARGUMENT outside 0.001 to 1,000,000.
+    """
     @_builtins.property
     def position(self) -> _geometry_pb2.Point:
-        """Where it is. Required: INVALID_ARGUMENT when absent."""
+        """Where it is. Required: INVALID_ARGUMENT when absent, or beyond ±1,000,000 pixels."""
 
     def __init__(
         self,
@@ -251,15 +253,17 @@ class Evidence(_message.Message):
     """Whether the box may move too."""
     @_builtins.property
     def clicks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Click]:
-        """Known landmark positions, at most one a landmark."""
+        """Known landmark positions, at most one a landmark, at most 68."""
 
     @_builtins.property
     def regions(self) -> _containers.RepeatedCompositeFieldContainer[Global___RegionConstraint]:
-        """Regions that landmarks lie in or outside of."""
+        """Regions that landmarks lie in or outside of, at most 68, with those that the posterior_id holds.
+        INVALID_ARGUMENT beyond.
+        """
 
     @_builtins.property
     def poses(self) -> _containers.RepeatedCompositeFieldContainer[Global___PoseRange]:
-        """Pose ranges; all of them hold."""
+        """Pose ranges; all of them hold. At most 8, with those that the posterior_id holds. INVALID_ARGUMENT beyond."""
 
     def __init__(
         self,
@@ -293,12 +297,12 @@ class SuggestionOptions(_message.Message):
     """By what to rank."""
     click_sigma: _builtins.float
     """Standard deviation of the coming click, pixels per coordinate. Absent: 1 % of the face box's diagonal.
-    INVALID_ARGUMENT unless > 0.
+    INVALID_ARGUMENT outside 0.001 to 1,000,000.
     """
     @_builtins.property
     def landmarks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Candidate landmarks, 0-based. Empty: all 68 that are not yet clicked. INVALID_ARGUMENT outside 0 to 67 or
-        when repeated.
+        when repeated, or when the face holds a click on it already.
         """
 
     def __init__(

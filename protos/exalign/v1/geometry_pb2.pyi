@@ -175,7 +175,7 @@ class Circle(_message.Message):
     CENTER_FIELD_NUMBER: _builtins.int
     RADIUS_FIELD_NUMBER: _builtins.int
     radius: _builtins.float
-    """Radius, pixels. INVALID_ARGUMENT unless > 0."""
+    """Radius, pixels. INVALID_ARGUMENT outside 0.001 to 1,000,000."""
     @_builtins.property
     def center(self) -> Global___Point:
         """Centre. Required: INVALID_ARGUMENT when absent."""

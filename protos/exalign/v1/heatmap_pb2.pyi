@@ -76,7 +76,9 @@ class HeatmapOptions(_message.Message):
 
     @_builtins.property
     def rectangle(self) -> _geometry_pb2.Rectangle:
-        """The part of the image to cover. Absent: for each face, the square that the network saw (the crop)."""
+        """The part of the image to cover. Absent: for each face, the square that the network saw (the crop).
+        INVALID_ARGUMENT beyond ±1,000,000 pixels.
+        """
 
     def __init__(
         self,

@@ -1,0 +1,96 @@
+"""The FaceAlignmentService: which code answers which method."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from exalign.v1 import service_pb2, service_pb2_grpc
+from exalign_service.errors import NotInThisVersionError, NotServingError
+from exalign_service.evidence_methods import EvidenceMethods
+from exalign_service.exemplar_answers import answer_exemplars
+from exalign_service.faces_methods import FacesMethods
+from exalign_service.lifecycle import Lifecycle, Phase
+from exalign_service.pipeline import Pipeline
+
+
+class FaceAlignmentServicer(service_pb2_grpc.FaceAlignmentServiceServicer):
+    """Handlers raise; the interceptor turns exceptions into statuses.
+
+    Args:
+        pipeline: does the work.
+        model: the answer of GetModel.
+        lifecycle: requests that need the network are answered once it is warm.
+        max_exemplars: class ids in one GetExemplars call.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline, model: service_pb2.GetModelResponse, lifecycle: Lifecycle, max_exemplars: int
+    ) -> None:
+        self._model, self._lifecycle = model, lifecycle
+        self._bundle, self._max_exemplars = pipeline.aligner.bundle, max_exemplars
+        self._faces = FacesMethods(pipeline, model.bundle_id)
+        self._evidence = EvidenceMethods(pipeline, model.bundle_id)
+
+    def _must_be_warm(self) -> None:
+        if self._lifecycle.phase is Phase.STARTING:
+            raise NotServingError("the server is starting")
+
+    async def PredictLandmarks(  # noqa: N802  # the contract's name
+        self, request: service_pb2.PredictLandmarksRequest, context: object
+    ) -> service_pb2.PredictLandmarksResponse:
+        """See service.proto."""
+        self._must_be_warm()
+        return await self._faces.landmarks(request)
+
+    async def PredictHeatmaps(  # noqa: N802
+        self, request: service_pb2.PredictHeatmapsRequest, context: object
+    ) -> service_pb2.PredictHeatmapsResponse:
+        """See service.proto."""
+        self._must_be_warm()
+        return await self._faces.heatmaps(request)
+
+    async def EstimatePose(  # noqa: N802
+        self, request: service_pb2.EstimatePoseRequest, context: object
+    ) -> service_pb2.EstimatePoseResponse:
+        """See service.proto."""
+        self._must_be_warm()
+        return await self._faces.pose(request)
+
+    async def QueryConditional(  # noqa: N802
+        self, request: service_pb2.QueryConditionalRequest, context: object
+    ) -> service_pb2.QueryConditionalResponse:
+        """See service.proto."""
+        self._must_be_warm()
+        return await self._evidence.conditional(request)
+
+    async def SuggestEvidence(  # noqa: N802
+        self, request: service_pb2.SuggestEvidenceRequest, context: object
+    ) -> service_pb2.SuggestEvidenceResponse:
+        """See service.proto."""
+        self._must_be_warm()
+        return await self._evidence.suggest(request)
+
+    async def GetModel(  # noqa: N802
+        self, request: service_pb2.GetModelRequest, context: object
+    ) -> service_pb2.GetModelResponse:
+        """See service.proto."""
+        return self._model
+
+    async def GetExemplars(  # noqa: N802
+        self, request: service_pb2.GetExemplarsRequest, context: object
+    ) -> service_pb2.GetExemplarsResponse:
+        """See service.proto."""
+        return await asyncio.to_thread(answer_exemplars, request, self._bundle, self._max_exemplars)
+
+    async def TrackVideo(  # noqa: N802
+        self, request_iterator: AsyncIterator[Any], context: object
+    ) -> AsyncIterator[service_pb2.TrackVideoResponse]:
+        """Not in this version."""
+        raise _missing("TrackVideo")
+        yield  # makes this a generator, which is what a method with many responses is
+
+
+def _missing(method: str) -> NotInThisVersionError:
+    return NotInThisVersionError(f"{method}: not in this version of the server")
