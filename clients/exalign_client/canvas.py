@@ -104,8 +104,10 @@ class Canvas:
         font, thick = self.cv2.FONT_HERSHEY_SIMPLEX, 2 if size >= 0.7 else 1
         (width, _), _ = self.cv2.getTextSize(text, font, size, thick)
         place = (round(at[0] - align * width), round(at[1]))
-        if edge:
-            self.cv2.putText(self.pixels, text, place, font, size, DARK, thick + 3, self.cv2.LINE_AA)
+        if edge:  # of the same weight, moved about: in some versions of OpenCV a bolder text is also a longer one
+            for right, down in ((-1, -1), (1, -1), (-1, 1), (1, 1), (0, 2)):
+                moved = (place[0] + right, place[1] + down)
+                self.cv2.putText(self.pixels, text, moved, font, size, DARK, thick, self.cv2.LINE_AA)
         self.cv2.putText(self.pixels, text, place, font, size, colour, thick, self.cv2.LINE_AA)
 
 

@@ -62,7 +62,7 @@ def _panel(pixels: Pixels, face: Face, number: int) -> Pixels:
         for n in enlarged:
             at = canvas.place(face.landmarks[n])
             colour = COLOURS[group_of(n)]
-            canvas.text(NAMES[n], (float(at[0]), float(at[1]) - 26), 0.5, colour, align=0.5, edge=True)
+            canvas.text(NAMES[n], (float(at[0]), float(at[1]) - 48), 0.5, colour, align=0.5, edge=True)
     return below([canvas.pixels, _legend(face, maps, number)])
 
 

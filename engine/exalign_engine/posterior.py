@@ -248,7 +248,7 @@ class Posterior:
     def entropy(self) -> float:
         """Entropy over the K exemplars, nats."""
         p = self.probabilities[self.probabilities > 0].astype(np.float64)
-        return max(float(-(p * np.log(p)).sum()), 0.0)
+        return max(0.0, float(-(p * np.log(p)).sum()))  # in this order, never −0.0
 
     @cached_property
     def effective_number(self) -> float:

@@ -18,6 +18,7 @@ from exalign_engine.bundle import Baseline, Bundle, seal, write_baseline
 from exalign_engine.calibrate import fit_baseline, fit_kernels, fit_presence, flat_features
 from exalign_engine.calibration import Calibration
 from exalign_engine.commands.arguments import add_bundle, add_data, progress_bar
+from exalign_engine.coverage import coverage_rows, measure
 from exalign_engine.data.source import FaceSource, open_faces
 from exalign_engine.detect import create_detector, fit_affines
 from exalign_engine.frames import tight_box
@@ -108,7 +109,9 @@ def calibrate(
         presence_offset=offset,
     )
     model = PosteriorModel(bundle.exemplars, calibration)
-    errors = [nrmse(model.posterior(s).mean, t) for s, t in zip(out.scores, truth, strict=True)]
+    posteriors = [model.posterior(s) for s in out.scores]
+    errors = [nrmse(p.mean, t) for p, t in zip(posteriors, truth, strict=True)]
+    coverage = coverage_rows(measure(posteriors, truth.astype(np.float64), bundle.poses.pose))
     val_features = flat_features(out.features, out.embedding)
     baseline, baseline_card = _fit_control(network, load_faces(train, limit), augmenter, val_features, truth)
     detectors = _fit_detectors(train, min(limit or DETECTOR_FACES, DETECTOR_FACES), yunet)
@@ -118,6 +121,7 @@ def calibrate(
         "faces": len(val_faces),
         "nll": round(kernels.nll, 5),
         "nll_by_temperature": {str(t): v for t, v in kernels.curve.items()},
+        "coverage": coverage,
         "presence": presence,
         "accuracy": [{"boxes": "truth", **summarise(errors)}],
         "baseline": baseline_card,

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from exalign_engine.aligner import Aligner
 from exalign_engine.bundle import Bundle
 from exalign_engine.commands.arguments import add_bundle, add_data, print_json, progress_bar
+from exalign_engine.coverage import collect, coverage_report, measure_face
 from exalign_engine.data.prepared import annotated_photos
-from exalign_engine.data.source import open_faces
+from exalign_engine.data.source import FaceSource, open_faces
 from exalign_engine.detect import create_detector
+from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.evaluate import evaluate_crops, evaluate_photos, report
+from exalign_engine.frames import BoxFrame, tight_box
 from exalign_engine.presence import presence_report, presence_scores
 from exalign_engine.runtime import create_runtime
+from exalign_engine.stress.pictures import draw_examples
+from exalign_engine.stress.suite import run_suite, stress_report
 from exalign_engine.train.augment import Augmenter
 from exalign_engine.train.config import AugmentConfig
 from exalign_engine.train.samples import load_faces
@@ -29,6 +35,14 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
     add_bundle(parser)
     parser.add_argument("--split", default="test", help="split of the data (default: test)")
+    parser.add_argument(
+        "--suite",
+        choices=("accuracy", "stress"),
+        default="accuracy",
+        help="accuracy, coverage and presence; or disturbed faces and simulated clicks (default: accuracy)",
+    )
+    parser.add_argument("--limit", type=int, default=0, metavar="N", help="stress: only N faces, evenly spaced")
+    parser.add_argument("--picture", type=Path, metavar="PNG", help="stress: draw examples")
     parser.add_argument("--boxes", choices=("truth", "detector"), default="truth", help="whose boxes (default: truth)")
     parser.add_argument("--detector", default="mtcnn", help="detector for --boxes detector (default: mtcnn)")
     parser.add_argument("--frames", action="store_true", help="whole photos of frames/frames.json in place of crops")
@@ -37,6 +51,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print n, nrmse_mean, auc, failure_rate (%) and missed (%), in total and by source; and presence."""
+    if args.suite == "stress":
+        return _run_stress(args)
     bundle = Bundle.load(args.bundle)
     detectors = {args.detector: create_detector(args.detector)} if args.boxes == "detector" else {}
     aligner = Aligner(bundle, create_runtime(args.runtime, bundle.network, threads=args.threads), detectors)
@@ -49,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         faces = open_faces(args.data, args.split)
         figures = report(evaluate_crops(aligner, faces, args.boxes, args.detector, progress_bar(len(faces), "faces")))
+        if args.boxes == "truth":
+            figures |= _coverage(aligner, faces)
         memory = load_faces(faces)
         augmenter = Augmenter(AugmentConfig(), bundle.manifest.input_size, bundle.manifest.margin)
         scores = presence_scores(
@@ -62,11 +80,61 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _run_stress(args: argparse.Namespace) -> int:
+    """Print the rows of the stress suite."""
+    wrong = []
+    if args.limit < 0:
+        wrong.append(Violation("--limit", f"is {args.limit}, must be at least 0"))
+    if args.frames:
+        wrong.append(Violation("--frames", "goes with --suite accuracy only"))
+    if args.boxes != "truth":
+        wrong.append(Violation("--boxes", f"is {args.boxes!r}, the stress suite takes true boxes only"))
+    if wrong:
+        raise InvalidInputError(wrong)
+    bundle, faces = Bundle.load(args.bundle), open_faces(args.data, args.split)
+    runtime = create_runtime(args.runtime, bundle.network, threads=args.threads)
+    count = min(args.limit, len(faces)) if args.limit else len(faces)
+    errors = run_suite(
+        bundle, runtime, faces, limit=args.limit, threads=args.threads, progress=progress_bar(count, "stress")
+    )
+    report_ = {"bundle_id": bundle.id, "runtime": runtime.name, "split": args.split} | stress_report(errors)
+    if args.picture:
+        draw_examples(bundle, runtime, faces, args.picture)
+    if args.json:
+        print_json(report_)
+        return 0
+    print(f"bundle {bundle.id[:12]}, {runtime.name}, split {args.split}, {count} faces")
+    print(f"{'corruption':15}{'severity':>9}  {'policy':11}{'clicks':>6}{'failures %':>12}{'AUC':>10}{'NRMSE':>10}")
+    for row in report_["rows"]:
+        print(
+            f"{row['corruption']:15}{row['severity']:9}  {row['policy']:11}{row['clicks']:6}"
+            f"{row['failure_rate']:12.2f}{row['auc']:10.4f}{row['nrmse_mean']:10.4f}"
+        )
+    return 0
+
+
+def _coverage(aligner: Aligner, faces: FaceSource) -> dict[str, Any]:
+    """Coverage and likelihood on true boxes."""
+    rows, poses = [], aligner.bundle.poses.pose
+    report_progress = progress_bar(len(faces), "coverage")
+    for i in range(len(faces)):
+        box = tight_box(faces.landmarks[i])
+        (face,) = aligner.answer(faces.image(i), [aligner.place(box)])
+        truth = BoxFrame.from_box(box).from_image(faces.landmarks[i])
+        rows.append(measure_face(face.posterior, truth, poses))
+        report_progress(i + 1)
+    return coverage_report(collect(rows))
+
+
 def _print_table(head: dict[str, str], figures: dict[str, Any]) -> None:
     print(f"bundle {head['bundle_id'][:12]}, {head['runtime']}, split {head['split']}, boxes {head['boxes']}")
     print(f"{'':10}" + "".join(f"{c:>14}" for c in COLUMNS))
     for name, row in [("all", figures), *figures["groups"].items()]:
         print(f"{name:10}" + "".join(f"{row[c]!s:>14}" for c in COLUMNS))
+    if "coverage" in figures:
+        print(f"\nNLL {figures['nll']}; coverage of the stated regions, %:")
+        for name, row in [("all", figures["coverage"]), *figures["coverage_by_group"].items()]:
+            print(f"  {name:8}" + "".join(f"{mass} %: {share:6.2f}   " for mass, share in row.items()))
     if "presence" in figures:
         p = figures["presence"]
         print(f"\npresence: ROC AUC {p['roc_auc']} ({p['faces']} faces, {p['negatives']} negatives)")
