@@ -28,9 +28,14 @@ from scipy.special import ndtr
 from skimage import data
 
 from exalign_engine import Aligner
+from exalign_engine.conditioning import condition
+from exalign_engine.evidence import BoxMotion, Click, Evidence, HardClick, SoftClick
+from exalign_engine.exemplars import Exemplars
 from exalign_engine.heatmaps import Grid, heaviest, marginal_heatmaps
 from exalign_engine.kernels import disc_mass, rice_table, weighted_moments
-from exalign_engine.posterior import CONFIDENCE_RADIUS, PosteriorModel
+from exalign_engine.landmarks import NOSE_TIP
+from exalign_engine.posterior import CONFIDENCE_RADIUS, Posterior, PosteriorModel
+from exalign_engine.suggestion import MAX_MEMBERS, NODES, suggest
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -49,10 +54,23 @@ SHAPE_NOISE, SCORE_NOISE = 0.004, 0.3
 class Classes:
     """K exemplars with their kernels, in the kernels' layout."""
 
-    shapes: F32
-    class_variance: F32
-    landmark_scale: F64
+    model: PosteriorModel
     of: NDArray[np.intp]
+
+    @property
+    def shapes(self) -> F32:
+        """(K, 2, 68), box frame."""
+        return self.model.shapes
+
+    @property
+    def class_variance(self) -> F32:
+        """(K,) c · v_k."""
+        return self.model.class_variance
+
+    @property
+    def landmark_scale(self) -> F64:
+        """(68,) a_n."""
+        return self.model.landmark_scale
 
     @property
     def count(self) -> int:
@@ -68,6 +86,11 @@ class Case:
     probabilities: F32
     index: NDArray[np.int32]
     weights: F32
+
+    @property
+    def posterior(self) -> Posterior:
+        """A fresh one, of which nothing has been read."""
+        return Posterior(self.classes.model, self.probabilities, 1.0)
 
 
 @dataclass(frozen=True)
@@ -173,8 +196,63 @@ def confidence(case: Case) -> Contest:
     return Contest("confidence", fast, naive, part / c.count / c.shapes.shape[2], _kept_bytes(case) + table.nbytes)
 
 
+def _click(case: Case, name: str, click: Click, motion: BoxMotion) -> Contest:
+    """A click, up to the new posterior: Eq. 10 over all K. What is then read of it, moments say."""
+    evidence = Evidence((click,), box_motion=motion)
+    shapes, p = case.classes.model.exemplars.shapes, case.probabilities.astype(np.float64)
+
+    def fast() -> object:
+        return condition(case.posterior, evidence)
+
+    def naive() -> object:
+        """Eq. 10 for a box that stays: the least that any answer to a click must do."""
+        d2 = ((shapes[:, click.landmark].astype(np.float64) - (click.x, click.y)) ** 2).sum(axis=1)
+        joint = p * np.exp(-d2 / 2e-4)
+        return joint / joint.sum()
+
+    # Two coordinates, v_k and p_k of every exemplar are read, its new p_k and b_k are written.
+    return Contest(name, fast, naive, 1.0, case.classes.count * (4 * 4 + 4 * 4))
+
+
+def soft_click(case: Case) -> Contest:
+    """A click with σ on the nose tip, a little off."""
+    x, y = (float(v) for v in case.posterior.mean[NOSE_TIP] + 0.02)
+    return _click(case, "soft click", SoftClick(NOSE_TIP, x, y, 0.014), BoxMotion.FREE)
+
+
+def hard_click(case: Case) -> Contest:
+    """A click with a radius on the nose tip, a little off."""
+    x, y = (float(v) for v in case.posterior.mean[NOSE_TIP] + 0.02)
+    return _click(case, "hard click", HardClick(NOSE_TIP, x, y, 0.03), BoxMotion.FREE)
+
+
+def suggestions(case: Case) -> Contest:
+    """What a click on each of the 68 landmarks would buy."""
+    k, part = case.classes.count, min(case.classes.count, 2_000)
+    shapes = case.classes.model.exemplars.shapes[:part].reshape(part, -1).astype(np.float64)
+    p = case.probabilities[:part].astype(np.float64)
+
+    def naive() -> object:
+        """One of the 68 × NODES clicks on a part of the exemplars: new weights, mean and spread."""
+        w = p * np.exp(-((shapes[:, :2] - shapes[0, :2]) ** 2).sum(axis=1) / 2e-4)
+        w /= max(w.sum(), 1e-300)
+        return w @ shapes, w @ (shapes**2)
+
+    kept = min(len(case.index), MAX_MEMBERS) * int(case.classes.shapes[0].nbytes + 12)
+    share = part / k / (NODES * case.classes.shapes.shape[2])
+    return Contest("68 suggestions", lambda: suggest(case.posterior, 0.014), naive, share, kept)
+
+
 #: Every kernel that is measured; a new one needs its function above and its name here.
-CONTESTS: tuple[Callable[[Case], Contest], ...] = (selection, heatmaps, moments, confidence)
+CONTESTS: tuple[Callable[[Case], Contest], ...] = (
+    selection,
+    heatmaps,
+    moments,
+    confidence,
+    soft_click,
+    hard_click,
+    suggestions,
+)
 
 
 def _kept_bytes(case: Case) -> int:
@@ -201,8 +279,13 @@ def resample(model: PosteriorModel, k: int, rng: np.random.Generator) -> Classes
     known = model.shapes.shape[0]
     of = np.sort(np.concatenate([rng.permutation(known)[: k - start] for start in range(0, k, known)]))
     copied = k > known
-    noise = rng.normal(0, SHAPE_NOISE if copied else 0, (k, *model.shapes.shape[1:])).astype(np.float32)
-    return Classes(model.shapes[of] + noise, model.class_variance[of], model.landmark_scale, of)
+    known_ones = model.exemplars
+    noise = rng.normal(0, SHAPE_NOISE if copied else 0, (k, *known_ones.shapes.shape[1:])).astype(np.float32)
+    shapes = known_ones.shapes[of] + noise
+    exemplars = Exemplars(shapes, known_ones.variance[of], np.zeros(k, np.int32), known_ones.source[of], ())
+    resampled = PosteriorModel(exemplars, model.calibration)
+    _ = resampled.by_landmark  # made when first read, once a bundle
+    return Classes(resampled, of)
 
 
 def keep(classes: Classes, probabilities: F32) -> Case:

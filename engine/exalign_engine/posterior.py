@@ -232,6 +232,11 @@ class Posterior:
         return spread
 
     @cached_property
+    def expected_error(self) -> float:
+        """ε: the root mean square error over the 68 points that the posterior expects of its mean, box sides (Eq. S1)."""
+        return math.sqrt(float(self.covariance[:, [0, 2]].sum()) / self.covariance.shape[0])
+
+    @cached_property
     def confidence(self) -> F64:
         """(68,) P(‖y_n − ŷ_n‖ ≤ 0.05 · diagonal of the point's face box) under the calibrated marginals."""
         c, m = self.components, self.model

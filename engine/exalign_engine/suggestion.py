@@ -5,7 +5,7 @@ The shape error that the posterior expects of its own mean, and the entropy's dr
     ε(p) = √( (1/68) Σ_n tr Cov_p(y_n) )                                                                     (S1)
     I(p, n, e) = Σ_k p_k' ln(p_k'/p_k),    p_k' = p_k L_k(n, e) / Σ_j p_j L_j(n, e),  L of Eq. 10b           (S2)
 
-Where the click will land is itself a question to the posterior: e ~ Σ_j p_j N(µ_jn, (σ² + σ²_jn) I). So
+Where the click will land is itself a question to the posterior: e ~ Σ_j p_j N(µ_jn, (σ² + m² + σ²_jn) I). So
 
     Δε(n) = ε(p) − E_e ε(p'),        ΔH(n) = E_e I(p, n, e)                                                  (S3)
 
@@ -112,7 +112,7 @@ def suggest(
         np.repeat(node, count),
         normal_points(NODES),
         sigma * sigma,
-        (model or EvidenceModel()).inflation,
+        (model or EvidenceModel()).misfit ** 2,
     )
     before = members.error()
     found = [
@@ -123,12 +123,7 @@ def suggest(
         found.sort(key=lambda s: (-s.error_reduction, s.landmark))
     else:
         found.sort(key=lambda s: (-s.entropy_reduction, s.landmark))
-    return Suggestions(shape_error(posterior), tuple(found))
-
-
-def shape_error(posterior: Posterior) -> float:
-    """ε of Eq. S1: the root mean square error over the 68 points that the posterior expects of its mean, box sides."""
-    return math.sqrt(float(posterior.covariance[:, [0, 2]].sum()) / N_LANDMARKS)
+    return Suggestions(posterior.expected_error, tuple(found))
 
 
 def systematic(weights: NDArray[np.floating], draws: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -233,7 +228,7 @@ def _expected_after_click(
     nodes: NDArray[np.int64],
     noise: F64,
     click_variance: float,
-    inflation: float,
+    misfit_variance: float,
 ) -> tuple[F64, F64]:
     """Mean over the nodes of ε (Eq. S1) and of I (Eq. S2) for each candidate: (C,), (C,)."""
     members, n_landmarks = shapes.shape[0], shapes.shape[2]
@@ -252,7 +247,7 @@ def _expected_after_click(
         scale = landmark_scale[n]
         for k in range(members):
             x[k], y[k] = shapes[k, 0, n], shapes[k, 1, n]
-            half_precision[k] = 0.5 / (click_variance + variance[k] * scale)
+            half_precision[k] = 0.5 / (click_variance + misfit_variance + variance[k] * scale)
         for q in range(nodes.shape[0]):
             j = nodes[q]
             spread = math.sqrt(0.5 / half_precision[j])
@@ -261,7 +256,7 @@ def _expected_after_click(
             total, square, kernel, logs, own = 0.0, 0.0, 0.0, 0.0, 0.0
             for k in range(members):
                 dx, dy = x[k] - ex, y[k] - ey
-                log = -(dx * dx + dy * dy) * half_precision[k] / inflation
+                log = -(dx * dx + dy * dy) * half_precision[k]
                 if log > LEAST_LOG_LIKELIHOOD:
                     w = weights[k] * math.exp(log)
                     total += w

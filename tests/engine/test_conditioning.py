@@ -41,7 +41,7 @@ from exalign_engine.posterior import Posterior, PosteriorModel
 F64 = NDArray[np.float64]
 
 N = 68
-MODEL = EvidenceModel(0.03, 0.05, 1.5)
+MODEL = EvidenceModel(0.6, 0.8, 0.03)
 seeds = st.integers(0, 2**32 - 1)
 #: Mostly small; the largest reaches the K of a real bundle's order.
 counts = st.one_of(st.integers(1, 5), st.integers(1, 300), st.sampled_from([5_000, 20_000]))
@@ -101,7 +101,7 @@ def likelihood_twin(
     mu, variance = m.exemplars.shapes.astype(np.float64), m.class_variance.astype(np.float64)
     count = len(mu)
     free = evidence.box_motion is BoxMotion.FREE
-    root = np.array([taken.shift, taken.shift, taken.log_scale]) if free else np.zeros(3)
+    root = posterior.expected_error * np.array([taken.shift, taken.shift, taken.log_scale]) if free else np.zeros(3)
     log, b, excess, allowed = np.zeros(count), np.zeros((count, 3)), np.zeros(count), np.ones(count, bool)
 
     def design(k: int, n: int) -> F64:
@@ -111,7 +111,7 @@ def likelihood_twin(
         rows, targets = [np.eye(3)], [np.zeros(3)]
         soft = []
         for c in evidence.soft_clicks:
-            s = math.sqrt(taken.inflation * (c.sigma**2 + variance[k] * m.landmark_scale[c.landmark]))
+            s = math.sqrt(c.sigma**2 + taken.misfit**2 + variance[k] * m.landmark_scale[c.landmark])
             rows.append(design(k, c.landmark) * root / s)
             targets.append((np.array([c.x, c.y]) - mu[k, c.landmark]) / s)
             soft.append((c, s))
@@ -193,7 +193,8 @@ def test_one_soft_click_in_a_fixed_box_is_eq_10b(seed: int, k: int, peak: float)
     result = condition(posterior, Evidence((SoftClick(n, x, y, 0.02),), box_motion=BoxMotion.FIXED))
     check_sound(result)
     squared = ((m.exemplars.shapes[:, n].astype(np.float64) - (x, y)) ** 2).sum(axis=1)
-    likelihood = np.exp(-squared / (2 * (0.02**2 + m.class_variance.astype(np.float64) * m.landmark_scale[n])))
+    noise = 0.02**2 + EvidenceModel().misfit ** 2
+    likelihood = np.exp(-squared / (2 * (noise + m.class_variance.astype(np.float64) * m.landmark_scale[n])))
     joint = posterior.probabilities.astype(np.float64) * likelihood
     np.testing.assert_allclose(result.posterior.probabilities, joint / joint.sum(), rtol=1e-5, atol=1e-9)
     assert result.surprise == pytest.approx(-math.log(joint.sum()), rel=1e-5, abs=1e-6)
@@ -278,7 +279,8 @@ def test_a_wrong_box_is_corrected_by_clicks_where_it_may_move(toy_exemplars: Exe
     truth = toy_exemplars.shapes[7].astype(np.float64)
     shifted = truth + np.array([0.25, -0.2])
     clicks = tuple(SoftClick(n, float(shifted[n, 0]), float(shifted[n, 1]), 0.005) for n in (0, 8, 16, 30))
-    free = condition(posterior, Evidence(clicks), model=EvidenceModel(0.2, 0.1))
+    unit = posterior.expected_error
+    free = condition(posterior, Evidence(clicks), model=EvidenceModel(0.2 / unit, 0.1 / unit, 0.0))
     fixed = condition(posterior, Evidence(clicks, box_motion=BoxMotion.FIXED))
     np.testing.assert_allclose(free.box_shift[:2], (0.25, -0.2), atol=0.03)
     assert np.abs(free.posterior.mean - shifted).mean() < 0.02 < np.abs(fixed.posterior.mean - shifted).mean()
@@ -298,7 +300,7 @@ def test_a_hard_click_pulls_a_box_that_may_move_no_farther_than_it_must() -> Non
     x, y = (float(v) for v in posterior.model.exemplars.shapes[:, 30].mean(axis=0) + 0.3)
     hard = HardClick(30, x, y, 0.05)
     assert condition(posterior, Evidence((hard,), box_motion=BoxMotion.FIXED)).outcome is Outcome.IMPOSSIBLE
-    free = condition(posterior, Evidence((hard,)), model=EvidenceModel(0.3, 0.0))
+    free = condition(posterior, Evidence((hard,)), model=EvidenceModel(0.3 / posterior.expected_error, 0.0))
     assert free.outcome is Outcome.CONDITIONED
     assert np.linalg.norm(free.posterior.mean[30] - (x, y)) <= 0.05
     assert np.linalg.norm(free.box_shift[:2]) < np.linalg.norm((0.3, 0.3))
@@ -401,7 +403,7 @@ def test_a_posterior_that_holds_clicks_is_not_conditioned_again() -> None:
 
 @pytest.mark.parametrize("value", [-0.1, math.nan, math.inf])
 def test_an_evidence_model_takes_finite_numbers_in_their_ranges(value: float) -> None:
-    for name in ("shift", "log_scale", "inflation"):
+    for name in ("shift", "log_scale", "misfit"):
         with pytest.raises(ValueError, match=f"{name} is"):
             EvidenceModel(**{name: value})
 
