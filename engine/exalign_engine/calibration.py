@@ -26,6 +26,10 @@ class Calibration:
         presence_slope: presence = logistic(slope · (log Σ exp s_k) + offset).
         presence_offset: see ``presence_slope``.
         presence_threshold: presence from which a crop counts as a face.
+        pose_scale: 3 factors > 0 of the pose's kernel variances, for yaw, pitch and roll.
+        pose_excess: ν ≥ 0 of yaw, pitch and roll, square degrees: how much the poses of exemplars that share a face
+            spread beyond what is unknown of the face's pose; see `exalign_engine.pose_calibration`.
+        click_gain: 68 factors g_n ≥ 0 of what a click is expected to buy; see `exalign_engine.click_calibration`.
         card: figures measured on the split it was fitted on, as a JSON object; empty before calibration.
     """
 
@@ -35,6 +39,9 @@ class Calibration:
     presence_slope: float = 1.0
     presence_offset: float = 0.0
     presence_threshold: float = 0.5
+    pose_scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    pose_excess: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    click_gain: tuple[float, ...] = (1.0,) * N_LANDMARKS
     card: dict[str, Any] = field(default_factory=dict)
 
     def presence(self, scores: NDArray[np.float32]) -> float:
@@ -61,21 +68,40 @@ class Calibration:
         if not isinstance(raw, dict) or set(raw) != names:
             odd = sorted(names.symmetric_difference(raw if isinstance(raw, dict) else ()))
             raise BundleError(path, f"fields missing or unknown: {', '.join(odd)}")
-        for name in ("temperature", "kernel_scale"):
-            if not (_is_finite(raw[name]) and raw[name] > 0):
-                raise BundleError(path, f"{name} is {raw[name]!r}, must be a finite number above 0")
-        for name in ("presence_slope", "presence_offset"):
-            if not _is_finite(raw[name]):
-                raise BundleError(path, f"{name} is {raw[name]!r}, must be a finite number")
+        for name, least, strict in _NUMBERS:
+            value = raw[name]
+            if not (_is_finite(value) and (value > least if strict else value >= least)):
+                limit = "" if least == -math.inf else f" {'above' if strict else 'of at least'} {least:g}"
+                raise BundleError(path, f"{name} is {value!r}, must be a finite number{limit}")
         threshold = raw["presence_threshold"]
         if not (_is_finite(threshold) and 0 <= threshold <= 1):
             raise BundleError(path, f"presence_threshold is {threshold!r}, must be a number from 0 to 1")
-        scale = raw["landmark_scale"]
-        if not (isinstance(scale, list) and len(scale) == N_LANDMARKS and all(_is_finite(a) and a > 0 for a in scale)):
-            raise BundleError(path, f"landmark_scale must hold {N_LANDMARKS} finite numbers above 0")
+        for name, length, strict in _LISTS:
+            values = raw[name]
+            right = isinstance(values, list) and len(values) == length
+            if not (right and all(_is_finite(v) and (v > 0 if strict else v >= 0) for v in values)):
+                limit = "above 0" if strict else "of at least 0"
+                raise BundleError(path, f"{name} must hold {length} finite numbers {limit}")
         if not isinstance(raw["card"], dict):
             raise BundleError(path, "card must be an object")
-        return cls(**{**raw, "landmark_scale": tuple(scale)})
+        return cls(**raw | {name: tuple(raw[name]) for name, _, _ in _LISTS})
+
+
+#: Fields that are a number: the least value, and whether it is excluded.
+_NUMBERS = (
+    ("temperature", 0.0, True),
+    ("kernel_scale", 0.0, True),
+    ("presence_slope", -math.inf, False),
+    ("presence_offset", -math.inf, False),
+)
+
+#: Fields that are a list of numbers: its length, and whether 0 is excluded.
+_LISTS = (
+    ("landmark_scale", N_LANDMARKS, True),
+    ("pose_scale", 3, True),
+    ("pose_excess", 3, False),
+    ("click_gain", N_LANDMARKS, False),
+)
 
 
 def _is_finite(value: object) -> bool:

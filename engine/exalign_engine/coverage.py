@@ -62,11 +62,16 @@ def measure(posteriors: Sequence[Posterior], truth: F64, poses: F32) -> Levels:
 
 def measure_face(posterior: Posterior, truth: F64, poses: F32) -> tuple[F64, F64, float]:
     """One row of `Levels`: (68,), (68,), yaw; ``truth`` is (68, 2) in the box frame."""
+    yaw = float(posterior.probabilities.astype(np.float64) @ poses[:, 0])
+    return *landmark_levels(posterior, truth), yaw
+
+
+def landmark_levels(posterior: Posterior, truth: F64) -> tuple[F64, F64]:
+    """``level`` and ``nll`` of one face in `Levels`: (68,) and (68,); ``truth`` is (68, 2) in the box frame."""
     c, scale, every = posterior.components, posterior.model.landmark_scale, np.arange(N_LANDMARKS)
     level = highest_density_level(c.weights, c.index, c.shapes, c.class_variance, scale, every, truth)
     density = point_density(c.weights, c.index, c.shapes, c.class_variance, scale, every, truth)
-    yaw = float(posterior.probabilities.astype(np.float64) @ poses[:, 0])
-    return level, -np.log(np.maximum(density, LEAST_DENSITY)), yaw
+    return level, -np.log(np.maximum(density, LEAST_DENSITY))
 
 
 def collect(rows: Sequence[tuple[F64, F64, float]]) -> Levels:

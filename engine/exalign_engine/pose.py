@@ -9,9 +9,9 @@ cyclic). In this frame they mean: roll > 0 clockwise on screen, yaw > 0 nose to 
 face marks zero pitch, so it is the median pitch of the training faces: how people hold their heads for a camera.
 
 **Posterior.** Exemplar k says "pose_k, give or take": a Gaussian about pose_k, on the circle, independent in the three
-angles, its variance found as v_k is for shapes, from the faces within τ of it (`exemplar_pose`). A caller multiplies it
-by the calibrated kernel scale c, as σ²_kn = c · a_n · v_k does. Without it a posterior on one exemplar would claim to
-know the pose exactly. Angles are degrees, in the order yaw, pitch, roll.
+angles, its variance found as v_k is for shapes, from the faces within τ of it (`exemplar_pose`), times a factor fitted
+on ``val`` (`exalign_engine.pose_calibration`). Without it a posterior on one exemplar would claim to know the pose
+exactly. Angles are degrees, in the order yaw, pitch, roll.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Poses:
     Attributes:
         mean_face: (68, 3) float64, from `fit_mean_face`.
         pose: (K, 3) float32, degrees: yaw, pitch, roll of each exemplar.
-        variance: (K, 3) float32, square degrees: spread of the pose of faces like it, before the kernel scale c.
+        variance: (K, 3) float32, square degrees: spread of the pose of faces like it, before the fitted factor.
     """
 
     mean_face: F64
@@ -164,7 +164,7 @@ def exemplar_pose(exemplars: Exemplars, mean_face: F64, faces: F64, tau: float) 
         tau: membership radius τ, box sides.
 
     Returns:
-        Pose (K, 3) float32 degrees, and its variance before the kernel scale c, (K, 3) float32 square degrees.
+        Pose (K, 3) float32 degrees, and its variance before the fitted factor, (K, 3) float32 square degrees.
     """
     k, mirror = exemplars.count, exemplars.mirror_of
     pose = solve_pose(exemplars.shapes, mean_face)

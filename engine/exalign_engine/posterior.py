@@ -131,6 +131,7 @@ class Posterior:
         model: exemplars and kernels.
         probabilities: (K,) float32; sums to 1.
         presence: calibrated probability that there is a face in the crop at all.
+        prior_error: `expected_error` of the posterior that this one was conditioned from; None where it was not.
         box_shift: (K, 3) float32, b_k = (dx, dy, ln s), which moves exemplar k to µ_k + (dx, dy) + ln s · (µ_k − ½);
             None moves nothing.
         measured: landmarks whose marginal is a measurement.
@@ -142,10 +143,12 @@ class Posterior:
         probabilities: F32,
         presence: float,
         *,
+        prior_error: float | None = None,
         box_shift: F32 | None = None,
         measured: Mapping[int, Measurement] | None = None,
     ) -> None:
         self.model, self.probabilities, self.presence = model, probabilities, presence
+        self._prior_error = prior_error
         self.box_shift, self.measured = box_shift, dict(measured or {})
 
     @cached_property
@@ -233,8 +236,13 @@ class Posterior:
 
     @cached_property
     def expected_error(self) -> float:
-        """ε: the root mean square error over the 68 points that the posterior expects of its mean, box sides (Eq. S1)."""
+        """ε of Eq. S1: the root mean square error over the 68 points that is expected of the mean, box sides."""
         return math.sqrt(float(self.covariance[:, [0, 2]].sum()) / self.covariance.shape[0])
+
+    @property
+    def prior_error(self) -> float:
+        """`expected_error` before there was any evidence, box sides."""
+        return self.expected_error if self._prior_error is None else self._prior_error
 
     @cached_property
     def confidence(self) -> F64:

@@ -5,9 +5,12 @@ The shape error that the posterior expects of its own mean, and the entropy's dr
     ε(p) = √( (1/68) Σ_n tr Cov_p(y_n) )                                                                     (S1)
     I(p, n, e) = Σ_k p_k' ln(p_k'/p_k),    p_k' = p_k L_k(n, e) / Σ_j p_j L_j(n, e),  L of Eq. 10b           (S2)
 
-Where the click will land is itself a question to the posterior: e ~ Σ_j p_j N(µ_jn, (σ² + m² + σ²_jn) I). So
+Where the click will land is itself a question to the posterior: e ~ Σ_j p_j N(µ_jn, (σ² + m_n² + σ²_jn) I). So
 
     Δε(n) = ε(p) − E_e ε(p'),        ΔH(n) = E_e I(p, n, e)                                                  (S3)
+
+and what is promised is g_n Δε(n), with the calibrated gain g_n of landmark n (Eq. S4 of `click_calibration`): how much
+of Δε clicks on ``val`` really bought.
 
 Averaged over e, the entropy falls by the mutual information of class and click, which is the mean of I; unlike the
 difference of two entropies, I is never negative and knows no bias from leaving exemplars out.
@@ -57,7 +60,7 @@ class Suggestion:
 
     Attributes:
         landmark: 0-based.
-        error_reduction: Δε, box sides; may be slightly negative.
+        error_reduction: g_n Δε, box sides; may be slightly negative.
         entropy_reduction: ΔH, nats, ≥ 0.
     """
 
@@ -112,11 +115,11 @@ def suggest(
         np.repeat(node, count),
         normal_points(NODES),
         sigma * sigma,
-        (model or EvidenceModel()).misfit ** 2,
+        (model or EvidenceModel()).misfit_variance(posterior.prior_error),
     )
-    before = members.error()
+    before, gain = members.error(), posterior.model.calibration.click_gain
     found = [
-        Suggestion(n, before - float(e), max(float(i), 0.0))
+        Suggestion(n, gain[n] * (before - float(e)), max(float(i), 0.0))
         for n, e, i in zip(chosen, errors, information, strict=True)
     ]
     if criterion is Criterion.ERROR:
@@ -228,7 +231,7 @@ def _expected_after_click(
     nodes: NDArray[np.int64],
     noise: F64,
     click_variance: float,
-    misfit_variance: float,
+    misfit_variance: F64,
 ) -> tuple[F64, F64]:
     """Mean over the nodes of ε (Eq. S1) and of I (Eq. S2) for each candidate: (C,), (C,)."""
     members, n_landmarks = shapes.shape[0], shapes.shape[2]
@@ -247,7 +250,7 @@ def _expected_after_click(
         scale = landmark_scale[n]
         for k in range(members):
             x[k], y[k] = shapes[k, 0, n], shapes[k, 1, n]
-            half_precision[k] = 0.5 / (click_variance + misfit_variance + variance[k] * scale)
+            half_precision[k] = 0.5 / (click_variance + misfit_variance[n] + variance[k] * scale)
         for q in range(nodes.shape[0]):
             j = nodes[q]
             spread = math.sqrt(0.5 / half_precision[j])

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from exalign_engine.aligner import Face, LocatedFace
+from exalign_engine.calibration import Calibration
 from exalign_engine.conditioning import EvidenceModel, Outcome, condition
 from exalign_engine.evidence import (
     MIN_LENGTH,
@@ -29,6 +30,7 @@ from exalign_engine.frames import BoxFrame, diagonal
 from exalign_engine.heatmaps import Grid, marginal_heatmaps
 from exalign_engine.landmarks import N_LANDMARKS, NOSE_TIP
 from exalign_engine.pose import Poses
+from exalign_engine.pose_calibration import calibrated_poses
 from exalign_engine.pose_view import PoseGrid, PoseView, view_pose
 from exalign_engine.suggestion import Criterion, Suggestion, Suggestions, suggest
 
@@ -126,7 +128,7 @@ def heatmaps(
 def pose(
     face: Face,
     poses: Poses,
-    kernel_scale: float,
+    calibration: Calibration,
     masses: Sequence[float] = (0.5, 0.9),
     grid: PoseGrid | None = None,
 ) -> PoseView:
@@ -135,15 +137,16 @@ def pose(
     Args:
         face: whose.
         poses: of the bundle's exemplars.
-        kernel_scale: c of the bundle's calibration.
+        calibration: of the bundle.
         masses: of the credible intervals, each in (0, 1), at most `exalign_engine.pose_view.MAX_INTERVALS`.
         grid: of the joint yaw × roll histogram; None leaves it out.
 
     Raises:
         InvalidInputError: a mass is wrong.
     """
-    variance = (kernel_scale * poses.variance).astype(np.float32)
-    return view_pose(face.posterior.probabilities, poses.pose, variance, masses, grid)
+    p = face.posterior.probabilities
+    places, variance = calibrated_poses(p, poses, calibration)
+    return view_pose(p, places, variance, masses, grid)
 
 
 def conditioned(
@@ -218,7 +221,7 @@ def warm_up(face: Face, poses: Poses, margin: float) -> None:
         # Coarse and fine: they take different ways through the kernels.
         for size in (8, 64):
             heatmaps(seen, range(N_LANDMARKS), square, size, size)
-    pose(face, poses, 1.0, grid=PoseGrid())
+    pose(face, poses, face.posterior.model.calibration, grid=PoseGrid())
     suggestions(face, landmarks=(0,))
 
 

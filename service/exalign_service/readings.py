@@ -57,8 +57,7 @@ def read_views(aligner: Aligner, given: ConditionedFace, wishes: ViewWishes) -> 
         rectangle = square if wanted.rectangle is None else wanted.rectangle
         maps = heatmaps(face, wanted.landmarks, rectangle, wanted.width, wanted.height)
     if wishes.pose is not None:
-        scale = bundle.calibration.kernel_scale
-        angles = pose(face, bundle.poses, scale, wishes.pose.masses, wishes.pose.grid)
+        angles = pose(face, bundle.poses, bundle.calibration, wishes.pose.masses, wishes.pose.grid)
     return Reading(given, maps, angles)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,19 @@ import pytest
 from numpy.typing import NDArray
 
 from exalign_engine.bundle import Baseline
-from exalign_engine.calibrate import TEMPERATURES, fit_baseline, fit_kernels, fit_presence, flat_features
+from exalign_engine.calibrate import (
+    FACTORS,
+    TEMPERATURES,
+    fit_baseline,
+    fit_coverage,
+    fit_kernels,
+    fit_presence,
+    flat_features,
+)
 from exalign_engine.calibration import Calibration, score_mass
 from exalign_engine.errors import BundleError
 from exalign_engine.exemplars import Exemplars
+from exalign_engine.landmarks import MIRROR
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -60,6 +70,50 @@ def test_the_fit_recovers_the_temperature_that_the_classes_were_drawn_with(
     assert fit.temperature in TEMPERATURES[near - 1 : near + 2]
     assert set(fit.curve) == set(TEMPERATURES)
     assert fit.curve[fit.temperature] == min(fit.curve.values())
+
+
+def test_mirrored_landmarks_share_their_kernels(toy_exemplars: Exemplars) -> None:
+    scores, truth = drawn_from_the_model(toy_exemplars, np.linspace(0.2, 0.6, 68), 0.5, 60, spread=40.0)
+    scale = fit_kernels(scores, truth, toy_exemplars).landmark_scale
+    np.testing.assert_array_equal(scale[MIRROR], scale)
+    assert np.ptp(scale) > 0.1
+
+
+def coverage_of_errors(exemplars: Exemplars, draw: Callable[[np.random.Generator], F64]) -> tuple[float, F64, F64]:
+    """Factor, coverage at c and coverage at the factor, for certain posteriors with errors drawn in kernel widths."""
+    rng, faces = np.random.default_rng(6), 40
+    k = rng.integers(0, exemplars.count, faces)
+    scores = np.zeros((faces, exemplars.count), np.float32)
+    scores[np.arange(faces), k] = 100.0
+    sigma = np.sqrt(0.1 * exemplars.variance[k])[:, None, None]
+    truth = exemplars.shapes[k] + sigma * np.stack([draw(rng) for _ in range(faces)])
+    calibration = Calibration(kernel_scale=0.1)
+    fit = fit_coverage(calibration, scores, truth, exemplars)
+    narrowed = replace(calibration, kernel_scale=0.1 * fit.factor)
+    again = fit_coverage(narrowed, scores, truth, exemplars)
+    one = FACTORS.index(1.0)
+    assert fit.nll.shape == (len(FACTORS),)
+    return fit.factor, fit.coverage[one], again.coverage[one]
+
+
+def test_kernels_that_hold_what_they_state_stay(toy_exemplars: Exemplars) -> None:
+    factor, before, after = coverage_of_errors(toy_exemplars, lambda rng: rng.standard_normal((68, 2)))
+    assert factor == pytest.approx(1, abs=0.06)
+    np.testing.assert_allclose(before, [0.5, 0.8, 0.9, 0.95], atol=0.03)
+    np.testing.assert_allclose(after, [0.5, 0.8, 0.9, 0.95], atol=0.03)
+
+
+def test_kernels_that_are_wide_for_the_sake_of_tails_are_narrowed(toy_exemplars: Exemplars) -> None:
+    def draw(rng: np.random.Generator) -> F64:
+        """Student's t, scaled to the variance of the kernels: a middle that is narrower, and tails."""
+        tail = np.sqrt(4 / rng.chisquare(4, (68, 1)))
+        return np.asarray(rng.standard_normal((68, 2)) * tail / np.sqrt(2))
+
+    factor, before, after = coverage_of_errors(toy_exemplars, draw)
+    assert 0.5 < factor < 0.85
+    assert before[0] > 0.57
+    assert after[0] < before[0] - 0.04
+    assert np.abs(after - [0.5, 0.8, 0.9, 0.95]).sum() < np.abs(before - [0.5, 0.8, 0.9, 0.95]).sum()
 
 
 def as_scores(mass: Any) -> F32:
@@ -138,6 +192,8 @@ def test_calibration_survives_its_file(tmp_path: Path) -> None:
         presence_slope=1.7,
         presence_offset=-2.5,
         presence_threshold=0.4,
+        pose_scale=(0.1, 0.2, 0.3),
+        pose_excess=(0.0, 1.5, 2.0),
         card={"split": "val", "presence": {"roc_auc": 0.99}},
     )
     calibration.write(tmp_path / "calibration.json")
@@ -160,6 +216,8 @@ def put(name: str, value: Any) -> Callable[[dict[str, Any]], None]:
             (put("landmark_scale", v), "landmark_scale")
             for v in (None, 3, [1.0] * 67, [0.0] * 68, ["1"] * 68, [math.inf] * 68, [math.nan] * 68)
         ),
+        *((put("pose_scale", v), "pose_scale") for v in (None, 0.1, [0.1, 0.1], [0.1, 0.0, 0.1], [0.1, math.nan, 1])),
+        *((put("pose_excess", v), "pose_excess") for v in (None, [1.0] * 4, [0.0, -1.0, 0.0], ["0", "0", "0"])),
         (put("card", []), "card"),
         (put("temprature", 1.0), "temprature"),
         (lambda raw: raw.pop("kernel_scale"), "kernel_scale"),

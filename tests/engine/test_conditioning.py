@@ -100,6 +100,7 @@ def likelihood_twin(
     m = posterior.model
     mu, variance = m.exemplars.shapes.astype(np.float64), m.class_variance.astype(np.float64)
     count = len(mu)
+    misfit = taken.misfit_variance(posterior.expected_error)
     free = evidence.box_motion is BoxMotion.FREE
     root = posterior.expected_error * np.array([taken.shift, taken.shift, taken.log_scale]) if free else np.zeros(3)
     log, b, excess, allowed = np.zeros(count), np.zeros((count, 3)), np.zeros(count), np.ones(count, bool)
@@ -111,7 +112,7 @@ def likelihood_twin(
         rows, targets = [np.eye(3)], [np.zeros(3)]
         soft = []
         for c in evidence.soft_clicks:
-            s = math.sqrt(c.sigma**2 + taken.misfit**2 + variance[k] * m.landmark_scale[c.landmark])
+            s = math.sqrt(c.sigma**2 + misfit[c.landmark] + variance[k] * m.landmark_scale[c.landmark])
             rows.append(design(k, c.landmark) * root / s)
             targets.append((np.array([c.x, c.y]) - mu[k, c.landmark]) / s)
             soft.append((c, s))
@@ -193,7 +194,7 @@ def test_one_soft_click_in_a_fixed_box_is_eq_10b(seed: int, k: int, peak: float)
     result = condition(posterior, Evidence((SoftClick(n, x, y, 0.02),), box_motion=BoxMotion.FIXED))
     check_sound(result)
     squared = ((m.exemplars.shapes[:, n].astype(np.float64) - (x, y)) ** 2).sum(axis=1)
-    noise = 0.02**2 + EvidenceModel().misfit ** 2
+    noise = 0.02**2 + EvidenceModel().misfit_variance(posterior.expected_error)[n]
     likelihood = np.exp(-squared / (2 * (noise + m.class_variance.astype(np.float64) * m.landmark_scale[n])))
     joint = posterior.probabilities.astype(np.float64) * likelihood
     np.testing.assert_allclose(result.posterior.probabilities, joint / joint.sum(), rtol=1e-5, atol=1e-9)

@@ -1,4 +1,4 @@
-"""``exalign-model calibrate``: fit temperature, kernels, presence, detectors and control, and seal the bundle."""
+"""``exalign-model calibrate``: fit temperature, kernels, pose, presence, detectors and control; seal the bundle."""
 
 from __future__ import annotations
 
@@ -15,14 +15,19 @@ from typing import Any
 import numpy as np
 
 from exalign_engine.bundle import Baseline, Bundle, seal, write_baseline
-from exalign_engine.calibrate import fit_baseline, fit_kernels, fit_presence, flat_features
-from exalign_engine.calibration import Calibration
+from exalign_engine.calibrate import FACTORS, fit_baseline, fit_coverage, fit_kernels, fit_presence, flat_features
+from exalign_engine.click_calibration import FACES as CLICK_FACES
+from exalign_engine.click_calibration import fit_click_gain
 from exalign_engine.commands.arguments import add_bundle, add_data, progress_bar
 from exalign_engine.coverage import coverage_rows, measure
 from exalign_engine.data.source import FaceSource, open_faces
 from exalign_engine.detect import create_detector, fit_affines
+from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.frames import tight_box
+from exalign_engine.landmarks import N_LANDMARKS
 from exalign_engine.metrics import nrmse, summarise
+from exalign_engine.pose import solve_pose
+from exalign_engine.pose_calibration import error_rows, fit_pose, interval_rows
 from exalign_engine.posterior import PosteriorModel
 from exalign_engine.presence import presence_report, presence_scores
 from exalign_engine.runtime import Runtime, create_runtime
@@ -30,6 +35,9 @@ from exalign_engine.scoring import score
 from exalign_engine.train.augment import Augmenter
 from exalign_engine.train.config import AugmentConfig
 from exalign_engine.train.samples import FaceMemory, load_faces
+
+#: What ``--report`` can write.
+REPORT_SUFFIXES = (".html", ".png")
 
 #: Seeds of the crops that presence and the control are fitted on.
 PRESENCE_SEED, BASELINE_SEED = 10, 11
@@ -47,18 +55,20 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_bundle(parser)
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="use only N faces of each split (for trials)")
     parser.add_argument("--yunet", type=Path, metavar="FILE", help="also fit the affine of YuNet, from its model file")
-    parser.add_argument("--report", type=Path, metavar="PNG", help="draw presence reliability and temperature curve")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="also write what was measured, as .html or .png")
 
 
 def run(args: argparse.Namespace) -> int:
     """Fit on ``train`` and ``val`` of the data and rewrite the bundle's files in place."""
-    card = calibrate(
-        args.bundle, args.data, runtime=args.runtime, threads=args.threads, limit=args.limit, yunet=args.yunet
-    )
+    if args.report and args.report.suffix not in REPORT_SUFFIXES:
+        raise InvalidInputError(
+            [Violation("--report", f"is {str(args.report)!r}, must end in {' or '.join(REPORT_SUFFIXES)}")]
+        )
+    calibrate(args.bundle, args.data, runtime=args.runtime, threads=args.threads, limit=args.limit, yunet=args.yunet)
     if args.report:
-        from exalign_engine.train.plots import plot_calibration
+        from exalign_engine.calibration_report import write_report
 
-        plot_calibration(card, args.report)
+        write_report(Bundle.load(args.bundle), args.report)
         print(f"wrote {args.report}", file=sys.stderr)
     return 0
 
@@ -101,17 +111,39 @@ def calibrate(
         network, val_faces, augmenter, PRESENCE_SEED, progress_bar(4 * len(val_faces), "presence")
     )
     slope, offset = fit_presence(positives, negatives)
-    calibration = Calibration(
+    likeliest = replace(
+        bundle.calibration,
         temperature=kernels.temperature,
         kernel_scale=kernels.kernel_scale,
         landmark_scale=tuple(float(a) for a in kernels.landmark_scale),
         presence_slope=slope,
         presence_offset=offset,
+        card={},
     )
-    model = PosteriorModel(bundle.exemplars, calibration)
+    print("fitting coverage …", file=sys.stderr)
+    width = fit_coverage(likeliest, out.scores, truth.astype(np.float64), bundle.exemplars)
+    narrowed = replace(likeliest, kernel_scale=width.factor * kernels.kernel_scale)
+    model = PosteriorModel(bundle.exemplars, narrowed)
     posteriors = [model.posterior(s) for s in out.scores]
     errors = [nrmse(p.mean, t) for p, t in zip(posteriors, truth, strict=True)]
-    coverage = coverage_rows(measure(posteriors, truth.astype(np.float64), bundle.poses.pose))
+    levels = measure(posteriors, truth.astype(np.float64), bundle.poses.pose)
+    print("fitting the pose …", file=sys.stderr)
+    probabilities = [p.probabilities for p in posteriors]
+    turned = solve_pose(truth, bundle.poses.mean_face)
+    pose = fit_pose(probabilities, turned, bundle.poses)
+    gain = fit_click_gain(
+        PosteriorModel(bundle.exemplars, replace(narrowed, click_gain=(1.0,) * N_LANDMARKS)),
+        network,
+        val,
+        manifest.input_size,
+        manifest.margin,
+        limit=min(limit or CLICK_FACES, CLICK_FACES),
+        threads=threads,
+        progress=progress_bar(min(limit or CLICK_FACES, CLICK_FACES, len(val)), "clicks"),
+    )
+    calibration = replace(
+        narrowed, pose_scale=pose.scale, pose_excess=pose.excess, click_gain=tuple(float(g) for g in gain)
+    )
     val_features = flat_features(out.features, out.embedding)
     baseline, baseline_card = _fit_control(network, load_faces(train, limit), augmenter, val_features, truth)
     detectors = _fit_detectors(train, min(limit or DETECTOR_FACES, DETECTOR_FACES), yunet)
@@ -119,9 +151,19 @@ def calibrate(
     card = {
         "split": "val",
         "faces": len(val_faces),
-        "nll": round(kernels.nll, 5),
+        "nll": round(float(levels.nll.mean()), 5),
+        "nll_likeliest_kernels": round(float(width.nll[FACTORS.index(1.0)]), 5),
+        "kernel_factor": round(width.factor, 5),
+        "kernel_factors": [
+            {"factor": factor, "nll": round(float(nll), 5), "coverage": np.round(held, 5).tolist()}
+            for factor, nll, held in zip(FACTORS, width.nll, width.coverage, strict=True)
+        ],
         "nll_by_temperature": {str(t): v for t, v in kernels.curve.items()},
-        "coverage": coverage,
+        "coverage": coverage_rows(levels),
+        "pose": {
+            "intervals": interval_rows(probabilities, turned, bundle.poses, calibration),
+            **error_rows(probabilities, truth, bundle.poses),
+        },
         "presence": presence,
         "accuracy": [{"boxes": "truth", **summarise(errors)}],
         "baseline": baseline_card,
@@ -134,7 +176,7 @@ def calibrate(
         (copy / "detectors.json").write_text(json.dumps(detectors, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         seal(copy, replace(manifest, metrics={"val": {"truth": accuracy}}))
     print(
-        f"T = {kernels.temperature}, NLL {kernels.nll:.4f}; val AUC {accuracy['auc']}, "
+        f"T = {kernels.temperature}, c = {calibration.kernel_scale:.4f}, NLL {card['nll']}; val AUC {accuracy['auc']}, "
         f"failures {accuracy['failure_rate']} %; presence ROC AUC {presence['roc_auc']}",
         file=sys.stderr,
     )

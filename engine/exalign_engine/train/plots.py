@@ -1,10 +1,9 @@
-"""Pictures of a training run and of a calibration."""
+"""Pictures of a training run."""
 
 from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 
@@ -32,43 +31,5 @@ def plot_curves(table: Path, out: Path) -> None:
     for axis in (left, right):
         axis.grid(alpha=0.3)
         axis.legend()
-    figure.savefig(out, dpi=110)
-    plt.close(figure)
-
-
-def plot_calibration(card: dict[str, Any], out: Path) -> None:
-    """Reliability of presence, and likelihood by temperature: calibration card → PNG."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
-    bins = card["presence"]["reliability"]
-    left.plot([0, 1], [0, 1], color="0.7", lw=1)
-    left.scatter(
-        [b["stated"] for b in bins],
-        [b["observed"] for b in bins],
-        s=[12 + 200 * b["count"] / max(x["count"] for x in bins) for b in bins],
-        alpha=0.7,
-    )
-    for b in bins:
-        left.annotate(
-            str(b["count"]),
-            (b["stated"], b["observed"]),
-            textcoords="offset points",
-            xytext=(8, -10),
-            fontsize=8,
-        )
-    left.set(
-        xlabel="stated presence",
-        ylabel="share that shows a face",
-        title=f"Presence, {card['split']}: ROC AUC {card['presence']['roc_auc']:.4f}",
-    )
-    curve = card["nll_by_temperature"]
-    right.plot([float(t) for t in curve], list(curve.values()), marker="o")
-    right.set(
-        xlabel="temperature T",
-        ylabel="NLL a landmark, nats",
-        xscale="log",
-        title="Each T with its own best kernels",
-    )
-    for axis in (left, right):
-        axis.grid(alpha=0.3)
     figure.savefig(out, dpi=110)
     plt.close(figure)
