@@ -1,0 +1,265 @@
+"""Filter and smoother against dense float64 twins, and the states that a session keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from exalign_engine.hmm import Belief, Chain, ChainSettings, Emission, LowPass, forward_backward
+from exalign_engine.hmm_state import BELIEF_BYTES, most_members
+from hmm_reference import adjacency, forward, smoothed
+
+F32 = NDArray[np.float32]
+PLENTY = settings(max_examples=40, deadline=None)
+seeds = st.integers(0, 2**32 - 1)
+TAU = 0.125
+
+
+def random_shapes(rng: np.random.Generator, count: int) -> F32:
+    """(K, 3, 2) in clumps on a coarse grid: many pairs are exactly τ apart, some shapes are equal."""
+    centres = rng.normal(0.5, 0.15, (1 + count // 40, 3, 2))
+    spread = rng.uniform(0.01, 0.12)
+    shapes = centres[rng.integers(0, len(centres), count)] + rng.normal(0, spread, (count, 3, 2))
+    return (np.round(shapes * 64) / 64).astype(np.float32)
+
+
+def random_emissions(rng: np.random.Generator, count: int, frames: int) -> list[Emission]:
+    """Peaked, broad, flat, tied, and with classes ruled out; a cut now and then."""
+    found = []
+    for _ in range(frames):
+        log = np.round(rng.normal(0, rng.choice([0.3, 2.0, 8.0]), count) * rng.choice([1, 4])) / 4
+        kind = rng.integers(0, 6)
+        if kind == 0:
+            found.append(Emission(None))
+            continue
+        if kind == 1:
+            log[rng.random(count) < 0.5] = -np.inf
+            log[rng.integers(count)] = 0.0
+        if kind == 2:
+            log[:] = -7.0
+        if kind == 3:
+            log = np.where(np.arange(count) == rng.integers(count), 0.0, -np.inf)
+        found.append(Emission(log.astype(np.float32)))
+    return found
+
+
+def filtered(chain: Chain, emissions: Sequence[Emission]) -> list[Belief]:
+    """The filter's beliefs."""
+    beliefs = [chain.start(emissions[0])]
+    for emission in emissions[1:]:
+        beliefs.append(chain.step(beliefs[-1], emission))
+    return beliefs
+
+
+@PLENTY
+@given(seeds, st.one_of(st.integers(1, 5), st.integers(1, 2000)), st.integers(1, 8), st.floats(0.2, 3))
+def test_filter_and_smoother_equal_dense_ones(seed: int, count: int, frames: int, sharpness: float) -> None:
+    rng = np.random.default_rng(seed)
+    shapes, emissions = random_shapes(rng, count), random_emissions(rng, count, frames)
+    chosen = ChainSettings(sharpness=sharpness, restart=float(rng.choice([1e-3, 1.0])))
+    chain, near = Chain(shapes, TAU, chosen), adjacency(shapes, TAU)
+    beliefs = filtered(chain, emissions)
+    # Every frame rounds weights to 2⁻¹² and leaves out what is below 2⁻³¹.
+    tolerance = 4e-4 * frames
+    for belief, expected in zip(beliefs, forward(near, chosen, emissions), strict=True):
+        np.testing.assert_allclose(belief.probabilities(count), expected, rtol=tolerance, atol=1e-5)
+        assert belief.cut < 1e-5
+    for belief, expected in zip(chain.smooth(beliefs, emissions), smoothed(near, chosen, emissions), strict=True):
+        np.testing.assert_allclose(belief.probabilities(count), expected, rtol=2 * tolerance, atol=1e-5)
+
+
+@PLENTY
+@given(seeds, st.integers(20, 1500), st.floats(0.01, 0.9))
+def test_a_truncated_step_misplaces_at_most_the_mass_that_it_states(seed: int, count: int, kept: float) -> None:
+    rng = np.random.default_rng(seed)
+    shapes, emissions = random_shapes(rng, count), random_emissions(rng, count, 6)
+    exact, short = Chain(shapes, TAU), Chain(shapes, TAU, ChainSettings(members=max(1, int(kept * count))))
+    belief = short.start(emissions[0])
+    for emission in emissions[1:]:
+        after, untruncated = short.step(belief, emission), exact.step(belief, emission)
+        assert len(after.index) <= short.members
+        moved = np.abs(after.probabilities(count).astype(np.float64) - untruncated.probabilities(count)).sum()
+        assert moved <= 2 * after.cut + 1e-3
+        assert after.cut <= after.rest + 1e-12
+        belief = after
+
+
+@PLENTY
+@given(seeds, st.integers(1, 400), st.integers(1, 400))
+def test_truncated_beliefs_are_smoothed_to_beliefs_again(seed: int, count: int, members: int) -> None:
+    rng = np.random.default_rng(seed)
+    shapes, emissions = random_shapes(rng, count), random_emissions(rng, count, 6)
+    chain = Chain(shapes, TAU, ChainSettings(members=members))
+    short = [e.truncated(members) for e in emissions]
+    beliefs = filtered(chain, short)
+    found = chain.smooth(beliefs, short)
+    for belief in found:
+        assert belief.probabilities(count).sum(dtype=np.float64) == pytest.approx(1, abs=1e-4)
+        assert Belief.decode(belief.encode(), count).encode() == belief.encode()
+    np.testing.assert_array_equal(found[-1].index, beliefs[-1].index)
+
+
+@PLENTY
+@given(seeds, st.integers(1, 600), st.integers(1, 600), st.integers(1, 6))
+def test_a_chain_that_was_written_and_read_goes_on_bit_for_bit(seed: int, count: int, members: int, cut: int) -> None:
+    rng = np.random.default_rng(seed)
+    shapes = random_shapes(rng, count)
+    emissions = [e.truncated(members) for e in random_emissions(rng, count, 7)]
+    chain = Chain(shapes, TAU, ChainSettings(members=members))
+    beliefs = filtered(chain, emissions)
+    again = Chain(shapes, TAU, ChainSettings(members=members))
+    resumed = [Belief.decode(b.encode(), count) for b in beliefs[:cut]]
+    read = [Emission.decode(e.encode(), count) for e in emissions]
+    for emission in read[cut:]:
+        resumed.append(again.step(resumed[-1], emission))
+    assert [b.encode() for b in resumed] == [b.encode() for b in beliefs]
+    whole, later = chain.smooth(beliefs, emissions), again.smooth(resumed, read)
+    assert [b.encode() for b in later] == [b.encode() for b in whole]
+
+
+def test_of_a_flat_belief_nothing_need_be_kept() -> None:
+    chain = Chain(random_shapes(np.random.default_rng(2), 300), TAU, ChainSettings(members=10))
+    belief = chain.start(Emission(None))
+    assert (len(belief.index), belief.rest) == (0, pytest.approx(1))
+    np.testing.assert_allclose(belief.probabilities(300), 1 / 300, rtol=1e-6)
+
+
+def test_truncation_changes_no_probability_that_it_keeps() -> None:
+    shapes = random_shapes(np.random.default_rng(2), 300)
+    emission = Emission(np.random.default_rng(3).normal(0, 1, 300).astype(np.float32))
+    whole = Chain(shapes, TAU).start(emission).probabilities(300)
+    belief = Chain(shapes, TAU, ChainSettings(members=50)).start(emission)
+    assert len(belief.index) == 50
+    np.testing.assert_allclose(belief.probabilities(300)[belief.index], whole[belief.index], rtol=1e-3)
+
+
+def test_forward_backward_is_filter_then_smoother() -> None:
+    rng = np.random.default_rng(4)
+    chain, emissions = Chain(random_shapes(rng, 90), TAU), random_emissions(rng, 90, 5)
+    expected = chain.smooth(filtered(chain, emissions), emissions)
+    assert [b.encode() for b in forward_backward(chain, emissions)] == [b.encode() for b in expected]
+    assert forward_backward(chain, []) == []
+
+
+def test_evidence_in_a_later_frame_changes_the_frames_before_it() -> None:
+    x = np.linspace(0, 1, 41, dtype=np.float32)
+    shapes = np.stack([np.stack([x, 0 * x], axis=1)] * 2, axis=1)
+    chain = Chain(shapes, 0.06, ChainSettings(restart=1e-6))
+    click = Emission(None).with_likelihood(np.where(np.arange(41) == 5, 0.0, -np.inf))
+    before = forward_backward(chain, [Emission(None)] * 3)
+    after = forward_backward(chain, [Emission(None), Emission(None), click])
+    assert before[0].probabilities(41)[30] > 0.01
+    assert after[0].probabilities(41)[30] < 1e-4
+    assert after[0].probabilities(41)[3:8].sum() > 0.5
+
+
+@PLENTY
+@given(seeds, st.integers(1, 3000), st.integers(1, 3000))
+def test_truncated_emissions_keep_the_best_and_the_total_and_stay(seed: int, count: int, members: int) -> None:
+    (emission,) = random_emissions(np.random.default_rng(seed), count, 1)
+    short = emission.truncated(members)
+    if emission.log is None or short.log is None:
+        assert emission.log is short.log is None
+        return
+    assert Emission.decode(short.encode(), count).encode() == short.encode()
+    again = short.truncated(members).log
+    assert again is not None
+    np.testing.assert_array_equal(again, short.log)
+    whole = np.exp(emission.log.astype(np.float64) - emission.log.max())
+    kept = np.exp(short.log.astype(np.float64))
+    assert kept.sum() == pytest.approx(whole.sum(), rel=0.02)
+    best = np.argsort(-emission.log, kind="stable")[: max(members // 2, 1)]
+    np.testing.assert_allclose(kept[best], whole[best], rtol=0.02, atol=1e-9)
+
+
+@PLENTY
+@given(seeds, st.integers(1, 500))
+def test_any_emission_is_written_without_loss(seed: int, count: int) -> None:
+    for emission in random_emissions(np.random.default_rng(seed), count, 4):
+        read = Emission.decode(emission.encode(), count)
+        if emission.log is None:
+            assert read.log is None
+        else:
+            np.testing.assert_array_equal(read.log, emission.log)
+
+
+@pytest.mark.parametrize("count", [1, 2000, 33_736, 140_000, 1_000_000])
+def test_the_largest_belief_fits(count: int) -> None:
+    most = min(most_members(count), count)
+    spread = np.linspace(0, count - 1, most).astype(np.int32)
+    belief = Belief(spread, np.full(most, 2.0**-20, np.float32), 0.5, 0.25)
+    assert len(belief.encode()) <= BELIEF_BYTES
+    assert Belief.decode(belief.encode(), count).encode() == belief.encode()
+
+
+def test_impossible_evidence_leaves_an_emission_as_it_was() -> None:
+    emission = Emission(np.array([0.0, -np.inf], np.float32))
+    assert emission.with_likelihood(np.array([-np.inf, 0.0])) is emission
+    assert Emission(None).with_likelihood(np.full(2, -np.inf)).log is None
+
+
+def test_a_probability_of_zero_is_floored_and_strength_tempers() -> None:
+    log = Emission.of_probabilities(np.array([1.0, 0.25, 0.0], np.float32), 0.5).log
+    assert log is not None
+    np.testing.assert_allclose(log, [0, np.log(0.5), -10], rtol=1e-5)
+    assert Emission.of_probabilities(np.array([1.0, 0.0], np.float32), 0.0).log is None
+
+
+def test_wrong_emissions_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"strength is 1\.5"):
+        Emission.of_probabilities(np.ones(2, np.float32), 1.5)
+    for bad in ([0.0, 0.0], [1.0, np.nan]):
+        with pytest.raises(ValueError, match="probability"):
+            Emission.of_probabilities(np.array(bad, np.float32))
+    for log in ([-np.inf, -np.inf], [0.0, np.nan], [0.0, np.inf]):
+        with pytest.raises(ValueError, match="finite"):
+            Emission(np.array(log, np.float32))
+    chain = Chain(random_shapes(np.random.default_rng(0), 9), TAU)
+    with pytest.raises(ValueError, match=r"\(8,\).*K = 9"):
+        chain.start(Emission(np.zeros(8, np.float32)))
+    with pytest.raises(ValueError, match="1 beliefs, 0 emissions"):
+        chain.smooth([chain.start(Emission(None))], [])
+
+
+def test_settings_name_every_field_that_is_wrong() -> None:
+    with pytest.raises(ValueError, match=r"teleport is -1.*restart is nan.*beam is 0"):
+        ChainSettings(teleport=-1, restart=float("nan"), beam=0)
+
+
+def test_damaged_states_are_refused() -> None:
+    chain = Chain(random_shapes(np.random.default_rng(0), 30), TAU)
+    belief = chain.start(Emission(np.linspace(0, 1, 30, dtype=np.float32)))
+    emission = Emission(np.linspace(0, 1, 30, dtype=np.float32)).truncated(9)
+    for data in (b"", belief.encode()[:-1], belief.encode() + b"\0", b"x" + belief.encode()[1:], emission.encode()):
+        with pytest.raises(ValueError, match=r"belief|bytes|classes"):
+            Belief.decode(data, 30)
+    for data in (b"", emission.encode()[:-1], emission.encode() + b"\0", belief.encode()):
+        with pytest.raises(ValueError, match=r"emission|bytes|classes"):
+            Emission.decode(data, 30)
+    with pytest.raises(ValueError, match="below 5"):
+        Belief.decode(belief.encode(), 5)
+
+
+def test_chains_of_other_settings_share_their_transitions() -> None:
+    chain = Chain(random_shapes(np.random.default_rng(0), 30), TAU)
+    other = chain.with_settings(ChainSettings(members=3))
+    assert other.neighbours is chain.neighbours
+    assert (chain.members, other.members, chain.settings.members) == (6000, 3, 6000)
+
+
+def test_low_pass_is_the_mean_of_the_last_three_frames() -> None:
+    frames = np.random.default_rng(1).normal(0, 100, (5, 68, 2))
+    state = LowPass.empty()
+    for t, points in enumerate(frames):
+        state = state.push(points)
+        np.testing.assert_allclose(state.points, frames[max(t - 2, 0) : t + 1].mean(axis=0))
+        assert LowPass.decode(state.encode()).encode() == state.encode()
+    with pytest.raises(ValueError, match="low-pass"):
+        LowPass.decode(state.encode()[:-1])
+    with pytest.raises(ValueError, match="too short"):
+        LowPass.decode(b"")
