@@ -1,0 +1,184 @@
+"""What goes into a session and what comes out of it. Everything is in the image frame, pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exalign_engine.aligner import LocatedFace
+from exalign_engine.evidence import Evidence
+from exalign_engine.suggestion import Criterion, Suggestion
+from exalign_engine.tracking.visibility import TrackState
+from exalign_engine.views import ConditionedFace
+
+F32 = NDArray[np.float32]
+
+#: `LocatedFace.source` of a box that was carried over from the frames before.
+TRACK_BOX = "track"
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame as the session sees it.
+
+    Attributes:
+        index: its number, ≥ 0; greater than all before it.
+        size: (height, width), pixels; None where there is no usable picture, which is as if ``occluded``.
+        boxes: (track id, or 0 for the track it overlaps most or a new one; the place).
+        evidence: (track id, or 0 for the only track or the nearest; what is known, image frame).
+        occluded: the picture says nothing about any face.
+    """
+
+    index: int
+    size: tuple[int, int] | None
+    boxes: tuple[tuple[int, LocatedFace], ...] = ()
+    evidence: tuple[tuple[int, Evidence], ...] = ()
+    occluded: bool = False
+
+    @property
+    def blind(self) -> bool:
+        """Whether nothing is cropped, scored or detected in this frame."""
+        return self.occluded or self.size is None
+
+
+@dataclass(frozen=True)
+class TrackAnswer:
+    """One face in one frame.
+
+    Attributes:
+        track_id: ≥ 1, never used twice in a session.
+        state: with hysteresis.
+        visible_probability: that the face is visible in this frame, given all frames up to it.
+        lost_probability: that the track has lost its face.
+        given: the answer; its posterior is the temporal one. Without evidence its outcome is CONDITIONED, its
+            surprise 0 and its box the one that was looked at.
+        has_evidence: whether evidence about this track and frame was taken.
+        cut_mass: probability that the filter's truncation in this frame spread evenly over all exemplars, or all that
+            is spread so where the answer leaves that out (see `exalign_engine.tracking.joining`).
+    """
+
+    track_id: int
+    state: TrackState
+    visible_probability: float
+    lost_probability: float
+    given: ConditionedFace
+    has_evidence: bool
+    cut_mass: float
+
+
+class RevisionCause(Enum):
+    """Why an earlier answer changed."""
+
+    SMOOTHING = "smoothing"
+    EVIDENCE = "evidence"
+
+
+@dataclass(frozen=True)
+class RevisionAnswer:
+    """A better answer to an earlier frame.
+
+    Attributes:
+        frame_index: the frame.
+        through_frame: newest frame that it takes into account.
+        cause: why.
+        tracks: those whose answer changed, ascending by id.
+    """
+
+    frame_index: int
+    through_frame: int
+    cause: RevisionCause
+    tracks: tuple[TrackAnswer, ...]
+
+
+@dataclass(frozen=True)
+class FrameAnswer:
+    """The answer to one frame.
+
+    Attributes:
+        frame_index: the frame.
+        tracks: one a track, ascending by id; hidden and lost ones too.
+        revisions: of earlier frames, ascending by frame.
+        detected: whether the detector ran.
+        opened: tracks opened in this frame.
+        lost: tracks that became lost in this frame.
+    """
+
+    frame_index: int
+    tracks: tuple[TrackAnswer, ...]
+    revisions: tuple[RevisionAnswer, ...]
+    detected: bool
+    opened: int
+    lost: int
+
+
+@dataclass(frozen=True)
+class SuggestionWish:
+    """What to suggest at the end.
+
+    Attributes:
+        sigma: standard deviation of the coming click, per coordinate, pixels; None takes 1 % of the face box's
+            diagonal.
+        landmarks: candidates, 0-based; None takes all.
+        criterion: by what to rank.
+        count: at most so many suggestions.
+    """
+
+    sigma: float | None = None
+    landmarks: Sequence[int] | None = None
+    criterion: Criterion = Criterion.ERROR
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class FrameSuggestion:
+    """What a click in one frame is expected to buy over all the frames that it would change.
+
+    Attributes:
+        frame_index: the frame to click in.
+        track_id: the face.
+        suggestion: the landmark, and the expected reductions summed over these frames, pixels and nats.
+    """
+
+    frame_index: int
+    track_id: int
+    suggestion: Suggestion
+
+
+@dataclass(frozen=True)
+class TrackPathAnswer:
+    """The most probable path of one track through its last frames.
+
+    Attributes:
+        track_id: the track.
+        frame_indices: (F,) ascending.
+        class_ids: (F,) the exemplar in each frame.
+        points: (F, 68, 2) float32, its landmarks, image frame, pixels.
+        score: sum of log-emissions and transition penalties.
+        gap: no path scores more than ``score + gap``.
+    """
+
+    track_id: int
+    frame_indices: tuple[int, ...]
+    class_ids: tuple[int, ...]
+    points: F32
+    score: float
+    gap: float
+
+
+@dataclass(frozen=True)
+class ClosingAnswer:
+    """What is left to say when no more frames come.
+
+    Attributes:
+        revisions: of the frames that had not left the lag yet, through the last one, ascending by frame.
+        paths: one a track that is still held, ascending by id; empty unless asked for.
+        suggestions: best first; empty unless asked for.
+    """
+
+    revisions: tuple[RevisionAnswer, ...]
+    paths: tuple[TrackPathAnswer, ...]
+    suggestions: tuple[FrameSuggestion, ...]

@@ -1,0 +1,71 @@
+"""Which box belongs to which track."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exalign_engine.frames import iou
+
+F64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class AssociationSettings:
+    """Constants of who is who.
+
+    Attributes:
+        least_overlap: IoU from which a box is that of a track.
+        near: a lost face is found again by a box whose centre is within so many box sides of where it was lost.
+        alike: ... and whose side is within this factor of its own.
+        recentre_below: a detection re-centres a visible track only where their IoU is below. Above, the track's own
+            box is the better one, and going over to the detector's and back would only shake the answer.
+        same_face: two tracks whose boxes overlap more (IoU) follow one face.
+    """
+
+    least_overlap: float = 0.2
+    near: float = 1.5
+    alike: float = 2.0
+    recentre_below: float = 0.5
+    same_face: float = 0.65
+
+
+ASSOCIATION = AssociationSettings()
+
+
+def match(tracks: Sequence[F64], boxes: Sequence[F64], least: float) -> dict[int, int]:
+    """Pair tracks with boxes, the greatest overlap first.
+
+    Args:
+        tracks: n boxes (4,).
+        boxes: m boxes (4,).
+        least: IoU below which two are no pair.
+
+    Returns:
+        Index of a box → index of its track. Equal overlaps go to the first track, then the first box.
+    """
+    pairs = [(iou(t, b), i, j) for i, t in enumerate(tracks) for j, b in enumerate(boxes)]
+    found: dict[int, int] = {}
+    for overlap, i, j in sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2])):
+        if overlap >= least and j not in found and i not in found.values():
+            found[j] = i
+    return found
+
+
+def near(track: F64, box: F64, settings: AssociationSettings = ASSOCIATION) -> float | None:
+    """How far a box is from where a face was lost, in its box sides; None where it cannot be that face."""
+    side = float(max(track[2] - track[0], track[3] - track[1]))
+    other = float(max(box[2] - box[0], box[3] - box[1]))
+    apart = float(np.hypot(*((box[:2] + box[2:] - track[:2] - track[2:]) / 2))) / side
+    alike = side / settings.alike <= other <= side * settings.alike
+    return apart if alike and apart <= settings.near else None
+
+
+def distance_to_box(x: float, y: float, box: F64) -> float:
+    """From a point to a box, pixels; 0 inside."""
+    dx = max(float(box[0]) - x, x - float(box[2]), 0.0)
+    dy = max(float(box[1]) - y, y - float(box[3]), 0.0)
+    return float(np.hypot(dx, dy))

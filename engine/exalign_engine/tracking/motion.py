@@ -1,0 +1,143 @@
+"""Where a face will be in the next frame: its box, and a constant velocity.
+
+The box of a frame in which the face was seen is the tight box of its landmarks; the next one is that box moved on by
+its velocity. While the face is hidden the box keeps its size, and the velocity dies away: a face behind an
+obstacle rarely leaves by itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exalign_engine.frames import iou
+
+F64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class MotionSettings:
+    """Constants of the prediction.
+
+    Attributes:
+        gain: share of the newest displacement in the velocity.
+        damping: the velocity's factor in every frame in which the face was not seen.
+        least_presence: below, a crop says nothing about where the face is, though the track still counts as visible.
+        most_speed: greatest displacement a frame, box sides.
+        most_growth: the box's sides grow or shrink by at most this factor from the box that was looked at.
+        jump: a new place that overlaps the predicted one less (IoU) is a jump: it says nothing about velocity.
+        least_side: of a predicted box, pixels.
+        most_side: of a predicted box, in longer sides of the image.
+    """
+
+    gain: float = 0.5
+    damping: float = 0.85
+    least_presence: float = 0.5
+    most_speed: float = 0.5
+    most_growth: float = 1.2
+    jump: float = 0.3
+    least_side: float = 8.0
+    most_side: float = 2.0
+
+
+MOTION = MotionSettings()
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Where a face is and how it moves, after a frame.
+
+    Attributes:
+        cx: centre of the face box, image frame, pixels.
+        cy: see ``cx``.
+        width: of the face box, pixels.
+        height: of the face box, pixels.
+        vx: velocity of the centre, pixels a frame by index.
+        vy: see ``vx``.
+    """
+
+    cx: float
+    cy: float
+    width: float
+    height: float
+    vx: float = 0.0
+    vy: float = 0.0
+
+    @classmethod
+    def at(cls, box: F64) -> Motion:
+        """At rest in a box (4,)."""
+        x0, y0, x1, y1 = (float(v) for v in box)
+        return cls((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0)
+
+    @property
+    def box(self) -> F64:
+        """(4,) the face box, image frame, pixels."""
+        w, h = self.width / 2, self.height / 2
+        return np.array([self.cx - w, self.cy - h, self.cx + w, self.cy + h])
+
+    @property
+    def side(self) -> float:
+        """The box frame's, pixels."""
+        return max(self.width, self.height)
+
+    def predicted(self, gap: int, size: tuple[int, int] | None, settings: MotionSettings = MOTION) -> Motion:
+        """``gap`` ≥ 1 frames later.
+
+        The centre stays in the picture and the sides within the settings' limits, so that there is always
+        something to crop.
+
+        Args:
+            gap: frames by index.
+            size: (height, width) of the picture; None where no frame had one yet.
+            settings: constants.
+        """
+        moved = replace(self, cx=self.cx + gap * self.vx, cy=self.cy + gap * self.vy)
+        if size is None:
+            return moved
+        height, width = size
+        most = settings.most_side * max(height, width)
+        least = min(settings.least_side, most)
+        return replace(
+            moved,
+            cx=_clamp(moved.cx, 0.0, width - 1.0),
+            cy=_clamp(moved.cy, 0.0, height - 1.0),
+            width=_clamp(moved.width, least, most),
+            height=_clamp(moved.height, least, most),
+        )
+
+    def seen(self, looked_at: F64, found: F64, gap: int, settings: MotionSettings = MOTION) -> Motion:
+        """After a frame in which the face was seen.
+
+        Args:
+            looked_at: (4,) the box that was cropped.
+            found: (4,) the tight box of the answer.
+            gap: frames by index since the one that this motion is of.
+            settings: constants.
+        """
+        old, new = Motion.at(looked_at), Motion.at(found)
+        g = settings.most_growth
+        new = replace(
+            new,
+            width=_clamp(new.width, old.width / g, old.width * g),
+            height=_clamp(new.height, old.height / g, old.height * g),
+        )
+        if iou(self.box, looked_at) < settings.jump and iou(self.predicted(gap, None).box, looked_at) < settings.jump:
+            return new
+        most, a = settings.most_speed * self.side, settings.gain
+        vx = (1 - a) * self.vx + a * (new.cx - self.cx) / gap
+        vy = (1 - a) * self.vy + a * (new.cy - self.cy) / gap
+        return replace(new, vx=_clamp(vx, -most, most), vy=_clamp(vy, -most, most))
+
+    def unseen(self, looked_at: F64, settings: MotionSettings = MOTION) -> Motion:
+        """After a frame in which the face was not seen: it stays in the box (4,) that was looked at."""
+        return replace(Motion.at(looked_at), vx=self.vx * settings.damping, vy=self.vy * settings.damping)
+
+    def stopped(self) -> Motion:
+        """At rest where it is."""
+        return replace(self, vx=0.0, vy=0.0)
+
+
+def _clamp(value: float, least: float, most: float) -> float:
+    return min(max(value, least), most)

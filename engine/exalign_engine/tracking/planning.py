@@ -1,0 +1,248 @@
+"""Where to look in a frame: given boxes win, then detections where the detector ran, else the prediction.
+
+- A given box with a track's id is that track's place. One without goes to the track that it overlaps most; else to
+  a lost track near by, or to the only track that there may be; else it opens a track.
+- A detection that overlaps a track confirms it, and re-centres it where it has drifted or is not seen. Else it finds a
+  lost track again, one near by or, anywhere, the only track; else it opens a track if there is room.
+- Every other track looks where its motion predicts.
+
+Where all places are taken, a new track takes that of the track that was lost longest ago; a given box then takes, where
+none is lost, that of the track least likely to be visible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exalign_engine.aligner import LocatedFace
+from exalign_engine.errors import InvalidInputError, Violation
+from exalign_engine.evidence import Evidence
+from exalign_engine.tracking.answers import TRACK_BOX, Frame
+from exalign_engine.tracking.assignment import assign
+from exalign_engine.tracking.association import ASSOCIATION, match, near
+from exalign_engine.tracking.options import SessionOptions
+from exalign_engine.tracking.track import Track
+from exalign_engine.tracking.visibility import TrackState
+
+F64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """One face to look at.
+
+    Attributes:
+        track_id: also of a track that is opened by this.
+        track: None: it is opened by this.
+        place: where.
+        given: whether the caller gave the place.
+        told: whether the caller or the detector did, rather than the prediction.
+        found: what the detector says of the face; None where it did not run.
+        evidence: about this face in this frame.
+    """
+
+    track_id: int
+    track: Track | None
+    place: LocatedFace
+    given: bool
+    told: bool
+    found: bool | None
+    evidence: Evidence | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything to look at in a frame, ascending by track id."""
+
+    placements: tuple[Placement, ...]
+
+
+def check_frame(frame: Frame, tracks: Sequence[Track], options: SessionOptions, size: tuple[int, int] | None) -> None:
+    """Refuse a frame that contradicts the session.
+
+    Raises:
+        InvalidInputError: names every wrong field of the frame.
+    """
+    wrong: list[Violation] = []
+    known = {t.track_id for t in tracks}
+    if frame.size is not None and size is not None and frame.size != size:
+        (h, w), (height, width) = frame.size, size
+        wrong.append(Violation("image", f"is {w} × {h} pixels, all frames of this session have {width} × {height}"))
+    if len(frame.boxes) > options.max_faces:
+        wrong.append(Violation("boxes", f"has {len(frame.boxes)} boxes, at most max_faces = {options.max_faces}"))
+    named: set[int] = set()
+    for i, (track_id, _) in enumerate(frame.boxes):
+        if track_id in named:
+            wrong.append(Violation(f"boxes[{i}].track_id", f"repeats {track_id}"))
+        elif track_id:
+            named.add(track_id)
+    for field, ids in (("boxes", [b[0] for b in frame.boxes]), ("evidence", [e[0] for e in frame.evidence])):
+        wrong.extend(unknown_tracks(field, ids, known))
+    if wrong:
+        raise InvalidInputError(wrong)
+
+
+def unknown_tracks(field: str, ids: Sequence[int], known: set[int]) -> list[Violation]:
+    """One violation for every id that is neither 0 nor known."""
+    names = ", ".join(str(k) for k in sorted(known)) or "none"
+    text = f"must be 0 or a track of this session: {names}"
+    return [Violation(f"{field}[{i}].track_id", f"is {k}, {text}") for i, k in enumerate(ids) if k and k not in known]
+
+
+def wants_detector(frame: Frame, tracks: Sequence[Track], options: SessionOptions) -> bool:
+    """Whether the detector should look at a frame: at the start, for a lost track, and every n-th frame by index."""
+    if frame.blind or len(frame.boxes) >= options.max_faces:
+        return False
+    named = {track_id for track_id, _ in frame.boxes}
+    start = not tracks and not frame.boxes
+    lost = any(t.visibility.state is TrackState.LOST and t.track_id not in named for t in tracks)
+    return start or lost or (options.detect_every > 0 and frame.index % options.detect_every == 0)
+
+
+class Planner:
+    """Finds the places of one frame.
+
+    Args:
+        frame: the frame.
+        tracks: that are followed, ascending by id.
+        predicted: (4,) predicted box of each.
+        next_id: id of the first track that this frame opens.
+        options: of the session.
+    """
+
+    def __init__(
+        self, frame: Frame, tracks: Sequence[Track], predicted: Sequence[F64], next_id: int, options: SessionOptions
+    ) -> None:
+        self._frame, self._options, self._next_id = frame, options, next_id
+        self._tracks = {t.track_id: t for t in tracks}
+        self._predicted = {t.track_id: box for t, box in zip(tracks, predicted, strict=True)}
+        #: Tracks that may not make room: named by the caller, or placed already.
+        self._held = {track_id for track_id, _ in (*frame.boxes, *frame.evidence) if track_id}
+        self._given: dict[int, LocatedFace] = {}
+        self._detected: dict[int, LocatedFace] = {}
+        self._found: set[int] = set()
+        self._opened: dict[int, tuple[LocatedFace, bool]] = {}
+
+    def plan(self, detections: Sequence[LocatedFace] | None) -> Plan:
+        """Find them.
+
+        Args:
+            detections: best first; None where the detector did not run.
+
+        Raises:
+            InvalidInputError: evidence is about a face that is not there, or contradicts itself.
+        """
+        self._place_given()
+        if detections is not None:
+            self._place_detected(detections)
+        placements = []
+        for track_id, track in sorted(self._tracks.items()):
+            found = None if detections is None else track_id in self._found
+            place = self._given.get(track_id) or self._detected.get(track_id)
+            box = self._predicted[track_id]
+            located = place or LocatedFace(box, box, TRACK_BOX, False, None)
+            placements.append(Placement(track_id, track, located, track_id in self._given, place is not None, found))
+        for track_id, (place, given) in self._opened.items():
+            placements.append(Placement(track_id, None, place, given, True, None if given else True))
+        return Plan(_with_evidence(placements, self._frame.evidence))
+
+    def _place_given(self) -> None:
+        loose = []
+        for track_id, place in self._frame.boxes:
+            if track_id:
+                self._given[track_id] = place
+            else:
+                loose.append(place)
+        free = [k for k in self._tracks if k not in self._given]
+        pairs = match([self._predicted[k] for k in free], [p.box for p in loose], ASSOCIATION.least_overlap)
+        for j, i in pairs.items():
+            self._given[free[i]] = loose[j]
+        for j, place in enumerate(loose):
+            if j in pairs:
+                continue
+            goes_to = self._nearest_lost(place)
+            if goes_to is None and self._options.max_faces == 1:
+                goes_to = next(iter(self._tracks), None)
+            if goes_to is not None:
+                self._given[goes_to] = place
+            elif not self._frame.blind and self._make_room(for_caller=True):
+                self._open(place, given=True)
+
+    def _place_detected(self, detections: Sequence[LocatedFace]) -> None:
+        ids = list(self._tracks)
+        now = {k: self._given[k].box if k in self._given else self._predicted[k] for k in ids}
+        pairs = match([now[k] for k in ids], [d.box for d in detections], ASSOCIATION.least_overlap)
+        for j, i in pairs.items():
+            track_id, place = ids[i], detections[j]
+            self._found.add(track_id)
+            seen = self._tracks[track_id].visibility.state is TrackState.VISIBLE
+            drifted = match([now[track_id]], [place.box], ASSOCIATION.recentre_below) == {}
+            if track_id not in self._given and (drifted or not seen):
+                self._detected[track_id] = place
+        for j, place in enumerate(detections):
+            if j not in pairs and not self._covered(place):
+                self._place_stray(place)
+
+    def _place_stray(self, place: LocatedFace) -> None:
+        """A detection where no track is."""
+        track_id = self._nearest_lost(place)
+        if track_id is None and len(self._tracks) == 1 and not self._opened:
+            only = next(iter(self._tracks.values()))
+            free = only.track_id not in self._given and only.track_id not in self._found
+            if free and only.visibility.state is TrackState.LOST:
+                track_id = only.track_id
+        if track_id is not None:
+            self._detected[track_id] = place
+            self._found.add(track_id)
+        elif self._make_room(for_caller=False):
+            self._open(place, given=False)
+
+    def _nearest_lost(self, place: LocatedFace) -> int | None:
+        """The lost track that nobody placed yet and whose face this may be."""
+        reach = {
+            k: near(self._predicted[k], place.box)
+            for k, t in self._tracks.items()
+            if t.visibility.state is TrackState.LOST and k not in self._given and k not in self._found
+        }
+        close = [(apart, k) for k, apart in reach.items() if apart is not None]
+        return min(close)[1] if close else None
+
+    def _covered(self, place: LocatedFace) -> bool:
+        """Whether something is looked at there already."""
+        lost = {k for k, t in self._tracks.items() if t.visibility.state is TrackState.LOST}
+        boxes = [self._predicted[k] for k in self._tracks if k not in lost]
+        boxes += [p.box for p in (*self._given.values(), *self._detected.values())]
+        boxes += [p.box for p, _ in self._opened.values()]
+        return any(match([box], [place.box], ASSOCIATION.least_overlap) for box in boxes)
+
+    def _make_room(self, *, for_caller: bool) -> bool:
+        """Whether there is room for one more track, after a lost one was dropped for it if need be."""
+        if len(self._tracks) + len(self._opened) < self._options.max_faces:
+            return True
+        free = [
+            t for k, t in self._tracks.items() if k not in self._held and k not in self._given and k not in self._found
+        ]
+        lost = [t for t in free if t.visibility.state is TrackState.LOST]
+        if lost:
+            goes = max(lost, key=lambda t: (t.visibility.lost_frames, -t.track_id))
+        elif free and for_caller:
+            goes = min(free, key=lambda t: (t.visibility.visible, t.track_id))
+        else:
+            return False
+        del self._tracks[goes.track_id]
+        return True
+
+    def _open(self, place: LocatedFace, *, given: bool) -> None:
+        self._opened[self._next_id] = (place, given)
+        self._next_id += 1
+
+
+def _with_evidence(placements: Sequence[Placement], evidence: Sequence[tuple[int, Evidence]]) -> tuple[Placement, ...]:
+    about = assign(evidence, {p.track_id: p.place.box for p in placements})
+    return tuple(
+        Placement(p.track_id, p.track, p.place, p.given, p.told, p.found, about.get(p.track_id)) for p in placements
+    )

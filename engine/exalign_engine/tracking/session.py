@@ -1,0 +1,292 @@
+"""A TrackVideo session: what it decides about a frame, and the one step that moves it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exalign_engine.aligner import Aligner, LocatedFace
+from exalign_engine.errors import InvalidInputError
+from exalign_engine.evidence import Evidence
+from exalign_engine.hmm import Chain
+from exalign_engine.tracking import state as states
+from exalign_engine.tracking.answers import (
+    ClosingAnswer,
+    Frame,
+    FrameAnswer,
+    RevisionAnswer,
+    RevisionCause,
+    SuggestionWish,
+)
+from exalign_engine.tracking.assignment import assign, union
+from exalign_engine.tracking.closing import paths, suggested
+from exalign_engine.tracking.errors import FrameTooOldError, StateError, StateReason
+from exalign_engine.tracking.evidence_text import read_evidence, write_evidence
+from exalign_engine.tracking.following import Followed, follow, refiltered, revised, separated
+from exalign_engine.tracking.joining import Joiner
+from exalign_engine.tracking.options import SessionOptions
+from exalign_engine.tracking.planning import Plan, Planner, check_frame, unknown_tracks, wants_detector
+from exalign_engine.tracking.state import SessionState
+from exalign_engine.tracking.visibility import TrackState
+
+F32 = NDArray[np.float32]
+
+
+@dataclass
+class Pending:
+    """A frame between `TrackingSession.begin` and `TrackingSession.finish`.
+
+    Attributes:
+        frame: as the session takes it.
+        detect: whether the detector should look at it.
+        before: the session that it was begun in.
+        plan: where to look; None until `TrackingSession.places`.
+    """
+
+    frame: Frame
+    detect: bool
+    before: SessionState = field(repr=False)
+    plan: Plan | None = field(default=None, repr=False)
+
+
+class TrackingSession:
+    """Follows the faces of one video.
+
+    Nothing depends on the clock or on chance: the same frames give the same answers, bit for bit, also where the
+    session was encoded and decoded between any two of them. Not to be used by two threads at once.
+
+    **Lag.** With a smoothing lag L, every frame is revised once as it leaves the lag, by the answer to the L-th
+    frame after it: given all frames through that one. Frames are counted as they were answered; gaps in
+    their indices do not count. What has not left the lag when the video ends is revised by `close`. Evidence is taken
+    late for the newest frame and the L before it, and revises all of these, for smoothing carries it both
+    ways. With L = 0 nothing is kept, and no evidence is taken late.
+
+    **Gaps.** Where frames are left out, box and visibility move on by so many frames; the chain takes one step from one
+    answered frame to the next.
+
+    Args:
+        aligner: the model.
+        chain: between its exemplars.
+        options: what the caller chose.
+
+    Raises:
+        ValueError: the chain is of another number of exemplars.
+    """
+
+    def __init__(self, aligner: Aligner, chain: Chain, options: SessionOptions) -> None:
+        self._open(aligner, chain, SessionState(options))
+
+    def _open(self, aligner: Aligner, chain: Chain, state: SessionState) -> None:
+        if chain.count != aligner.model.exemplars.count:
+            raise ValueError(f"the chain has {chain.count} exemplars, the bundle {aligner.model.exemplars.count}")
+        self._joiner, self._state = Joiner(aligner, chain, state.options), state
+
+    @property
+    def options(self) -> SessionOptions:
+        """What the caller chose."""
+        return self._state.options
+
+    @property
+    def next_frame(self) -> int:
+        """Least index that the next frame may have; 0 in a new session."""
+        return self._state.last_frame + 1
+
+    @property
+    def track_ids(self) -> tuple[int, ...]:
+        """The tracks that are followed, ascending."""
+        return tuple(t.track_id for t in self._state.tracks)
+
+    def begin(self, frame: Frame) -> Pending:
+        """Look at a frame before its picture is. Changes nothing.
+
+        Raises:
+            FrameTooOldError: the frame is not after all before it.
+            InvalidInputError: names every wrong field: tracks that the session does not have, more boxes than
+                faces, a picture of another size.
+        """
+        state = self._state
+        if frame.index <= state.last_frame:
+            limit = f"must be at least {self.next_frame}: later frames have been answered"
+            raise FrameTooOldError(frame.index, self.next_frame, limit)
+        check_frame(frame, state.tracks, state.options, state.size)
+        return Pending(_plain(frame), wants_detector(frame, state.tracks, state.options), state)
+
+    def places(self, pending: Pending, detections: Sequence[LocatedFace]) -> list[LocatedFace]:
+        """Where to look: what to crop and score, in this order. Changes nothing in the session.
+
+        Args:
+            pending: of `begin`.
+            detections: all that were found, best first; read only where ``pending.detect``.
+
+        Returns:
+            One place a track, ascending by id, then those of tracks to be opened; none where the frame is blind.
+
+        Raises:
+            InvalidInputError: evidence is about a face that is not in this frame, or contradicts itself.
+        """
+        frame, tracks = pending.frame, pending.before.tracks
+        gap = self._gap(pending)
+        size = pending.before.size or frame.size
+        predicted = [t.motion.predicted(gap, size).box for t in tracks]
+        planner = Planner(frame, tracks, predicted, pending.before.next_id, pending.before.options)
+        pending.plan = planner.plan(detections if pending.detect else None)
+        return [] if frame.blind else [p.place for p in pending.plan.placements]
+
+    def finish(self, pending: Pending, scores: F32) -> FrameAnswer:
+        """Answer a frame, and move on. All or nothing: whatever is raised, the session is as before.
+
+        Args:
+            pending: of `begin`, after `places`.
+            scores: (n, K) float32, a row for each of the n places.
+
+        Raises:
+            ValueError: the scores have the wrong shape or are not finite, `places` was not asked, or the session has
+                moved since `begin`.
+        """
+        state, frame = self._state, pending.frame
+        if pending.before is not state:
+            raise ValueError("the session has moved since this frame was begun")
+        if pending.plan is None:
+            raise ValueError("places() was not asked before finish()")
+        placements, count = pending.plan.placements, self._joiner.chain.count
+        expected = (0 if frame.blind else len(placements), count)
+        if expected[0] and scores.shape != expected:
+            raise ValueError(f"scores have shape {scores.shape}, must be {expected}")
+        gap, followed = self._gap(pending), []
+        for row, placement in enumerate(placements):
+            one = follow(self._joiner, placement, frame.index, gap, None if frame.blind else scores[row])
+            if one is not None:
+                followed.append(one)
+        return self._move_on(pending, separated(followed))
+
+    def _move_on(self, pending: Pending, followed: Sequence[Followed]) -> FrameAnswer:
+        state, frame, lag = self._state, pending.frame, self.options.smoothing_lag
+        old = {t.track_id: t.visibility.state for t in state.tracks}
+        lost = [
+            f
+            for f in followed
+            if f.answer.state is TrackState.LOST and old.get(f.track.track_id) is not TrackState.LOST
+        ]
+        recent = (*state.recent, frame.index)[-(lag + 1) :]
+        tracks = tuple(f.track for f in followed)
+        revisions: tuple[RevisionAnswer, ...] = ()
+        if lag and len(recent) > lag:
+            leaving = recent[:1]
+            revisions, tracks = revised(self._joiner, tracks, leaving, frame.index, RevisionCause.SMOOTHING)
+        self._state = replace(
+            state,
+            size=state.size or (None if frame.blind else frame.size),
+            last_frame=frame.index,
+            next_id=max([state.next_id, *(t.track_id + 1 for t in tracks)]),
+            recent=recent,
+            tracks=tuple(t for t in tracks if not t.visibility.lapsed()),
+        )
+        opened = sum(t.track_id not in old for t in tracks)
+        answers = tuple(f.answer for f in followed)
+        return FrameAnswer(frame.index, answers, revisions, pending.detect, opened, len(lost))
+
+    def _gap(self, pending: Pending) -> int:
+        """Frames by index since the last one; 1 for the first."""
+        last = pending.before.last_frame
+        return 1 if last < 0 else pending.frame.index - last
+
+    def revise(self, frame_index: int, evidence: Sequence[tuple[int, Evidence]]) -> tuple[RevisionAnswer, ...]:
+        """Take evidence about a frame within the lag, beside what that frame has already.
+
+        The frame and all after it are filtered again, from what is kept of the frame before it, as if the evidence had
+        come with it; the crops stay those that were taken. All or nothing.
+
+        Args:
+            frame_index: of an answered frame.
+            evidence: (track id, or 0 for the only track or the nearest; image frame).
+
+        Returns:
+            Revisions of every frame within the lag, through the newest one, ascending: the tracks concerned.
+
+        Raises:
+            FrameTooOldError: the frame is older than the lag.
+            InvalidInputError: the frame was not sent, a track was not there, or evidence contradicts what was given.
+        """
+        state = self._state
+        self._check_frame_held(frame_index)
+        there = {t.track_id: r for t in state.tracks if (r := t.record(frame_index)) is not None}
+        wrong = unknown_tracks("evidence", [track_id for track_id, _ in evidence], set(there))
+        if wrong:
+            raise InvalidInputError(wrong)
+        plain = [(track_id, read_evidence(write_evidence(piece))) for track_id, piece in evidence]
+        about = assign(plain, {k: r.seen.located.box for k, r in there.items()})
+        changed = []
+        for track in state.tracks:
+            if track.track_id in about:
+                record = there[track.track_id]
+                known, new = record.seen.evidence, about[track.track_id]
+                together = new if known is None else union(known, new, "evidence")
+                changed.append(refiltered(self._joiner, track, record, together))
+        revisions, after = revised(self._joiner, changed, state.recent, state.last_frame, RevisionCause.EVIDENCE)
+        new_tracks = {t.track_id: t for t in after}
+        self._state = replace(state, tracks=tuple(new_tracks.get(t.track_id, t) for t in state.tracks))
+        return revisions
+
+    def _check_frame_held(self, index: int) -> None:
+        state, lag = self._state, self.options.smoothing_lag
+        if index > state.last_frame:
+            raise InvalidInputError.of(
+                "frame_index", f"is {index}, has not been sent; the newest is {state.last_frame}"
+            )
+        if not lag:
+            raise FrameTooOldError(index, None, "this session has no smoothing lag: it takes no late evidence")
+        if index < state.recent[0]:
+            oldest = state.recent[0]
+            raise FrameTooOldError(index, oldest, f"must be at least {oldest}: the smoothing lag is {lag} frames")
+        if index not in state.recent:
+            raise InvalidInputError.of("frame_index", f"is {index}, was never sent")
+
+    def close(self, suggestion: SuggestionWish | None = None) -> ClosingAnswer:
+        """What is left to say at the end. Changes nothing.
+
+        Args:
+            suggestion: None: none is wanted.
+
+        Raises:
+            InvalidInputError: the wish is wrong.
+        """
+        state, lag = self._state, self.options.smoothing_lag
+        # The oldest frame of a full lag was revised as it left; the newest one has nothing after it.
+        waiting = state.recent[1 if len(state.recent) > lag else 0 : -1]
+        revisions, tracks = revised(self._joiner, state.tracks, waiting, state.last_frame, RevisionCause.SMOOTHING)
+        wanted = () if suggestion is None else suggested(self._joiner, tracks, suggestion)
+        return ClosingAnswer(revisions, paths(self._joiner, state.tracks), wanted)
+
+    def encode(self) -> bytes:
+        """The state: all that the next frame depends on, beside the bundle."""
+        return states.encode(self._state, self._joiner.aligner, self._joiner.chain)
+
+    @classmethod
+    def decode(
+        cls, data: bytes, aligner: Aligner, chain: Chain, options: SessionOptions | None = None
+    ) -> TrackingSession:
+        """A session that goes on bit for bit as the one that was encoded.
+
+        Args:
+            data: of `encode`.
+            aligner: the same model.
+            chain: the same chain.
+            options: what the caller chooses now; None takes what the state says.
+
+        Raises:
+            StateError: the data are damaged, of another version, of another bundle, or of other options or settings.
+        """
+        state = states.decode(data, aligner, chain)
+        if options is not None and options != state.options:
+            raise StateError(StateReason.OTHER_OPTIONS, f"was made with {state.options}, not {options}")
+        session = cls.__new__(cls)
+        session._open(aligner, chain, state)
+        return session
+
+
+def _plain(frame: Frame) -> Frame:
+    """A frame whose evidence is in plain Python numbers, as it comes back from an encoded state."""
+    return replace(frame, evidence=tuple((k, read_evidence(write_evidence(piece))) for k, piece in frame.evidence))

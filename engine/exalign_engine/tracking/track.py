@@ -1,0 +1,187 @@
+"""What is remembered about one face. Values: a frame makes a new track out of the old one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exalign_engine.aligner import LocatedFace
+from exalign_engine.evidence import Evidence
+from exalign_engine.hmm import Belief, Chain, Emission, LowPass, PathState
+from exalign_engine.suggestion import systematic
+from exalign_engine.tracking.answers import TRACK_BOX
+from exalign_engine.tracking.motion import Motion
+from exalign_engine.tracking.options import SessionOptions
+from exalign_engine.tracking.visibility import Visibility
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+
+#: Exemplars that stand for the posterior of a frame that has gone by, for the suggestion at the end.
+SKETCH_DRAWS = 64
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a frame said about one face, whatever came before: all that filtering it again takes.
+
+    Attributes:
+        index: of the frame.
+        gap: frames by index since the track's last one; 1 in its first.
+        located: the place that was looked at.
+        presence: of the crop; 0 where there was none.
+        visibility: after this frame.
+        picture: the emission without evidence.
+        evidence: about this frame, image frame.
+    """
+
+    index: int
+    gap: int
+    located: LocatedFace
+    presence: float
+    visibility: Visibility
+    picture: Emission
+    evidence: Evidence | None
+
+
+@dataclass(frozen=True)
+class Record:
+    """One frame within the lag.
+
+    Attributes:
+        seen: what the frame said.
+        emission: with the likelihood of its evidence; ``seen.picture`` itself without.
+        belief: the filter after it.
+        motion: after it.
+    """
+
+    seen: Seen
+    emission: Emission
+    belief: Belief
+    motion: Motion
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a frame is filtered from: a track after the frame before.
+
+    Attributes:
+        belief: None before the first frame.
+        motion: None before the first frame.
+    """
+
+    belief: Belief | None = None
+    motion: Motion | None = None
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """A frame that has gone by, in a few bytes.
+
+    Attributes:
+        index: of the frame.
+        box: (4,) the face box that was looked at, image frame, pixels.
+        presence: of the crop.
+        clicked: landmarks that hold a click.
+        classes: (S,) int32 ascending, exemplars drawn from the posterior.
+        counts: (S,) int32, how often each was drawn; they sum to `SKETCH_DRAWS`.
+    """
+
+    index: int
+    box: F64
+    presence: float
+    clicked: tuple[int, ...]
+    classes: NDArray[np.int32]
+    counts: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, index: int, box: F64, presence: float, evidence: Evidence | None, probabilities: F32) -> Sketch:
+        """Draw the sketch of a posterior, (K,) probabilities, by systematic resampling."""
+        classes, counts = systematic(probabilities, SKETCH_DRAWS)
+        clicked = () if evidence is None else tuple(sorted({c.landmark for c in evidence.clicks}))
+        return cls(index, box, presence, clicked, classes.astype(np.int32), counts.astype(np.int32))
+
+    @property
+    def located(self) -> LocatedFace:
+        """The place that was looked at."""
+        return LocatedFace(self.box, self.box, TRACK_BOX, False, None)
+
+    def probabilities(self, count: int) -> F32:
+        """(K,) float32; sums to 1."""
+        p = np.zeros(count, np.float32)
+        p[self.classes] = self.counts / np.float32(SKETCH_DRAWS)
+        return p
+
+
+@dataclass(frozen=True)
+class Track:
+    """One face, after a frame.
+
+    Attributes:
+        track_id: ≥ 1.
+        visibility: the chain of `exalign_engine.tracking.visibility`.
+        motion: where it is.
+        belief: the filter; None where frames are not joined by it.
+        start: what the oldest of ``records`` was filtered from.
+        records: the frames within the lag, this one included, ascending; empty without a lag.
+        path: max-product over all frames older than ``records``; None unless a path is wanted or there is none yet.
+        low_pass: the landmarks of the last frames; empty but where frames are joined by it.
+        sketches: the last frames, this one included, ascending.
+    """
+
+    track_id: int
+    visibility: Visibility
+    motion: Motion
+    belief: Belief | None
+    start: Start
+    records: tuple[Record, ...]
+    path: PathState | None
+    low_pass: LowPass
+    sketches: tuple[Sketch, ...]
+
+    def record(self, index: int) -> Record | None:
+        """The record of a frame, if it is held."""
+        return next((r for r in self.records if r.seen.index == index), None)
+
+    def start_of(self, record: Record) -> Start:
+        """What one of ``records`` was filtered from."""
+        place = self.records.index(record)
+        if place == 0:
+            return self.start
+        before = self.records[place - 1]
+        return Start(before.belief, before.motion)
+
+    def resketched(self, new: Mapping[int, Sketch]) -> Track:
+        """With the sketches of some frames, by index, replaced."""
+        return replace(self, sketches=tuple(new.get(s.index, s) for s in self.sketches))
+
+
+def kept_sketches(options: SessionOptions) -> int:
+    """How many frames a track keeps sketches of."""
+    return max(options.path_frames, options.smoothing_lag + 1)
+
+
+def aged(track: Track, chain: Chain, options: SessionOptions) -> Track:
+    """Let go of what is older than the lag; the path takes it in."""
+    most = options.smoothing_lag + 1
+    while len(track.records) > most:
+        oldest = track.records[0]
+        track = replace(
+            track,
+            start=Start(oldest.belief, oldest.motion),
+            records=track.records[1:],
+            path=extended(track.path, oldest.emission, chain, options),
+        )
+    return replace(track, sketches=track.sketches[-kept_sketches(options) :])
+
+
+def extended(path: PathState | None, emission: Emission, chain: Chain, options: SessionOptions) -> PathState | None:
+    """A path one frame longer; None where none is wanted."""
+    if options.path_frames == 0:
+        return None
+    if path is None:
+        return chain.open_path(emission, options.path_frames)
+    return chain.extend_path(path, emission)

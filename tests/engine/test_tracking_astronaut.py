@@ -1,0 +1,107 @@
+"""The default bundle follows a real face through a picture that moves, darkens and jumps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from exalign_engine.aligner import Aligner
+from exalign_engine.frames import diagonal
+from exalign_engine.hmm import Chain
+from exalign_engine.tracking import Frame, FrameAnswer, SessionOptions, TemporalModel, TrackingSession, TrackState
+
+data = pytest.importorskip("skimage.data", reason="scikit-image carries the picture (extra 'demo')")
+U8 = NDArray[np.uint8]
+
+#: The astronaut's head fills a tenth of her picture's width; the window shows the part around it.
+SIDE = 400
+
+
+@pytest.fixture(scope="module")
+def aligner() -> Aligner:
+    return Aligner.default()
+
+
+@pytest.fixture(scope="module")
+def chain(aligner: Aligner) -> Chain:
+    return Chain(aligner.bundle.exemplars.shapes, aligner.bundle.manifest.tau)
+
+
+@pytest.fixture(scope="module")
+def window() -> Callable[[int, int], U8]:
+    """The picture seen through a window whose corner is at (x, y)."""
+    whole = np.pad(data.astronaut(), ((100, 100), (100, 100), (0, 0)), mode="edge")
+    return lambda x, y: np.ascontiguousarray(whole[100 + y : 100 + y + SIDE, 100 + x : 100 + x + SIDE])
+
+
+def play(aligner: Aligner, session: TrackingSession, index: int, image: U8, **frame: Any) -> FrameAnswer:
+    """One frame through detector, crops, network and session."""
+    pending = session.begin(Frame(index, (image.shape[0], image.shape[1]), **frame))
+    found = aligner.locate(image) if pending.detect else []
+    places = session.places(pending, found)
+    crops = [aligner.crop(image, place) for place in places]
+    count = session._joiner.chain.count
+    scores = aligner.runtime.infer(np.stack(crops)).scores if crops else np.zeros((0, count), np.float32)
+    return session.finish(pending, scores)
+
+
+@pytest.mark.parametrize("lag", [0, 3])
+def test_a_face_is_followed_hidden_and_seen_again(
+    aligner: Aligner, chain: Chain, window: Callable[[int, int], U8], lag: int
+) -> None:
+    session = TrackingSession(aligner, chain, SessionOptions(smoothing_lag=lag))
+    (reference,) = aligner.align(window(0, 0), max_faces=1)
+    for i in range(20):
+        corner = (3 * i, 2 * i)
+        hidden = 12 <= i < 15
+        image = np.full((SIDE, SIDE, 3), 90, np.uint8) if hidden else window(*corner)
+        answer = play(aligner, session, i, image)
+        (track,) = answer.tracks
+        assert answer.detected == (i == 0)
+        assert track.track_id == 1
+        error = np.linalg.norm(track.given.face.landmarks + corner - reference.landmarks, axis=1).mean()
+        if not hidden:
+            assert track.state is TrackState.VISIBLE, i
+            assert error / diagonal(reference.located.box) < 0.05, i
+        elif i > 12:
+            assert track.state is TrackState.HIDDEN
+        state = session.encode()
+        session = TrackingSession.decode(state, aligner, chain)
+        assert session.encode() == state
+
+
+def test_a_face_that_jumps_is_lost_and_found_again(
+    aligner: Aligner, chain: Chain, window: Callable[[int, int], U8]
+) -> None:
+    # Without the chain: who is lost and found is the same, and forty frames without a face are fast.
+    session = TrackingSession(aligner, chain, SessionOptions(TemporalModel.PER_FRAME))
+    for i in range(4):
+        play(aligner, session, i, window(0, 0))
+    states, cut = [], window(-100, 90)
+    for i in range(4, 60):
+        answer = play(aligner, session, i, cut)
+        states.append(answer.tracks[0].state)
+        if TrackState.LOST in states and states[-1] is TrackState.VISIBLE:
+            break
+    assert states[-1] is TrackState.VISIBLE
+    assert answer.tracks[0].track_id == 1
+    (there,) = aligner.align(cut, max_faces=1)
+    apart = np.linalg.norm(answer.tracks[0].given.face.landmarks - there.landmarks, axis=1).mean()
+    assert apart / diagonal(there.located.box) < 0.05
+
+
+def test_an_occluded_frame_is_answered_without_a_picture(
+    aligner: Aligner, chain: Chain, window: Callable[[int, int], U8]
+) -> None:
+    session = TrackingSession(aligner, chain, SessionOptions())
+    for i in range(5):
+        seen = play(aligner, session, i, window(0, 0)).tracks[0]
+    pending = session.begin(Frame(5, None))
+    assert session.places(pending, []) == []
+    (told,) = session.finish(pending, np.zeros((0, chain.count), np.float32)).tracks
+    assert told.state is TrackState.HIDDEN
+    assert told.given.face.entropy > seen.given.face.entropy

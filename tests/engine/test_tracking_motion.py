@@ -1,0 +1,65 @@
+"""Where the next box is expected."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exalign_engine.boxes import check_boxes
+from exalign_engine.tracking.motion import MOTION, Motion
+
+BOX = np.array([100.0, 100.0, 200.0, 220.0])
+SIZE = (480, 640)
+
+
+def shifted(dx: float, dy: float = 0.0) -> np.ndarray:
+    return BOX + np.array([dx, dy, dx, dy])
+
+
+def test_a_box_at_rest_stays() -> None:
+    np.testing.assert_array_equal(Motion.at(BOX).predicted(3, SIZE).box, BOX)
+
+
+def test_a_steady_motion_is_predicted() -> None:
+    motion = Motion.at(BOX)
+    for t in range(1, 12):
+        motion = motion.seen(motion.predicted(1, SIZE).box, shifted(5.0 * t, -3.0 * t), 1)
+    np.testing.assert_allclose(motion.predicted(1, SIZE).box, shifted(60, -36), atol=0.1)
+
+
+def test_velocity_is_a_frame_whatever_the_gap() -> None:
+    one = Motion.at(BOX).seen(BOX, shifted(12), 1)
+    four = Motion.at(BOX).seen(BOX, shifted(12), 4)
+    assert four.vx == pytest.approx(one.vx / 4)
+    assert four.predicted(4, SIZE).cx == pytest.approx(one.predicted(1, SIZE).cx)
+
+
+def test_the_velocity_of_a_hidden_face_dies_away_and_its_box_keeps_its_size() -> None:
+    motion = Motion.at(BOX).seen(BOX, shifted(20), 1)
+    start, speed = motion.cx, motion.vx
+    for _ in range(60):
+        motion = motion.unseen(motion.predicted(1, SIZE).box)
+    assert motion.cx - start == pytest.approx(speed / (1 - MOTION.damping), rel=1e-3)
+    assert (motion.width, motion.height) == pytest.approx((100, 120))
+
+
+def test_a_jump_says_nothing_about_velocity() -> None:
+    motion = Motion.at(BOX).seen(shifted(300), shifted(301), 1)
+    assert (motion.vx, motion.vy) == (0, 0)
+    np.testing.assert_array_equal(motion.box, shifted(301))
+
+
+def test_sides_change_by_a_limited_factor() -> None:
+    motion = Motion.at(BOX).seen(BOX, np.array([140.0, 140.0, 150.0, 500.0]), 1)
+    assert motion.width == pytest.approx(100 / MOTION.most_growth)
+    assert motion.height == pytest.approx(120 * MOTION.most_growth)
+
+
+@given(
+    st.tuples(*[st.floats(-5e3, 5e3)] * 2, *[st.floats(1, 1e5)] * 2, *[st.floats(-1e4, 1e4)] * 2), st.integers(1, 10**6)
+)
+def test_a_predicted_box_can_always_be_looked_at(values: tuple[float, ...], gap: int) -> None:
+    box = Motion(*values).predicted(gap, SIZE).box
+    check_boxes([box], SIZE)
