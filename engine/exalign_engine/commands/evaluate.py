@@ -16,6 +16,7 @@ from exalign_engine.detect import create_detector
 from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.evaluate import evaluate_crops, evaluate_photos, report
 from exalign_engine.frames import BoxFrame, tight_box
+from exalign_engine.hmm import Chain
 from exalign_engine.presence import presence_report, presence_scores
 from exalign_engine.runtime import create_runtime
 from exalign_engine.stress.pictures import draw_examples
@@ -23,6 +24,10 @@ from exalign_engine.stress.suite import run_suite, stress_report
 from exalign_engine.train.augment import Augmenter
 from exalign_engine.train.config import AugmentConfig
 from exalign_engine.train.samples import load_faces
+from exalign_engine.video_suite.clips import ClipMaker
+from exalign_engine.video_suite.pictures import draw_clips
+from exalign_engine.video_suite.real_clips import videos
+from exalign_engine.video_suite.suite import run_real_clips, run_video_suite, video_report
 
 #: Seed of the crops that presence is judged by.
 PRESENCE_SEED = 20
@@ -37,12 +42,15 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="test", help="split of the data (default: test)")
     parser.add_argument(
         "--suite",
-        choices=("accuracy", "stress"),
+        choices=("accuracy", "stress", "video"),
         default="accuracy",
-        help="accuracy, coverage and presence; or disturbed faces and simulated clicks (default: accuracy)",
+        help="accuracy, coverage and presence; disturbed faces and simulated clicks; or clips made from stills, and "
+        "the folder's own videos (default: accuracy)",
     )
-    parser.add_argument("--limit", type=int, default=0, metavar="N", help="stress: only N faces, evenly spaced")
-    parser.add_argument("--picture", type=Path, metavar="PNG", help="stress: draw examples")
+    parser.add_argument(
+        "--limit", type=int, default=0, metavar="N", help="stress: only N faces, evenly spaced; video: only N clips"
+    )
+    parser.add_argument("--picture", type=Path, metavar="PNG", help="stress, video: draw examples")
     parser.add_argument("--boxes", choices=("truth", "detector"), default="truth", help="whose boxes (default: truth)")
     parser.add_argument("--detector", default="mtcnn", help="detector for --boxes detector (default: mtcnn)")
     parser.add_argument("--frames", action="store_true", help="whole photos of frames/frames.json in place of crops")
@@ -51,8 +59,11 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print n, nrmse_mean, auc, failure_rate (%) and missed (%), in total and by source; and presence."""
+    _check(args)
     if args.suite == "stress":
         return _run_stress(args)
+    if args.suite == "video":
+        return _run_video(args)
     bundle = Bundle.load(args.bundle)
     detectors = {args.detector: create_detector(args.detector)} if args.boxes == "detector" else {}
     aligner = Aligner(bundle, create_runtime(args.runtime, bundle.network, threads=args.threads), detectors)
@@ -80,17 +91,31 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _run_stress(args: argparse.Namespace) -> int:
-    """Print the rows of the stress suite."""
+def _check(args: argparse.Namespace) -> None:
+    """Refuse every option that is wrong or that the suite would not heed.
+
+    Raises:
+        InvalidInputError: names all of them.
+    """
     wrong = []
     if args.limit < 0:
         wrong.append(Violation("--limit", f"is {args.limit}, must be at least 0"))
-    if args.frames:
-        wrong.append(Violation("--frames", "goes with --suite accuracy only"))
-    if args.boxes != "truth":
-        wrong.append(Violation("--boxes", f"is {args.boxes!r}, the stress suite takes true boxes only"))
+    if args.suite == "accuracy":
+        if args.limit > 0:
+            wrong.append(Violation("--limit", f"is {args.limit}, goes with --suite stress and video only"))
+        if args.picture:
+            wrong.append(Violation("--picture", "goes with --suite stress and video only"))
+    else:
+        if args.frames:
+            wrong.append(Violation("--frames", "goes with --suite accuracy only"))
+        if args.boxes != "truth":
+            wrong.append(Violation("--boxes", f"is {args.boxes!r}, which goes with --suite accuracy only"))
     if wrong:
         raise InvalidInputError(wrong)
+
+
+def _run_stress(args: argparse.Namespace) -> int:
+    """Print the rows of the stress suite."""
     bundle, faces = Bundle.load(args.bundle), open_faces(args.data, args.split)
     runtime = create_runtime(args.runtime, bundle.network, threads=args.threads)
     count = min(args.limit, len(faces)) if args.limit else len(faces)
@@ -111,6 +136,45 @@ def _run_stress(args: argparse.Namespace) -> int:
             f"{row['failure_rate']:12.2f}{row['auc']:10.4f}{row['nrmse_mean']:10.4f}"
         )
     return 0
+
+
+def _run_video(args: argparse.Namespace) -> int:
+    """Print the rows of the video suite."""
+    bundle, faces = Bundle.load(args.bundle), open_faces(args.data, args.split)
+    # Clips are the threads' work, so the network needs none of its own.
+    runtime = create_runtime(args.runtime, bundle.network, threads=1)
+    aligner = Aligner(bundle, runtime, {"mtcnn": create_detector("mtcnn")})
+    chain = Chain(bundle.exemplars.shapes, bundle.manifest.tau)
+    maker = ClipMaker(faces, bundle.poses.mean_face)
+    count = min(args.limit, len(maker)) if args.limit else len(maker)
+    found = run_video_suite(
+        aligner, chain, maker, count=count, threads=args.threads, progress=progress_bar(count, "clips")
+    )
+    paths = videos(args.data / "video")[: args.limit or None]
+    real = run_real_clips(aligner, chain, paths, threads=args.threads, progress=progress_bar(len(paths), "real clips"))
+    report_ = {"bundle_id": bundle.id, "runtime": runtime.name, "split": args.split} | video_report(found, real)
+    if args.picture:
+        draw_clips(aligner, chain, maker, count, args.picture)
+    if args.json:
+        print_json(report_)
+        return 0
+    print(f"bundle {bundle.id[:12]}, {runtime.name}, split {args.split}, {count} clips")
+    print(f"{'boxes':8}{'method':11}{'phase':10}{'n':>6}{'NRMSE':>10}{'failures %':>12}{'yaw 90 %':>10}{'held %':>8}")
+    for row in report_["rows"]:
+        print(
+            f"{row['boxes']:8}{row['method']:11}{row['phase']:10}{row['n']:6}{_number(row['nrmse_mean'], 4):>10}"
+            f"{row['failure_rate']:12.2f}{_number(row['yaw_interval_deg'], 2):>10}{_number(row['yaw_coverage'], 1):>8}"
+        )
+    for row in real:
+        print(
+            f"{row['video']:48}{row['method']:11}{row['n']:6}  flicker {_number(row['flicker'], 5)}"
+            f"  loss {row['loss']:.2f} %  drift {_number(row['drift'], 4)}"
+        )
+    return 0
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
 
 
 def _coverage(aligner: Aligner, faces: FaceSource) -> dict[str, Any]:
