@@ -6,10 +6,12 @@ Exemplar k says "pose_k, give or take": a Gaussian about pose_k, on the circle, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from exalign_engine.errors import InvalidInputError, Violation
@@ -20,9 +22,6 @@ F64 = NDArray[np.float64]
 
 #: Cells of a full turn in the marginals behind credible intervals (0.125° each).
 MARGINAL_CELLS = 2880
-
-#: Cells of a full turn along each side of the joint yaw × roll map before it is binned (1° each).
-JOINT_CELLS = 360
 
 #: Kernels whose variances differ by less than this factor are blurred together, with their mean variance.
 VARIANCE_STEP = 1.5
@@ -166,8 +165,8 @@ def credible_intervals(p: F32, pose: F32, masses: Sequence[float], variance: F32
     edges = np.linspace(-180.0, 180.0, MARGINAL_CELLS + 1)
     result = np.empty((len(masses), 3, 2))
     for axis in range(3):
-        width = None if variance is None else variance[:, axis : axis + 1]
-        cells = _blurred(p, wrap(pose[:, axis : axis + 1] - mean[axis]), width, MARGINAL_CELLS)
+        width = None if variance is None else variance[:, axis]
+        cells = _blurred(p, wrap(pose[:, axis] - mean[axis]), width, MARGINAL_CELLS)
         cdf = np.concatenate([[0.0], np.cumsum(cells)])
         result[:, axis] = mean[axis] + np.interp(quantiles, cdf, edges)
     return result
@@ -185,54 +184,62 @@ def joint_histogram(p: F32, pose: F32, grid: PoseGrid, variance: F32 | None = No
     Returns:
         (roll_bins, yaw_bins) probabilities from the lowest roll and yaw, and the probability outside; they sum to 1.
     """
-    axes = [ROLL, YAW]
-    cells = _blurred(p, wrap(pose[:, axes]), None if variance is None else variance[:, axes], JOINT_CELLS)
-    roll = _cells_in_bins(grid.roll_range, grid.roll_bins)
-    yaw = _cells_in_bins(grid.yaw_range, grid.yaw_bins)
-    histogram: F64 = roll @ cells @ yaw.T
+    weight = np.asarray(p, dtype=np.float64) / p.sum(dtype=np.float64)
+    sigma = np.zeros(pose.shape) if variance is None else np.sqrt(variance, dtype=np.float64)
+    roll = _mass_in_bins(pose[:, ROLL].astype(np.float64), sigma[:, ROLL], *grid.roll_range, grid.roll_bins)
+    yaw = _mass_in_bins(pose[:, YAW].astype(np.float64), sigma[:, YAW], *grid.yaw_range, grid.yaw_bins)
+    histogram: F64 = roll.T @ (weight[:, None] * yaw)
     return histogram, max(1.0 - float(histogram.sum()), 0.0)
 
 
-def _cells_in_bins(limits: tuple[float, float], bins: int) -> F64:
-    """(bins, JOINT_CELLS): the share of every 1° cell that lies in each bin."""
-    edges = np.linspace(*limits, bins + 1)
-    start = np.linspace(-180.0, 180.0, JOINT_CELLS + 1)[:-1]
-    size = 360.0 / JOINT_CELLS
-    covered = np.clip((edges[:, None] - start) / size, 0.0, 1.0)
-    return np.diff(covered, axis=0)
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _mass_in_bins(angle: F64, sigma: F64, low: float, high: float, bins: int) -> F64:
+    """(K, bins) mass of a Gaussian on the circle in each bin; all of it in one bin where σ is 0."""
+    out = np.zeros((angle.shape[0], bins))
+    size = (high - low) / bins
+    for k in range(angle.shape[0]):
+        for turn in range(-1, 2):
+            x = angle[k] + 360.0 * turn
+            reach = 6.0 * sigma[k]
+            first, last = math.floor((x - reach - low) / size), math.floor((x + reach - low) / size)
+            if last < 0 or first >= bins:
+                continue
+            if first == last:
+                out[k, first] += 1.0
+                continue
+            before = 0.0
+            for b in range(first, last + 1):
+                after = 1.0 if b == last else 0.5 * math.erfc((x - low - (b + 1) * size) / (sigma[k] * math.sqrt(2.0)))
+                if 0 <= b < bins:
+                    out[k, b] += after - before
+                before = after
+    return out
 
 
-def _blurred(p: F32, angles: F64, variance: F32 | None, cells: int) -> F64:
-    """Probability of every cell of a torus, each exemplar spread by its Gaussian.
+def _blurred(p: F32, angles: F64, variance: NDArray[np.float32] | None, cells: int) -> F64:
+    """Probability of every cell of a full turn, each exemplar spread by its Gaussian.
 
     Args:
         p: (K,) probabilities.
-        angles: (K, D) degrees in [−180, 180), D = 1 or 2.
-        variance: (K, D) square degrees, or None.
-        cells: along each of the D sides, from −180°.
+        angles: (K,) degrees in [−180, 180).
+        variance: (K,) square degrees, or None.
+        cells: of the turn, from −180°.
 
     Returns:
-        (cells,) * D float64, sums to 1.
+        (cells,) float64, sums to 1.
     """
-    dims = angles.shape[1]
-    shape = (cells,) * dims
-    column = np.minimum(((angles + 180.0) * (cells / 360.0)).astype(np.int64), cells - 1)
-    where = np.ravel_multi_index(tuple(column.T), shape)
+    where = np.minimum(((angles + 180.0) * (cells / 360.0)).astype(np.int64), cells - 1)
     weight = np.asarray(p, dtype=np.float64) / p.sum(dtype=np.float64)
     if variance is None:
-        return np.asarray(np.bincount(where, weight, cells**dims).reshape(shape), dtype=np.float64)
+        return np.asarray(np.bincount(where, weight, cells), dtype=np.float64)
     level = np.floor(np.log(np.maximum(variance, 1e-6)) / np.log(VARIANCE_STEP)).astype(np.int64)
-    level -= level.min(axis=0)
-    group = np.ravel_multi_index(tuple(level.T), tuple(level.max(axis=0) + 1))
+    level -= level.min()
     # ω of the k-th harmonic of a full turn is k a turn; in radians a degree.
-    frequency = [np.fft.fftfreq(cells, 1 / cells)] * (dims - 1) + [np.arange(cells // 2 + 1)]
-    squared = np.meshgrid(*[np.deg2rad(f) ** 2 for f in frequency], indexing="ij")
-    spectrum = np.zeros(squared[0].shape, dtype=np.complex128)
-    for g in np.flatnonzero(np.bincount(group, weight) > 0):
-        inside = np.flatnonzero(group == g)
-        mean = weight[inside] @ variance[inside] / weight[inside].sum()
-        image = np.bincount(where[inside], weight[inside], cells**dims).reshape(shape)
-        decay = np.exp(-0.5 * sum(v * w for v, w in zip(mean, squared, strict=True)))
-        spectrum += np.fft.rfftn(image) * decay
-    result = np.maximum(np.fft.irfftn(spectrum, shape, axes=tuple(range(dims))), 0.0)
+    squared = np.deg2rad(np.arange(cells // 2 + 1)) ** 2
+    spectrum = np.zeros(len(squared), dtype=np.complex128)
+    for g in np.flatnonzero(np.bincount(level, weight) > 0):
+        inside = np.flatnonzero(level == g)
+        mean = float(weight[inside] @ variance[inside] / weight[inside].sum())
+        spectrum += np.fft.rfft(np.bincount(where[inside], weight[inside], cells)) * np.exp(-0.5 * mean * squared)
+    result = np.maximum(np.fft.irfft(spectrum, cells), 0.0)
     return np.asarray(result / result.sum())

@@ -183,6 +183,11 @@ class Posterior:
         return index, (weights / np.float32(mass)).astype(np.float32), max(1.0 - mass, 0.0)
 
     @property
+    def kept(self) -> tuple[NDArray[np.int32], F32]:
+        """(M,) int32 class ids and (M,) float32 weights, summing to 1, of the exemplars that moments use."""
+        return self._kept[:2]
+
+    @property
     def cut_mass(self) -> float:
         """Probability of the exemplars that the moments left out; below `MOMENT_CUT`."""
         return self._kept[2]

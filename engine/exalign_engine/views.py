@@ -132,7 +132,7 @@ def pose(
     masses: Sequence[float] = (0.5, 0.9),
     grid: PoseGrid | None = None,
 ) -> PoseView:
-    """How the head is turned, degrees.
+    """How the head is turned, degrees; from the exemplars that moments use.
 
     Args:
         face: whose.
@@ -144,9 +144,10 @@ def pose(
     Raises:
         InvalidInputError: a mass is wrong.
     """
-    p = face.posterior.probabilities
-    places, variance = calibrated_poses(p, poses, calibration)
-    return view_pose(p, places, variance, masses, grid)
+    kept, weights = face.posterior.kept
+    mine = Poses(poses.mean_face, poses.pose[kept], poses.variance[kept])
+    places, variance = calibrated_poses(weights, mine, calibration)
+    return view_pose(weights, places, variance, masses, grid)
 
 
 def conditioned(
