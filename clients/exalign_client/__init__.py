@@ -22,6 +22,7 @@ from exalign_client.errors import (
     NotFoundError,
     PreconditionError,
     ServerBusyError,
+    SessionLostError,
     UnavailableError,
     UnimplementedError,
     Violation,
@@ -39,7 +40,7 @@ from exalign_client.evidence import (
 from exalign_client.health import HealthStatus
 from exalign_client.local import LocalServer, local_server
 from exalign_client.model import Model
-from exalign_client.requests import LandmarkOptions
+from exalign_client.requests import LandmarkOptions, SuggestionOptions
 from exalign_client.results import (
     BoxSource,
     ExemplarProbability,
@@ -50,11 +51,28 @@ from exalign_client.results import (
     Timing,
 )
 from exalign_client.sync import Client
+from exalign_client.track_aio import AsyncTrackStream
+from exalign_client.track_requests import TrackFrame
+from exalign_client.track_results import (
+    FrameSuggestion,
+    RevisionCause,
+    Track,
+    TrackClosed,
+    TrackEvent,
+    TrackPath,
+    TrackResult,
+    TrackRevision,
+    TrackState,
+    TrackSummary,
+    settled,
+)
+from exalign_client.track_sync import TrackStream
 from exalign_client.views import HeatmapOptions, Heatmaps, Pose, PoseHistogram, PoseIntervals, PoseOptions
 
 __all__ = [
     "AccessDeniedError",
     "AsyncClient",
+    "AsyncTrackStream",
     "Box",
     "BoxSource",
     "Circle",
@@ -68,6 +86,7 @@ __all__ = [
     "ExemplarProbability",
     "Face",
     "Faces",
+    "FrameSuggestion",
     "GroupUncertainty",
     "HealthStatus",
     "HeatmapOptions",
@@ -92,12 +111,26 @@ __all__ = [
     "PreconditionError",
     "Prediction",
     "Rectangle",
+    "RevisionCause",
     "ServerBusyError",
+    "SessionLostError",
     "Suggestion",
+    "SuggestionOptions",
     "Suggestions",
     "Timing",
+    "Track",
+    "TrackClosed",
+    "TrackEvent",
+    "TrackFrame",
+    "TrackPath",
+    "TrackResult",
+    "TrackRevision",
+    "TrackState",
+    "TrackStream",
+    "TrackSummary",
     "UnavailableError",
     "UnimplementedError",
     "Violation",
     "local_server",
+    "settled",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+from collections.abc import AsyncIterable, Awaitable, Iterable
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
@@ -30,6 +30,7 @@ from exalign_client.requests import (
     Criterion,
     Evidence,
     LandmarkOptions,
+    SuggestionOptions,
     condition_request,
     exemplars_request,
     heatmaps_request,
@@ -39,6 +40,8 @@ from exalign_client.requests import (
 )
 from exalign_client.results import Faces, Prediction, faces_from, prediction_from
 from exalign_client.retry import CallBudget
+from exalign_client.track_aio import AsyncTrackStream
+from exalign_client.track_requests import DEFAULT_WINDOW, FrameInput, TemporalModel, check_frames, track_config
 from exalign_client.views import HeatmapOptions, PoseOptions
 
 RequestT = TypeVar("RequestT", bound=Message, contravariant=True)
@@ -221,6 +224,51 @@ class AsyncClient:
             detector=detector,
         )
         return suggestions_from(await self._call(self._stub.SuggestEvidence, request, timeout))
+
+    def track(
+        self,
+        frames: Iterable[FrameInput] | AsyncIterable[FrameInput],
+        *,
+        live: bool = False,
+        temporal_model: TemporalModel = "filter",
+        smoothing_lag: int = 0,
+        max_faces: int | None = None,
+        detector: str | None = None,
+        detect_every: int | None = None,
+        landmarks: LandmarkOptions | None = None,
+        heatmaps: HeatmapOptions | None = None,
+        pose: PoseOptions | None = None,
+        path_frames: int = 0,
+        suggestion: SuggestionOptions | None = None,
+        session_id: str | None = None,
+        window: int = DEFAULT_WINDOW,
+        timeout: float | None = None,
+    ) -> AsyncTrackStream:
+        """Follow faces through a video; see `Client.track`. ``frames`` may be asynchronous.
+
+        Example:
+            >>> async with client.track(frames) as video:
+            ...     async for event in video:
+            ...         print(event.frame_index, [track.state for track in event.tracks])
+        """
+        check_frames(frames, asynchronous=True)
+        config = track_config(
+            live=live,
+            temporal_model=temporal_model,
+            smoothing_lag=smoothing_lag,
+            max_faces=max_faces,
+            detector=detector,
+            detect_every=detect_every,
+            landmarks=landmarks,
+            heatmaps=heatmaps,
+            pose=pose,
+            path_frames=path_frames,
+            suggestion=suggestion,
+            session_id=session_id,
+            window=window,
+        )
+        patience = check_timeout(self._timeout if timeout is None else timeout)
+        return AsyncTrackStream(self._stub.TrackVideo, self.address, config, frames, window=window, timeout=patience)
 
     async def exemplars(
         self, class_ids: Iterable[int], *, bundle_id: str | None = None, timeout: float | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from exalign_client.commands import condition, heatmaps, model, pose, predict, suggest
+from exalign_client.commands import condition, heatmaps, model, pose, predict, suggest, track
 from exalign_client.terminal import OneLineParser, run_to_exit_code
 
 
@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = OneLineParser(prog="exalign", description="Landmarks of faces, with their uncertainty.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (predict, heatmaps, pose, condition, suggest, model):
+    for command in (predict, heatmaps, pose, condition, suggest, track, model):
         command.add_parser(commands)
     arguments = parser.parse_args(argv)
     return run_to_exit_code("exalign", lambda: int(arguments.run(arguments)))

@@ -10,6 +10,7 @@
     ├── UnavailableError         nobody answers there, or the server is starting or shutting down
     ├── UnimplementedError       this server does not have this method
     ├── AccessDeniedError        a proxy or the server refuses this caller
+    ├── SessionLostError         a video could not be followed to its end: ``unanswered`` names the frames
     ├── InternalServerError      a fault of the server's, or an answer that cannot be understood
     ├── LocalServerError         a server of our own could not be started: ``log`` holds what it said
     └── MissingExtraError        an optional package is needed: the message names the extra to install
@@ -106,6 +107,19 @@ class UnimplementedError(ExalignClientError):
 
 class AccessDeniedError(ExalignClientError):
     """A proxy or the server refuses this caller."""
+
+
+class SessionLostError(ExalignClientError):
+    """A video could not be followed to its end, and what is missing cannot be had by trying again.
+
+    Args:
+        message: one sentence that says what is lost.
+        unanswered: frames that were given and not answered.
+    """
+
+    def __init__(self, message: str, unanswered: tuple[int, ...] = ()) -> None:
+        self.unanswered = unanswered
+        super().__init__(message)
 
 
 class InternalServerError(ExalignClientError):

@@ -88,7 +88,7 @@ def _joint_map(pose: Pose, histogram: PoseHistogram) -> Pixels:
     left, top = _LEFT, _TOP + _BAR
     # Roll grows downwards, as on screen clockwise does on the right-hand side of a face.
     smooth = np.maximum(cv2.resize(shown, (_SIDE, _SIDE), interpolation=cv2.INTER_CUBIC), 0)
-    canvas.pixels[top : top + _SIDE, left : left + _SIDE] = _colours(np.sqrt(smooth / max(smooth.max(), 1e-12)))
+    canvas.pixels[top : top + _SIDE, left : left + _SIDE] = ramp_colours(np.sqrt(smooth / max(smooth.max(), 1e-12)))
     _outline(canvas, smooth, left, top)
 
     def x_of(degrees: float) -> float:
@@ -151,7 +151,8 @@ def _ticks(low: float, high: float) -> list[float]:
     return [float(v) for v in np.arange(math.ceil(low / step) * step, high + 1e-6, step)]
 
 
-def _colours(values: NDArray[np.floating]) -> Pixels:
+def ramp_colours(values: NDArray[np.floating]) -> Pixels:
+    """(...) values from 0 to 1 as (..., 3) uint8 colours from dark to bright, RGB."""
     steps = np.linspace(0, 1, len(_RAMP))
     return np.stack([np.interp(values, steps, channel) for channel in _RAMP.T], axis=-1).astype(np.uint8)
 

@@ -52,6 +52,24 @@ class LandmarkOptions:
     groups: Iterable[Group] = ()
 
 
+@dataclass(frozen=True)
+class SuggestionOptions:
+    """Which click to look for.
+
+    Args:
+        candidates: landmarks and groups to choose from; empty: all that are not yet clicked.
+        max_suggestions: at most so many, 1 to 68; None: the server's choice.
+        criterion: rank by the expected drop in "error" (pixels) or in "entropy" (nats).
+        click_sigma: standard deviation of the coming click, pixels a coordinate, > 0; None: 1 % of the face box's
+            diagonal.
+    """
+
+    candidates: Iterable[LandmarkOrGroup] = ()
+    max_suggestions: int | None = None
+    criterion: Criterion = "error"
+    click_sigma: float | None = None
+
+
 class _Source(TypedDict, total=False):
     image: image_pb2.Image | None
     posterior_id: str
@@ -73,14 +91,14 @@ def predict_request(
     request = service_pb2.PredictLandmarksRequest(
         image=image_message(image, wrong),
         boxes=box_messages(() if boxes is None else boxes, wrong),
-        detection=_detection(detector, max_faces, wrong),
+        detection=detection_message(detector, max_faces, wrong),
         landmarks=face_pb2.LandmarkOptions(
             top_exemplars=whole_in("top_exemplars", top_exemplars, 0, wrong), groups=group_messages(groups, wrong)
         ),
         heatmaps=heatmap_message(heatmaps, "heatmaps", wrong),
         pose=pose_message(pose, "pose", wrong),
     )
-    _refuse(wrong)
+    refuse(wrong)
     return request
 
 
@@ -100,12 +118,12 @@ def heatmaps_request(
     request = service_pb2.PredictHeatmapsRequest(
         **_source(image, posterior_id, {"boxes": boxes, "detector": detector, "max_faces": max_faces}, wrong),
         boxes=box_messages(boxes or (), wrong),
-        detection=_detection(detector, max_faces, wrong),
+        detection=detection_message(detector, max_faces, wrong),
         heatmaps=heatmap_message(options or HeatmapOptions(), "options", wrong),
-        landmarks=_landmarks(landmarks, wrong),
+        landmarks=landmarks_message(landmarks, wrong),
         pose=pose_message(pose, "pose", wrong),
     )
-    _refuse(wrong)
+    refuse(wrong)
     return request
 
 
@@ -125,12 +143,12 @@ def pose_request(
     request = service_pb2.EstimatePoseRequest(
         **_source(image, posterior_id, {"boxes": boxes, "detector": detector, "max_faces": max_faces}, wrong),
         boxes=box_messages(boxes or (), wrong),
-        detection=_detection(detector, max_faces, wrong),
+        detection=detection_message(detector, max_faces, wrong),
         pose=pose_message(options or PoseOptions(), "options", wrong),
-        landmarks=_landmarks(landmarks, wrong),
+        landmarks=landmarks_message(landmarks, wrong),
         heatmaps=heatmap_message(heatmaps, "heatmaps", wrong),
     )
-    _refuse(wrong)
+    refuse(wrong)
     return request
 
 
@@ -152,14 +170,14 @@ def condition_request(
     request = service_pb2.QueryConditionalRequest(
         **_source(image, posterior_id, {"box": box, "detector": detector}, wrong),
         box=_one_box(box, wrong),
-        detection=_detection(detector, None, wrong),
+        detection=detection_message(detector, None, wrong),
         evidence=evidence_message(evidence, box_moves, wrong),
-        landmarks=_landmarks(landmarks, wrong),
+        landmarks=landmarks_message(landmarks, wrong),
         heatmaps=heatmap_message(heatmaps, "heatmaps", wrong),
         pose=pose_message(pose, "pose", wrong),
         include_prior=include_prior,
     )
-    _refuse(wrong)
+    refuse(wrong)
     return request
 
 
@@ -181,25 +199,20 @@ def suggest_request(
 ) -> service_pb2.SuggestEvidenceRequest:
     """Build the request of `Client.suggest`."""
     wrong: list[Violation] = []
-    if criterion not in _CRITERIA:
-        wrong.append(Violation("criterion", f"{criterion!r} is none of {', '.join(_CRITERIA)}"))
     known = evidence_message(evidence, box_moves, wrong)
     request = service_pb2.SuggestEvidenceRequest(
         **_source(image, posterior_id, {"box": box, "detector": detector}, wrong),
         box=_one_box(box, wrong),
-        detection=_detection(detector, None, wrong),
+        detection=detection_message(detector, None, wrong),
         evidence=known if known.clicks or known.regions or known.poses else None,
-        suggestion=evidence_pb2.SuggestionOptions(
-            landmarks=landmark_indices(candidates, "candidates", wrong),
-            max_suggestions=whole_in("max_suggestions", max_suggestions, 1, wrong, N_LANDMARKS),
-            criterion=_CRITERIA.get(criterion, evidence_pb2.SUGGESTION_CRITERION_UNSPECIFIED),
-            click_sigma=positive_number(click_sigma, "click_sigma", wrong),
+        suggestion=suggestion_message(
+            SuggestionOptions(candidates, max_suggestions, criterion, click_sigma), "", wrong
         ),
-        landmarks=_landmarks(landmarks, wrong),
+        landmarks=landmarks_message(landmarks, wrong),
         heatmaps=heatmap_message(heatmaps, "heatmaps", wrong),
         pose=pose_message(pose, "pose", wrong),
     )
-    _refuse(wrong)
+    refuse(wrong)
     return request
 
 
@@ -209,7 +222,7 @@ def exemplars_request(class_ids: Iterable[int], bundle_id: str | None) -> servic
     checked = [whole_in(f"class_ids[{index}]", number, 0, wrong) for index, number in enumerate(class_ids)]
     if not checked:
         wrong.append(Violation("class_ids", "must hold at least one"))
-    _refuse(wrong)
+    refuse(wrong)
     known = [number for number in checked if number is not None]
     return service_pb2.GetExemplarsRequest(class_ids=known, bundle_id=bundle_id or "")
 
@@ -235,12 +248,14 @@ def _one_box(box: BoxInput | None, wrong: list[Violation]) -> geometry_pb2.Box |
     return None if box is None else box_message(box, "box", wrong)
 
 
-def _detection(detector: str | None, max_faces: int | None, wrong: list[Violation]) -> face_pb2.DetectionOptions | None:
+def detection_message(detector: str | None, max_faces: int | None, wrong: list[Violation]) -> face_pb2.DetectionOptions:
+    """How faces are looked for."""
     limit = whole_in("max_faces", max_faces, 1, wrong)
     return face_pb2.DetectionOptions(detector=detector or "", max_faces=limit)
 
 
-def _landmarks(given: LandmarkOptions | None, wrong: list[Violation]) -> face_pb2.LandmarkOptions:
+def landmarks_message(given: LandmarkOptions | None, wrong: list[Violation]) -> face_pb2.LandmarkOptions:
+    """What to say about the landmarks."""
     options = given or LandmarkOptions()
     top = whole_in("landmarks.top_exemplars", options.top_exemplars, 0, wrong)
     inner: list[Violation] = []
@@ -249,6 +264,21 @@ def _landmarks(given: LandmarkOptions | None, wrong: list[Violation]) -> face_pb
     return face_pb2.LandmarkOptions(top_exemplars=top, groups=groups)
 
 
-def _refuse(wrong: list[Violation]) -> None:
+def suggestion_message(
+    options: SuggestionOptions, prefix: str, wrong: list[Violation]
+) -> evidence_pb2.SuggestionOptions:
+    """Which click to look for; ``prefix`` stands before the names of wrong options."""
+    if options.criterion not in _CRITERIA:
+        wrong.append(Violation(f"{prefix}criterion", f"{options.criterion!r} is none of {', '.join(_CRITERIA)}"))
+    return evidence_pb2.SuggestionOptions(
+        landmarks=landmark_indices(options.candidates, f"{prefix}candidates", wrong),
+        max_suggestions=whole_in(f"{prefix}max_suggestions", options.max_suggestions, 1, wrong, N_LANDMARKS),
+        criterion=_CRITERIA.get(options.criterion, evidence_pb2.SUGGESTION_CRITERION_UNSPECIFIED),
+        click_sigma=positive_number(options.click_sigma, f"{prefix}click_sigma", wrong),
+    )
+
+
+def refuse(wrong: list[Violation]) -> None:
+    """Raise InvalidRequestError with all that is wrong, if anything is."""
     if wrong:
         raise InvalidRequestError(wrong)

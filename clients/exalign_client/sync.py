@@ -12,12 +12,13 @@ from exalign_client.answers import (
     exemplars_from,
     suggestions_from,
 )
-from exalign_client.arguments import BoxInput, Group, ImageInput, LandmarkOrGroup
+from exalign_client.arguments import BoxInput, Group, ImageInput, LandmarkOrGroup, check_timeout
 from exalign_client.connection import Connection
 from exalign_client.requests import (
     Criterion,
     Evidence,
     LandmarkOptions,
+    SuggestionOptions,
     condition_request,
     exemplars_request,
     heatmaps_request,
@@ -26,6 +27,8 @@ from exalign_client.requests import (
     suggest_request,
 )
 from exalign_client.results import Faces, Prediction, faces_from, prediction_from
+from exalign_client.track_requests import DEFAULT_WINDOW, FrameInput, TemporalModel, check_frames, track_config
+from exalign_client.track_sync import TrackStream
 from exalign_client.views import HeatmapOptions, PoseOptions
 
 
@@ -283,6 +286,89 @@ class Client(Connection):
             detector=detector,
         )
         return suggestions_from(self._call(self._stub.SuggestEvidence, request, timeout))
+
+    def track(
+        self,
+        frames: Iterable[FrameInput],
+        *,
+        live: bool = False,
+        temporal_model: TemporalModel = "filter",
+        smoothing_lag: int = 0,
+        max_faces: int | None = None,
+        detector: str | None = None,
+        detect_every: int | None = None,
+        landmarks: LandmarkOptions | None = None,
+        heatmaps: HeatmapOptions | None = None,
+        pose: PoseOptions | None = None,
+        path_frames: int = 0,
+        suggestion: SuggestionOptions | None = None,
+        session_id: str | None = None,
+        window: int = DEFAULT_WINDOW,
+        timeout: float | None = None,
+    ) -> TrackStream:
+        """Follow faces through a video: an iterator over the answers, which all use everything seen so far.
+
+        It yields a `TrackResult` for every frame, in order, and with a ``smoothing_lag`` a `TrackRevision` for each
+        when the frames after it have been seen (`settled` puts the two together). After the last one, ``closed``
+        holds the summary. Frames are taken from the iterable in a thread of its own, no more than ``window`` ahead of
+        the answers.
+
+        A connection that breaks is made again, and the video goes on where it stood: no frame is left out and none
+        is answered twice. Where the server has lost the video meanwhile, it is begun again with the frames that were
+        not answered yet (``TrackResult.session`` counts that), unless something asked for would be missing then.
+
+        Args:
+            frames: pictures, each as in `predict`, or `TrackFrame`, of one size. An array (N, H, W, 3) is N frames.
+            live: the newest frame wins: one that is overtaken is skipped, and named in the next result. False: every
+                frame is answered, however long it takes.
+            temporal_model: how frames are joined: "filter", "low_pass" (mean over three frames) or "per_frame".
+            smoothing_lag: frames to look ahead for revisions, ≥ 0; with the filter only.
+            max_faces: most faces followed, ≥ 1; None: one.
+            detector: as in `predict`.
+            detect_every: look for new faces on every n-th frame, ≥ 1; 0: only at the start and on loss; None: the
+                server's choice.
+            landmarks: what to say about the landmarks, which are always answered; None: the server's choice.
+            heatmaps: heatmaps for every frame; None: none.
+            pose: the head pose in every frame; None: none.
+            path_frames: length of the most probable path in ``closed``, frames; 0: none. A suggestion looks back on
+                so many frames.
+            suggestion: name the frames and landmarks whose click would help most, in ``closed``; None: do not.
+            session_id: name for the server's logs and for proxies (metadata ``x-session-id``), 1 to 64 of
+                ``[A-Za-z0-9_.-]``; None: a random one. A number is added where the video must be begun again.
+            window: most frames given and not yet answered, 1 to 256; as many pictures are kept in memory.
+            timeout: seconds for which a connection may bring nothing, and then for which it is made again, until
+                the next answer comes; None: the client's. The whole video may take any time.
+
+        Returns:
+            The iterator. It connects when the first event is asked for.
+
+        Raises:
+            InvalidRequestError: an argument is wrong; every one is named.
+
+        Example:
+            >>> with client.track(frames) as video:
+            ...     for event in video:
+            ...         print(event.frame_index, [track.state for track in event.tracks])
+            >>> print(video.closed.summary)
+        """
+        check_frames(frames)
+        config = track_config(
+            live=live,
+            temporal_model=temporal_model,
+            smoothing_lag=smoothing_lag,
+            max_faces=max_faces,
+            detector=detector,
+            detect_every=detect_every,
+            landmarks=landmarks,
+            heatmaps=heatmaps,
+            pose=pose,
+            path_frames=path_frames,
+            suggestion=suggestion,
+            session_id=session_id,
+            window=window,
+        )
+        patience = check_timeout(self._timeout if timeout is None else timeout)
+        return TrackStream(self._stub.TrackVideo, self.address, config, frames, window=window, timeout=patience)
 
     def exemplars(
         self, class_ids: Iterable[int], *, bundle_id: str | None = None, timeout: float | None = None

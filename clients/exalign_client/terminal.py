@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -25,6 +26,62 @@ class OneLineParser(argparse.ArgumentParser):
 def say(message: str) -> None:
     """Write a line of progress or a failure to standard error."""
     print(message, file=sys.stderr, flush=True)
+
+
+class Progress:
+    """One line on standard error that says how far a long work is, and when it will be done.
+
+    On a terminal the line is written over; elsewhere a line is added now and then.
+
+    Args:
+        what: what is counted, such as "frames".
+        total: how many there will be; None: not known.
+    """
+
+    _EVERY_TERMINAL, _EVERY_ELSEWHERE = 0.2, 10.0
+
+    def __init__(self, what: str, total: int | None) -> None:
+        self._what, self._total = what, total
+        self._terminal = sys.stderr.isatty()
+        self._start = self._told = time.monotonic()
+        self._width = 0
+
+    def at(self, done: int) -> None:
+        """So many are done."""
+        now = time.monotonic()
+        if now - self._told >= (self._EVERY_TERMINAL if self._terminal else self._EVERY_ELSEWHERE):
+            self._told = now
+            self._tell(self._line(done, now))
+
+    def end(self, done: int) -> None:
+        """So many were done, and that is all."""
+        self._tell(self._line(done, time.monotonic(), over=True))
+        if self._terminal:
+            print(file=sys.stderr, flush=True)
+
+    def _line(self, done: int, now: float, *, over: bool = False) -> str:
+        taken = max(now - self._start, 1e-9)
+        rate = done / taken
+        if over:
+            return f"{done} {self._what} in {_clock(taken)}, {rate:.1f} a second"
+        line = f"{done}{f'/{self._total}' if self._total else ''} {self._what}, {rate:.1f} a second"
+        if self._total and done:
+            line += f", {_clock(max(self._total - done, 0) / rate)} left"
+        return line
+
+    def _tell(self, line: str) -> None:
+        if self._terminal:
+            print(f"\r{line:<{self._width}}", end="", file=sys.stderr, flush=True)
+            self._width = len(line)
+        else:
+            say(line)
+
+
+def _clock(seconds: float) -> str:
+    whole = round(seconds)
+    return (
+        f"{whole // 60}:{whole % 60:02}" if whole < 3600 else f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+    )
 
 
 def describe(error: ExalignClientError | OSError) -> str:

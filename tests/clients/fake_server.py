@@ -26,7 +26,9 @@ from exalign.v1 import (
     service_pb2,
     service_pb2_grpc,
     timing_pb2,
+    track_pb2,
 )
+from fake_track import FakeTracking
 
 IMAGE_SIZE = (120, 80)  # width, height
 BOX = (30.0, 20.0, 90.0, 70.0)
@@ -136,7 +138,8 @@ def viewed(
     | service_pb2.EstimatePoseRequest
     | service_pb2.QueryConditionalRequest
     | service_pb2.SuggestEvidenceRequest
-    | service_pb2.PredictLandmarksRequest,
+    | service_pb2.PredictLandmarksRequest
+    | track_pb2.TrackConfig,
     message: face_pb2.Face,
 ) -> face_pb2.Face:
     """The face with the views that the request asks for."""
@@ -171,7 +174,14 @@ def model_response() -> service_pb2.GetModelResponse:
             landmark_names=[f"point_{n}" for n in range(68)],
         ),
         runtime=model_pb2.RuntimeInfo(name="openvino", version="2025.4", precision="f32", device="CPU"),
-        limits=model_pb2.Limits(max_faces=16, max_deadline=Duration(seconds=30), min_box_side=8.5),
+        limits=model_pb2.Limits(
+            max_faces=16,
+            max_message_bytes=8 * 2**20,
+            max_smoothing_lag=30,
+            max_path_frames=256,
+            max_deadline=Duration(seconds=30),
+            min_box_side=8.5,
+        ),
         detectors=[model_pb2.DetectorInfo(name="mtcnn", available=True, is_default=True, min_score=0.7)],
         calibration=model_pb2.CalibrationCard(
             split="val",
@@ -208,7 +218,7 @@ def retry_info(seconds: float) -> error_details_pb2.RetryInfo:
 
 @dataclass
 class FakeService(service_pb2_grpc.FaceAlignmentServiceServicer):
-    """Answers all unary calls; the first ones but GetModel meet the scripted faults, one each."""
+    """Answers all calls; the first unary ones but GetModel meet the scripted faults, one each."""
 
     faults: list[Fault] = field(default_factory=list)
     faces: int = 1
@@ -218,6 +228,7 @@ class FakeService(service_pb2_grpc.FaceAlignmentServiceServicer):
     outcome: evidence_pb2.EvidenceOutcome.ValueType = evidence_pb2.EVIDENCE_OUTCOME_CONDITIONED
     address: str = ""
     health: health.HealthServicer = field(default_factory=health.HealthServicer)
+    tracking: FakeTracking = field(default_factory=lambda: FakeTracking(face, viewed))
     #: Set to let go of calls that `hang` holds.
     released: threading.Event = field(default_factory=threading.Event)
 
@@ -311,6 +322,9 @@ class FakeService(service_pb2_grpc.FaceAlignmentServiceServicer):
             timing=timing_pb2.StageTiming(decode_seconds=0.001, infer_seconds=0.003, total_seconds=0.005),
         )
 
+    def TrackVideo(self, request_iterator: Iterator[Any], context: Any) -> Iterator[service_pb2.TrackVideoResponse]:
+        return self.tracking.stream(request_iterator, context)
+
     def GetModel(self, request: service_pb2.GetModelRequest, context: Any) -> service_pb2.GetModelResponse:
         return model_response()
 
@@ -318,7 +332,7 @@ class FakeService(service_pb2_grpc.FaceAlignmentServiceServicer):
 @contextmanager
 def serving(service: FakeService) -> Iterator[FakeService]:
     """Serve on a free port of 127.0.0.1 for the length of the block."""
-    server = grpc.server(futures.ThreadPoolExecutor(max_workers=4), options=[("grpc.so_reuseport", 0)])
+    server = grpc.server(futures.ThreadPoolExecutor(max_workers=8), options=[("grpc.so_reuseport", 0)])
     service_pb2_grpc.add_FaceAlignmentServiceServicer_to_server(service, server)
     health_pb2_grpc.add_HealthServicer_to_server(service.health, server)
     service.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"

@@ -37,7 +37,7 @@ def add_evidence_options(parser: argparse.ArgumentParser, *, required: bool) -> 
     parser.add_argument(
         "--click",
         action="append",
-        type=_click,
+        type=click_of,
         default=[],
         required=required,
         metavar="LANDMARK=X,Y",
@@ -99,7 +99,8 @@ def landmark_of(text: str) -> str | int:
     raise argparse.ArgumentTypeError(f"{text!r} is no landmark: a name such as nose_tip, or 0 to {len(NAMES) - 1}")
 
 
-def _click(text: str) -> tuple[str | int, float, float]:
+def click_of(text: str) -> tuple[str | int, float, float]:
+    """A landmark and its place from the command line."""
     landmark, _, place = text.partition("=")
     try:
         x, y = (float(part) for part in place.split(","))

@@ -1,0 +1,223 @@
+"""``exalign track``: faces through a video, as JSON lines, as a drawn video, with clicks on single frames."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from exalign_client.commands.connection import add_connection_options, connect
+from exalign_client.commands.picture import click_of
+from exalign_client.evidence import Click
+from exalign_client.layout import NAMES
+from exalign_client.model import Limits
+from exalign_client.overlay import Pixels
+from exalign_client.requests import SuggestionOptions
+from exalign_client.sync import Client
+from exalign_client.terminal import Progress, say
+from exalign_client.track_picture import draw_track
+from exalign_client.track_requests import TemporalModel, TrackFrame
+from exalign_client.track_results import FrameSuggestion, TrackClosed, TrackResult, settled
+from exalign_client.track_sync import TrackStream
+from exalign_client.video_files import Video, VideoWriter, encode_jpeg, open_video
+from exalign_client.views import PoseOptions
+
+#: Share of the server's limit that the pixels of a frame may take as they are; larger ones travel as JPEG.
+_RAW_SHARE = 0.9
+
+
+def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser("track", help="follow faces through a video", description=__doc__)
+    parser.add_argument(
+        "video", metavar="VIDEO|DIR|webcam", help="a video file, a directory of pictures, or webcam (webcam:1, ...)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object a frame, one a line")
+    parser.add_argument("--out", type=_mp4_path, metavar="VIDEO.mp4", help="draw the answers over the video")
+    parser.add_argument(
+        "--max-faces", type=_whole_from(1), metavar="N", help="follow at most so many faces (default 1)"
+    )
+    parser.add_argument("--detector", metavar="NAME", help="detector that looks for faces")
+    parser.add_argument(
+        "--detect-every",
+        type=_whole_from(0),
+        metavar="N",
+        help="look for new faces on every N-th frame; 0: only on loss",
+    )
+    parser.add_argument("--pose", action="store_true", help="the head pose too (always with --out)")
+    joined = parser.add_mutually_exclusive_group()
+    joined.add_argument(
+        "--lag", type=_whole_from(0), default=0, metavar="N", help="each answer also rests on the N frames after it"
+    )
+    joined.add_argument("--low-pass", action="store_true", help="only average the landmarks over three frames")
+    joined.add_argument("--per-frame", action="store_true", help="answer each frame by itself")
+    parser.add_argument(
+        "--click",
+        action="append",
+        type=_frame_click,
+        default=[],
+        metavar="FRAME:LANDMARK=X,Y",
+        help="in this frame (from 0) this landmark is here, pixels; may be given again. Of several faces, the nearest",
+    )
+    parser.add_argument("--suggest", action="store_true", help="say which click in which frame would help most")
+    add_connection_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Follow, draw and print."""
+    video = open_video(arguments.video)  # before a server is started for nothing
+    with connect(arguments) as client:
+        return _Run(arguments, video, client).run()
+
+
+class _Run:
+    """One video on its way through."""
+
+    def __init__(self, arguments: argparse.Namespace, video: Video, client: Client) -> None:
+        self._arguments, self._video, self._client = arguments, video, client
+        self._limits: Limits = client.model().limits
+        self._clicks: dict[int, list[Click]] = defaultdict(list)
+        for frame, landmark, x, y in arguments.click:
+            self._clicks[frame].append(Click(landmark, x, y))
+        #: Pictures that are still to be drawn on, by frame.
+        self._pictures: dict[int, Pixels] = {}
+        self._states: dict[int, Counter[str]] = defaultdict(Counter)
+        self._answered = self._skipped = self._problems = 0
+
+    def run(self) -> int:
+        """From the first frame to the exit code."""
+        progress = Progress("frames", self._video.count)
+        with ExitStack() as stack:
+            writer = None
+            if self._arguments.out is not None:
+                writer = stack.enter_context(VideoWriter(self._arguments.out, self._video.rate))
+            stream = stack.enter_context(self._stream())
+            try:
+                for result in settled(stream, self._arguments.lag):
+                    self._take(result, writer)
+                    progress.at(self._answered)
+            except KeyboardInterrupt:
+                if not self._video.live:
+                    raise  # a camera has no other end
+            finally:
+                progress.end(self._answered)
+            closed = stream.closed
+        return self._report(closed)
+
+    def _stream(self) -> TrackStream:
+        arguments = self._arguments
+        model: TemporalModel = "filter"
+        if arguments.low_pass or arguments.per_frame:
+            model = "low_pass" if arguments.low_pass else "per_frame"
+        bins = 90 if arguments.out is not None else 36
+        with_pose = arguments.pose or arguments.out is not None
+        return self._client.track(
+            self._frames(),
+            live=self._video.live,
+            temporal_model=model,
+            smoothing_lag=arguments.lag,
+            max_faces=arguments.max_faces,
+            detector=arguments.detector,
+            detect_every=arguments.detect_every,
+            pose=PoseOptions((0.5, 0.9), yaw_bins=bins, roll_bins=bins) if with_pose else None,
+            # A suggestion is about the frames that the path is about.
+            path_frames=self._limits.max_path_frames if arguments.suggest else 0,
+            suggestion=SuggestionOptions() if arguments.suggest else None,
+        )
+
+    def _frames(self) -> Iterator[TrackFrame]:
+        largest = _RAW_SHARE * self._limits.max_message_bytes
+        for picture in self._video:
+            if self._arguments.out is not None:
+                self._pictures[picture.index] = picture.pixels
+            image = picture.pixels if picture.pixels.nbytes <= largest else encode_jpeg(picture.pixels)
+            evidence = self._clicks.pop(picture.index, ())
+            yield TrackFrame(image, picture.index, picture.media_time, evidence=evidence)
+
+    def _take(self, result: TrackResult, writer: VideoWriter | None) -> None:
+        self._answered += 1
+        self._skipped += len(result.skipped_frames)
+        self._problems += bool(result.problems)
+        for track in result.tracks:
+            self._states[track.track_id][track.state] += 1
+        if writer is not None:
+            writer.write(draw_track(self._pictures.pop(result.frame_index), result))
+            for skipped in result.skipped_frames:
+                self._pictures.pop(skipped, None)
+        if self._arguments.json:
+            _print_json({"video": self._video.name}, result.to_json())
+
+    def _report(self, closed: TrackClosed | None) -> int:
+        if self._arguments.out is not None and self._answered:
+            say(f"exalign: {self._arguments.out} written")
+        suggestions = () if closed is None else closed.suggestions
+        if self._arguments.json:
+            if self._arguments.suggest and closed is not None:
+                _print_json({"video": self._video.name}, {"closed": closed.to_json()})
+        else:
+            print(self._summary(suggestions), flush=True)
+        if self._arguments.suggest and self._arguments.json:
+            for found in suggestions[:1]:
+                say(_suggestion_line(found))
+        for frame in sorted(self._clicks):
+            say(f"exalign: --click: the video has no frame {frame}, only {self._answered + self._skipped}")
+        if not self._answered:
+            say(f"exalign: {self._video.name}: no frame in it can be read")
+        return 1 if self._clicks or not self._answered else 0
+
+    def _summary(self, suggestions: tuple[FrameSuggestion, ...]) -> str:
+        lines = [f"{self._video.name}: {self._answered} frames answered"]
+        if self._skipped:
+            lines[0] += f", {self._skipped} skipped"
+        if self._problems:
+            lines[0] += f", {self._problems} of them with a picture that could not be used"
+        for track_id, states in sorted(self._states.items()):
+            counts = ", ".join(f"{state} in {count}" for state, count in states.most_common())
+            lines.append(f"track {track_id}: {counts}")
+        if not self._states:
+            lines.append("no face found")
+        if self._arguments.suggest:
+            lines += [_suggestion_line(found) for found in suggestions] or ["no click would help"]
+        return "\n".join(lines)
+
+
+def _suggestion_line(found: FrameSuggestion) -> str:
+    click = found.suggestion
+    return (
+        f"click in frame {found.frame_index}: {NAMES[click.landmark]} of track {found.track_id} "
+        f"(expected: {click.error_reduction:.1f} px less error, {click.entropy_reduction:.2f} nats less entropy, "
+        "summed over frames)"
+    )
+
+
+def _print_json(head: dict[str, Any], answer: object) -> None:
+    line = {**head, **answer} if isinstance(answer, dict) else head
+    print(json.dumps(line, ensure_ascii=False, allow_nan=False), flush=True)
+
+
+def _frame_click(text: str) -> tuple[int, str | int, float, float]:
+    frame, separator, click = text.partition(":")
+    if not separator or not frame.isascii() or not frame.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not FRAME:LANDMARK=X,Y, such as 200:nose_tip=210.5,133")
+    return int(frame), *click_of(click)
+
+
+def _mp4_path(text: str) -> Path:
+    path = Path(text)
+    if path.suffix.lower() != ".mp4":
+        raise argparse.ArgumentTypeError(f"{text} must end in .mp4")
+    return path
+
+
+def _whole_from(least: int) -> Any:
+    def whole(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number ≥ {least}")
+        return int(text)
+
+    return whole

@@ -1,0 +1,267 @@
+"""The TrackVideo half of the fake server: sessions that remember, and streams that break by script."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+
+from exalign.v1 import evidence_pb2, face_pb2, service_pb2, track_pb2
+
+Response = service_pb2.TrackVideoResponse
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What becomes of one stream.
+
+    Attributes:
+        breaks_at: it breaks at this step: 0 is before anything is said; every frame taken in is a step, and every
+            message sent. None: never.
+        code: the status that it breaks with.
+        forgets: the session is lost with it.
+        deaf: acknowledgements do not arrive.
+        repeats: every result is sent twice.
+        skips: live: frames that are named as skipped.
+        go_away_after: the server wants the stream to end after so many results of its own.
+        silent: the stream opens and nothing more is said.
+        refuses: ends the stream at once, in its own way.
+    """
+
+    breaks_at: int | None = None
+    code: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE
+    forgets: bool = False
+    deaf: bool = False
+    repeats: bool = False
+    skips: tuple[int, ...] = ()
+    go_away_after: int | None = None
+    silent: bool = False
+    refuses: Callable[[grpc.ServicerContext], None] | None = None
+
+
+class _BrokenError(Exception):
+    """The stream's time has come."""
+
+
+class _CancelledError(Exception):
+    """The client has given the stream up."""
+
+
+@dataclass
+class Session:
+    """What is remembered of one video. ``count`` counts frames: a frame taken twice, or left out, shows in it."""
+
+    config: track_pb2.TrackConfig
+    count: int = 0
+    newest: int = -1
+    acked: int = -1
+    frames: list[int] = field(default_factory=list)
+    kept: list[tuple[int, list[Response]]] = field(default_factory=list)
+    most_kept: int = 0
+    skipped: list[int] = field(default_factory=list)
+
+
+@dataclass
+class FakeTracking:
+    """All sessions of the fake server.
+
+    Attributes:
+        plans: for the streams to come, in order; a stream without one goes well.
+        face: makes the face in an answer.
+        view: adds the views that a config asks for.
+        max_unacked: results kept; then no more frames are taken.
+        configs: first message of every stream.
+        metadata: of every stream.
+        frames: every frame message received.
+        sessions: those that have not ended.
+        ends: how streams ended: "closed", "cancelled", "broken".
+    """
+
+    face: Callable[[], face_pb2.Face]
+    view: Callable[[track_pb2.TrackConfig, face_pb2.Face], face_pb2.Face]
+    plans: list[Plan] = field(default_factory=list)
+    max_unacked: int = 64
+    configs: list[track_pb2.TrackConfig] = field(default_factory=list)
+    metadata: list[dict[str, str]] = field(default_factory=list)
+    frames: list[track_pb2.VideoFrame] = field(default_factory=list)
+    heartbeats: int = 0
+    sessions: dict[str, Session] = field(default_factory=dict)
+    all_sessions: list[Session] = field(default_factory=list)
+    ends: list[str] = field(default_factory=list)
+    ended: threading.Condition = field(default_factory=threading.Condition)
+
+    def stream(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Response]:
+        """One stream."""
+        plan = self.plans.pop(0) if self.plans else Plan()
+        end = "cancelled"
+        try:
+            yield from self._run(plan, requests, context)
+            end = "closed"
+        except _CancelledError:
+            return
+        except _BrokenError:
+            end = "broken"
+            context.abort(plan.code, "broken by script")
+        finally:
+            with self.ended:
+                self.ends.append(end)
+                self.ended.notify_all()
+
+    def wait_for_ends(self, count: int) -> list[str]:
+        """How streams ended, once so many have."""
+        with self.ended:
+            assert self.ended.wait_for(lambda: len(self.ends) >= count, 10), self.ends
+            return list(self.ends)
+
+    def _run(self, plan: Plan, requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Response]:
+        config = next(requests).config
+        self.configs.append(config)
+        self.metadata.append(dict(context.invocation_metadata()))
+        if plan.refuses is not None:
+            plan.refuses(context)
+        steps = 0
+
+        def step() -> None:
+            nonlocal steps
+            if steps == plan.breaks_at:
+                if plan.forgets:
+                    self.sessions.pop(config.session_id, None)
+                raise _BrokenError
+            steps += 1
+
+        step()
+        session = self._session(config, context)
+        opened = track_pb2.TrackOpened(
+            session_id=config.session_id, next_frame=session.newest + 1, idle_timeout=Duration(seconds=6)
+        )
+        yield Response(opened=opened)
+        step()
+        if plan.silent:
+            while context.is_active():
+                next(requests)
+        for _, responses in list(session.kept):
+            for response in responses:
+                yield response
+                step()
+        answered = 0
+        for request in requests:
+            match request.WhichOneof("message"):
+                case "frame":
+                    self.frames.append(request.frame)
+                    self._acknowledge(session, request.frame, plan)
+                    assert len(session.kept) < self.max_unacked, "more frames than acknowledgements allow"
+                    responses = self._answers(session, request.frame, plan)
+                    step()
+                    for response in responses:
+                        yield response
+                        step()
+                        if plan.repeats and response.HasField("result"):
+                            yield response
+                    answered += 1
+                    if answered == plan.go_away_after:
+                        yield Response(go_away=track_pb2.GoAway(reason=track_pb2.GO_AWAY_REASON_DRAIN))
+                case "ack":
+                    self._acknowledge(session, request.ack, plan)
+                case "heartbeat":
+                    self.heartbeats += 1
+                    yield Response(heartbeat=request.heartbeat)
+        # A stream that is cancelled looks half-closed for a moment.
+        time.sleep(0.01)
+        if not context.is_active():
+            raise _CancelledError
+        lag = config.smoothing_lag
+        for index in session.frames[-lag:] if lag else ():
+            yield self._revision(session, index)
+            step()
+        closed = track_pb2.TrackClosed(
+            summary=track_pb2.TrackSummary(
+                frames_received=session.count + len(session.skipped),
+                frames_answered=session.count,
+                frames_skipped=len(session.skipped),
+                tracks_opened=1,
+            )
+        )
+        if config.HasField("suggestion"):
+            suggestion = evidence_pb2.Suggestion(landmark=30, error_reduction=2.5, entropy_reduction=1.5)
+            closed.suggestions.add(frame_index=session.frames[0], track_id=1, suggestion=suggestion)
+        if config.path_frames:
+            points = [0.5] * 136 * session.count
+            closed.paths.add(track_id=1, frame_indices=session.frames, class_ids=session.frames, points=points)
+        step()
+        self.sessions.pop(config.session_id)
+        yield Response(closed=closed)
+
+    def _session(self, config: track_pb2.TrackConfig, context: grpc.ServicerContext) -> Session:
+        name = config.session_id
+        if not config.resume_token:
+            if name in self.sessions:
+                context.abort(grpc.StatusCode.ALREADY_EXISTS, f"a live session is called {name}")
+            self.sessions[name] = Session(config)
+            self.all_sessions.append(self.sessions[name])
+        elif name not in self.sessions:
+            context.abort(grpc.StatusCode.NOT_FOUND, "the state of the session is gone")
+        session = self.sessions[name]
+        if config.resume_token:
+            owner, _, frame = config.resume_token.decode().partition(":")
+            assert owner == name
+            assert session.acked <= int(frame) <= session.newest
+        return session
+
+    @staticmethod
+    def _acknowledge(session: Session, message: track_pb2.VideoFrame | track_pb2.TrackAck, plan: Plan) -> None:
+        if message.HasField("acked_frame") and not plan.deaf:
+            assert message.acked_frame <= session.newest
+            session.acked = max(session.acked, message.acked_frame)
+            session.kept = [(index, kept) for index, kept in session.kept if index > session.acked]
+
+    def _answers(self, session: Session, frame: track_pb2.VideoFrame, plan: Plan) -> list[Response]:
+        """A result, and with a lag the revision of the frame that leaves it."""
+        index = frame.frame_index
+        if index <= session.newest:
+            return [responses[0] for kept, responses in session.kept if kept == index]
+        if index in plan.skips:
+            session.skipped.append(index)
+            session.newest = index
+            return []
+        session.count += 1
+        session.newest = index
+        session.frames.append(index)
+        result = track_pb2.FrameResult(
+            frame_index=index,
+            tracks=[self._track(session.count, session.config)],
+            resume_token=f"{session.config.session_id}:{index}".encode(),
+        )
+        if frame.HasField("media_time"):
+            result.media_time.CopyFrom(frame.media_time)
+        if frame.evidence:
+            result.tracks[0].evidence_outcome = evidence_pb2.EVIDENCE_OUTCOME_CONDITIONED
+            result.tracks[0].surprise = 0.5
+        responses = [Response(result=result)]
+        lag = session.config.smoothing_lag
+        if lag and len(session.frames) > lag:
+            responses.append(self._revision(session, session.frames[-1 - lag]))
+        session.kept.append((index, responses))
+        session.most_kept = max(session.most_kept, len(session.kept))
+        return responses
+
+    def _track(self, count: int, config: track_pb2.TrackConfig) -> track_pb2.Track:
+        face = self.view(config, self.face())
+        face.posterior.entropy = count
+        face.box_source = face_pb2.BOX_SOURCE_TRACK
+        return track_pb2.Track(
+            track_id=1, state=track_pb2.TRACK_STATE_VISIBLE, visible_probability=0.9, lost_probability=0.01, face=face
+        )
+
+    def _revision(self, session: Session, index: int) -> Response:
+        revision = track_pb2.FrameRevision(
+            frame_index=index,
+            through_frame=session.newest,
+            cause=track_pb2.REVISION_CAUSE_SMOOTHING,
+            tracks=[self._track(1000 + session.count, session.config)],
+        )
+        return Response(revision=revision)
