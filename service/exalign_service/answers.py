@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from exalign.v1 import face_pb2, geometry_pb2
 from exalign_engine import FACE_BOX, Face, LocatedFace, Posterior
+from exalign_engine.tracking import TRACK_BOX
 from exalign_service.readings import Reading
 from exalign_service.requests import LandmarkWishes
 from exalign_service.views_answers import heatmaps_message, pose_message
@@ -16,7 +17,9 @@ from exalign_service.views_requests import ViewWishes
 def located_face(located: LocatedFace) -> face_pb2.Face:
     """A face of which only the place is known."""
     source = face_pb2.BOX_SOURCE_DETECTOR if located.detected else face_pb2.BOX_SOURCE_CALLER
-    named = "" if located.source == FACE_BOX else located.source
+    if located.source == TRACK_BOX:
+        source = face_pb2.BOX_SOURCE_TRACK
+    named = "" if located.source in (FACE_BOX, TRACK_BOX) else located.source
     return face_pb2.Face(
         box=_box(located.box),
         box_source=source,

@@ -143,6 +143,35 @@ class LimitsConfig:
 
 
 @dataclass(frozen=True)
+class SessionsConfig:
+    """How many video sessions there may be, how long each may last, and what is kept of broken ones."""
+
+    max_sessions: Annotated[int, Rule("video sessions at once", least=0, most=65_536)] = 128
+    max_unacked_frames: Annotated[
+        int, Rule("results kept for a client that does not acknowledge; then no more frames are taken", 1, 1024)
+    ] = 64
+    session_idle_timeout: Annotated[
+        float, Rule("a session that sends nothing for so long is ended, seconds", least=0.01, most=86_400.0)
+    ] = 60.0
+    session_max_age: Annotated[
+        float, Rule("a stream is told to move on after so long, seconds", least=0.01, most=2_592_000.0)
+    ] = 3600.0
+    session_grace: Annotated[
+        float, Rule("time that a stream has to move on when its age is reached, seconds", least=0.0, most=3600.0)
+    ] = 10.0
+    session_retention: Annotated[
+        float, Rule("how long the state of a broken stream is kept to be resumed, seconds", least=0.0, most=86_400.0)
+    ] = 60.0
+    max_detached: Annotated[int, Rule("broken streams of which the state is kept", least=0, most=1_000_000)] = 256
+    max_detached_bytes: Annotated[int, Rule("memory for the states of broken streams, bytes", least=0, most=2**40)] = (
+        256 * 1024 * 1024
+    )
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+
+@dataclass(frozen=True)
 class ServerConfig:
     """Everything that can be set about a server.
 
@@ -161,6 +190,7 @@ class ServerConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     batching: BatchingConfig = field(default_factory=BatchingConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
+    sessions: SessionsConfig = field(default_factory=SessionsConfig)
 
     def __post_init__(self) -> None:
         _check(self)

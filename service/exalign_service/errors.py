@@ -7,6 +7,11 @@
     ├── MalformedMessageError     the bytes are not the message that the method takes
     ├── PosteriorNotFoundError    the posterior id is not, or no longer, known here
     ├── PreconditionError         right in itself, not possible now
+    ├── SessionsFullError         as many video sessions as there may be
+    ├── SessionExistsError        a live session has this name
+    ├── SessionNotFoundError      the session is not, or no longer, known here
+    ├── IdleTimeoutError          a stream has sent nothing for too long
+    ├── GoneAwayError             a stream was told to go away, and has not
     └── NotInThisVersionError     defined in the contract, not built yet
 
 The engine's own errors (`exalign_engine.errors`) are in the table too. Whatever is not in it is a fault of
@@ -78,6 +83,35 @@ class PreconditionError(ServiceError):
     def __init__(self, reason: str, text: str) -> None:
         self.reason = reason
         super().__init__(text)
+
+
+class SessionsFullError(ServiceError):
+    """As many video sessions are open as there may be.
+
+    Args:
+        bound: how many there may be.
+        retry_after: when to try again, seconds.
+    """
+
+    def __init__(self, bound: int, retry_after: float) -> None:
+        self.retry_after = retry_after
+        super().__init__(f"{bound} sessions are open, at most {bound} may be; try again in {retry_after:.2f} s")
+
+
+class SessionExistsError(ServiceError):
+    """A live session has this name."""
+
+
+class SessionNotFoundError(ServiceError):
+    """The state of a session is not, or no longer, kept here."""
+
+
+class IdleTimeoutError(ServiceError):
+    """A stream has sent nothing for too long."""
+
+
+class GoneAwayError(ServiceError):
+    """A stream was told to go away and has outlasted the grace."""
 
 
 class NotInThisVersionError(ServiceError):
@@ -192,6 +226,27 @@ def _precondition(error: PreconditionError) -> Answer:
     return Answer(grpc.StatusCode.FAILED_PRECONDITION, str(error), (_info(error.reason),))
 
 
+def _sessions_full(error: SessionsFullError) -> Answer:
+    details = (_retry(error.retry_after), _info("SESSIONS_FULL"))
+    return Answer(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), details)
+
+
+def _session_exists(error: SessionExistsError) -> Answer:
+    return Answer(grpc.StatusCode.ALREADY_EXISTS, str(error), (_info("SESSION_EXISTS"),))
+
+
+def _session_not_found(error: SessionNotFoundError) -> Answer:
+    return Answer(grpc.StatusCode.NOT_FOUND, str(error), (_info("SESSION_NOT_FOUND"),))
+
+
+def _idle(error: IdleTimeoutError) -> Answer:
+    return Answer(grpc.StatusCode.DEADLINE_EXCEEDED, str(error), (_info("IDLE_TIMEOUT"),))
+
+
+def _gone_away(error: GoneAwayError) -> Answer:
+    return Answer(grpc.StatusCode.UNAVAILABLE, str(error), (_info("GO_AWAY"), _retry(0.0)))
+
+
 def _unimplemented(error: NotInThisVersionError) -> Answer:
     return Answer(grpc.StatusCode.UNIMPLEMENTED, str(error), (_info("NOT_IN_THIS_VERSION"),))
 
@@ -205,5 +260,10 @@ _TABLE: dict[type[BaseException], Callable[..., Answer]] = {
     NotServingError: _not_serving,
     PosteriorNotFoundError: _not_found,
     PreconditionError: _precondition,
+    SessionsFullError: _sessions_full,
+    SessionExistsError: _session_exists,
+    SessionNotFoundError: _session_not_found,
+    IdleTimeoutError: _idle,
+    GoneAwayError: _gone_away,
     NotInThisVersionError: _unimplemented,
 }

@@ -27,8 +27,9 @@ _log = logging.getLogger(__name__)
 
 STATUS_DETAILS = "grpc-status-details-bin"
 
-#: A deadline met this closely counts as met: gRPC cancels a handler a little before our clock says so.
-_DEADLINE_SLACK = 0.002
+#: A deadline met this closely counts as met, in seconds and as a share of the time given: gRPC cancels a handler a
+#: little before our clock says so, and its clients write the time down rounded up to two or three digits.
+_DEADLINE_SLACK, _DEADLINE_ROUNDING = 0.002, 0.01
 
 if TYPE_CHECKING:  # generic in the stubs only
     ServerInterceptor = grpc.aio.ServerInterceptor[Any, Any]
@@ -195,7 +196,10 @@ class _Around:
 
     def _code_of_cancellation(self, deadline: float) -> grpc.StatusCode:
         """Why gRPC cancelled the handler; it does not say."""
-        met = time.monotonic() >= deadline - _DEADLINE_SLACK
+        if math.isinf(deadline):
+            return grpc.StatusCode.CANCELLED
+        slack = max(_DEADLINE_SLACK, _DEADLINE_ROUNDING * (deadline - self._started))
+        met = time.monotonic() >= deadline - slack
         return grpc.StatusCode.DEADLINE_EXCEEDED if met else grpc.StatusCode.CANCELLED
 
     def _done(self, context: Context, code: grpc.StatusCode, message: str = "") -> None:

@@ -122,6 +122,19 @@ class Metrics:
         self.posteriors.set(count)
         self.posteriors_evicted.inc(evicted)
 
+    def frame_answered(self, seconds: float) -> None:
+        """See `FrameObserver`."""
+        self.frame_latency.observe(seconds)
+
+    def sessions_changed(self, active: int, draining: int) -> None:
+        """See `SessionsObserver`."""
+        self.sessions.labels("active").set(active)
+        self.sessions.labels("draining").set(draining)
+
+    def detached_changed(self, count: int) -> None:
+        """See `StoreObserver`."""
+        self.sessions.labels("detached").set(count)
+
     def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
 

@@ -11,6 +11,7 @@ from exalign_engine.boxes import MIN_BOX_SIDE
 from exalign_engine.bundle import MANIFEST
 from exalign_engine.heatmaps import MAX_CELLS
 from exalign_engine.landmarks import NAMES
+from exalign_engine.tracking import MAX_PATH_FRAMES, MAX_SMOOTHING_LAG
 from exalign_service.config import ServerConfig
 from exalign_service.evidence_requests import MAX_CONSTRAINTS
 
@@ -54,8 +55,8 @@ def describe(aligner: Aligner, config: ServerConfig) -> service_pb2.GetModelResp
 
 
 def _limits(config: ServerConfig) -> model_pb2.Limits:
-    """The limits of what this version does; those of other methods stay 0."""
-    limits = config.limits
+    """What is accepted."""
+    limits, sessions = config.limits, config.sessions
     message = model_pb2.Limits(
         max_message_bytes=limits.max_message_bytes,
         max_encoded_bytes=limits.max_encoded_bytes,
@@ -69,8 +70,14 @@ def _limits(config: ServerConfig) -> model_pb2.Limits:
         max_exemplars=limits.max_exemplars,
         max_queue=config.batching.queue,
         max_posteriors=limits.max_posteriors,
+        max_sessions=sessions.max_sessions,
+        max_smoothing_lag=MAX_SMOOTHING_LAG,
+        max_unacked_frames=sessions.max_unacked_frames,
+        max_path_frames=MAX_PATH_FRAMES,
     )
     message.max_deadline.FromNanoseconds(round(limits.max_deadline * 1e9))
+    message.session_idle_timeout.FromNanoseconds(round(sessions.session_idle_timeout * 1e9))
+    message.session_max_age.FromNanoseconds(round(sessions.session_max_age * 1e9))
     return message
 
 

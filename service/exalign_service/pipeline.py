@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,6 +66,11 @@ class StageClock:
         self.add("infer", busy)
         self.add("queue", max(until - submitted - busy, 0.0))
 
+    @property
+    def elapsed(self) -> float:
+        """Seconds up to now."""
+        return time.monotonic() - self._started
+
     def message(self) -> timing_pb2.StageTiming:
         """For the answer; its total reaches up to now."""
         seconds = self.seconds
@@ -75,7 +80,8 @@ class StageClock:
             queue_seconds=seconds.get("queue", 0.0),
             infer_seconds=seconds.get("infer", 0.0),
             posterior_seconds=seconds.get("posterior", 0.0),
-            total_seconds=time.monotonic() - self._started,
+            hmm_seconds=seconds.get("hmm", 0.0),
+            total_seconds=self.elapsed,
         )
 
 
@@ -136,9 +142,13 @@ class Pipeline:
             yield clock
         finally:
             self._calls -= 1
-            # A copy: a thread whose call was cancelled may still add to it.
-            for stage, seconds in list(clock.seconds.items()):
-                self._metrics.stage.labels(stage).observe(seconds)
+            self.observe(clock)
+
+    def observe(self, clock: StageClock) -> None:
+        """Count the stages of a call, or of one frame of a stream, that has ended."""
+        # A copy: a thread whose call was cancelled may still add to it.
+        for stage, seconds in list(clock.seconds.items()):
+            self._metrics.stage.labels(stage).observe(seconds)
 
     async def subjects(self, request: FacesRequest, clock: StageClock) -> Found:
         """Find the faces that a request is about, and score them.
@@ -177,7 +187,7 @@ class Pipeline:
         Raises:
             InvalidInputError: every violation of the request.
         """
-        image = await self._run(clock, "decode", picture.open_image, self.known.image_limits)
+        image = await self.run(clock, "decode", picture.open_image, self.known.image_limits)
         if picture.boxes:
             return image, [self.aligner.place(box.as_array(), box.source) for box in picture.boxes.values()], 0
         how = picture.detection
@@ -185,35 +195,69 @@ class Pipeline:
         def work() -> list[LocatedFace]:
             return self.aligner.locate(image, how.detector, min_score=how.min_score)
 
-        found = await self._run(clock, "detect", work)
+        found = await self.run(clock, "detect", work)
         return image, found[: how.max_faces], max(len(found) - how.max_faces, 0)
 
     async def _score(self, image: U8, located: Sequence[LocatedFace], clock: StageClock) -> list[Subject]:
         """What the network says about faces whose places are known."""
-        if not located:
-            return []
-        crops = await self._run(clock, "decode", lambda: [self.aligner.crop(image, place) for place in located])
-        submitted = time.monotonic()
-        rows = await self._batcher.infer(crops, deadline=current_call.get().deadline)
-        clock.add_rows(submitted, rows)
+        rows = await self.infer(image, located, clock)
 
         def work(place: LocatedFace, row: Row) -> Subject:
             posterior = self.aligner.posterior(row.scores)
             return Subject(place, posterior.probabilities, posterior.presence)
 
         pairs = zip(located, rows, strict=True)
-        return await asyncio.gather(*(self._run(clock, "posterior", work, place, row) for place, row in pairs))
+        return await asyncio.gather(*(self.run(clock, "posterior", work, place, row) for place, row in pairs))
+
+    async def infer(
+        self,
+        image: U8,
+        located: Sequence[LocatedFace],
+        clock: StageClock,
+        *,
+        key: Hashable = None,
+        patient: bool = False,
+    ) -> list[Row]:
+        """Cut faces out and put them through the network.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            located: places of the faces.
+            clock: of the call.
+            key: who asks; see `Batcher.infer`.
+            patient: wait for room where the queue is full.
+
+        Returns:
+            One row a face, in order.
+
+        Raises:
+            QueueFullError: the queue is full and nobody waits.
+        """
+        if not located:
+            return []
+        crops = await self.run(clock, "decode", lambda: [self.aligner.crop(image, place) for place in located])
+        submitted = time.monotonic()
+        while True:
+            try:
+                rows = await self._batcher.infer(crops, key=key, deadline=current_call.get().deadline)
+            except QueueFullError as e:
+                if not patient:
+                    raise
+                await asyncio.sleep(e.retry_after)
+            else:
+                clock.add_rows(submitted, rows)
+                return rows
 
     async def read(self, clock: StageClock, work: Callable[..., T], *args: object) -> T:
         """Read a posterior, in a thread."""
-        return await self._run(clock, "posterior", work, *args)
+        return await self.run(clock, "posterior", work, *args)
 
     async def tell(self, given: ConditionedFace, name: str, views: ViewWishes, clock: StageClock) -> face_pb2.Face:
         """The message about one face, kept by ``name``."""
         reading = await self.read(clock, read_views, self.aligner, given, views)
-        return await self._run(clock, "encode", face_message, reading, views, name)
+        return await self.run(clock, "encode", face_message, reading, views, name)
 
-    async def _run(self, clock: StageClock, stage: str, work: Callable[..., T], *args: object) -> T:
+    async def run(self, clock: StageClock, stage: str, work: Callable[..., T], *args: object) -> T:
         """Run one stage in a thread; a call that is cancelled before its turn never runs."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, clock.run, stage, work, *args)

@@ -21,6 +21,7 @@ from exalign_engine.views import warm_up
 from exalign_service import model_info
 from exalign_service.batcher import Batcher
 from exalign_service.cache import PosteriorCache
+from exalign_service.calibration_metrics import export_calibration
 from exalign_service.config import ServerConfig
 from exalign_service.http import MetricsPort
 from exalign_service.interceptor import CallInterceptor
@@ -29,6 +30,9 @@ from exalign_service.metrics import Metrics
 from exalign_service.pipeline import Pipeline
 from exalign_service.requests import Known
 from exalign_service.servicer import FaceAlignmentServicer
+from exalign_service.track_sessions import Sessions, Tracker
+from exalign_service.track_store import MemoryStore
+from exalign_service.track_stream import TrackMethod
 
 _log = logging.getLogger(__name__)
 
@@ -83,6 +87,7 @@ class Server:
             raise StartError(f"detector is {config.model.detector!r}, must be one that the bundle knows: {known}")
         self.lifecycle = Lifecycle()
         self.metrics = Metrics(SERVICES, config.batching.max_batch)
+        export_calibration(self.aligner.bundle.calibration.card, self.metrics.registry)
         #: Where gRPC and the metrics are served; the real ports once started.
         self.address, self.metrics_address = config.address, config.metrics_address
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs lack it
@@ -96,6 +101,8 @@ class Server:
             max_queue=config.batching.queue,
             observer=self.metrics,
         )
+        self._tracker = Tracker(self.aligner)
+        self._sessions: Sessions | None = None
         self._grpc: grpc.aio.Server | None = None
         self._hurry = asyncio.Event()
 
@@ -128,6 +135,8 @@ class Server:
             refusing = asyncio.create_task(self._grpc.stop(grace + _CUT_AFTER))
             finished = asyncio.create_task(self._interceptor.finished(_FACE_ALIGNMENT))
             hurry = asyncio.create_task(self._hurry.wait())
+            if self._sessions is not None:
+                self._sessions.drain(grace)
             await asyncio.wait((finished, hurry), timeout=grace, return_when=asyncio.FIRST_COMPLETED)
             finished.cancel()
             hurry.cancel()
@@ -135,6 +144,8 @@ class Server:
             self._interceptor.dismiss()
             await refusing
             await self._interceptor.finished()  # gRPC does not wait for the finally blocks of handlers that it cut
+            if self._sessions is not None:
+                await self._sessions.close()
         await asyncio.to_thread(self._close)
         await self._http.close()
 
@@ -177,8 +188,14 @@ class Server:
             self.aligner, self._batcher, self._executor, known, cache, config.batching.queue, self.metrics
         )
         model = model_info.describe(self.aligner, config)
+        sessions = config.sessions
+        store = MemoryStore(
+            sessions.session_retention, sessions.max_detached, sessions.max_detached_bytes, self.metrics
+        )
+        self._sessions = Sessions(sessions, store, self._tracker, pipeline, self.lifecycle, self.metrics)
+        track = TrackMethod(self._sessions, pipeline, self.metrics, 2 * config.limits.max_message_bytes)
         service_pb2_grpc.add_FaceAlignmentServiceServicer_to_server(
-            FaceAlignmentServicer(pipeline, model, self.lifecycle, config.limits.max_exemplars), server
+            FaceAlignmentServicer(pipeline, track, model, self.lifecycle, config.limits.max_exemplars), server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection([service.full_name for service in SERVICES], server)
@@ -212,6 +229,7 @@ class Server:
         place = aligner.place(np.array([0.0, 0.0, size, size]))
         face = aligner.face(place, aligner.posterior(np.zeros(aligner.bundle.exemplars.count, np.float32)))
         warm_up(face, aligner.bundle.poses, aligner.bundle.manifest.margin)
+        self._tracker.warm_up(place)
         _log.info("warm", extra={"fields": {"seconds": round(time.monotonic() - start, 3)}})
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
 from exalign.v1 import service_pb2, service_pb2_grpc
-from exalign_service.errors import NotInThisVersionError, NotServingError
+from exalign_service.errors import NotServingError
 from exalign_service.evidence_methods import EvidenceMethods
 from exalign_service.exemplar_answers import answer_exemplars
 from exalign_service.faces_methods import FacesMethods
 from exalign_service.lifecycle import Lifecycle, Phase
 from exalign_service.pipeline import Pipeline
+from exalign_service.track_conversation import Writer
+from exalign_service.track_stream import TrackMethod
 
 
 class FaceAlignmentServicer(service_pb2_grpc.FaceAlignmentServiceServicer):
@@ -20,15 +21,21 @@ class FaceAlignmentServicer(service_pb2_grpc.FaceAlignmentServiceServicer):
 
     Args:
         pipeline: does the work.
+        track: answers TrackVideo.
         model: the answer of GetModel.
         lifecycle: requests that need the network are answered once it is warm.
         max_exemplars: class ids in one GetExemplars call.
     """
 
     def __init__(
-        self, pipeline: Pipeline, model: service_pb2.GetModelResponse, lifecycle: Lifecycle, max_exemplars: int
+        self,
+        pipeline: Pipeline,
+        track: TrackMethod,
+        model: service_pb2.GetModelResponse,
+        lifecycle: Lifecycle,
+        max_exemplars: int,
     ) -> None:
-        self._model, self._lifecycle = model, lifecycle
+        self._track, self._model, self._lifecycle = track, model, lifecycle
         self._bundle, self._max_exemplars = pipeline.aligner.bundle, max_exemplars
         self._faces = FacesMethods(pipeline, model.bundle_id)
         self._evidence = EvidenceMethods(pipeline, model.bundle_id)
@@ -84,13 +91,9 @@ class FaceAlignmentServicer(service_pb2_grpc.FaceAlignmentServiceServicer):
         """See service.proto."""
         return await asyncio.to_thread(answer_exemplars, request, self._bundle, self._max_exemplars)
 
-    async def TrackVideo(  # noqa: N802
-        self, request_iterator: AsyncIterator[Any], context: object
-    ) -> AsyncIterator[service_pb2.TrackVideoResponse]:
-        """Not in this version."""
-        raise _missing("TrackVideo")
-        yield  # makes this a generator, which is what a method with many responses is
-
-
-def _missing(method: str) -> NotInThisVersionError:
-    return NotInThisVersionError(f"{method}: not in this version of the server")
+    async def TrackVideo(  # type: ignore[override]  # noqa: N802  # it writes its answers itself
+        self, request_iterator: AsyncIterator[service_pb2.TrackVideoRequest], context: Writer
+    ) -> None:
+        """See service.proto and track.proto."""
+        self._must_be_warm()
+        await self._track.answer(request_iterator, context)

@@ -22,6 +22,7 @@ from exalign_service.config import (
     ModelConfig,
     Rule,
     ServerConfig,
+    SessionsConfig,
     rules_of,
 )
 
@@ -33,6 +34,7 @@ SECTIONS: dict[str, type[Any]] = {
     "model": ModelConfig,
     "batching": BatchingConfig,
     "limits": LimitsConfig,
+    "sessions": SessionsConfig,
 }
 
 

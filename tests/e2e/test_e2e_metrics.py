@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from exalign.v1 import geometry_pb2, image_pb2, service_pb2, service_pb2_grpc
 from exalign_client.local import LocalServer, local_server
+from exalign_engine import Bundle, default_bundle_path
 
 GOOD, BAD, CANCELLED = 10, 3, 2
 METHOD = {"grpc_service": "exalign.v1.FaceAlignmentService", "grpc_method": "PredictLandmarks", "grpc_type": "unary"}
@@ -109,3 +110,16 @@ def test_promtool_has_nothing_to_say(after_calls: str) -> None:
         [promtool, "check", "metrics"], input=after_calls, capture_output=True, text=True, check=False
     )
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_the_model_says_what_its_regions_hold(after_calls: str) -> None:
+    card = Bundle.load(default_bundle_path()).calibration.card
+    assert value(after_calls, "exalign_model_nll", split=card["split"]) == card["nll"]
+    whole = [row for row in card["coverage"] if row["yaw"] is None]
+    assert len(whole) == 6 * 4
+    for row in whole:
+        labels = {"group": row["group"], "nominal": f"{row['nominal']:g}"}
+        assert value(after_calls, "exalign_model_coverage_ratio", **labels) == row["observed"]
+    for row in card["pose"]["intervals"]:
+        labels = {"angle": row["angle"], "nominal": f"{row['nominal']:g}"}
+        assert value(after_calls, "exalign_model_pose_coverage_ratio", **labels) == row["observed"]

@@ -24,7 +24,7 @@ from exalign_engine.exemplars import Exemplars
 from exalign_engine.pose import Poses
 from exalign_engine.runtime import Outputs
 from exalign_service import Server, ServerConfig
-from exalign_service.config import BatchingConfig, LimitsConfig
+from exalign_service.config import BatchingConfig, LimitsConfig, SessionsConfig
 
 U8 = NDArray[np.uint8]
 Corners = tuple[float, float, float, float]
@@ -117,9 +117,13 @@ def config(**changes: object) -> ServerConfig:
     def part(section: type) -> dict[str, object]:
         return {k: changes.pop(k) for k in list(changes) if k in section.__dataclass_fields__}  # type: ignore[attr-defined]
 
-    batching, limits = part(BatchingConfig), part(LimitsConfig)
+    sections: dict[str, object] = {
+        "batching": BatchingConfig(**part(BatchingConfig)),  # type: ignore[arg-type]
+        "limits": LimitsConfig(**part(LimitsConfig)),  # type: ignore[arg-type]
+        "sessions": SessionsConfig(**part(SessionsConfig)),  # type: ignore[arg-type]
+    }
     values = {"address": "127.0.0.1:0", "metrics_address": "127.0.0.1:0", **changes}
-    return ServerConfig(batching=BatchingConfig(**batching), limits=LimitsConfig(**limits), **values)  # type: ignore[arg-type]
+    return ServerConfig(**sections, **values)  # type: ignore[arg-type]
 
 
 @dataclass

@@ -321,14 +321,6 @@ async def test_bytes_that_are_no_message_are_an_invalid_argument(live: Running) 
     assert "3 bytes received are not a message of PredictLandmarks" in str(caught.value.details())
 
 
-async def test_track_video_is_unimplemented(live: Running) -> None:
-    call = live.stub.TrackVideo(None)
-    with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await call.read()
-    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
-    assert details_of(caught.value).reason == "NOT_IN_THIS_VERSION"
-
-
 async def test_a_fault_of_ours_is_internal_and_says_nothing_of_itself(live: Running) -> None:
     live.runtime.error = RuntimeError("secret path /etc/x")
     with pytest.raises(grpc.aio.AioRpcError) as caught:

@@ -202,10 +202,11 @@ async def test_a_stream_that_yields_counts_its_messages(live: Running) -> None:
 
 
 async def test_a_stream_that_fails_is_counted(live: Running) -> None:
-    call = live.stub.TrackVideo(None)
+    call: Any = live.stub.TrackVideo()
+    await call.done_writing()
     with pytest.raises(grpc.aio.AioRpcError):
         await call.read()
-    assert handled(live, TRACK) == {"Unimplemented": 1}
+    assert handled(live, TRACK) == {"FailedPrecondition": 1}
 
 
 async def test_a_full_queue_is_resource_exhausted_with_a_retry_hint(tmp_path: Path) -> None:

@@ -1,0 +1,47 @@
+"""What the model was measured to hold of what it states, as metrics beside those of the server.
+
+A dashboard then shows which model answers, and how far its regions can be trusted, next to how fast it answers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Gauge
+
+
+def export_calibration(card: dict[str, Any], registry: CollectorRegistry) -> None:
+    """Register the figures of a calibration card; they do not change while the server runs.
+
+    Args:
+        card: of the bundle's calibration. What it lacks is left out: one that was never calibrated has no figures.
+        registry: of the server.
+    """
+    if "nll" in card:
+        nll = Gauge(
+            "exalign_model_nll",
+            "Mean negative log likelihood of a landmark's true place, nats, distances in box sides, by split.",
+            ("split",),
+            registry=registry,
+        )
+        nll.labels(card["split"]).set(card["nll"])
+    whole = [row for row in card.get("coverage", ()) if row["yaw"] is None]
+    if whole:
+        held = Gauge(
+            "exalign_model_coverage_ratio",
+            "Share of true landmarks inside the region that states to hold the share `nominal`, by landmark group.",
+            ("group", "nominal"),
+            registry=registry,
+        )
+        for row in whole:
+            held.labels(row["group"], f"{row['nominal']:g}").set(row["observed"])
+    intervals = card.get("pose", {}).get("intervals", ())
+    if intervals:
+        turned = Gauge(
+            "exalign_model_pose_coverage_ratio",
+            "Share of true head poses inside the interval that states to hold the share `nominal`, by angle.",
+            ("angle", "nominal"),
+            registry=registry,
+        )
+        for row in intervals:
+            turned.labels(row["angle"], f"{row['nominal']:g}").set(row["observed"])

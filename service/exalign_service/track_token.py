@@ -1,0 +1,100 @@
+"""The resume token: where a session stood, so that another stream can go on from there.
+
+Opaque to callers. The checksum finds damage; the secret, which is the session's own, makes a token hard to guess.
+
+    "XT1" | len, session | secret (16) | epoch (u32) | frame (i64) | len, bundle id | state hash (16) | checksum (8)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from dataclasses import dataclass
+
+_MAGIC = b"XT1"
+_FIXED = struct.Struct(">16sIq")
+_CHECKSUM_BYTES = 8
+
+SECRET_BYTES = HASH_BYTES = 16
+
+#: `ResumeToken.frame` before the first frame is answered.
+NO_FRAME = -1
+
+
+class DamagedTokenError(ValueError):
+    """The bytes are not a token, or not all of one."""
+
+
+@dataclass(frozen=True)
+class ResumeToken:
+    """Where a session stood.
+
+    Attributes:
+        session: its name.
+        secret: (16 bytes) what only this session's tokens hold.
+        epoch: which of its streams gave the token.
+        frame: newest frame answered; `NO_FRAME` before the first.
+        bundle_id: which bundle answered.
+        state_hash: `state_hash` of the engine's state after that frame.
+    """
+
+    session: str
+    secret: bytes
+    epoch: int
+    frame: int
+    bundle_id: str
+    state_hash: bytes
+
+    def encode(self) -> bytes:
+        """As it is sent."""
+        name, bundle = self.session.encode(), self.bundle_id.encode()
+        body = b"".join(
+            (
+                _MAGIC,
+                bytes([len(name)]),
+                name,
+                _FIXED.pack(self.secret, self.epoch, self.frame),
+                bytes([len(bundle)]),
+                bundle,
+                self.state_hash,
+            )
+        )
+        return body + _checksum(body)
+
+    @classmethod
+    def decode(cls, data: bytes) -> ResumeToken:
+        """Back from what was sent.
+
+        Raises:
+            DamagedTokenError: one sentence says what is wrong.
+        """
+        body, checksum = data[:-_CHECKSUM_BYTES], data[-_CHECKSUM_BYTES:]
+        if not body.startswith(_MAGIC):
+            raise DamagedTokenError(f"has {len(data)} bytes, must be a token as this version of the server gives them")
+        if _checksum(body) != checksum:
+            raise DamagedTokenError("is damaged: its checksum does not match")
+        try:
+            at = len(_MAGIC)
+            name, at = _text(body, at)
+            secret, epoch, frame = _FIXED.unpack_from(body, at)
+            bundle, at = _text(body, at + _FIXED.size)
+        except (IndexError, struct.error, UnicodeDecodeError) as e:
+            raise DamagedTokenError("is damaged: a part of it is missing") from e
+        if len(body) - at != HASH_BYTES:
+            raise DamagedTokenError("is damaged: a part of it is missing")
+        return cls(name, secret, epoch, frame, bundle, body[at:])
+
+
+def state_hash(state: bytes) -> bytes:
+    """(16 bytes) what a token says of an encoded state."""
+    return hashlib.sha256(state).digest()[:HASH_BYTES]
+
+
+def _text(body: bytes, at: int) -> tuple[str, int]:
+    """A text with its length before it, and where it ends."""
+    end = at + 1 + body[at]
+    return body[at + 1 : end].decode(), end
+
+
+def _checksum(body: bytes) -> bytes:
+    return hashlib.sha256(body).digest()[:_CHECKSUM_BYTES]

@@ -1,0 +1,228 @@
+"""Many sessions, ended in every way: no state is left, and the server does not grow.
+
+300 sessions by default; ``EXALIGN_SOAK=10000`` for the long run. What a server allocates at first (threads, arenas,
+caches, connections) is no leak, so growth is counted from the sessions after the first 1,000, or in a shorter run
+after the first third: there some of it still is the allocator's, and the bound is the same 5 MB.
+
+glibc keeps what is freed below its top and raises its own thresholds as it meets large blocks, so the resident
+memory of a server wanders by 20 MB up and down with what is in flight. Here the thresholds are fixed: arrays of the
+size of a posterior go back to the system when they are freed, and what is left is what is held.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from track_e2e import clip, config, frame, gauges
+
+from exalign.v1 import service_pb2, service_pb2_grpc
+
+SESSIONS = int(os.environ.get("EXALIGN_SOAK", "300"))
+WARM = 1000 if SESSIONS > 2000 else SESSIONS // 3
+AT_ONCE = 16
+
+#: Of a stream that ends by it, seconds.
+DEADLINE = 1.0
+
+GROWTH_BYTES = 5 * 1024 * 1024
+
+#: Thresholds of glibc's malloc, bytes; set at all, they no longer move by themselves.
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": "32768", "MALLOC_TRIM_THRESHOLD_": "32768", "MALLOC_ARENA_MAX": "2"}
+
+#: Sessions of one client that is killed.
+CROWD = 20
+
+CLIENT = """
+import sys, time
+sys.path[:0] = {path!r}
+import grpc
+from exalign.v1 import service_pb2_grpc
+from track_e2e import Talk, frame
+picture = open({picture!r}, "rb").read()
+stub = service_pb2_grpc.FaceAlignmentServiceStub(grpc.insecure_channel({address!r}))
+talks = [Talk(stub) for _ in range({crowd})]
+for it in talks:
+    it.open()
+    it.results(frame(0, picture))
+    it.say(frame=frame(1, None))
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+@dataclass
+class Soaked:
+    """A server of one's own."""
+
+    process: subprocess.Popen[str]
+    address: str
+    metrics_address: str
+
+    def rss(self) -> int:
+        """Resident memory, bytes."""
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
+
+
+@pytest.fixture
+def soaked() -> Iterator[Soaked]:
+    command = [sys.executable, "-m", "exalign_service.cli", "serve", "--log-level", "warning"]
+    command += ["--address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"]
+    command += ["--session-retention", "0.5", "--shutdown-grace", "20"]
+    environment = {**os.environ, **MALLOC}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        assert process.stdout is not None
+        announced = json.loads(process.stdout.readline())
+        yield Soaked(process, announced["address"], announced["metrics_address"])
+    finally:
+        process.kill()
+        process.communicate()
+
+
+Call = Any
+
+
+async def say(call: Call, **message: Any) -> None:
+    await call.write(service_pb2.TrackVideoRequest(**message))
+
+
+async def hear(call: Call, kind: str) -> None:
+    answer = await asyncio.wait_for(call.read(), 60)
+    assert answer is not grpc.aio.EOF
+    assert answer.WhichOneof("message") == kind
+
+
+async def all_of(call: Call) -> None:
+    while await call.read() is not grpc.aio.EOF:
+        pass
+
+
+async def half_close(call: Call) -> None:
+    await call.done_writing()
+    await hear(call, "result")
+    await hear(call, "closed")
+    assert await call.code() == grpc.StatusCode.OK
+
+
+async def cancel(call: Call) -> None:
+    call.cancel()
+
+
+async def error(call: Call) -> None:
+    await say(call, config=config())
+    with pytest.raises(grpc.aio.AioRpcError):
+        await all_of(call)
+    assert await call.code() == grpc.StatusCode.FAILED_PRECONDITION
+
+
+async def deadline(call: Call) -> None:
+    await all_of(call)
+    pytest.fail("a stream outlived its deadline")
+
+
+WAYS = (half_close, cancel, error, deadline)
+
+
+async def one(stub: Any, picture: bytes, way: Callable[[Call], Any]) -> None:
+    """A session with a frame answered and another on its way."""
+    call = stub.TrackVideo(timeout=DEADLINE if way is deadline else None)
+    try:
+        await say(call, config=config())
+        await hear(call, "opened")
+        await say(call, frame=frame(0, picture))
+        await hear(call, "result")
+        await say(call, frame=frame(1, None))
+        await way(call)
+    except grpc.aio.AioRpcError as e:
+        # On a busy machine it may come anywhere.
+        if way is not deadline or e.code() != grpc.StatusCode.DEADLINE_EXCEEDED:
+            raise
+
+
+async def some(address: str, picture: bytes, count: int) -> None:
+    """So many sessions, a few at once, on one connection."""
+    ways = islice(cycle(WAYS), count)
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = service_pb2_grpc.FaceAlignmentServiceStub(channel)
+
+        async def work() -> None:
+            for way in ways:
+                await one(stub, picture, way)
+
+        await asyncio.gather(*(work() for _ in range(AT_ONCE)))
+
+
+def crowd_is_killed(soaked: Soaked, picture: Path) -> None:
+    """A client with many sessions is killed."""
+    script = CLIENT.format(path=sys.path, picture=str(picture), address=soaked.address, crowd=CROWD)
+    client = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    try:
+        assert client.stdout is not None
+        assert client.stdout.readline() == "ready\n"
+        assert gauges(soaked.metrics_address)["active"] == CROWD
+    finally:
+        client.kill()
+        client.communicate()
+
+
+def settled(soaked: Soaked) -> None:
+    """Wait until no session is left, in any state."""
+    limit = time.monotonic() + 30
+    while left := gauges(soaked.metrics_address):
+        assert time.monotonic() < limit, left
+        time.sleep(0.05)
+
+
+async def drained(soaked: Soaked, picture: bytes) -> None:
+    """Stop the server under many sessions: each is told, and the process ends well."""
+    async with grpc.aio.insecure_channel(soaked.address) as channel:
+        stub: Any = service_pb2_grpc.FaceAlignmentServiceStub(channel)
+        calls = [stub.TrackVideo() for _ in range(CROWD)]
+        for call in calls:
+            await say(call, config=config())
+            await hear(call, "opened")
+            await say(call, frame=frame(0, picture))
+            await hear(call, "result")
+        soaked.process.send_signal(signal.SIGTERM)
+        for call in calls:
+            await hear(call, "go_away")
+            call.cancel()
+        assert await asyncio.to_thread(soaked.process.wait, 20) == 0
+
+
+@pytest.mark.timeout(max(300, SESSIONS))
+def test_nothing_is_left_of_many_sessions_and_the_server_does_not_grow(
+    soaked: Soaked, astronaut: bytes, tmp_path: Path
+) -> None:
+    (data,) = clip(astronaut, 1)
+    picture = tmp_path / "frame.jpg"
+    picture.write_bytes(data)
+
+    def round_of(count: int) -> None:
+        killed = count // (len(WAYS) + 1) // CROWD
+        for _ in range(killed):
+            crowd_is_killed(soaked, picture)
+        asyncio.run(some(soaked.address, data, count - killed * CROWD))
+        settled(soaked)
+
+    round_of(WARM)
+    before = soaked.rss()
+    round_of(SESSIONS - WARM)
+    growth = soaked.rss() - before
+    print(f"{SESSIONS} sessions: {before / 2**20:.1f} MB after {WARM}, {growth / 2**20:+.1f} MB since")
+    assert growth <= GROWTH_BYTES
+    asyncio.run(drained(soaked, data))

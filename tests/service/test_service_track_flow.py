@@ -1,0 +1,181 @@
+"""How fast a client may be: back-pressure, acknowledgements, frames that are skipped, and many sessions at once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+from numpy.typing import NDArray
+
+from exalign.v1 import track_pb2
+from exalign_engine.runtime import Outputs
+from service_fakes import GOOD_BOX, Running, encoded, picture, running
+from service_fakes import config as server_config
+from track_fakes import LIVE, config, frame, plain, sessions, talk, talking, until
+
+U8 = NDArray[np.uint8]
+
+
+async def test_no_more_frames_are_taken_than_may_be_unacknowledged(tmp_path: Path) -> None:
+    async with running(tmp_path, server_config(max_unacked_frames=3)) as live, talking(live) as it:
+        await it.say(frame(0, GOOD_BOX), *(frame(i) for i in range(1, 6)))
+        assert [(await it.hear("result")).frame_index for _ in range(3)] == [0, 1, 2]
+        await asyncio.sleep(0.1)
+        assert live.sample("exalign_frame_latency_seconds_count") == 3
+        # A repeat is answered all the same, once it is its turn; a heartbeat at once.
+        await it.say(track_pb2.Heartbeat(sequence=1))
+        await it.hear("heartbeat")
+        await it.say(track_pb2.TrackAck(acked_frame=0))
+        assert (await it.hear("result")).frame_index == 3
+        await it.say(track_pb2.TrackAck(acked_frame=3))
+        assert [(await it.hear("result")).frame_index for _ in range(2)] == [4, 5]
+        await it.close()
+
+
+async def test_acknowledgements_behind_many_frames_are_found(tmp_path: Path) -> None:
+    async with running(tmp_path, server_config(max_unacked_frames=8)) as live, talking(live) as it:
+        frames = [frame(0, GOOD_BOX), *(frame(i) for i in range(1, 15))]
+        await it.say(*frames, track_pb2.TrackAck(acked_frame=7), track_pb2.TrackAck())
+        assert [(await it.hear("result")).frame_index for _ in range(15)] == list(range(15))
+
+
+async def test_results_may_be_acknowledged_in_advance(tmp_path: Path) -> None:
+    async with running(tmp_path, server_config(max_unacked_frames=2)) as live, talking(live) as it:
+        await it.say(track_pb2.TrackAck(acked_frame=100))
+        await it.results(frame(0, GOOD_BOX), *(frame(i) for i in range(1, 10)))
+        await it.close()
+
+
+async def test_a_lossless_client_is_slowed_down_by_flow_control(live: Running) -> None:
+    """A client that sends without listening gets stuck after what the server and the connection hold."""
+    big = encoded(picture(1024, 768), ".bmp")  # 2.4 MB
+    async with talking(live) as it:
+        live.runtime.gate.clear()
+        sent = 0
+
+        async def flood() -> None:
+            nonlocal sent
+            await it.say(frame(0, (100.0, 100.0, 400.0, 400.0), data=big))
+            for index in range(1, 60):
+                await it.say(frame(index, data=big))
+                sent = index
+
+        flooding = asyncio.create_task(flood())
+        await asyncio.sleep(1)
+        stuck = sent
+        assert stuck < 30
+        await asyncio.sleep(0.3)
+        assert sent == stuck
+        live.runtime.gate.set()
+        for index in range(60):
+            result = await it.hear("result")
+            assert result.frame_index == index
+            assert not result.skipped_frames
+            await it.say(track_pb2.TrackAck(acked_frame=index))
+        await flooding
+
+
+async def test_live_answers_the_newest_frame_and_names_those_it_skipped(live: Running) -> None:
+    async with talking(live, config(mode=LIVE)) as it:
+        await it.results(frame(0, GOOD_BOX))
+        live.runtime.gate.clear()
+        await it.say(frame(1))
+        await until(lambda: live.server._batcher.depth == 0 and live.sample("exalign_batch_size_sum") >= 1)
+        await asyncio.sleep(0.05)
+        await it.say(*(frame(i) for i in range(2, 20)))
+        await it.say(track_pb2.Heartbeat())
+        await it.hear("heartbeat")  # all of them are there
+        live.runtime.gate.set()
+        results = [await it.hear("result") for _ in range(2)]
+        assert [r.frame_index for r in results] == [1, 19]
+        assert [list(r.skipped_frames) for r in results] == [[], list(range(2, 19))]
+        await it.results(frame(20))
+        summary = (await it.close()).summary
+    assert (summary.frames_received, summary.frames_answered, summary.frames_skipped) == (21, 4, 17)
+
+
+async def test_live_waits_for_acknowledgements_with_the_newest_frame(tmp_path: Path) -> None:
+    async with running(tmp_path, server_config(max_unacked_frames=1)) as live, talking(live, config(mode=LIVE)) as it:
+        await it.results(frame(0, GOOD_BOX))
+        await it.say(*(frame(i) for i in range(1, 40)))
+        await it.say(track_pb2.TrackAck(acked_frame=0))
+        result = await it.hear("result")
+        assert (result.frame_index, list(result.skipped_frames)) == (39, list(range(1, 39)))
+
+
+async def test_live_and_lossless_answer_alike_where_nothing_is_skipped(live: Running) -> None:
+    found = []
+    for mode in (track_pb2.TRACK_MODE_LOSSLESS, LIVE):
+        async with talking(live, config(mode=mode)) as it:
+            found.append(plain(await it.results(frame(0, GOOD_BOX), frame(1), frame(2))))
+    assert found[0] == found[1]
+
+
+async def _video(live: Running, count: int) -> list[track_pb2.FrameResult]:
+    """One session of many: frames without waiting, every result acknowledged."""
+    it = talk(live)
+    await it.open()
+    results: list[track_pb2.FrameResult] = []
+
+    async def send() -> None:
+        for index in range(count):
+            boxes = (GOOD_BOX,) if index == 0 else ()
+            acked = {"acked_frame": results[-1].frame_index} if results else {}
+            await it.say(frame(index, *boxes, **acked))
+        await it.call.done_writing()
+
+    sending = asyncio.create_task(send())
+    while (answer := await it.call.read()) is not grpc.aio.EOF:
+        if answer.WhichOneof("message") == "result":
+            results.append(answer.result)
+        else:
+            assert answer.WhichOneof("message") == "closed"
+            assert answer.closed.summary.frames_answered == count
+    await sending
+    assert await it.call.code() == grpc.StatusCode.OK
+    return results
+
+
+async def test_64_sessions_at_once_are_all_answered_in_order_and_alike(tmp_path: Path) -> None:
+    # The queue is smaller than the number of sessions: they wait for room rather than fail.
+    async with running(tmp_path, server_config(queue=8, max_faces=8)) as live:
+        want = await _video(live, 12)
+        assert [r.frame_index for r in want] == list(range(12))
+        all_results = await asyncio.gather(*(_video(live, 12) for _ in range(64)))
+        for results in all_results:
+            assert plain(results) == plain(want)
+        assert max(live.runtime.batches) > 1
+        await until(lambda: sessions(live) == {})
+
+
+async def test_frames_of_sessions_take_turns_at_the_network(tmp_path: Path) -> None:
+    """A session of many faces does not hold up one of a single face."""
+    async with running(tmp_path, server_config(workers=1, max_batch=1)) as live:
+        crowd, single = talk(live), talk(live)
+        await crowd.open(config(detection={"max_faces": 8}))
+        await single.open()
+        order: list[str] = []
+        infer = live.server._batcher._infer
+
+        def slow(crops: U8) -> Outputs:
+            time.sleep(0.03)
+            return infer(crops)
+
+        live.server._batcher._infer = slow
+        boxes: Any = [(2.0 + i, 2.0, 32.0 + i, 32.0 + i) for i in range(8)]
+        await crowd.say(frame(0, *boxes))
+        await until(lambda: live.server._batcher.depth >= 6)
+        await single.say(frame(0, GOOD_BOX))
+
+        async def hear(it: Any, name: str) -> None:
+            await it.hear("result")
+            order.append(name)
+
+        await asyncio.gather(hear(crowd, "crowd"), hear(single, "single"))
+        assert order == ["single", "crowd"]
+        await crowd.cut()
+        await single.cut()

@@ -1,0 +1,202 @@
+"""What is kept of a session: the record, the token, the store and its fences, the inbox."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exalign_service.track_inbox import READ_AHEAD, HalfClosed, Inbox, ReceivedFrame
+from exalign_service.track_record import SessionRecord
+from exalign_service.track_requests import AskedFrame
+from exalign_service.track_store import FencedError, MemoryStore
+from exalign_service.track_token import DamagedTokenError, ResumeToken, state_hash
+
+NAMES = st.text("abcXYZ019_.-", min_size=1, max_size=64)
+DIGESTS = st.binary(min_size=16, max_size=16)
+TOKENS = st.builds(
+    ResumeToken,
+    session=NAMES,
+    secret=DIGESTS,
+    epoch=st.integers(1, 2**32 - 1),
+    frame=st.integers(-1, 2**63 - 1),
+    bundle_id=st.text("0123456789abcdef", min_size=64, max_size=64),
+    state_hash=DIGESTS,
+)
+
+
+def record(name: str = "a", size: int = 100, **changes: Any) -> SessionRecord:
+    state = bytes(size)
+    made = SessionRecord(name, b"s" * 16, "b" * 64, b"", state, state_hash(state))
+    return replace(made, **changes)
+
+
+def answered(before: SessionRecord, frame: int, *revisions: bytes) -> SessionRecord:
+    digest = state_hash(b"%d" % frame)
+    return before.answered(replace(before, frame=frame, state_hash=digest), [b"result %d" % frame, *revisions])
+
+
+class Counter:
+    count = 0
+
+    def detached_changed(self, count: int) -> None:
+        self.count = count
+
+
+@given(TOKENS)
+def test_a_token_comes_back_as_it_was(token: ResumeToken) -> None:
+    assert ResumeToken.decode(token.encode()) == token
+
+
+@given(TOKENS, st.data())
+def test_a_damaged_token_is_known_as_such(token: ResumeToken, data: st.DataObject) -> None:
+    whole = token.encode()
+    at = data.draw(st.integers(0, len(whole) - 1))
+    for bad in (whole[:at], whole[:at] + bytes([whole[at] ^ data.draw(st.integers(1, 255))]) + whole[at + 1 :]):
+        with pytest.raises(DamagedTokenError):
+            ResumeToken.decode(bad)
+
+
+def test_an_acknowledged_result_is_forgotten_and_its_revisions_with_the_next() -> None:
+    kept = answered(answered(record(), 3, b"revision of 1"), 5)
+    assert kept.unacked == 2
+    first = kept.acknowledged(4)  # there is no such frame: 3 is what it covers
+    assert (first.acked, first.unacked) == (3, 1)
+    assert first.result_of(3) is None
+    assert first.result_of(5) == b"result 5"
+    assert [k.messages for k in answered(record(), 3, b"revision of 1").acknowledged(3).kept] == [(b"revision of 1",)]
+    last = kept.acknowledged(1000)
+    assert (last.acked, last.kept) == (5, ())
+    assert last.acknowledged(7) is last
+    assert last.hash_at(5) == state_hash(b"5")
+    assert last.hash_at(3) is None
+
+
+def test_a_later_revision_by_evidence_takes_the_place_of_an_earlier_one() -> None:
+    before = answered(record(), 3)
+    once = before.revised(b"x", b"h", [((2, 1), b"old"), ((3, 1), b"other")])
+    twice = once.revised(b"y", b"h", [((2, 1), b"new")])
+    assert [k.messages[0] for k in twice.kept] == [b"result 3", b"other", b"new"]
+    assert twice.acknowledged(3).unacked == 0
+    assert len(twice.acknowledged(3).kept) == 2
+
+
+async def test_writes_of_an_earlier_stream_are_refused() -> None:
+    store = MemoryStore(10, 10, 10_000, Counter())
+    first = record()
+    await store.create(first)
+    await store.put(answered(first, 1))
+    with pytest.raises(FencedError):
+        await store.put(first)  # an older frame
+    second = await store.claim("a", first.secret)
+    assert second is not None
+    assert second.version == (2, 1)
+    with pytest.raises(FencedError):
+        await store.put(answered(first, 7))
+    await store.put(answered(second, 2))
+    # Nor can the earlier one release or delete what is not its own any more.
+    await store.release(first)
+    await store.delete(first)
+    assert (await store.get("a") or first).version == (2, 2)
+    await store.delete(second)
+    assert await store.get("a") is None
+    with pytest.raises(FencedError):
+        await store.put(second)
+
+
+async def test_only_the_right_secret_takes_a_session_over() -> None:
+    store = MemoryStore(10, 10, 10_000, Counter())
+    await store.create(record())
+    assert await store.claim("a", b"x" * 16) is None
+    assert await store.claim("b", b"s" * 16) is None
+    await store.create(record(secret=b"t" * 16))
+    with pytest.raises(FencedError):
+        await store.put(record(frame=9))
+
+
+async def test_what_was_released_first_goes_first() -> None:
+    counter = Counter()
+    store = MemoryStore(10, 2, 350, counter)
+    for name in "abc":
+        await store.create(record(name))
+        await store.release(record(name))
+    assert counter.count == 2
+    assert [await store.get(name) is None for name in "abc"] == [True, False, False]
+    # By bytes, too; one that is too large by itself is not kept.
+    await store.create(record("d", 300))
+    await store.release(record("d", 300))
+    assert [await store.get(name) is None for name in "bcd"] == [True, True, False]
+    await store.create(record("e", 400))
+    await store.release(record("e", 400))
+    assert (len(store), counter.count) == (0, 0)
+
+
+async def test_what_is_taken_over_does_not_expire() -> None:
+    counter = Counter()
+    store = MemoryStore(0.05, 10, 10_000, counter)
+    for name in "ab":
+        await store.create(record(name))
+        await store.release(record(name))
+    assert counter.count == 2
+    assert await store.claim("a", b"s" * 16) is not None
+    await asyncio.sleep(0.15)
+    assert counter.count == 0
+    assert await store.get("a") is not None
+    assert await store.get("b") is None
+    await store.close()
+    assert len(store) == 0
+
+
+def received(index: int, *, fresh: bool = True, size: int = 10) -> ReceivedFrame:
+    return ReceivedFrame(AskedFrame(index, None, None, {}, (), size), fresh)
+
+
+async def taken(inbox: Inbox) -> ReceivedFrame:
+    item = await asyncio.wait_for(inbox.take(), 1)
+    assert isinstance(item, ReceivedFrame)
+    return item
+
+
+async def test_reading_stops_a_few_messages_ahead_and_goes_on_with_room() -> None:
+    inbox = Inbox(False, lambda: False, 64, 1000)
+    for index in range(READ_AHEAD):
+        assert not inbox.full
+        inbox.put(received(index))
+    assert inbox.full
+    waiting = asyncio.create_task(inbox.room())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    assert (await taken(inbox)).asked.index == 0
+    await asyncio.wait_for(waiting, 1)
+
+
+@pytest.mark.parametrize(("most_frames", "most_bytes", "held"), [(8, 1000, 8), (64, 100, 10)])
+async def test_while_stalled_reading_goes_on_up_to_a_bound(most_frames: int, most_bytes: int, held: int) -> None:
+    stalled = True
+    inbox = Inbox(False, lambda: stalled, most_frames, most_bytes)
+    count = 0
+    while not inbox.full:
+        inbox.put(received(count))
+        count += 1
+    assert count == held
+    taking = asyncio.create_task(taken(inbox))
+    await asyncio.sleep(0)
+    assert not taking.done()
+    stalled = False
+    inbox.wake()
+    assert (await taking).asked.index == 0
+
+
+async def test_live_keeps_the_newest_fresh_frame_and_everything_else() -> None:
+    inbox = Inbox(True, lambda: False, 64, 1000)
+    for item in (received(1), received(0, fresh=False), received(2), received(4)):
+        inbox.put(item)
+    inbox.put(HalfClosed())
+    assert (await taken(inbox)).asked.index == 0
+    newest = await taken(inbox)
+    assert (newest.asked.index, newest.skipped) == (4, (1, 2))
+    assert isinstance(await inbox.take(), HalfClosed)
