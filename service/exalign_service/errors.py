@@ -11,8 +11,7 @@
     ├── SessionExistsError        a live session has this name
     ├── SessionNotFoundError      the session is not, or no longer, known here
     ├── IdleTimeoutError          a stream has sent nothing for too long
-    ├── GoneAwayError             a stream was told to go away, and has not
-    └── NotInThisVersionError     defined in the contract, not built yet
+    └── GoneAwayError             a stream was told to go away, and has not
 
 The engine's own errors (`exalign_engine.errors`) are in the table too. Whatever is not in it is a fault of
 ours: INTERNAL, with a request id and nothing else.
@@ -112,10 +111,6 @@ class IdleTimeoutError(ServiceError):
 
 class GoneAwayError(ServiceError):
     """A stream was told to go away and has outlasted the grace."""
-
-
-class NotInThisVersionError(ServiceError):
-    """Something that the contract defines and this version does not do."""
 
 
 @dataclass(frozen=True)
@@ -247,10 +242,6 @@ def _gone_away(error: GoneAwayError) -> Answer:
     return Answer(grpc.StatusCode.UNAVAILABLE, str(error), (_info("GO_AWAY"), _retry(0.0)))
 
 
-def _unimplemented(error: NotInThisVersionError) -> Answer:
-    return Answer(grpc.StatusCode.UNIMPLEMENTED, str(error), (_info("NOT_IN_THIS_VERSION"),))
-
-
 #: The table. A subclass without an entry of its own takes its base's.
 _TABLE: dict[type[BaseException], Callable[..., Answer]] = {
     InvalidInputError: _invalid,
@@ -265,5 +256,4 @@ _TABLE: dict[type[BaseException], Callable[..., Answer]] = {
     SessionNotFoundError: _session_not_found,
     IdleTimeoutError: _idle,
     GoneAwayError: _gone_away,
-    NotInThisVersionError: _unimplemented,
 }

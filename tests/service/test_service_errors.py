@@ -10,7 +10,6 @@ from exalign_engine.errors import InvalidInputError, Violation
 from exalign_service.errors import (
     DeadlineExpiredError,
     MalformedMessageError,
-    NotInThisVersionError,
     NotServingError,
     QueueFullError,
     answer_to,
@@ -31,7 +30,6 @@ class DerivedError(NotServingError):
         (DeadlineExpiredError("x"), grpc.StatusCode.DEADLINE_EXCEEDED),
         (NotServingError("x"), grpc.StatusCode.UNAVAILABLE),
         (DerivedError("x"), grpc.StatusCode.UNAVAILABLE),
-        (NotInThisVersionError("x"), grpc.StatusCode.UNIMPLEMENTED),
         (RuntimeError("x"), grpc.StatusCode.INTERNAL),
         (TimeoutError("of something inside"), grpc.StatusCode.INTERNAL),
     ],

@@ -16,7 +16,7 @@ Errors, the same for every method:
                        again; also a message above Limits.max_message_bytes, without one
   DEADLINE_EXCEEDED    not answered in time; expired work is dropped before it reaches the network
   UNAVAILABLE          starting or shutting down: try again, elsewhere
-  UNIMPLEMENTED        this server does not have this method (yet)
+  UNIMPLEMENTED        this server does not have this method
   INTERNAL             a fault of the server's
 
 ErrorInfo.domain is "exalign.v1".

@@ -8,6 +8,23 @@ the frames, and, after the client has half-closed, `closed`.
 
 Frame indices name frames and order them; time stamps are only echoed. Frames are idempotent by index: an index
 that was sent before is answered with the kept result, unchanged, and moves nothing.
+
+A stream that ends in an error says which in ErrorInfo.reason:
+
+  CONFIG_MISSING, CONFIG_TWICE      `config` must be the first message, once
+  RESULT_NOT_KEPT                   a frame from the past whose result was acknowledged, or is gone
+  FRAME_OUT_OF_ORDER                a frame from the past that was never sent
+  FRAME_TOO_OLD                     evidence about a frame older than the smoothing lag
+  TOKEN_OTHER_BUNDLE, TOKEN_OTHER_SESSION, TOKEN_OTHER_STATE, TOKEN_TOO_OLD
+                                    the resume token does not fit: another model, another session, not this state,
+                                    or results after it are gone
+  CONFIG_DIFFERS                    a session is resumed with another config
+  SESSION_TAKEN_OVER                a later stream resumed this session
+  SESSION_EXISTS, SESSION_NOT_FOUND a live session has this name; there is nothing to resume
+  SESSIONS_FULL                     try again after RetryInfo
+  IDLE_TIMEOUT, GO_AWAY             nothing came for too long; the stream outlived `go_away`
+
+All but SESSION_TAKEN_OVER, and the end by `closed`, leave the state for resumption.
 """
 
 from collections import abc as _abc
