@@ -92,12 +92,6 @@ def test_every_wrong_field_is_named_at_once(stub: Stub, astronaut: bytes) -> Non
     assert fields == {"boxes[0]", "boxes[2]"}
 
 
-def test_methods_to_come_say_so(stub: Stub) -> None:
-    with pytest.raises(grpc.RpcError) as caught:
-        next(stub.TrackVideo(iter(()), timeout=20))
-    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
-
-
 def test_a_message_beyond_the_limit_is_refused_by_grpc_itself(stub: Stub) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         stub.PredictLandmarks(request(bytes(9 * 1024 * 1024)), timeout=20)

@@ -18,7 +18,7 @@ import pytest
 from track_e2e import Talk, clip, config, frame, gauges, plain
 
 from exalign.v1 import evidence_pb2, geometry_pb2, service_pb2_grpc, track_pb2
-from exalign_client.local import LocalServer
+from exalign_client.local import LocalServer, local_server
 
 Stub = service_pb2_grpc.FaceAlignmentServiceStub
 
@@ -29,6 +29,19 @@ WISHES = {"smoothing_lag": 2, "path_frames": 4}
 @pytest.fixture(scope="module")
 def video(astronaut: bytes) -> list[bytes]:
     return clip(astronaut, FRAMES)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LocalServer]:
+    """A server of one's own: what other tests leave detached would be counted."""
+    with local_server(tcp=True) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def stub(server: LocalServer) -> Iterator[service_pb2_grpc.FaceAlignmentServiceStub]:
+    with grpc.insecure_channel(server.address) as channel:
+        yield service_pb2_grpc.FaceAlignmentServiceStub(channel)
 
 
 def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:

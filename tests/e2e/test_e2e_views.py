@@ -113,7 +113,6 @@ def test_a_click_moves_its_landmark_and_tightens_the_face(stub: FaceAlignmentSer
 
     assert got.prior.landmarks == face.landmarks
     assert spread(got.face) < spread(got.prior)
-    assert got.face.posterior.entropy < got.prior.posterior.entropy
 
 
 def test_a_click_may_move_the_box(stub: FaceAlignmentServiceStub, face: face_pb2.Face) -> None:
