@@ -10,7 +10,7 @@ part of the bundle's for a smaller K, copies with a little noise on shape and sc
 - cut: every tenth frame is from another place in the video;
 - hidden: five frames that say nothing, as under total occlusion, after ten that are visible;
 - uniform: no frame says anything, from the first on. A belief that is even costs the filter nothing; the worst that it
-  meets is "hidden", where what was seen spreads.
+  meets is "hidden", where what was seen spreads: its cost goes with K times the classes that a belief keeps.
 
 "filter" and "max-product" are a step each, "smooth" is one frame of the backward pass.
 """

@@ -5,7 +5,7 @@ spreads a block's lanes over its vectors. In float32 they only sort out pairs th
 spare; all others are judged by (N1), and weights are summed in float64.
 
 Sources come in blocks of `LANES` that lie close together, coordinate by coordinate. A target is compared with a block's
-ball first, which often says that all are near or all are apart, and then with all of its sources at a time.
+box first, which often says that all are near or all are apart, and then with all of its sources at a time.
 
 What the kernels share:
 
@@ -14,13 +14,11 @@ What the kernels share:
     low      squared distance above which (N2) is sure that a pair is apart; high: up to which it is near
     sources  (S,) int32, the classes in the blocks, in their order
     blocks   (B, P, LANES) float32, rests (B, LANES) float32: the sources' y and ρ; what pads the last block is far away
-    balls    (B, P + 2) float32: a centre in the prefix, the radius about it, and the largest ρ of the block
+    boxes    (B, 2P + 1) float32: the middle and half the width of a block's sources in each coordinate, their largest ρ
     targets  (T,) int32
 """
 
 from __future__ import annotations
-
-import math
 
 import numpy as np
 from numba import njit
@@ -39,6 +37,8 @@ STRIDE = 4
 
 #: Relative error, generously, of a distance summed in float32.
 ROUNDING = 1e-5
+
+# The comparisons are inlined where they are called: to pass their arrays would cost as much as to compare.
 
 #: What a block's comparison with a target says.
 APART, NEAR, MIXED, OPEN = 0, 1, 2, 3
@@ -68,26 +68,28 @@ def _is_near(rows: F32, i: int, j: int, limit: float) -> bool:
     return total <= limit
 
 
-@njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
-def _compare_ball(balls: F32, b: int, prefix: F32, rest: F32, j: int, low: float, high: float) -> int:
-    """`APART` or `NEAR` where the ball of block ``b`` shows it, else `OPEN`.
+@njit(cache=True, nogil=True, fastmath=True, inline="always")  # type: ignore[untyped-decorator]
+def _compare_box(boxes: F32, b: int, prefix: F32, rest: F32, j: int, low: float, high: float) -> int:
+    """`APART` or `NEAR` where the box of block ``b`` shows it, else `OPEN`.
 
-    The triangle inequality in the prefix, and (N2) for what is left; `ROUNDING` covers float32's square root and sums.
+    Its nearest and its farthest point in the prefix, and (N2) for what is left; `ROUNDING` covers float32's sums.
     """
     width = prefix.shape[1]
-    square = np.float32(0)
+    gap, reach = np.float32(0), np.float32(0)
     for c in range(width):
-        d = balls[b, c] - prefix[j, c]
-        square += d * d
-    distance, radius = math.sqrt(float(square)), float(balls[b, width])
-    if distance * (1 - ROUNDING) - radius > math.sqrt(low):
+        off, half = abs(prefix[j, c] - boxes[b, c]), boxes[b, width + c]
+        outside, across = off - half, off + half
+        # Twice max(outside, 0): a maximum would not be spread over lanes.
+        outside += abs(outside)
+        gap += outside * outside
+        reach += across * across
+    if float(gap) * (1 - ROUNDING) > 4 * low:
         return APART
-    left = float(balls[b, width + 1]) + float(rest[j])
-    reach = distance * (1 + ROUNDING) + radius
-    return NEAR if reach * reach + left * left <= high else OPEN
+    left = float(boxes[b, 2 * width]) + float(rest[j])
+    return NEAR if float(reach) * (1 + ROUNDING) + left * left <= high else OPEN
 
 
-@njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, fastmath=True, inline="always")  # type: ignore[untyped-decorator]
 def _compare(
     blocks: F32, rests: F32, b: int, prefix: F32, rest: F32, j: int, low: float, high: float, state: U8, d2: F32
 ) -> int:
@@ -151,12 +153,12 @@ def _near_sum(state: U8, weights: F64, start: int) -> float:
     return total
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
 def near_mass(
     sources: I32,
     blocks: F32,
     rests: F32,
-    balls: F32,
+    boxes: F32,
     weights: F64,
     targets: I32,
     prefix: F32,
@@ -172,7 +174,7 @@ def near_mass(
         sources: and the other arrays: see above.
         blocks: y of the sources.
         rests: ρ of the sources.
-        balls: of the blocks.
+        boxes: of the blocks.
         weights: (B · LANES,) float64, 0 in the padding.
         targets: j.
         prefix: y.
@@ -191,7 +193,7 @@ def near_mass(
         j = targets[t]
         total = 0.0
         for b in range(blocks.shape[0]):
-            verdict = _compare_ball(balls, b, prefix, rest, j, low, high)
+            verdict = _compare_box(boxes, b, prefix, rest, j, low, high)
             if verdict == OPEN:
                 verdict = _compare(blocks, rests, b, prefix, rest, j, low, high, state, d2)
             if verdict == APART:
@@ -208,12 +210,12 @@ def near_mass(
     return out
 
 
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
 def first_near(
     sources: I32,
     blocks: F32,
     rests: F32,
-    balls: F32,
+    boxes: F32,
     places: I32,
     visit: I32,
     targets: I32,
@@ -230,7 +232,7 @@ def first_near(
         sources: and the other arrays: see above.
         blocks: y of the sources.
         rests: ρ of the sources.
-        balls: of the blocks.
+        boxes: of the blocks.
         places: (B · LANES,) int32 ≥ 0, all different; the largest in the padding.
         visit: (B,) the blocks by their least place, ascending.
         targets: j.
@@ -252,7 +254,7 @@ def first_near(
         for b in visit:
             if least[b] >= best:
                 break
-            verdict = _compare_ball(balls, b, prefix, rest, j, low, high)
+            verdict = _compare_box(boxes, b, prefix, rest, j, low, high)
             if verdict == OPEN:
                 verdict = _compare(blocks, rests, b, prefix, rest, j, low, high, state, d2)
             if verdict == NEAR:

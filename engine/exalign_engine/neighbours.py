@@ -14,11 +14,12 @@ that membership is exact: (N2) is widened by what float32 may be wrong by (`_sla
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from exalign_engine.hmm_kernels import LANES, ROUNDING, STRIDE, first_near, near_mass
+from exalign_engine.hmm_kernels import LANES, STRIDE, first_near, near_mass
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -33,8 +34,10 @@ LEAF = 8
 #: Coordinate of what pads a block.
 FAR = 1e15
 
-#: Up to so many classes n̄ is counted; above it is the mean over a seeded sample of that many.
-COUNTED, SAMPLED = 4096, 1024
+#: Up to so many classes every n_k is exact; above, it is counted among a random part of the classes.
+COUNTED = 50_000
+#: Classes of that part at first, and neighbours to be found there before an estimate is believed.
+SAMPLED, ENOUGH = 4096, 32
 
 
 class Neighbours:
@@ -43,6 +46,10 @@ class Neighbours:
     Args:
         shapes: (K, N, 2), box frame.
         tau: radius, box sides, > 0.
+
+    Attributes:
+        count: K.
+        rank: (K,) int32, places of the classes in an order in which what is close in space mostly is close.
 
     Raises:
         ValueError: no shapes, shapes that are not finite, or a radius that is not finite and above 0.
@@ -60,8 +67,7 @@ class Neighbours:
         self._limit = shapes.shape[1] * self.tau**2
         self._prefix, self._rest = _principal_prefix(self._rows, shapes.shape[1])
         self._low, self._high = _slack(self._prefix, self._rest, self.tau)
-        self._rank = _spatial_rank(self._prefix)
-        self.mean_count = self._mean_count()
+        self.rank = _spatial_rank(self._prefix)
 
     def mass(self, sources: I32, weights: F64, targets: I32) -> F64:
         """(T,) float64: Σ_{i ∈ N(j)} w_i over the sources, for every target j.
@@ -73,7 +79,7 @@ class Neighbours:
         """
         if not len(sources) or not len(targets):
             return np.zeros(len(targets))
-        order = np.argsort(self._rank[sources])
+        order = np.argsort(self.rank[sources])
         blocks = self._blocks(sources[order])
         padded = np.zeros(blocks[2].size)
         padded[: len(order)] = weights[order]
@@ -88,7 +94,7 @@ class Neighbours:
         """
         if not len(sources) or not len(targets):
             return np.full(len(targets), -1, np.int32)
-        order = np.argsort(self._rank[sources]).astype(np.int32)
+        order = np.argsort(self.rank[sources]).astype(np.int32)
         blocks = self._blocks(sources[order])
         places = np.arange(blocks[2].size, dtype=np.int32)
         places[: len(order)] = order
@@ -99,28 +105,44 @@ class Neighbours:
         return self._prefix, self._rest, self._rows, self._limit, self._low, self._high
 
     def _blocks(self, sources: I32) -> tuple[I32, F32, F32, F32]:
-        """Sources, blocks, rests and balls as `exalign_engine.hmm_kernels` has them; sources in spatial order."""
+        """Sources, blocks, rests and boxes as `exalign_engine.hmm_kernels` has them; sources in spatial order."""
         starts = np.arange(0, len(sources), LANES)
         padding = len(starts) * LANES - len(sources)
         prefix, rest = self._prefix[sources], self._rest[sources]
         blocks = np.pad(prefix, ((0, padding), (0, 0)), constant_values=FAR).reshape(len(starts), LANES, -1)
         rests = np.pad(rest, (0, padding)).reshape(len(starts), LANES)
-        sizes = np.diff(np.append(starts, len(sources)))
-        balls = np.empty((len(starts), prefix.shape[1] + 2), np.float32)
-        balls[:, :-2] = np.add.reduceat(prefix, starts) / sizes[:, None]
-        off = prefix.astype(np.float64) - np.repeat(balls[:, :-2], sizes, axis=0)
-        radius = np.sqrt(np.maximum.reduceat((off**2).sum(axis=1), starts))
-        balls[:, -2] = np.nextafter((radius * (1 + ROUNDING)).astype(np.float32), np.float32(np.inf))
-        balls[:, -1] = np.maximum.reduceat(rest, starts)
-        return sources, np.ascontiguousarray(blocks.transpose(0, 2, 1)), rests, balls
+        least, most = np.minimum.reduceat(prefix, starts), np.maximum.reduceat(prefix, starts)
+        middle = (least + most) / np.float32(2)
+        half = np.nextafter(np.maximum(most - middle, middle - least), np.float32(np.inf))
+        boxes = np.concatenate([middle, half, np.maximum.reduceat(rest, starts)[:, None]], axis=1)
+        return sources, np.ascontiguousarray(blocks.transpose(0, 2, 1)), rests, boxes
 
-    def _mean_count(self) -> float:
-        """n̄: mean |N(j)|, counted up to `COUNTED` classes; above, the mean over a seeded sample of them."""
+    @cached_property
+    def counts(self) -> F64:
+        """(K,) float64 ≥ 1: n_k = |N(k)|, k itself among them; counted when first read, then kept.
+
+        Exact up to `COUNTED` classes. Above, the others near k are counted in a seeded random part of the classes and
+        scaled up. For a class that has fewer than `ENOUGH` there, the part grows eightfold until it has, or until the
+        part is everything and the count exact: a rare class is never taken for a lonely one. So the relative standard
+        error is about 1/√`ENOUGH` = 18 % at most, and half of that in √n_k, which is what the filter divides by.
+        """
         everyone = np.arange(self.count, dtype=np.int32)
-        targets = everyone
-        if self.count > COUNTED:
-            targets = np.random.default_rng(0).choice(everyone, SAMPLED, replace=False)
-        return float(self.mass(everyone, np.ones(self.count), targets).mean())
+        if self.count <= COUNTED:
+            return self.mass(everyone, np.ones(self.count), everyone)
+        shuffled = np.random.default_rng(0).permutation(everyone)
+        found, counts, open_ = np.zeros(self.count), np.empty(self.count), everyone
+        place = np.empty(self.count, np.int32)
+        place[shuffled] = everyone
+        start, end = 0, SAMPLED
+        while len(open_):
+            part = shuffled[start:end]
+            found[open_] += self.mass(part, np.ones(len(part)), open_)
+            itself = place[open_] < end
+            others = found[open_] - itself
+            counts[open_] = 1 + others * (self.count - 1) / (end - itself)
+            open_ = open_[others < ENOUGH] if end < self.count else open_[:0]
+            start, end = end, min(8 * end, self.count)
+        return counts
 
 
 def _spatial_rank(prefix: F32) -> I32:

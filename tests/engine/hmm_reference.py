@@ -30,7 +30,8 @@ def evidence(emission: Emission, count: int, sharpness: float) -> F64:
 
 def transition(near: Bool, settings: ChainSettings) -> F64:
     """(K, K) weight of i → j."""
-    return near / near.sum(axis=1).mean() + settings.restart / len(near)
+    number = near.sum(axis=1)
+    return near / np.sqrt(np.outer(number, number)) + settings.restart / len(near)
 
 
 def forward(near: Bool, settings: ChainSettings, emissions: Sequence[Emission]) -> list[F64]:

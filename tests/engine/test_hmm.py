@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from exalign_engine.hmm import Belief, Chain, ChainSettings, Emission, LowPass, forward_backward
-from exalign_engine.hmm_state import BELIEF_BYTES, most_members
+from exalign_engine.hmm_state import BELIEF_BYTES, most_members, thinned
 from hmm_reference import adjacency, forward, smoothed
 
 F32 = NDArray[np.float32]
@@ -61,7 +61,7 @@ def filtered(chain: Chain, emissions: Sequence[Emission]) -> list[Belief]:
 def test_filter_and_smoother_equal_dense_ones(seed: int, count: int, frames: int, sharpness: float) -> None:
     rng = np.random.default_rng(seed)
     shapes, emissions = random_shapes(rng, count), random_emissions(rng, count, frames)
-    chosen = ChainSettings(sharpness=sharpness, restart=float(rng.choice([1e-3, 1.0])))
+    chosen = ChainSettings(sharpness=sharpness, restart=float(rng.choice([1e-3, 1.0])), members=2000)
     chain, near = Chain(shapes, TAU, chosen), adjacency(shapes, TAU)
     beliefs = filtered(chain, emissions)
     # Every frame rounds weights to 2⁻¹² and leaves out what is below 2⁻³¹.
@@ -78,14 +78,16 @@ def test_filter_and_smoother_equal_dense_ones(seed: int, count: int, frames: int
 def test_a_truncated_step_misplaces_at_most_the_mass_that_it_states(seed: int, count: int, kept: float) -> None:
     rng = np.random.default_rng(seed)
     shapes, emissions = random_shapes(rng, count), random_emissions(rng, count, 6)
-    exact, short = Chain(shapes, TAU), Chain(shapes, TAU, ChainSettings(members=max(1, int(kept * count))))
+    exact, short = (
+        Chain(shapes, TAU, ChainSettings(members=2000)),
+        Chain(shapes, TAU, ChainSettings(members=max(1, int(kept * count)))),
+    )
     belief = short.start(emissions[0])
     for emission in emissions[1:]:
         after, untruncated = short.step(belief, emission), exact.step(belief, emission)
         assert len(after.index) <= short.members
         moved = np.abs(after.probabilities(count).astype(np.float64) - untruncated.probabilities(count)).sum()
         assert moved <= 2 * after.cut + 1e-3
-        assert after.cut <= after.rest + 1e-12
         belief = after
 
 
@@ -129,13 +131,56 @@ def test_of_a_flat_belief_nothing_need_be_kept() -> None:
     np.testing.assert_allclose(belief.probabilities(300), 1 / 300, rtol=1e-6)
 
 
-def test_truncation_changes_no_probability_that_it_keeps() -> None:
+def test_truncation_changes_no_heavy_probability() -> None:
     shapes = random_shapes(np.random.default_rng(2), 300)
     emission = Emission(np.random.default_rng(3).normal(0, 1, 300).astype(np.float32))
     whole = Chain(shapes, TAU).start(emission).probabilities(300)
     belief = Chain(shapes, TAU, ChainSettings(members=50)).start(emission)
     assert len(belief.index) == 50
-    np.testing.assert_allclose(belief.probabilities(300)[belief.index], whole[belief.index], rtol=1e-3)
+    heavy = np.flatnonzero(whole > 1.01 * belief.weights.min())
+    assert len(heavy) >= 3
+    np.testing.assert_allclose(belief.probabilities(300)[heavy], whole[heavy], rtol=2e-3)
+
+
+@PLENTY
+@given(seeds, st.integers(1, 300), st.integers(1, 300), st.booleans())
+def test_thinned_weights_stand_for_those_around_them(seed: int, size: int, count: int, ties: bool) -> None:
+    rng = np.random.default_rng(seed)
+    masses = rng.gamma(0.3, size=size) * (rng.random(size) < 0.8)
+    if ties:
+        masses = np.ceil(2 * masses)
+    found, moved = thinned(masses, count)
+    assert np.count_nonzero(found) <= count
+    assert found.sum() == pytest.approx(masses.sum())
+    assert moved == pytest.approx(masses[found == 0].sum())
+    if count >= np.count_nonzero(masses):
+        np.testing.assert_array_equal(found, masses)
+        return
+    least = found[found > 0].min()
+    heavy = masses > least * (1 + 1e-9)
+    np.testing.assert_array_equal(found[heavy], masses[heavy])
+    np.testing.assert_allclose(found[(found > 0) & ~heavy], least)
+    assert np.abs(np.cumsum(found) - np.cumsum(masses)).max() <= least * (1 + 1e-9)
+
+
+def test_a_thinned_belief_spreads_as_the_whole_one_does() -> None:
+    grid = np.linspace(0, 1, 40, dtype=np.float32)
+    x, y = (a.ravel() for a in np.meshgrid(grid, grid))
+    shapes = np.repeat(np.stack([x, y], axis=1)[:, None], 3, axis=1)
+    seen = Emission((-300 * ((x - 0.3) ** 2 + (y - 0.4) ** 2)).astype(np.float32))
+    video = [seen, *[Emission(None)] * 6, Emission((-20 * x).astype(np.float32))]
+    exact, short = Chain(shapes, TAU, ChainSettings(members=2000)), Chain(shapes, TAU, ChainSettings(members=100))
+
+    def error(one: Belief, other: Belief) -> float:
+        """Total variation once both have moved on a step."""
+        spread = [exact.step(b, Emission(None)).probabilities(1600).astype(np.float64) for b in (one, other)]
+        return float(np.abs(spread[0] - spread[1]).sum()) / 2
+
+    whole, thin = filtered(exact, video), filtered(short, video)
+    assert all(len(b.index) <= 100 for b in thin)
+    assert max(error(a, b) for a, b in zip(whole, thin, strict=True)) < 0.1
+    smooth = zip(exact.smooth(whole, video), short.smooth(thin, video), strict=True)
+    assert max(error(a, b) for a, b in smooth) < 0.15
 
 
 def test_forward_backward_is_filter_then_smoother() -> None:
@@ -249,7 +294,7 @@ def test_chains_of_other_settings_share_their_transitions() -> None:
     chain = Chain(random_shapes(np.random.default_rng(0), 30), TAU)
     other = chain.with_settings(ChainSettings(members=3))
     assert other.neighbours is chain.neighbours
-    assert (chain.members, other.members, chain.settings.members) == (6000, 3, 6000)
+    assert (chain.members, other.members, chain.settings.members) == (1200, 3, 1200)
 
 
 def test_low_pass_is_the_mean_of_the_last_three_frames() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from exalign_engine.neighbours import COUNTED, Neighbours
+from exalign_engine.neighbours import ENOUGH, Neighbours
 from hmm_reference import adjacency
 
 F32 = NDArray[np.float32]
@@ -62,16 +62,28 @@ def test_far_from_the_origin_nearness_is_as_exact() -> None:
     np.testing.assert_array_equal(found, adjacency(shapes, 0.125).sum(axis=0))
 
 
-def test_mean_count_is_exact_for_few_classes() -> None:
-    shapes = cloud(5, 500, 3, True)
-    assert Neighbours(shapes, 0.125).mean_count == adjacency(shapes, 0.125).sum() / 500
+@PLENTY
+@given(seeds, st.integers(1, 500), st.booleans())
+def test_counts_of_few_classes_are_exact(seed: int, count: int, grid: bool) -> None:
+    shapes = cloud(seed, count, 3, grid)
+    np.testing.assert_array_equal(Neighbours(shapes, 0.125).counts, adjacency(shapes, 0.125).sum(axis=0))
 
 
-def test_mean_count_of_many_classes_is_near_the_truth_and_always_the_same() -> None:
-    shapes = cloud(6, COUNTED + 1000, 2, False)
-    one, two = (Neighbours(shapes, 0.1).mean_count for _ in range(2))
-    assert one == two
-    assert one == pytest.approx(adjacency(shapes, 0.1).sum() / len(shapes), rel=0.1)
+def test_counts_of_many_classes_are_near_the_truth_and_always_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exalign_engine.neighbours.COUNTED", 1000)
+    monkeypatch.setattr("exalign_engine.neighbours.SAMPLED", 256)
+    shapes = cloud(6, 5000, 2, False)
+    one, two = (Neighbours(shapes, 0.05).counts for _ in range(2))
+    np.testing.assert_array_equal(one, two)
+    truth = adjacency(shapes, 0.05).sum(axis=0)
+    off = np.log(one / truth)
+    assert np.sqrt((off**2).mean()) < ENOUGH**-0.5
+    assert np.abs(off).max() < 5 * ENOUGH**-0.5
+    assert abs(off.mean()) < 0.03
+    rare = truth <= ENOUGH
+    assert rare.any()
+    np.testing.assert_array_equal(one[rare], truth[rare])
+    assert (one >= 1).all()
 
 
 def test_without_sources_nothing_is_near() -> None:

@@ -40,7 +40,7 @@ def test_the_velocity_of_a_hidden_face_dies_away_and_its_box_keeps_its_size() ->
     motion = Motion.at(BOX).seen(BOX, shifted(20), 1)
     start, speed = motion.cx, motion.vx
     for _ in range(60):
-        motion = motion.unseen(motion.predicted(1, SIZE).box)
+        motion = motion.unseen(motion.predicted(1, SIZE).box, 1)
     assert motion.cx - start == pytest.approx(speed / (1 - MOTION.damping), rel=1e-3)
     assert (motion.width, motion.height) == pytest.approx((100, 120))
 
@@ -63,3 +63,11 @@ def test_sides_change_by_a_limited_factor() -> None:
 def test_a_predicted_box_can_always_be_looked_at(values: tuple[float, ...], gap: int) -> None:
     box = Motion(*values).predicted(gap, SIZE).box
     check_boxes([box], SIZE)
+
+
+def test_a_face_that_turns_up_elsewhere_has_no_velocity() -> None:
+    hidden = Motion.at(BOX).unseen(BOX, 1).unseen(BOX, 1)
+    assert hidden.unseen_frames == 2
+    found = hidden.seen(shifted(30), shifted(32), 1)
+    assert (found.vx, found.vy, found.unseen_frames) == (0, 0, 0)
+    np.testing.assert_array_equal(found.predicted(1, SIZE).box, shifted(32))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -182,7 +184,7 @@ def test_a_hidden_face_keeps_its_box_and_comes_back(toy: Toy) -> None:
         hidden = toy.play(session, i, toy.scores(presence=0.01)).tracks[0]
     assert hidden.state is TrackState.HIDDEN
     np.testing.assert_allclose(hidden.given.box, before, atol=5)
-    assert toy.play(session, 10).tracks[0].state is TrackState.VISIBLE
+    assert toy.play(session, 10, detections=[detection(hidden.given.box)]).tracks[0].state is TrackState.VISIBLE
 
 
 def test_two_tracks_on_one_face_become_one(toy: Toy) -> None:
@@ -217,3 +219,39 @@ def test_evidence_about_a_new_face_opens_it_though_it_looks_like_none(toy: Toy) 
     nothing = toy.scores(presence=0.05)
     answer = toy.play(session, 0, nothing, detections=[detection(MIDDLE)], evidence=[(0, click(30, 300, 150))])
     assert answer.tracks[0].has_evidence
+
+
+def hide(toy: Toy, session: TrackingSession, presences: Sequence[float]) -> None:
+    """A face in the middle, seen for three frames, then with these presences; the detector finds nothing."""
+    for i in range(3):
+        toy.play(session, i, toy.scores(presence=0.99), boxes=[(0, MIDDLE)])
+    for i, presence in enumerate(presences, 3):
+        toy.play(session, i, toy.scores(presence=presence))
+
+
+def test_an_unseen_face_is_searched_at_once_and_then_now_and_again(toy: Toy) -> None:
+    session = toy.session()
+    hide(toy, session, [0.01])
+    searched = []
+    for i in range(4, 12):
+        searched.append(session.begin(Frame(i, SIZE)).detect)
+        toy.play(session, i, toy.scores(presence=0.01))
+    assert searched == [True, False, False, True, False, False, True, False]
+
+
+def test_a_face_that_vanished_at_once_is_found_anywhere_one_that_was_covered_only_near_by(toy: Toy) -> None:
+    cut, covered = toy.session(), toy.session()
+    hide(toy, cut, [0.01])
+    hide(toy, covered, [0.7, 0.6, 0.01])
+    assert looked_at(cut, Frame(4, SIZE), detection(RIGHT))[0].box == pytest.approx(RIGHT)
+    assert looked_at(covered, Frame(6, SIZE), detection(RIGHT))[0].box != pytest.approx(RIGHT)
+    beside = [v + 60 for v in MIDDLE]
+    assert looked_at(covered, Frame(6, SIZE), detection(beside))[0].box == pytest.approx(beside)
+
+
+def test_a_detection_in_which_no_face_is_seen_does_not_move_a_hidden_track(toy: Toy) -> None:
+    session = toy.session()
+    hide(toy, session, [0.7, 0.6, 0.01])
+    beside = [v + 60 for v in MIDDLE]
+    toy.play(session, 6, toy.scores(presence=0.01), detections=[detection(beside)])
+    assert looked_at(session, Frame(7, SIZE))[0].box == pytest.approx(MIDDLE, abs=10)

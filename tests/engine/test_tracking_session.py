@@ -22,7 +22,7 @@ from exalign_engine.tracking import (
     TrackingSession,
     TrackState,
 )
-from exalign_engine.tracking.joining import LEAST_REST, answered, cut_mass
+from exalign_engine.tracking.joining import LEAST_REST, answered, cut_mass, picture_emission
 from exalign_engine.views import conditioned
 from tracking_toy import LEFT, MIDDLE, RIGHT, SIZE, Toy, click, detection, fingerprint
 
@@ -52,7 +52,7 @@ def test_the_answer_is_the_chains_belief(toy: Toy) -> None:
     for i, row in enumerate(rows):
         (track,) = toy.play(session, i, row, boxes=[(0, MIDDLE)]).tracks
         p = toy.aligner.posterior(row)
-        emission = Emission.of_probabilities(p.probabilities, p.presence)
+        emission = picture_emission(p)
         belief = toy.chain.start(emission) if belief is None else toy.chain.step(belief, emission)
         np.testing.assert_array_equal(weights(track), answered(belief, toy.chain.count))
         assert track.cut_mass == cut_mass(belief, None)
@@ -74,7 +74,7 @@ def test_a_frame_that_shows_nothing_leaves_the_chain_to_itself(toy: Toy) -> None
         blind = i >= 2
         (track,) = toy.play(session, i, toy.scores(5), boxes=[(0, MIDDLE)], occluded=blind).tracks
         p = toy.aligner.posterior(toy.scores(5))
-        emission = Emission(None) if blind else Emission.of_probabilities(p.probabilities, p.presence)
+        emission = Emission(None) if blind else picture_emission(p)
         belief = toy.chain.start(emission) if belief is None else toy.chain.step(belief, emission)
         np.testing.assert_array_equal(weights(track), answered(belief, toy.chain.count))
 
@@ -194,7 +194,6 @@ def test_a_revision_knows_the_frames_after_it(toy: Toy) -> None:
     (revision,) = toy.play(session, 3, toy.scores(7, 0.999, 0.01), boxes=HERE).revisions
     assert revision.frame_index == 1
     assert revision.tracks[0].given.face.entropy < before.given.face.entropy
-    assert weights(revision.tracks[0])[7] > weights(before)[7]
 
 
 @pytest.mark.parametrize("late", [0, 1, 2, 3])

@@ -2,7 +2,8 @@
 
 The box of a frame in which the face was seen is the tight box of its landmarks; the next one is that box moved on by
 its velocity. While the face is hidden the box keeps its size, and the velocity dies away: a face behind an
-obstacle rarely leaves by itself.
+obstacle rarely leaves by itself. A face that turns up again has no velocity yet: how far it is from where it was
+expected is the error of the guess, and a box that took it for motion would fly off the face that was just found.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class MotionSettings:
         most_speed: greatest displacement a frame, box sides.
         most_growth: the box's sides grow or shrink by at most this factor from the box that was looked at.
         jump: a new place that overlaps the predicted one less (IoU) is a jump: it says nothing about velocity.
+        search_every: an unseen face is searched by the detector in the first frame after, then in every n-th.
         least_side: of a predicted box, pixels.
         most_side: of a predicted box, in longer sides of the image.
     """
@@ -38,6 +40,7 @@ class MotionSettings:
     most_speed: float = 0.5
     most_growth: float = 1.2
     jump: float = 0.3
+    search_every: int = 3
     least_side: float = 8.0
     most_side: float = 2.0
 
@@ -56,6 +59,7 @@ class Motion:
         height: of the face box, pixels.
         vx: velocity of the centre, pixels a frame by index.
         vy: see ``vx``.
+        unseen_frames: frames by index since the face was last seen; 0 where it was seen in this one.
     """
 
     cx: float
@@ -64,6 +68,7 @@ class Motion:
     height: float
     vx: float = 0.0
     vy: float = 0.0
+    unseen_frames: int = 0
 
     @classmethod
     def at(cls, box: F64) -> Motion:
@@ -123,16 +128,26 @@ class Motion:
             width=_clamp(new.width, old.width / g, old.width * g),
             height=_clamp(new.height, old.height / g, old.height * g),
         )
-        if iou(self.box, looked_at) < settings.jump and iou(self.predicted(gap, None).box, looked_at) < settings.jump:
+        jumped = (
+            iou(self.box, looked_at) < settings.jump and iou(self.predicted(gap, None).box, looked_at) < settings.jump
+        )
+        if self.unseen_frames or jumped:
             return new
         most, a = settings.most_speed * self.side, settings.gain
         vx = (1 - a) * self.vx + a * (new.cx - self.cx) / gap
         vy = (1 - a) * self.vy + a * (new.cy - self.cy) / gap
         return replace(new, vx=_clamp(vx, -most, most), vy=_clamp(vy, -most, most))
 
-    def unseen(self, looked_at: F64, settings: MotionSettings = MOTION) -> Motion:
-        """After a frame in which the face was not seen: it stays in the box (4,) that was looked at."""
-        return replace(Motion.at(looked_at), vx=self.vx * settings.damping, vy=self.vy * settings.damping)
+    def unseen(self, stays: F64, gap: int, settings: MotionSettings = MOTION) -> Motion:
+        """After a frame in which the face was not seen.
+
+        Args:
+            stays: (4,) the box where it is believed to be.
+            gap: frames by index since the one that this motion is of.
+            settings: constants.
+        """
+        vx, vy = self.vx * settings.damping, self.vy * settings.damping
+        return replace(Motion.at(stays), vx=vx, vy=vy, unseen_frames=self.unseen_frames + gap)
 
     def stopped(self) -> Motion:
         """At rest where it is."""

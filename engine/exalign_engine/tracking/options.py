@@ -37,7 +37,7 @@ class SessionOptions:
         temporal_model: how frames are joined.
         smoothing_lag: frames of look-ahead, 0 to `MAX_SMOOTHING_LAG`; more than 0 with `TemporalModel.FILTER` only.
         max_faces: most tracks at once, 1 to `exalign_engine.boxes.MAX_FACES`.
-        detect_every: the detector runs on every n-th frame by index; 0: only at the start and on loss.
+        detect_every: the detector runs on every n-th frame by index; 0: only at the start and while a face is not seen.
         path_frames: length of the most probable path at the end, 0 (none) to `MAX_PATH_FRAMES`; also the frames
             that a suggestion at the end looks back on.
 

@@ -2,8 +2,9 @@
 
 - A given box with a track's id is that track's place. One without goes to the track that it overlaps most; else to
   a lost track near by, or to the only track that there may be; else it opens a track.
-- A detection that overlaps a track confirms it, and re-centres it where it has drifted or is not seen. Else it finds a
-  lost track again, one near by or, anywhere, the only track; else it opens a track if there is room.
+- A detection that overlaps a track confirms it, and re-centres it where it has drifted or is not seen. Else it is the
+  face of a track near by that is not seen, or, anywhere, that of the only track if it is lost or has just vanished,
+  as by a cut; else it opens a track if there is room.
 - Every other track looks where its motion predicts.
 
 Where all places are taken, a new track takes that of the track that was lost longest ago; a given box then takes, where
@@ -24,6 +25,7 @@ from exalign_engine.evidence import Evidence
 from exalign_engine.tracking.answers import TRACK_BOX, Frame
 from exalign_engine.tracking.assignment import assign
 from exalign_engine.tracking.association import ASSOCIATION, match, near
+from exalign_engine.tracking.motion import MOTION, Motion
 from exalign_engine.tracking.options import SessionOptions
 from exalign_engine.tracking.track import Track
 from exalign_engine.tracking.visibility import TrackState
@@ -94,13 +96,19 @@ def unknown_tracks(field: str, ids: Sequence[int], known: set[int]) -> list[Viol
 
 
 def wants_detector(frame: Frame, tracks: Sequence[Track], options: SessionOptions) -> bool:
-    """Whether the detector should look at a frame: at the start, for a lost track, and every n-th frame by index."""
+    """Whether the detector should look at a frame: at the start, for a face that is not seen, and every n-th frame."""
     if frame.blind or len(frame.boxes) >= options.max_faces:
         return False
     named = {track_id for track_id, _ in frame.boxes}
     start = not tracks and not frame.boxes
-    lost = any(t.visibility.state is TrackState.LOST and t.track_id not in named for t in tracks)
-    return start or lost or (options.detect_every > 0 and frame.index % options.detect_every == 0)
+    loose = [t for t in tracks if t.track_id not in named]
+    unseen = any(t.visibility.state is TrackState.LOST or _due(t.motion) for t in loose)
+    return start or unseen or (options.detect_every > 0 and frame.index % options.detect_every == 0)
+
+
+def _due(motion: Motion) -> bool:
+    """Whether the detector should search a face that is not seen."""
+    return motion.unseen_frames > 0 and (motion.unseen_frames - 1) % MOTION.search_every == 0
 
 
 class Planner:
@@ -164,7 +172,8 @@ class Planner:
         for j, place in enumerate(loose):
             if j in pairs:
                 continue
-            goes_to = self._nearest_lost(place)
+            lost = [k for k, t in self._tracks.items() if t.visibility.state is TrackState.LOST]
+            goes_to = self._nearest(place, lost)
             if goes_to is None and self._options.max_faces == 1:
                 goes_to = next(iter(self._tracks), None)
             if goes_to is not None:
@@ -179,7 +188,7 @@ class Planner:
         for j, i in pairs.items():
             track_id, place = ids[i], detections[j]
             self._found.add(track_id)
-            seen = self._tracks[track_id].visibility.state is TrackState.VISIBLE
+            seen = self._seen(track_id)
             drifted = match([now[track_id]], [place.box], ASSOCIATION.recentre_below) == {}
             if track_id not in self._given and (drifted or not seen):
                 self._detected[track_id] = place
@@ -189,11 +198,11 @@ class Planner:
 
     def _place_stray(self, place: LocatedFace) -> None:
         """A detection where no track is."""
-        track_id = self._nearest_lost(place)
+        track_id = self._nearest(place, [k for k in self._tracks if not self._seen(k)])
         if track_id is None and len(self._tracks) == 1 and not self._opened:
             only = next(iter(self._tracks.values()))
             free = only.track_id not in self._given and only.track_id not in self._found
-            if free and only.visibility.state is TrackState.LOST:
+            if free and (only.visibility.state is TrackState.LOST or only.vanished):
                 track_id = only.track_id
         if track_id is not None:
             self._detected[track_id] = place
@@ -201,13 +210,15 @@ class Planner:
         elif self._make_room(for_caller=False):
             self._open(place, given=False)
 
-    def _nearest_lost(self, place: LocatedFace) -> int | None:
-        """The lost track that nobody placed yet and whose face this may be."""
-        reach = {
-            k: near(self._predicted[k], place.box)
-            for k, t in self._tracks.items()
-            if t.visibility.state is TrackState.LOST and k not in self._given and k not in self._found
-        }
+    def _seen(self, track_id: int) -> bool:
+        """Whether a track's face was seen in its last frame."""
+        track = self._tracks[track_id]
+        return track.visibility.state is TrackState.VISIBLE and track.motion.unseen_frames == 0
+
+    def _nearest(self, place: LocatedFace, tracks: Sequence[int]) -> int | None:
+        """The one of some tracks that nobody placed yet and whose face this may be."""
+        free = [k for k in tracks if k not in self._given and k not in self._found]
+        reach = {k: near(self._predicted[k], place.box) for k in free}
         close = [(apart, k) for k, apart in reach.items() if apart is not None]
         return min(close)[1] if close else None
 

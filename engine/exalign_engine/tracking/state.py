@@ -20,13 +20,13 @@ from exalign_engine.tracking.association import ASSOCIATION
 from exalign_engine.tracking.binary import Reader, Writer
 from exalign_engine.tracking.errors import StateError, StateReason
 from exalign_engine.tracking.evidence_text import read_evidence, write_evidence
-from exalign_engine.tracking.joining import EMISSION_MEMBERS, LEAST_REST, Joiner
+from exalign_engine.tracking.joining import EMISSION_MEMBERS, FULL_TELLING, LEAST_REST, Joiner
 from exalign_engine.tracking.motion import MOTION, Motion
 from exalign_engine.tracking.options import SessionOptions, TemporalModel
-from exalign_engine.tracking.track import SKETCH_DRAWS, Record, Seen, Sketch, Start, Track
+from exalign_engine.tracking.track import SKETCH_DRAWS, SURE, Record, Seen, Sketch, Start, Track
 from exalign_engine.tracking.visibility import VISIBILITY, TrackState, Visibility
 
-MAGIC, VERSION = b"exaltrck", 1
+MAGIC, VERSION = b"exaltrck", 2
 
 _HEADER = struct.Struct("<8sH32s")
 
@@ -64,6 +64,8 @@ def settings_name(aligner: Aligner, chain: Chain) -> str:
         EMISSION_MEMBERS,
         SKETCH_DRAWS,
         LEAST_REST,
+        FULL_TELLING,
+        SURE,
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
@@ -236,7 +238,8 @@ def _read_visibility(r: Reader) -> Visibility:
 def _write_motion(w: Writer, motion: Motion) -> None:
     for value in (motion.cx, motion.cy, motion.width, motion.height, motion.vx, motion.vy):
         w.real(value)
+    w.integer(motion.unseen_frames)
 
 
 def _read_motion(r: Reader) -> Motion:
-    return Motion(r.real(), r.real(), r.real(), r.real(), r.real(), r.real())
+    return Motion(r.real(), r.real(), r.real(), r.real(), r.real(), r.real(), r.integer())

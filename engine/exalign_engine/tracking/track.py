@@ -23,6 +23,9 @@ F64 = NDArray[np.float64]
 #: Exemplars that stand for the posterior of a frame that has gone by, for the suggestion at the end.
 SKETCH_DRAWS = 64
 
+#: Presence from which a face is surely seen.
+SURE = 0.9
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -142,6 +145,17 @@ class Track:
     low_pass: LowPass
     sketches: tuple[Sketch, ...]
 
+    @property
+    def vanished(self) -> bool:
+        """Whether the face was surely seen in the last frame but one, and surely not in the last, as after a cut.
+
+        Not where the caller said that the last one shows nothing.
+        """
+        if len(self.sketches) < 2:
+            return False
+        before, now = (s.presence for s in self.sketches[-2:])
+        return before >= SURE and 0 < now <= 1 - SURE
+
     def record(self, index: int) -> Record | None:
         """The record of a frame, if it is held."""
         return next((r for r in self.records if r.seen.index == index), None)
@@ -161,7 +175,7 @@ class Track:
 
 def kept_sketches(options: SessionOptions) -> int:
     """How many frames a track keeps sketches of."""
-    return max(options.path_frames, options.smoothing_lag + 1)
+    return max(options.path_frames, options.smoothing_lag + 1, 2)
 
 
 def aged(track: Track, chain: Chain, options: SessionOptions) -> Track:

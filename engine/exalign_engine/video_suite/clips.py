@@ -3,6 +3,9 @@
 Everything about a clip is drawn from the id of its face, never from the order of the rows. Faces are taken in the
 order of a hash of their ids. A clip either shows one face that is hidden once, wholly, for a while, or cuts from one
 face to the next in that order.
+
+What passes in front is a piece of another still, from beside its face: hair, hands, clothes, whatever was there. The
+network was trained on faces behind coloured noise, so that noise would measure how well it knows its training.
 """
 
 from __future__ import annotations
@@ -18,7 +21,6 @@ from exalign_engine.errors import InvalidInputError
 from exalign_engine.frames import BoxFrame, tight_box
 from exalign_engine.pose import ROLL, YAW, solve_pose
 from exalign_engine.stress.corruptions import seeded
-from exalign_engine.train.augment import texture
 from exalign_engine.video_suite.turning import TurnableFace
 
 U8 = NDArray[np.uint8]
@@ -46,6 +48,9 @@ SHUTTER, NOISE = 0.6, 2.5
 
 #: Half the extent of the occluder along its way and across it, in sides of the still's face box.
 OCCLUDER = (0.8, 1.1)
+
+#: Side of the piece of another still that it shows, in shorter sides of that still.
+PIECE = 0.4
 
 #: Centre of the occluder where it shows the whole face, and where it hides all of it, from the face's (box sides).
 APART, OVER = 1.4, 0.2
@@ -123,15 +128,14 @@ class ClipMaker:
 
     def clip(self, index: int) -> Clip:
         """Make clip ``index``."""
-        row = self._rows[index]
+        row, after = self._rows[index], self._rows[(index + 1) % len(self._rows)]
         face_id = self._faces.ids[row]
         rng = seeded(face_id, "clip")
         cut = int(rng.integers(*CUT_FRAMES)) if rng.random() < CUT_SHARE and len(self._rows) > 1 else None
         if cut is None:
-            frames, truth, covered = self._scene(row, range(FRAMES), hidden=True)
+            frames, truth, covered = self._scene(row, range(FRAMES), after)
         else:
-            after = self._rows[(index + 1) % len(self._rows)]
-            parts = [self._scene(row, range(cut), hidden=False), self._scene(after, range(cut, FRAMES), hidden=False)]
+            parts = [self._scene(row, range(cut), None), self._scene(after, range(cut, FRAMES), None)]
             frames, truth, covered = (np.concatenate(p) for p in zip(*parts, strict=True))
         jitter = seeded(face_id, "video box").uniform(-BOX_JITTER, BOX_JITTER, (FRAMES, 3))
         given = tuple(
@@ -140,14 +144,14 @@ class ClipMaker:
         )
         return Clip(face_id, frames, truth, covered, given, cut)
 
-    def _scene(self, row: int, times: range, hidden: bool) -> tuple[U8, F64, F64]:
-        """Frames, landmarks and covered shares of one face at some times."""
+    def _scene(self, row: int, times: range, coverer: int | None) -> tuple[U8, F64, F64]:
+        """Frames, landmarks and covered shares of one face at some times; covered by a piece of which still, if any."""
         points, face_id = self._faces.landmarks[row], self._faces.ids[row]
         face = TurnableFace(self._faces.image(row), points, self._mean_face)
         looks = solve_pose(points[None], self._mean_face)[0].astype(np.float64)
         cameras = _camera_path(face.frame, face_id)
         yaw, roll = (path - looks[axis] for path, axis in zip(_head_path(face_id), (YAW, ROLL), strict=True))
-        cover = _Occluder(face.frame, face_id) if hidden else None
+        cover = None if coverer is None else _Occluder(face.frame, face_id, self._beside(coverer, face_id))
         noise = seeded(face_id, "noise")
         frames, truth, covered = [], [], []
         for t in times:
@@ -166,13 +170,24 @@ class ClipMaker:
             covered.append(share)
         return np.stack(frames), np.stack(truth), np.array(covered)
 
+    def _beside(self, row: int, face_id: str) -> U8:
+        """The corner of a still that its face reaches into least, of two that ``face_id`` draws; square."""
+        image, points = self._faces.image(row), self._faces.landmarks[row]
+        side = int(PIECE * min(image.shape[:2]))
+        bottom, right = np.array(image.shape[:2]) - side
+        corners = [(left, top) for left in (0, int(right)) for top in (0, int(bottom))]
+        drawn = seeded(face_id, "video piece").permutation(4)[:2]
+        gaps = {c: np.abs(points - (np.array(corners[c]) + side / 2)).max(axis=1).min() for c in drawn}
+        left, top = corners[max(gaps, key=gaps.__getitem__)]
+        return np.ascontiguousarray(image[top : top + side, left : left + side])
+
 
 class _Occluder:
-    """A textured rectangle that comes from one side at a steady pace, stays before the face, and leaves."""
+    """A rectangle of some picture that comes from one side at a steady pace, stays before the face, and leaves."""
 
-    def __init__(self, face: BoxFrame, face_id: str) -> None:
+    def __init__(self, face: BoxFrame, face_id: str, picture: U8) -> None:
         rng = seeded(face_id, "video occluder")
-        self._face, self._texture = face, texture(rng, 128)
+        self._face, self._texture = face, picture
         self._angle, self._lean = rng.uniform(0, 2 * np.pi), rng.uniform(-0.4, 0.4)
         leaves = 1.0 if rng.random() < 0.5 else -1.0
         times = np.cumsum([rng.integers(3, 8), rng.integers(11, 15), rng.integers(3, 7), rng.integers(11, 15)])

@@ -23,6 +23,7 @@ from exalign_engine.pose import YAW, solve_pose
 from exalign_engine.pose_view import credible_intervals
 from exalign_engine.posterior import MOMENT_CUT, Posterior
 from exalign_engine.scoring import score
+from exalign_engine.tracking.joining import picture_emission
 from exalign_engine.video_suite.clips import Clip
 
 F32 = NDArray[np.float32]
@@ -91,17 +92,12 @@ def watch(aligner: Aligner, clip: Clip) -> WatchedClip:
     return WatchedClip(clip, posteriors, yaw)
 
 
-def emission(posterior: Posterior) -> Emission:
-    """What a frame says about its shape: less, the less sure it is that there is a face at all."""
-    return Emission.of_probabilities(posterior.probabilities, posterior.presence)
-
-
 def answers(watched: WatchedClip, chain: Chain, methods: Sequence[str] = METHODS) -> dict[str, list[Answer]]:
     """Every method's answers to every frame, in the order of the frames."""
     seen = [_Seen(posterior.probabilities, posterior.mean) for posterior in watched.posteriors]
     chained: dict[str, list[F32]] = {}
     if {"filter", "smoother", "viterbi"} & set(methods):
-        chained = _chained([emission(p) for p in watched.posteriors], chain, methods)
+        chained = _chained([picture_emission(p) for p in watched.posteriors], chain, methods)
     boxes = watched.clip.given
     found: dict[str, list[Answer]] = {}
     for method in methods:

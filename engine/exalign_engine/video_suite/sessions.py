@@ -1,4 +1,4 @@
-"""Videos followed by the service's own `TrackingSession`, which finds its boxes itself.
+"""Videos followed by the service's own `TrackingSession`, which finds its boxes itself; it may be told the first.
 
 Each method follows by itself, as each would in service: its answers decide where it looks next.
 """
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exalign_engine.aligner import Aligner
+from exalign_engine.frames import BoxFrame
 from exalign_engine.hmm import Chain
 from exalign_engine.tracking import (
     Frame,
@@ -43,14 +44,17 @@ class Followed(Answer):
     state: TrackState
 
 
-def follow(aligner: Aligner, chain: Chain, method: str, frames: Iterable[U8]) -> list[Followed | None]:
-    """Follow the one face of a video.
+def follow(
+    aligner: Aligner, chain: Chain, method: str, frames: Iterable[U8], start: BoxFrame | None = None
+) -> list[Followed | None]:
+    """Follow one face of a video.
 
     Args:
         aligner: the model, with the default detector.
         chain: of its exemplars.
         method: of `SESSION_METHODS`.
         frames: (H, W, 3) uint8 RGB, all of one size.
+        start: where the face is in the first frame; None: the detector's best. A still may show a bystander as well.
 
     Returns:
         One answer a frame, of the oldest track; None where there is no track.
@@ -58,14 +62,15 @@ def follow(aligner: Aligner, chain: Chain, method: str, frames: Iterable[U8]) ->
     session = TrackingSession(aligner, chain, SessionOptions(TemporalModel(method)))
     found: list[Followed | None] = []
     for index, image in enumerate(frames):
-        found.append(_first(_step(session, aligner, index, image).tracks))
+        found.append(_first(_step(session, aligner, index, image, start if index == 0 else None).tracks))
     return found
 
 
-def _step(session: TrackingSession, aligner: Aligner, index: int, image: U8) -> FrameAnswer:
+def _step(session: TrackingSession, aligner: Aligner, index: int, image: U8, place: BoxFrame | None) -> FrameAnswer:
     """One frame through detector, crops, network and session."""
     height, width = image.shape[:2]
-    pending = session.begin(Frame(index, (height, width)))
+    given = () if place is None else ((0, aligner.place(place.box)),)
+    pending = session.begin(Frame(index, (height, width), given))
     places = session.places(pending, aligner.locate(image) if pending.detect else [])
     scores = np.zeros((0, aligner.model.exemplars.count), np.float32)
     if places:
