@@ -325,7 +325,8 @@ class Client(Connection):
             smoothing_lag: frames to look ahead for revisions, ≥ 0; with the filter only.
             max_faces: most faces followed, ≥ 1; None: one.
             detector: as in `predict`.
-            detect_every: look for new faces on every n-th frame, ≥ 1; 0: only at the start and on loss; None: the
+            detect_every: look for new faces on every n-th frame, ≥ 1; 0: only at the start and while a face is not
+                seen; None: the
                 server's choice.
             landmarks: what to say about the landmarks, which are always answered; None: the server's choice.
             heatmaps: heatmaps for every frame; None: none.

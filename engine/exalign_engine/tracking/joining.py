@@ -210,7 +210,8 @@ def _motion(before: Motion | None, seen: Seen, given: ConditionedFace) -> Motion
         found = last.seen(seen.located.box, tight_box(given.face.landmarks), seen.gap)
         return found if before is not None else found.stopped()
     # Evidence about a face that is not seen may have moved its box. A detection in which no face is seen is none.
-    invented = before is not None and seen.located.detected and seen.evidence is None
+    told = before is None or not seen.located.detected or seen.evidence is not None
+    invented = not told and seen.visibility.state is not TrackState.VISIBLE
     box = last.predicted(seen.gap, None).box if invented else given.box
     held = last.unseen(box, seen.gap)
     return held.stopped() if seen.visibility.state is TrackState.LOST else held

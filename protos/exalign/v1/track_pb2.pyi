@@ -215,7 +215,8 @@ class TrackConfig(_message.Message):
     outside, or when > 0 with a model other than FILTER.
     """
     detect_every: _builtins.int
-    """Look for new faces on every n-th frame by index, ≥ 1; 0: only at the start and on loss. Default: the server's
+    """Look for new faces on every n-th frame by index, ≥ 1; 0: only at the start and while a face is not
+    seen. Default: the server's
     choice. INVALID_ARGUMENT when negative.
     """
     path_frames: _builtins.int
@@ -224,7 +225,7 @@ class TrackConfig(_message.Message):
     """
     @_builtins.property
     def detection(self) -> _face_pb2.DetectionOptions:
-        """How faces are found: at the start, when one is lost, and every `detect_every` frames. Its max_faces is the
+        """How faces are found: at the start, while one is not seen (every few frames), and every `detect_every` frames. Its max_faces is the
         greatest number of tracks; default 1 here.
         """
 
