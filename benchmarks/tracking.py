@@ -109,7 +109,7 @@ def rows(chain: Chain, video: str, emissions: Sequence[Emission]) -> list[Row]:
         live.append(len(path.scores))
         sizes.append(len(path.encode()))
         gaps.append(chain.best_path(path).gap)
-    _, smooth_ms = timed(partial(chain.smooth, beliefs[-WINDOW:], emissions[-WINDOW:]))
+    _, smooth_ms = timed(partial(chain.smooth, beliefs[-WINDOW:]))
     after = beliefs[1:][counted]
     kept, encoded = [len(b.index) for b in after], [len(b.encode()) for b in after]
     rest, each = max(b.rest for b in after), smooth_ms / max(len(beliefs[-WINDOW:]) - 1, 1)

@@ -202,21 +202,15 @@ class Chain:
         chosen = chosen[np.argsort(index[chosen])]
         return Belief(index[chosen], rounded(kept[chosen]), rest, min(dropped + moved, 1.0))
 
-    def smooth(self, beliefs: Sequence[Belief], emissions: Sequence[Emission]) -> list[Belief]:
+    def smooth(self, beliefs: Sequence[Belief]) -> list[Belief]:
         """Each frame's posterior given all of these frames (Eq. S1).
 
         Args:
-            beliefs: the filter's, frame by frame.
-            emissions: of the same frames. What they said is in the beliefs; only their number is looked at.
+            beliefs: the filter's, frame by frame; what the frames said is in them.
 
         Returns:
             One belief a frame; ``cut`` is the filter's.
-
-        Raises:
-            ValueError: not as many emissions as beliefs.
         """
-        if len(beliefs) != len(emissions):
-            raise ValueError(f"{len(beliefs)} beliefs, {len(emissions)} emissions: must be as many")
         found: list[Belief] = []
         for t in range(len(beliefs) - 1, -1, -1):
             belief = beliefs[t]
@@ -291,7 +285,7 @@ def forward_backward(chain: Chain, emissions: Sequence[Emission]) -> list[Belief
     beliefs: list[Belief] = []
     for emission in emissions:
         beliefs.append(chain.step(beliefs[-1], emission) if beliefs else chain.start(emission))
-    return chain.smooth(beliefs, emissions)
+    return chain.smooth(beliefs)
 
 
 def viterbi(chain: Chain, emissions: Sequence[Emission]) -> BestPath:

@@ -69,7 +69,7 @@ def test_filter_and_smoother_equal_dense_ones(seed: int, count: int, frames: int
     for belief, expected in zip(beliefs, forward(near, chosen, emissions), strict=True):
         np.testing.assert_allclose(belief.probabilities(count), expected, rtol=tolerance, atol=1e-5)
         assert belief.cut < 1e-5
-    for belief, expected in zip(chain.smooth(beliefs, emissions), smoothed(near, chosen, emissions), strict=True):
+    for belief, expected in zip(chain.smooth(beliefs), smoothed(near, chosen, emissions), strict=True):
         np.testing.assert_allclose(belief.probabilities(count), expected, rtol=2 * tolerance, atol=1e-5)
 
 
@@ -99,7 +99,7 @@ def test_truncated_beliefs_are_smoothed_to_beliefs_again(seed: int, count: int, 
     chain = Chain(shapes, TAU, ChainSettings(members=members))
     short = [e.truncated(members) for e in emissions]
     beliefs = filtered(chain, short)
-    found = chain.smooth(beliefs, short)
+    found = chain.smooth(beliefs)
     for belief in found:
         assert belief.probabilities(count).sum(dtype=np.float64) == pytest.approx(1, abs=1e-4)
         assert Belief.decode(belief.encode(), count).encode() == belief.encode()
@@ -120,7 +120,7 @@ def test_a_chain_that_was_written_and_read_goes_on_bit_for_bit(seed: int, count:
     for emission in read[cut:]:
         resumed.append(again.step(resumed[-1], emission))
     assert [b.encode() for b in resumed] == [b.encode() for b in beliefs]
-    whole, later = chain.smooth(beliefs, emissions), again.smooth(resumed, read)
+    whole, later = chain.smooth(beliefs), again.smooth(resumed)
     assert [b.encode() for b in later] == [b.encode() for b in whole]
 
 
@@ -179,14 +179,14 @@ def test_a_thinned_belief_spreads_as_the_whole_one_does() -> None:
     whole, thin = filtered(exact, video), filtered(short, video)
     assert all(len(b.index) <= 100 for b in thin)
     assert max(error(a, b) for a, b in zip(whole, thin, strict=True)) < 0.1
-    smooth = zip(exact.smooth(whole, video), short.smooth(thin, video), strict=True)
+    smooth = zip(exact.smooth(whole), short.smooth(thin), strict=True)
     assert max(error(a, b) for a, b in smooth) < 0.15
 
 
 def test_forward_backward_is_filter_then_smoother() -> None:
     rng = np.random.default_rng(4)
     chain, emissions = Chain(random_shapes(rng, 90), TAU), random_emissions(rng, 90, 5)
-    expected = chain.smooth(filtered(chain, emissions), emissions)
+    expected = chain.smooth(filtered(chain, emissions))
     assert [b.encode() for b in forward_backward(chain, emissions)] == [b.encode() for b in expected]
     assert forward_backward(chain, []) == []
 
@@ -267,8 +267,6 @@ def test_wrong_emissions_are_refused() -> None:
     chain = Chain(random_shapes(np.random.default_rng(0), 9), TAU)
     with pytest.raises(ValueError, match=r"\(8,\).*K = 9"):
         chain.start(Emission(np.zeros(8, np.float32)))
-    with pytest.raises(ValueError, match="1 beliefs, 0 emissions"):
-        chain.smooth([chain.start(Emission(None))], [])
 
 
 def test_settings_name_every_field_that_is_wrong() -> None:

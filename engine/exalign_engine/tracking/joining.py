@@ -149,7 +149,7 @@ class Joiner:
     def smoothed(self, track: Track, wanted: Sequence[Record]) -> list[tuple[ConditionedFace, Record, float]]:
         """Answers to some of a track's records given all of its frames so far, and their cut mass."""
         records = track.records
-        beliefs = self.chain.smooth([r.belief for r in records], [r.emission for r in records])
+        beliefs = self.chain.smooth([r.belief for r in records])
         return [
             (self._moved(track.start_of(r), r.seen, b), r, cut_mass(b, None))
             for r, b in zip(records, beliefs, strict=True)

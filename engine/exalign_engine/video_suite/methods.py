@@ -165,7 +165,7 @@ def _chained(emissions: list[Emission], chain: Chain, methods: Sequence[str]) ->
             beliefs.append(chain.step(beliefs[-1], e))
         found["filter"] = [b.probabilities(chain.count) for b in beliefs]
         if "smoother" in methods:
-            found["smoother"] = [b.probabilities(chain.count) for b in chain.smooth(beliefs, emissions)]
+            found["smoother"] = [b.probabilities(chain.count) for b in chain.smooth(beliefs)]
     if "viterbi" in methods:
         found["viterbi"] = []
         for k in viterbi(chain, emissions).classes:
