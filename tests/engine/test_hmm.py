@@ -69,8 +69,9 @@ def test_filter_and_smoother_equal_dense_ones(seed: int, count: int, frames: int
     for belief, expected in zip(beliefs, forward(near, chosen, emissions), strict=True):
         np.testing.assert_allclose(belief.probabilities(count), expected, rtol=tolerance, atol=1e-5)
         assert belief.cut < 1e-5
+    # A class below 2⁻³¹ that later frames raise is spread with the rest: it is missing here, little as it is.
     for belief, expected in zip(chain.smooth(beliefs), smoothed(near, chosen, emissions), strict=True):
-        np.testing.assert_allclose(belief.probabilities(count), expected, rtol=2 * tolerance, atol=1e-5)
+        np.testing.assert_allclose(belief.probabilities(count), expected, rtol=2 * tolerance, atol=1e-4)
 
 
 @PLENTY
