@@ -14,8 +14,8 @@ m_n = m · l_n · min((ε₀/ε)², 2) is the misfit: what landmark n does that 
 a face that is seen well moves the other landmarks after its own whim. ε is the error that the network's posterior
 expects of itself (Eq. S1 of `exalign_engine.suggestion`): the surer the network is of the whole shape, the more of
 what is left is the landmark's own. l_n says which landmarks are loose: people place a point of the jaw anywhere along
-the jaw. On ``val`` the best m_n for clean faces was .05 on the jaw and .03 inside, half of that behind a large
-occluder, and none where everything is wrong at once.
+the jaw. On ``val`` the best m_n for clean faces was .045 to .065 on the jaw and .03 inside, .03 to .045 and .02 behind
+a large occluder, and mostly none where everything is wrong at once.
 
 **Where landmark n of exemplar k is.** Exemplars cannot translate, and a box may be wrong. So the box has a latent
 displacement b = (dx, dy, ln s) with prior N(0, Σ_b), Σ_b = diag(σ_t², σ_t², σ_s²), and
@@ -269,7 +269,7 @@ def _click_kernel(
         | c_x c_y q | | z_s |   | g_s |
 
     Exemplars are taken `CLICK_BLOCK` at a time with the clicks outside, so that every inner loop runs over exemplars
-    without a branch and the compiler can use the vector units: 4 to 8 times as fast as one exemplar after the other.
+    without a branch and the compiler can use the vector units.
 
     Args:
         points: (N, 2, K) float32.

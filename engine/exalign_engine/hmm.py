@@ -80,7 +80,10 @@ MASS_CUT = 2e-3
 
 @dataclass(frozen=True)
 class ChainSettings:
-    """How states follow each other; chosen on ``val``.
+    """How states follow each other.
+
+    teleport, sharpness and restart were tried on ``val``, where little depends on them near these values; beam and
+    members were chosen by what a hidden frame costs.
 
     Attributes:
         teleport: λ > 0, nats: what a jump costs in max-product.

@@ -191,7 +191,7 @@ class SessionWork:
             return None, tuple(_problem(v) for v in e.violations)
         if record.size is not None and image.shape[:2] != record.size:
             (h, w), (height, width) = image.shape[:2], record.size
-            text = f"is {w} × {h} pixels, all frames of this session must have {width} × {height}"
+            text = f"is {w} × {h} pixels, all frames of the session must have {width} × {height}"
             return None, (_problem(Violation("image", text)),)
         return image, ()
 

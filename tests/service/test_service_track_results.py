@@ -90,7 +90,7 @@ async def test_a_repeated_frame_gets_the_kept_result_and_moves_nothing(live: Run
     [
         (b"no picture", "image.encoded", "is not a readable JPEG"),
         (b"", "image.encoded", "is empty"),
-        (encoded(picture(32, 32)), "image", "is 32 × 32 pixels, all frames of this session must have 64 × 48"),
+        (encoded(picture(32, 32)), "image", "is 32 × 32 pixels, all frames of the session must have 64 × 48"),
     ],
 )
 async def test_a_picture_that_cannot_be_used_counts_as_occluded(

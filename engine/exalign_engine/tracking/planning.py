@@ -73,7 +73,7 @@ def check_frame(frame: Frame, tracks: Sequence[Track], options: SessionOptions, 
     known = {t.track_id for t in tracks}
     if frame.size is not None and size is not None and frame.size != size:
         (h, w), (height, width) = frame.size, size
-        wrong.append(Violation("image", f"is {w} × {h} pixels, all frames of this session have {width} × {height}"))
+        wrong.append(Violation("image", f"is {w} × {h} pixels, all frames of the session have {width} × {height}"))
     if len(frame.boxes) > options.max_faces:
         wrong.append(Violation("boxes", f"has {len(frame.boxes)} boxes, at most max_faces = {options.max_faces}"))
     named: set[int] = set()
@@ -91,7 +91,7 @@ def check_frame(frame: Frame, tracks: Sequence[Track], options: SessionOptions, 
 def unknown_tracks(field: str, ids: Sequence[int], known: set[int]) -> list[Violation]:
     """One violation for every id that is neither 0 nor known."""
     names = ", ".join(str(k) for k in sorted(known)) or "none"
-    text = f"must be 0 or a track of this session: {names}"
+    text = f"must be 0 or a track of the session: {names}"
     return [Violation(f"{field}[{i}].track_id", f"is {k}, {text}") for i, k in enumerate(ids) if k and k not in known]
 
 

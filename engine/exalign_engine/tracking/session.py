@@ -237,7 +237,7 @@ class TrackingSession:
                 "frame_index", f"is {index}, has not been sent; the newest is {state.last_frame}"
             )
         if not lag:
-            raise FrameTooOldError(index, None, "this session has no smoothing lag: it takes no late evidence")
+            raise FrameTooOldError(index, None, "the session has no smoothing lag: it takes no late evidence")
         if index < state.recent[0]:
             oldest = state.recent[0]
             raise FrameTooOldError(index, oldest, f"must be at least {oldest}: the smoothing lag is {lag} frames")

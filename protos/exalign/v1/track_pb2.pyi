@@ -19,7 +19,7 @@ A stream that ends in an error says which in ErrorInfo.reason:
                                     the resume token does not fit: another model, another session, not this state,
                                     or results after it are gone
   CONFIG_DIFFERS                    a session is resumed with another config
-  SESSION_TAKEN_OVER                a later stream resumed this session
+  SESSION_TAKEN_OVER                a later stream resumed the session
   SESSION_EXISTS, SESSION_NOT_FOUND a live session has this name; there is nothing to resume
   SESSIONS_FULL                     try again after RetryInfo
   IDLE_TIMEOUT, GO_AWAY             nothing came for too long; the stream outlived `go_away`
@@ -484,7 +484,7 @@ class TrackOpened(_message.Message):
     session_id: _builtins.str
     """Name of the session."""
     epoch: _builtins.int
-    """Counts the streams of this session, from 1; a later stream fences off the earlier ones."""
+    """Counts the streams of the session, from 1; a later stream fences off the earlier ones."""
     next_frame: _builtins.int
     """First frame index that the server has not seen; 0 in a new session. Results kept for frames before it follow
     by themselves, as they were.
