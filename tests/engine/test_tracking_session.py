@@ -272,9 +272,7 @@ def test_all_pictures_have_one_size(toy: Toy) -> None:
     toy.play(session, 0, size=None)
     toy.play(session, 1)
     toy.play(session, 2, size=None)
-    with pytest.raises(
-        InvalidInputError, match="image: is 400 × 400 pixels, all frames of the session have 600 × 400"
-    ):
+    with pytest.raises(InvalidInputError, match="image: is 400 × 400 pixels, all frames of the session have 600 × 400"):
         session.begin(Frame(3, (400, 400)))
 
 
