@@ -1,11 +1,12 @@
 """The bundle: the directory that holds one model (design §6).
 
     manifest.json      what it is, and the SHA-256 of every other file
-    network.onnx       image (B, S, S, 3) uint8 → scores (B, K), embedding (B, D), features (B, C, h, w)
+    network.onnx       image (B, S, S, 3) uint8 → scores (B, K), embedding (B, D), features, local (B, channels, h, w)
     exemplars.npz      shapes, v_k, mirror_of, source ids, pose angles
     calibration.json   temperature, kernels, presence
     detectors.json     each detector's affine to the face box
     baseline.npz       ridge regression from the features: the control
+    residual.npz       levels of the residual; a bundle may be without
     train.toml         the configuration it was trained with
 
 Loading verifies every hash and shape, never unpickles, and names the file and field that is wrong.
@@ -29,16 +30,18 @@ from numpy.typing import NDArray
 from exalign_engine.calibration import Calibration
 from exalign_engine.detect import BoxAffine
 from exalign_engine.errors import BundleError
-from exalign_engine.exemplars import Exemplars
+from exalign_engine.exemplar_building import SHAPE_UNIT, mirrored_exemplars
+from exalign_engine.exemplars import Exemplars, Recipe
 from exalign_engine.landmarks import N_LANDMARKS
-from exalign_engine.pose import Poses
+from exalign_engine.pose import MIRROR_SIGN, Poses
+from exalign_engine.residual import ResidualHead
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 FILES = ("network.onnx", "exemplars.npz", "calibration.json", "detectors.json", "baseline.npz", "train.toml")
 
-#: Exemplar coordinates are stored as 16-bit multiples of 2⁻¹⁴ box sides (range ±2; error ≤ 3.1e-5 box sides).
-SHAPE_UNIT = 2.0**-14
+#: Files that a bundle may be without.
+OPTIONAL_FILES = ("residual.npz",)
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,7 @@ class Bundle:
         calibration: see `Calibration`.
         detectors: affine of each known detector's box.
         baseline: the control.
+        residual: moves the mixture to where the picture says; None where the bundle has none.
     """
 
     path: Path
@@ -128,6 +132,7 @@ class Bundle:
     calibration: Calibration
     detectors: dict[str, BoxAffine]
     baseline: Baseline
+    residual: ResidualHead | None = None
 
     @property
     def network(self) -> Path:
@@ -164,6 +169,9 @@ class Bundle:
             calibration=Calibration.read(root / "calibration.json"),
             detectors=read_detectors(root / "detectors.json"),
             baseline=read_baseline(root / "baseline.npz"),
+            residual=read_residual(root / "residual.npz", manifest.margin)
+            if "residual.npz" in manifest.files
+            else None,
         )
 
 
@@ -186,7 +194,8 @@ def sha256(path: Path) -> str:
 
 def seal(root: Path, manifest: Manifest) -> Manifest:
     """Hash every file of a bundle and write its manifest, as the last file, whole or not at all."""
-    hashes = {name: sha256(root / name) for name in FILES}
+    present = [*FILES, *(name for name in OPTIONAL_FILES if (root / name).exists())]
+    hashes = {name: sha256(root / name) for name in present}
     manifest = replace(manifest, files=hashes)
     manifest = replace(manifest, seal=seal_of(asdict(manifest)))
     partial = root / (MANIFEST + ".partial")
@@ -279,54 +288,95 @@ def _read_arrays(path: Path, shapes: dict[str, tuple[str, tuple[int | None, ...]
 
 
 def write_exemplars(path: Path, exemplars: Exemplars, poses: Poses) -> None:
-    """Write exemplars.npz.
+    """Write exemplars.npz: the recipe where there is one, otherwise the shapes; of mirrored pairs one half.
 
     Raises:
         ValueError: a coordinate lies outside the range that can be stored, -2 to 2 box sides.
     """
-    units = np.round(exemplars.shapes / SHAPE_UNIT)
+    recipe, rows = exemplars.recipe, slice(None)
+    shapes = exemplars.shapes if recipe is None else recipe.faces
+    units = np.round(shapes / SHAPE_UNIT)
     limit = np.iinfo(np.int16)
     if not ((units >= limit.min) & (units <= limit.max)).all():  # NaN fails too
         raise ValueError("an exemplar's coordinate is not within -2 to 2 box sides: its box is too small for it")
+    arrays: dict[str, NDArray[Any]]
+    if recipe is None:
+        arrays = {"shapes": units.astype(np.int16), "mirror_of": exemplars.mirror_of, "source": exemplars.source}
+    else:
+        arrays = {"faces": units.astype(np.int16), "transforms": recipe.transforms, "depth_face": recipe.mean_face}
+        rows = slice(exemplars.count // 2)
     np.savez_compressed(
         path,
-        shapes=units.astype(np.int16),
-        variance=exemplars.variance,
-        mirror_of=exemplars.mirror_of,
-        source=exemplars.source,
+        **arrays,
+        variance=exemplars.variance[rows],
         source_ids=np.array(exemplars.source_ids, dtype=np.str_),
         mean_face=poses.mean_face,
-        pose=poses.pose,
-        pose_variance=poses.variance,
+        pose=poses.pose[rows],
+        pose_variance=poses.variance[rows],
     )
 
 
 def read_exemplars(path: Path) -> tuple[Exemplars, Poses]:
-    """Read exemplars.npz.
+    """Read exemplars.npz, and follow its recipe where it holds one.
 
     Raises:
         BundleError: with the array that is wrong.
     """
-    a = _read_arrays(
-        path,
-        {
-            "shapes": ("i", (None, N_LANDMARKS, 2)),
-            "variance": ("f", (None,)),
-            "mirror_of": ("i", (None,)),
-            "source": ("i", (None,)),
-            "source_ids": ("U", (None,)),
-            "mean_face": ("f", (N_LANDMARKS, 3)),
-            "pose": ("f", (None, 3)),
-            "pose_variance": ("f", (None, 3)),
-        },
-    )
-    k = len(a["shapes"])
-    for key in ("variance", "mirror_of", "source", "pose", "pose_variance"):
-        if len(a[key]) != k:
-            raise BundleError(path, f"{key} has {len(a[key])} entries, shapes has {k}")
+    with_each: dict[str, tuple[str, tuple[int | None, ...]]] = {
+        "variance": ("f", (None,)),
+        "source_ids": ("U", (None,)),
+        "mean_face": ("f", (N_LANDMARKS, 3)),
+        "pose": ("f", (None, 3)),
+        "pose_variance": ("f", (None, 3)),
+    }
+    by_recipe: dict[str, tuple[str, tuple[int | None, ...]]] = {
+        "faces": ("i", (None, N_LANDMARKS, 2)),
+        "transforms": ("f", (None, None, 6)),
+        "depth_face": ("f", (N_LANDMARKS, 3)),
+    }
+    by_shape: dict[str, tuple[str, tuple[int | None, ...]]] = {
+        "shapes": ("i", (None, N_LANDMARKS, 2)),
+        "mirror_of": ("i", (None,)),
+        "source": ("i", (None,)),
+    }
+    a = _read_arrays(path, with_each)
+    follows = "faces" in a
+    a = _read_arrays(path, with_each | (by_recipe if follows else by_shape))
     for key in ("variance", "pose_variance"):
         if not (a[key] > 0).all():
             raise BundleError(path, f"{key} holds a value that is not above 0")
+    per_class = (
+        ("variance", "pose", "pose_variance")
+        if follows
+        else ("variance", "mirror_of", "source", "pose", "pose_variance")
+    )
+    if follows:
+        variants, faces = a["transforms"].shape[:2]
+        for key in ("faces", "source_ids"):
+            if len(a[key]) != faces:
+                raise BundleError(path, f"{key} has {len(a[key])} entries, transforms has {faces} columns")
+        k = variants * faces
+    else:
+        k = len(a["shapes"])
+    for key in per_class:
+        if len(a[key]) != k:
+            raise BundleError(path, f"{key} has {len(a[key])} entries, {'the recipe' if follows else 'shapes'} has {k}")
+    return _from_recipe(a) if follows else _from_shapes(path, a)
+
+
+def _from_recipe(a: dict[str, NDArray[Any]]) -> tuple[Exemplars, Poses]:
+    recipe = Recipe(a["faces"].astype(np.float64) * SHAPE_UNIT, a["transforms"].astype(np.float32), a["depth_face"])
+    exemplars = mirrored_exemplars(
+        recipe, np.concatenate([a["variance"]] * 2).astype(np.float32), tuple(str(s) for s in a["source_ids"])
+    )
+    pose = np.concatenate([a["pose"], a["pose"] * MIRROR_SIGN.astype(np.float32)]).astype(np.float32)
+    return exemplars, Poses(
+        a["mean_face"].astype(np.float64), pose, np.concatenate([a["pose_variance"]] * 2).astype(np.float32)
+    )
+
+
+def _from_shapes(path: Path, a: dict[str, NDArray[Any]]) -> tuple[Exemplars, Poses]:
+    k = len(a["shapes"])
     if k and not (a["mirror_of"].min() >= 0 and a["mirror_of"].max() < k):
         raise BundleError(path, f"mirror_of points outside 0 … {k - 1}")
     if k and not (a["source"].min() >= -1 and a["source"].max() < len(a["source_ids"])):
@@ -357,6 +407,37 @@ def read_baseline(path: Path) -> Baseline:
     """
     a = _read_arrays(path, {"weight": ("f", (None, 2 * N_LANDMARKS)), "offset": ("f", (2 * N_LANDMARKS,))})
     return Baseline(a["weight"].astype(np.float32), a["offset"].astype(np.float32))
+
+
+def write_residual(path: Path, residual: ResidualHead) -> None:
+    """Write residual.npz, its matrices in half precision, in which they were exported."""
+    np.savez(path, **residual.to_arrays())  # type: ignore[arg-type]
+
+
+def read_residual(path: Path, margin: float) -> ResidualHead:
+    """Read residual.npz.
+
+    Raises:
+        BundleError: with the array that is wrong.
+    """
+    coordinates = 2 * N_LANDMARKS
+    a = _read_arrays(
+        path,
+        {
+            "hidden_weight": ("f", (None, None, None)),
+            "hidden_bias": ("f", (None, None)),
+            "weight": ("f", (None, coordinates, None)),
+            "bias": ("f", (None, coordinates)),
+        },
+    )
+    levels, hidden, _ = a["hidden_weight"].shape
+    expected = {"hidden_bias": (levels, hidden), "weight": (levels, coordinates, hidden), "bias": (levels, coordinates)}
+    for key, shape in expected.items():
+        if a[key].shape != shape:
+            raise BundleError(path, f"{key} has shape {a[key].shape}, hidden_weight asks for {shape}")
+    if not levels or not hidden:
+        raise BundleError(path, "hidden_weight has no level, or no hidden unit")
+    return ResidualHead.of_arrays(a, margin)
 
 
 def read_detectors(path: Path) -> dict[str, BoxAffine]:

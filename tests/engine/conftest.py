@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from exalign_engine.exemplars import Exemplars, build, rebox, rotate
+from exalign_engine.exemplar_building import build
+from exalign_engine.exemplars import Exemplars
 from exalign_engine.landmarks import mirror_shapes
+from exalign_engine.synthetic import rebox, rotate
 
 F64 = NDArray[np.float64]
 
@@ -65,6 +67,15 @@ def make_shapes() -> MakeShapes:
 
 
 @pytest.fixture(scope="session")
+def bulging_face(make_shapes: MakeShapes) -> F64:
+    """(68, 3) a symmetric face on a paraboloid: smooth enough that no part hides another up to 40°."""
+    flat = make_shapes(200, 3).mean(axis=0) - 0.5
+    flat = 2.2 * (flat + mirror_shapes(flat, 0.0)) / 2
+    face = np.column_stack([flat, -0.6 * flat[:, 0] ** 2 - 0.2 * flat[:, 1] ** 2])
+    return np.asarray(face - face.mean(axis=0), dtype=np.float64)
+
+
+@pytest.fixture(scope="session")
 def toy_exemplars(make_shapes: MakeShapes) -> Exemplars:
     """K = 60: 15 faces × 2 poses × 2 mirrors."""
     return build(make_shapes(15, 1), [f"toy_{i}" for i in range(15)], 0.075, variants=2, seed=3)
@@ -92,7 +103,7 @@ def toy_bundle(tmp_path_factory: pytest.TempPathFactory, toy_exemplars: Exemplar
     torch.manual_seed(0)
     network = ExemplarNetwork(config.network, toy_exemplars.count, 136)
     # Untrained scores would all but agree; these differ by a few nats.
-    torch.nn.init.normal_(network.head.weight, std=1.0)
+    torch.nn.init.normal_(network.head.pieces[0].weight, std=1.0)
     write_bundle(Trained(network.eval(), toy_exemplars, config, make_shapes(15, 1), 0), toml, folder / "bundle")
     return folder / "bundle"
 

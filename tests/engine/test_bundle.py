@@ -7,7 +7,7 @@ import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from exalign_engine.bundle import (
     FILES,
     MANIFEST,
-    SHAPE_UNIT,
+    OPTIONAL_FILES,
     Bundle,
     Manifest,
     default_bundle_path,
@@ -28,10 +28,20 @@ from exalign_engine.bundle import (
     write_exemplars,
 )
 from exalign_engine.errors import BundleError
+from exalign_engine.exemplar_building import SHAPE_UNIT, build
 from exalign_engine.exemplars import Exemplars
-from exalign_engine.pose import Poses
+from exalign_engine.landmarks import mirror_shapes
+from exalign_engine.pose import Poses, exemplar_pose
+
+if TYPE_CHECKING:
+    from tests.engine.conftest import MakeShapes
 
 Damage = Callable[[Path], object]
+
+EXEMPLARS = "exemplars.npz"
+
+#: Some solid to take poses by.
+FACE = np.random.default_rng(0).normal(size=(68, 3))
 
 
 def reseal(root: Path) -> None:
@@ -74,7 +84,7 @@ def test_a_bundle_is_loaded_as_it_was_written(toy_bundle: Path, toy_exemplars: E
     assert bundle.network.is_file()
     assert bundle.manifest.exemplars == bundle.exemplars.count == toy_exemplars.count
     assert (bundle.manifest.input_size, bundle.manifest.margin, bundle.manifest.name) == (32, 1.3, "toy")
-    assert set(bundle.manifest.files) == set(FILES)
+    assert set(bundle.manifest.files) == {*FILES, *OPTIONAL_FILES}
     for key in ("variance", "mirror_of", "source"):
         np.testing.assert_array_equal(getattr(bundle.exemplars, key), getattr(toy_exemplars, key))
     assert bundle.exemplars.source_ids == toy_exemplars.source_ids
@@ -82,15 +92,62 @@ def test_a_bundle_is_loaded_as_it_was_written(toy_bundle: Path, toy_exemplars: E
     assert bundle.baseline.weight.shape == (4 * 2 * 2 + 8, 136)
 
 
-def test_stored_shapes_are_within_half_a_unit_and_closed_under_mirroring(
-    toy_bundle: Path, toy_exemplars: Exemplars
-) -> None:
-    shapes = Bundle.load(toy_bundle).exemplars.shapes
-    assert SHAPE_UNIT / 2 <= 3.1e-5  # what the documentation says
-    assert np.abs(shapes - toy_exemplars.shapes).max() <= SHAPE_UNIT / 2 + 1e-7
-    from exalign_engine.landmarks import mirror_shapes
+def test_exemplars_that_have_a_recipe_come_back_to_the_last_bit(toy_bundle: Path, toy_exemplars: Exemplars) -> None:
+    held = Bundle.load(toy_bundle).exemplars
+    np.testing.assert_array_equal(held.shapes, toy_exemplars.shapes)
+    assert held.recipe is not None
+    with np.load(toy_bundle / EXEMPLARS) as z:
+        assert "shapes" not in z.files
+        assert len(z["variance"]) == len(z["pose"]) == toy_exemplars.count // 2
 
-    assert np.abs(shapes[toy_exemplars.mirror_of] - mirror_shapes(shapes)).max() <= SHAPE_UNIT
+
+def test_poses_of_a_recipe_come_back_to_the_last_bit(toy_exemplars: Exemplars, tmp_path: Path) -> None:
+    poses = Poses(np.ones((68, 3)), *exemplar_pose(toy_exemplars, FACE, toy_exemplars.shapes[:15], 0.075))
+    write_exemplars(tmp_path / EXEMPLARS, toy_exemplars, poses)
+    held = read_exemplars(tmp_path / EXEMPLARS)[1]
+    np.testing.assert_array_equal(held.pose, poses.pose)
+    np.testing.assert_array_equal(held.variance, poses.variance)
+
+
+@pytest.fixture
+def centres(make_shapes: MakeShapes) -> Exemplars:
+    """K = 21 k-means centres, which have no recipe."""
+    return build(make_shapes(15, 1), [f"toy_{i}" for i in range(15)], 0.075, variants=2, k=21)
+
+
+def test_stored_shapes_are_within_half_a_unit_and_closed_under_mirroring(centres: Exemplars, tmp_path: Path) -> None:
+    write_exemplars(tmp_path / EXEMPLARS, centres, no_poses(centres.shapes))
+    held = read_exemplars(tmp_path / EXEMPLARS)[0]
+    assert SHAPE_UNIT / 2 <= 3.1e-5  # what the documentation says
+    assert np.abs(held.shapes - centres.shapes).max() <= SHAPE_UNIT / 2 + 1e-7
+    assert np.abs(held.shapes[centres.mirror_of] - mirror_shapes(held.shapes)).max() <= SHAPE_UNIT
+    for key in ("variance", "mirror_of", "source"):
+        np.testing.assert_array_equal(getattr(held, key), getattr(centres, key))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda held: held.pop("mirror_of"), "no array 'mirror_of'"),
+        (lambda held: held.update(shapes=held["shapes"][:, :5]), "shapes has shape (21, 5, 2)"),
+        (lambda held: held.update(shapes=held["shapes"].astype(np.float32)), "dtype float32"),
+        (lambda held: held.update(variance=held["variance"][:-1]), "variance has 20 entries, shapes has 21"),
+        (lambda held: held.update(source=held["source"][:-1]), "source has 20 entries"),
+        (lambda held: held["mirror_of"].__setitem__(3, 21), "mirror_of points outside"),
+        (lambda held: held["mirror_of"].__setitem__(3, -1), "mirror_of points outside"),
+        (lambda held: held["source"].__setitem__(3, 15), "source points outside"),
+        (lambda held: held["source"].__setitem__(3, -2), "source points outside"),
+    ],
+)
+def test_damage_in_stored_shapes_is_named(
+    centres: Exemplars, tmp_path: Path, change: Callable[[dict[str, NDArray[Any]]], object], says: str
+) -> None:
+    write_exemplars(tmp_path / EXEMPLARS, centres, no_poses(centres.shapes))
+    arrays(EXEMPLARS, change)(tmp_path)
+    with pytest.raises(BundleError) as caught:
+        read_exemplars(tmp_path / EXEMPLARS)
+    assert caught.value.path == tmp_path / EXEMPLARS
+    assert says in caught.value.problem
 
 
 def no_poses(shapes: np.ndarray[Any, np.dtype[np.float32]]) -> Poses:
@@ -100,13 +157,13 @@ def no_poses(shapes: np.ndarray[Any, np.dtype[np.float32]]) -> Poses:
 
 @pytest.mark.parametrize("value", [2.0, -2.1, 300.0, np.nan, np.inf])
 def test_a_shape_that_cannot_be_stored_is_refused_not_wrapped_round(
-    tmp_path: Path, toy_exemplars: Exemplars, value: float
+    tmp_path: Path, centres: Exemplars, value: float
 ) -> None:
-    shapes = toy_exemplars.shapes.copy()
+    shapes = centres.shapes.copy()
     shapes[3, 5, 1] = value
     with pytest.raises(ValueError, match="within -2 to 2 box sides"):
-        write_exemplars(tmp_path / "exemplars.npz", dataclasses.replace(toy_exemplars, shapes=shapes), no_poses(shapes))
-    assert not (tmp_path / "exemplars.npz").exists()
+        write_exemplars(tmp_path / EXEMPLARS, dataclasses.replace(centres, shapes=shapes), no_poses(shapes))
+    assert not (tmp_path / EXEMPLARS).exists()
 
 
 def test_the_id_changes_with_any_content(toy_bundle: Path, toy_bundle_copy: Path) -> None:
@@ -249,9 +306,6 @@ def change_array(key: str, change: Callable[[NDArray[Any]], NDArray[Any]]) -> Ca
     return apply
 
 
-EXEMPLARS = "exemplars.npz"
-
-
 @pytest.mark.parametrize(
     ("damage", "file", "says"),
     [
@@ -261,20 +315,35 @@ EXEMPLARS = "exemplars.npz"
         (lambda root: (root / EXEMPLARS).write_bytes((root / EXEMPLARS).read_bytes()[:900]), EXEMPLARS, "cannot"),
         (lambda root: flip(root / EXEMPLARS), EXEMPLARS, "cannot be read"),
         (lambda root: np.save((root / EXEMPLARS).open("wb"), np.zeros(3)), EXEMPLARS, "cannot be read"),
-        (arrays(EXEMPLARS, lambda held: held.pop("mirror_of")), EXEMPLARS, "mirror_of"),
-        (arrays(EXEMPLARS, change_array("shapes", lambda a: a[:, :5])), EXEMPLARS, "shapes has shape (60, 5, 2)"),
-        (arrays(EXEMPLARS, change_array("shapes", lambda a: a.astype(np.float32))), EXEMPLARS, "dtype float32"),
-        (arrays(EXEMPLARS, change_array("variance", lambda a: a[:-1])), EXEMPLARS, "variance has 59 entries"),
-        (arrays(EXEMPLARS, change_array("source", lambda a: a[:-1])), EXEMPLARS, "source has 59 entries"),
+        (arrays(EXEMPLARS, lambda held: held.pop("transforms")), EXEMPLARS, "no array 'transforms'"),
+        (arrays(EXEMPLARS, change_array("faces", lambda a: a[:, :5])), EXEMPLARS, "faces has shape (15, 5, 2)"),
+        (arrays(EXEMPLARS, change_array("faces", lambda a: a.astype(np.float32))), EXEMPLARS, "dtype float32"),
+        (
+            arrays(EXEMPLARS, change_array("faces", lambda a: a[:-1])),
+            EXEMPLARS,
+            "faces has 14 entries",
+        ),
+        (arrays(EXEMPLARS, change_array("variance", lambda a: a[:-1])), EXEMPLARS, "variance has 29 entries"),
+        (arrays(EXEMPLARS, change_array("source_ids", lambda a: a[:-1])), EXEMPLARS, "source_ids has 14 entries"),
+        (arrays(EXEMPLARS, set_value("transforms", (0, 0, 5), np.nan)), EXEMPLARS, "transforms holds"),
         (arrays(EXEMPLARS, set_value("variance", 3, np.nan)), EXEMPLARS, "variance holds"),
         (arrays(EXEMPLARS, set_value("variance", 3, 0)), EXEMPLARS, "variance holds"),
-        (arrays(EXEMPLARS, set_value("mirror_of", 3, 60)), EXEMPLARS, "mirror_of points outside"),
-        (arrays(EXEMPLARS, set_value("mirror_of", 3, -1)), EXEMPLARS, "mirror_of points outside"),
-        (arrays(EXEMPLARS, set_value("source", 3, 15)), EXEMPLARS, "source points outside"),
-        (arrays(EXEMPLARS, set_value("source", 3, -2)), EXEMPLARS, "source points outside"),
         (arrays("baseline.npz", change_array("weight", lambda a: a[:, :5])), "baseline.npz", "weight has shape"),
         (arrays("baseline.npz", set_value("offset", 0, np.inf)), "baseline.npz", "offset holds"),
         (arrays("baseline.npz", lambda held: held.pop("offset")), "baseline.npz", "offset"),
+        (arrays("residual.npz", lambda held: held.pop("bias")), "residual.npz", "no array 'bias'"),
+        (arrays("residual.npz", change_array("weight", lambda a: a[:, :5])), "residual.npz", "weight has shape"),
+        (
+            arrays("residual.npz", change_array("hidden_bias", lambda a: a[:, 1:])),
+            "residual.npz",
+            "hidden_bias has",
+        ),
+        (arrays("residual.npz", set_value("weight", (0, 0, 0), np.inf)), "residual.npz", "weight holds"),
+        (
+            arrays("residual.npz", lambda held: held.update({k: v[:0] for k, v in held.items()})),
+            "residual.npz",
+            "has no level",
+        ),
         (lambda root: (root / "detectors.json").write_text("[]"), "detectors.json", "object"),
         (lambda root: (root / "detectors.json").write_text("{"), "detectors.json", "cannot be read"),
         (lambda root: (root / "detectors.json").write_text('{"mtcnn": {}}'), "detectors.json", "mtcnn"),
@@ -307,6 +376,14 @@ def test_exemplars_and_control_can_be_read_alone(toy_bundle: Path) -> None:
     exemplars, poses = read_exemplars(toy_bundle / EXEMPLARS)
     assert (exemplars.count, len(poses.pose)) == (60, 60)
     assert read_baseline(toy_bundle / "baseline.npz").offset.shape == (136,)
+
+
+def test_a_bundle_may_be_without_a_residual(toy_bundle_copy: Path) -> None:
+    held = Bundle.load(toy_bundle_copy)
+    assert held.residual is not None
+    (toy_bundle_copy / "residual.npz").unlink()
+    seal(toy_bundle_copy, held.manifest)
+    assert Bundle.load(toy_bundle_copy).residual is None
 
 
 def test_the_bundle_that_the_wheel_carries_loads() -> None:

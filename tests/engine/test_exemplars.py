@@ -1,4 +1,4 @@
-"""Exemplars: distances, poses, k-means, closure under mirroring and the spread of members."""
+"""Exemplars: distances, k-means, closure under mirroring and the spread of members."""
 
 from __future__ import annotations
 
@@ -8,18 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from exalign_engine.exemplars import (
-    PRIOR_MEMBERS,
-    Variation,
-    build,
-    k_means,
-    member_variance,
-    rebox,
-    rotate,
-    squared_distances,
-    vary,
-)
-from exalign_engine.frames import BoxFrame, tight_box
+from exalign_engine.exemplar_building import SHAPE_UNIT, build, k_means, member_variance
+from exalign_engine.exemplars import PRIOR_MEMBERS, squared_distances
 from exalign_engine.landmarks import mirror_shapes
 
 if TYPE_CHECKING:
@@ -40,39 +30,6 @@ def spread_within(shapes: F64, centres: F64) -> float:
     return float(distances_twin(shapes, centres).min(axis=1).sum())
 
 
-def test_reboxing_by_nothing_gives_each_shape_its_own_box_frame(make_shapes: MakeShapes) -> None:
-    pixels = make_shapes(6, 0) * np.arange(20.0, 80.0, 10.0)[:, None, None] + (30.0, -5.0)
-    zeros = np.zeros(6)
-    own = np.stack([BoxFrame.from_box(tight_box(p)).from_image(p) for p in pixels])
-    np.testing.assert_allclose(rebox(pixels, zeros, zeros, zeros + 1), own, atol=1e-12)
-
-
-def test_a_shape_in_a_moved_box_is_what_the_moved_frame_says(make_shapes: MakeShapes) -> None:
-    shapes = make_shapes(3, 0)
-    dx, dy, scale = np.array([0.1, 0.0, -0.2]), np.array([0.0, 0.3, 0.1]), np.array([1.0, 1.3, 0.8])
-    frames = [BoxFrame.from_box(tight_box(p)).moved(*move) for p, *move in zip(shapes, dx, dy, scale, strict=True)]
-    expected = np.stack([f.from_image(p) for f, p in zip(frames, shapes, strict=True)])
-    np.testing.assert_allclose(rebox(shapes, dx, dy, scale), expected, atol=1e-12)
-
-
-def test_rotation_turns_clockwise_on_screen_about_the_box_centre() -> None:
-    shape = np.zeros((1, 68, 2))
-    shape[0, 0], shape[0, 1], shape[0, 2:] = (0, 0.5), (1, 0.5), (0.5, 0.5)
-    turned = rotate(shape, np.array([90.0]))[0]
-    np.testing.assert_allclose(turned[:3], [(0.5, 0), (0.5, 1), (0.5, 0.5)], atol=1e-12)  # the right end goes down
-
-
-def test_rotating_back_about_the_centre_of_a_symmetric_box_changes_nothing() -> None:
-    shape = np.random.default_rng(0).uniform(-1, 1, (1, 34, 2))
-    shape = np.concatenate([shape, -shape], axis=1)  # point symmetric: the box centre stays the centre
-    np.testing.assert_allclose(rotate(rotate(shape, np.array([33.0])), np.array([-33.0])), shape, atol=1e-12)
-
-
-def test_poses_without_variation_are_the_shapes_themselves(make_shapes: MakeShapes) -> None:
-    shapes = make_shapes(4, 0)
-    np.testing.assert_allclose(vary(shapes, Variation(0, 0, 0), np.random.default_rng(0)), shapes, atol=1e-12)
-
-
 def test_squared_distances_agree_with_float64(make_shapes: MakeShapes) -> None:
     a, b = make_shapes(20, 0), make_shapes(30, 1)
     d = squared_distances(a, b)
@@ -85,8 +42,8 @@ def test_all_poses_and_their_mirrors_are_exemplars(make_shapes: MakeShapes) -> N
     shapes, ids = make_shapes(7, 0), [f"f{i}" for i in range(7)]
     e = build(shapes, ids, TAU, variants=3)
     assert e.count == 2 * 7 * 3
-    np.testing.assert_allclose(e.shapes[:7], shapes, atol=1e-6)
-    np.testing.assert_allclose(e.shapes[21:28], mirror_shapes(shapes), atol=1e-6)
+    np.testing.assert_allclose(e.shapes[:7], shapes, atol=SHAPE_UNIT)
+    np.testing.assert_allclose(e.shapes[21:28], mirror_shapes(shapes), atol=SHAPE_UNIT)
     assert [e.source_id(k) for k in range(e.count)] == ids * 6
 
 

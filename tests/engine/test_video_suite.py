@@ -19,10 +19,10 @@ from exalign_engine.data.source import FaceSource, box_frame_shapes
 from exalign_engine.errors import DataError, InvalidInputError
 from exalign_engine.frames import BoxFrame, diagonal, tight_box
 from exalign_engine.hmm import Chain
-from exalign_engine.landmarks import mirror_shapes
 from exalign_engine.pose import PITCH, ROLL, YAW, project, solve_pose
 from exalign_engine.runtime import create_runtime
 from exalign_engine.tracking import TrackState
+from exalign_engine.turning import TurnableFace
 from exalign_engine.video_suite.clips import (
     BOX_JITTER,
     CUT_LENGTH,
@@ -37,10 +37,9 @@ from exalign_engine.video_suite.methods import METHODS, Answer, WatchedClip, ans
 from exalign_engine.video_suite.real_clips import flicker, read_video, videos
 from exalign_engine.video_suite.sessions import SESSION_METHODS, Followed
 from exalign_engine.video_suite.suite import rows
-from exalign_engine.video_suite.turning import TurnableFace
 
 if TYPE_CHECKING:
-    from tests.engine.conftest import MakePrepared, MakeShapes
+    from tests.engine.conftest import MakePrepared
 
 F64 = NDArray[np.float64]
 
@@ -94,15 +93,6 @@ def watched(bundle: Bundle, clips: list[Clip]) -> WatchedClip:
     return watch(Aligner(bundle, runtime, {}), clip)
 
 
-@pytest.fixture(scope="module")
-def bulging_face(make_shapes: MakeShapes) -> F64:
-    """(68, 3) a symmetric face on a paraboloid: smooth enough that no part hides another up to 40°."""
-    flat = make_shapes(200, 3).mean(axis=0) - 0.5
-    flat = 2.2 * (flat + mirror_shapes(flat, 0.0)) / 2
-    face = np.column_stack([flat, -0.6 * flat[:, 0] ** 2 - 0.2 * flat[:, 1] ** 2])
-    return np.asarray(face - face.mean(axis=0), dtype=np.float64)
-
-
 def coordinates_face(mean_face: F64) -> TurnableFace:
     """The mean face looking straight ahead; red says where in the still a pixel comes from in x, green in y."""
     points = 100 + 40 * project(mean_face, np.zeros(3))
@@ -112,8 +102,8 @@ def coordinates_face(mean_face: F64) -> TurnableFace:
 
 def test_a_face_that_is_not_turned_is_the_still_itself(bulging_face: F64) -> None:
     face = coordinates_face(bulging_face)
-    assert face.turned(0.0, 0.0) == pytest.approx(face.points)
-    seen = face.draw(0.0, 0.0, np.eye(2, 3), 200)
+    assert face.turned(np.zeros(3)) == pytest.approx(face.points)
+    seen = face.draw(np.zeros(3), np.eye(2, 3), 200)
     assert np.abs(seen.astype(int) - face.image).max() <= 2
 
 
@@ -121,8 +111,8 @@ def test_a_face_that_is_not_turned_is_the_still_itself(bulging_face: F64) -> Non
 def test_landmarks_sit_on_the_pixels_that_were_theirs(bulging_face: F64, yaw: float, roll: float) -> None:
     face = coordinates_face(bulging_face)
     camera = np.array([[1.1, 0.0, 6.0], [0.0, 1.1, -4.0]])
-    points = face.turned(yaw, roll) @ camera[:, :2].T + camera[:, 2]
-    seen = face.draw(yaw, roll, camera, 220).astype(np.float32)
+    points = face.turned(np.array([yaw, 0.0, roll])) @ camera[:, :2].T + camera[:, 2]
+    seen = face.draw(np.array([yaw, 0.0, roll]), camera, 220).astype(np.float32)
     there = cv2.remap(seen, points.astype(np.float32)[None], None, cv2.INTER_LINEAR)[0, :, :2]
     assert there == pytest.approx(face.points, abs=1.0)
 
@@ -131,7 +121,7 @@ def test_the_pose_solver_sees_the_turn(bulging_face: F64) -> None:
     face = coordinates_face(bulging_face)
     still = solve_pose(face.points[None], bulging_face)[0]
     for yaw, roll in [(20.0, 0.0), (-15.0, 0.0), (0.0, 10.0), (18.0, -9.0)]:
-        turn = solve_pose(face.turned(yaw, roll)[None], bulging_face)[0] - still
+        turn = solve_pose(face.turned(np.array([yaw, 0.0, roll]))[None], bulging_face)[0] - still
         assert turn[[YAW, ROLL]] == pytest.approx((yaw, roll), abs=2.0)
         assert abs(turn[PITCH]) < 3
 

@@ -19,6 +19,7 @@ from exalign_engine.bundle import (
     seal,
     write_baseline,
     write_exemplars,
+    write_residual,
 )
 from exalign_engine.calibration import Calibration
 from exalign_engine.commands.arguments import add_data
@@ -61,7 +62,7 @@ def write_bundle(trained: Trained, config_file: Path, out: Path) -> None:
     Args:
         trained: network, exemplars and configuration.
         config_file: the TOML file, copied into the bundle as it is.
-        out: directory; its files are replaced.
+        out: directory; its files are replaced, and a residual of another model goes.
     """
     from exalign_engine.train.export import export_network
 
@@ -71,6 +72,9 @@ def write_bundle(trained: Trained, config_file: Path, out: Path) -> None:
     partial = out / "network.partial"
     export_network(trained.network, config.network.input_size, partial)
     partial.replace(out / "network.onnx")
+    (out / "residual.npz").unlink(missing_ok=True)
+    if config.network.residual_levels:
+        write_residual(out / "residual.npz", trained.network.residual.export())
     poses = find_poses(trained.exemplars, trained.faces, config.exemplars.tau)
     write_exemplars(out / "exemplars.npz", trained.exemplars, poses)
     shutil.copyfile(config_file, out / CONFIG)

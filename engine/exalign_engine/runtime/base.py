@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from exalign_engine.errors import BundleError
+from exalign_engine.residual import ImageFeatures
 
 F32 = NDArray[np.float32]
 
@@ -19,11 +24,39 @@ class Outputs:
         scores: (B, K) float32, unnormalised log-scores s_k.
         embedding: (B, D) float32.
         features: (B, C, h, w) float32.
+        local: (B, L, h', w') float32, the map that the residual reads; None where the network has no such output.
     """
 
     scores: F32
     embedding: F32
     features: F32
+    local: F32 | None = None
+
+    def row(self, i: int) -> FaceOutputs:
+        """What the network says about crop ``i``."""
+        image = None if self.local is None else ImageFeatures(self.embedding[i], self.local[i])
+        return FaceOutputs(self.scores[i], self.features[i], self.embedding[i], image)
+
+    def rows(self) -> list[FaceOutputs]:
+        """`row` of every crop."""
+        return [self.row(i) for i in range(len(self.scores))]
+
+
+@dataclass(frozen=True)
+class FaceOutputs:
+    """What the network says about one crop.
+
+    Attributes:
+        scores: (K,) float32.
+        features: (C, h, w) float32.
+        embedding: (D,) float32.
+        image: what a residual starts from; None where the network has no ``local`` output.
+    """
+
+    scores: F32
+    features: F32
+    embedding: F32
+    image: ImageFeatures | None
 
 
 class Runtime(Protocol):
@@ -54,3 +87,16 @@ class Runtime(Protocol):
 
     def close(self) -> None:
         """Free what the runtime holds; no call may follow."""
+
+
+def known_outputs(network: Path, names: Sequence[str]) -> list[str]:
+    """The outputs of a network file that make `Outputs`.
+
+    Raises:
+        BundleError: one that every network must have is missing.
+    """
+    known = [f.name for f in fields(Outputs)]
+    missing = [name for name in known if name not in names and name != "local"]
+    if missing:
+        raise BundleError(network, f"has no output {missing[0]!r}; its outputs: {', '.join(names)}")
+    return [name for name in known if name in names]

@@ -9,7 +9,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from exalign_engine.errors import BundleError
-from exalign_engine.runtime.base import Outputs
+from exalign_engine.runtime.base import Outputs, known_outputs
 
 
 class OnnxRuntime:
@@ -41,11 +41,11 @@ class OnnxRuntime:
             )
         except Exception as e:  # its exceptions share no base class but Exception
             raise BundleError(network, f"ONNX Runtime cannot load it: {_first_line(e)}") from e
+        self._outputs = known_outputs(network, [output.name for output in self._session.get_outputs()])
 
     def infer(self, crops: NDArray[np.uint8]) -> Outputs:
         """See `Runtime.infer`."""
-        scores, embedding, features = self._session.run(["scores", "embedding", "features"], {"image": crops})
-        return Outputs(scores, embedding, features)
+        return Outputs(**dict(zip(self._outputs, self._session.run(self._outputs, {"image": crops}), strict=True)))
 
     def close(self) -> None:
         """Nothing is held beyond the session itself."""

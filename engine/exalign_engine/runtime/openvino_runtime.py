@@ -10,7 +10,7 @@ import openvino
 from numpy.typing import NDArray
 
 from exalign_engine.errors import BundleError
-from exalign_engine.runtime.base import Outputs
+from exalign_engine.runtime.base import Outputs, known_outputs
 
 
 class OpenVinoRuntime:
@@ -48,6 +48,7 @@ class OpenVinoRuntime:
             self._compiled = core.compile_model(core.read_model(str(network)), "CPU", settings)
         except RuntimeError as e:
             raise BundleError(network, f"OpenVINO cannot load it: {str(e).strip().splitlines()[-1]}") from e
+        self._outputs = known_outputs(network, [output.any_name for output in self._compiled.outputs])
         self._requests: queue.SimpleQueue[openvino.InferRequest] = queue.SimpleQueue()
         for _ in range(streams):
             self._requests.put(self._compiled.create_infer_request())
@@ -58,7 +59,7 @@ class OpenVinoRuntime:
         try:
             # The input may be read in place: it outlives the call. The outputs must be copied out of the request.
             result = request.infer({"image": np.ascontiguousarray(crops)}, share_inputs=True)
-            return Outputs(result["scores"].copy(), result["embedding"].copy(), result["features"].copy())
+            return Outputs(**{name: result[name].copy() for name in self._outputs})
         finally:
             self._requests.put(request)
 

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from exalign_engine.exemplars import rotate
 from exalign_engine.frames import BoxFrame, diagonal, extract_crop, tight_box
+from exalign_engine.synthetic import rotate
 from exalign_engine.train.augment import lower_resolution, texture
 
 U8 = NDArray[np.uint8]

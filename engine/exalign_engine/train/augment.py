@@ -12,13 +12,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from exalign_engine.exemplars import rebox, rotate
 from exalign_engine.frames import BoxFrame, tight_box
 from exalign_engine.landmarks import mirror_shapes
+from exalign_engine.synthetic import Variation, rebox, rotate
 from exalign_engine.train.config import AugmentConfig
 
 U8 = NDArray[np.uint8]
 F64 = NDArray[np.float64]
+
+#: How far samples are rotated that are rotated anywhere, degrees.
+WIDE_ROLL_DEG = Variation().wide_roll_deg
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ class Augmenter:
         if rng.random() < 0.5:
             image, points = mirror_image(image, points)
         angle = float(np.clip(rng.standard_normal(), -3, 3) * c.roll_deg)
+        if rng.random() < c.wide_roll:
+            angle = float(rng.uniform(-1, 1)) * WIDE_ROLL_DEG
         u = rng.random()
         spread = 0.15 if u < c.exact_box else 3.0 if u > 1 - c.wide_box else 1.0
         dx, dy, log_scale = np.clip(rng.standard_normal(3), -3, 3) * spread

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from exalign_engine.errors import DataError
+from exalign_engine.synthetic import Variation
 
 Loss = Literal["multilabel", "softmax", "soft-target", "gaussian-soft-target"]
 
@@ -23,6 +24,9 @@ class ExemplarConfig:
         k: 0 takes all of them; a smaller number runs k-means.
         tau: membership radius τ, box sides.
         roll_deg: spread of synthetic in-plane rotations, degrees.
+        wide_roll: share of synthetic poses that are rotated anywhere up to ±60°.
+        turned: share of synthetic poses that are turned out of the plane.
+        turn_deg: spread of those turns, degrees of yaw.
         shift: spread of synthetic box offsets, box sides.
         log_scale: spread of ln of synthetic box scales.
     """
@@ -31,8 +35,23 @@ class ExemplarConfig:
     k: int = 0
     tau: float = 0.065
     roll_deg: float = 15.0
+    wide_roll: float = 0.0
+    turned: float = 0.0
+    turn_deg: float = 14.0
     shift: float = 0.035
     log_scale: float = 0.07
+
+    @property
+    def variation(self) -> Variation:
+        """How the synthetic poses are drawn."""
+        return Variation(
+            roll_deg=self.roll_deg,
+            wide_roll=self.wide_roll,
+            turned=self.turned,
+            turn_deg=self.turn_deg,
+            shift=self.shift,
+            log_scale=self.log_scale,
+        )
 
 
 @dataclass(frozen=True)
@@ -46,6 +65,10 @@ class NetworkConfig:
         blocks: residual blocks a stage.
         feature_channels: channels of the ``features`` output.
         embedding: length D of the ``embedding`` output.
+        local_width: channels in which the stages are fused for the ``local`` output …
+        local_channels: … and channels L of that output.
+        residual_levels: levels of the residual.
+        residual_hidden: hidden units H of each level.
     """
 
     input_size: int = 112
@@ -54,6 +77,10 @@ class NetworkConfig:
     blocks: tuple[int, ...] = (1, 1, 2, 1)
     feature_channels: int = 64
     embedding: int = 128
+    local_width: int = 64
+    local_channels: int = 32
+    residual_levels: int = 2
+    residual_hidden: int = 256
 
 
 @dataclass(frozen=True)
@@ -62,6 +89,10 @@ class AugmentConfig:
 
     Attributes:
         roll_deg: standard deviation of in-plane rotation, degrees.
+        wide_roll: share of samples that are rotated anywhere up to ±60°.
+        turned: probability of taking a picture in which the face was turned in 3-D.
+        turned_pictures: such pictures made of each face when a run starts.
+        turn_deg: standard deviation of those turns, degrees of yaw.
         shift: standard deviation of the box offset as a detector makes it, box sides.
         log_scale: the same for ln of the box scale.
         exact_box: share of samples whose box is (nearly) the true one.
@@ -76,6 +107,10 @@ class AugmentConfig:
     """
 
     roll_deg: float = 13.0
+    wide_roll: float = 0.0
+    turned: float = 0.0
+    turned_pictures: int = 0
+    turn_deg: float = 14.0
     shift: float = 0.035
     log_scale: float = 0.07
     exact_box: float = 0.4
@@ -120,6 +155,12 @@ class TrainConfig:
         loss: see `exalign_engine.train.losses`.
         soft_sigma: width of the Gaussian soft target, as a share of τ.
         regression_weight: weight of the auxiliary linear regression head on the embedding.
+        residual_weight: weight of the residual levels' mean point-to-point error in box sides.
+        shards: pieces of the head; a step learns one of them in turn, with its loss counted as if for all.
+        average: decay per step of the moving average of the weights, which is what a run results in; 0 takes the
+            weights themselves.
+        start: checkpoint of an earlier run, relative to the folder of this one; every tensor of the same name and
+            shape is taken from it. Empty starts from nothing.
         threads: torch's threads; the weights are equal bit for bit only for equal threads.
         bf16: autocast to bfloat16 where it is safe.
         validate_every: epochs between looks at ``val``.
@@ -136,6 +177,10 @@ class TrainConfig:
     loss: Loss = "multilabel"
     soft_sigma: float = 0.5
     regression_weight: float = 300.0
+    residual_weight: float = 6000.0
+    shards: int = 1
+    average: float = 0.998
+    start: str = ""
     threads: int = 2
     bf16: bool = True
     validate_every: int = 5
@@ -178,6 +223,8 @@ class TrainConfig:
             "weight_decay": (self.weight_decay, 0),
             "warmup": (self.warmup, 0),
             "regression_weight": (self.regression_weight, 0),
+            "residual_weight": (self.residual_weight, 0),
+            "shards": (self.shards, 1),
             "threads": (self.threads, 1),
             "validate_every": (self.validate_every, 1),
             "checkpoint_every": (self.checkpoint_every, 1),
@@ -185,12 +232,19 @@ class TrainConfig:
             "exemplars.variants": (e.variants, 1),
             "exemplars.k": (e.k, 0),
             "exemplars.roll_deg": (e.roll_deg, 0),
+            "exemplars.turn_deg": (e.turn_deg, 0),
             "exemplars.shift": (e.shift, 0),
             "exemplars.log_scale": (e.log_scale, 0),
             "network.margin": (n.margin, 1),
             "network.feature_channels": (n.feature_channels, 1),
             "network.embedding": (n.embedding, 1),
+            "network.local_width": (n.local_width, 1),
+            "network.local_channels": (n.local_channels, 1),
+            "network.residual_levels": (n.residual_levels, 0),
+            "network.residual_hidden": (n.residual_hidden, 1),
             "augment.roll_deg": (a.roll_deg, 0),
+            "augment.turned_pictures": (a.turned_pictures, 0),
+            "augment.turn_deg": (a.turn_deg, 0),
             "augment.shift": (a.shift, 0),
             "augment.log_scale": (a.log_scale, 0),
         }
@@ -200,6 +254,7 @@ class TrainConfig:
             "exemplars.tau": e.tau,
         }
         probabilities = ("exact_box", "wide_box", "colour", "dark", "blur", "occluder", "low_resolution", "noise")
+        probabilities += ("wide_roll", "turned")
         stages = "four whole numbers of at least 1"
         # Written so that NaN fails: every comparison with it is False.
         rules: list[tuple[bool, str, object, str]] = [
@@ -207,6 +262,11 @@ class TrainConfig:
             *((low <= v < math.inf, name, v, f"finite and at least {low:g}") for name, (v, low) in least.items()),
             *((0 < v < math.inf, name, v, "finite and above 0") for name, v in above_zero.items()),
             *((0 <= getattr(a, p) <= 1, f"augment.{p}", getattr(a, p), "in [0, 1]") for p in probabilities),
+            *(
+                (0 <= v <= 1, f"exemplars.{name}", v, "in [0, 1]")
+                for name, v in (("wide_roll", e.wide_roll), ("turned", e.turned))
+            ),
+            (0 <= self.average < 1, "average", self.average, "in [0, 1)"),
             (0 <= a.negatives < 1, "augment.negatives", a.negatives, "in [0, 1)"),
             (
                 n.input_size in range(16, 1025, 16),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import warnings
 from pathlib import Path
@@ -11,10 +12,10 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
-from exalign_engine.train.network import ExemplarNetwork
+from exalign_engine.train.network import ExemplarNetwork, ShardedHead
 
 #: Outputs of the exported graph, in order.
-OUTPUTS = ("scores", "embedding", "features")
+OUTPUTS = ("scores", "embedding", "features", "local")
 
 #: Largest batch that the exported graph admits.
 MAX_BATCH = 64
@@ -32,7 +33,9 @@ def export_network(network: ExemplarNetwork, input_size: int, path: Path) -> Non
         input_size: S.
         path: file to write.
     """
-    network = network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    network = copy.deepcopy(network).eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    if isinstance(network.head, ShardedHead):
+        network.head = network.head.whole()
     # Two rows: with one, the exporter would take the batch for a constant.
     example = torch.zeros((2, input_size, input_size, 3), dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)

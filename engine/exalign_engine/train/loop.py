@@ -6,6 +6,7 @@ choice depends on (seed, epoch, index), and a checkpoint is written whole or not
 
 from __future__ import annotations
 
+import copy
 import csv
 import math
 import sys
@@ -19,18 +20,21 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from tqdm import tqdm
 
 from exalign_engine.data import FaceSource, box_frame_shapes
 from exalign_engine.errors import DataError
-from exalign_engine.exemplars import Exemplars, Variation, build
+from exalign_engine.exemplar_building import build
+from exalign_engine.exemplars import Exemplars
 from exalign_engine.frames import diagonal, tight_box
 from exalign_engine.landmarks import N_LANDMARKS
 from exalign_engine.train.augment import Augmenter
 from exalign_engine.train.config import TrainConfig
 from exalign_engine.train.losses import class_loss
 from exalign_engine.train.network import ExemplarNetwork
-from exalign_engine.train.samples import Batch, FaceMemory, load_faces, plain_batches, training_batches
+from exalign_engine.train.residual import moved_off
+from exalign_engine.train.samples import Batch, FaceMemory, load_faces, plain_batches, training_batches, with_turned
 
 CURVES = (
     "epoch",
@@ -39,11 +43,16 @@ CURVES = (
     "loss",
     "class_loss",
     "regression_loss",
+    "residual_loss",
     "val_auc",
     "val_top1_auc",
     "val_regression_auc",
+    "val_residual_auc",
     "seconds",
 )
+
+#: The moving average of the weights is brought up to date every so many steps.
+AVERAGE_EVERY = 4
 
 #: Temperature of the validation curve's mixture mean; calibration chooses the bundle's own.
 CURVE_TEMPERATURE = 0.3
@@ -90,21 +99,29 @@ class Trainer:
         self.train_faces: FaceMemory = load_faces(train, config.limit)
         self.val_faces: FaceMemory = load_faces(val, config.limit)
         self.exemplars = make_exemplars(config, self.train_faces)
-        self.network = ExemplarNetwork(config.network, self.exemplars.count, 2 * N_LANDMARKS)
+        if config.augment.turned_pictures:
+            self.train_faces = _turned(self.train_faces, config)
+        self.network = ExemplarNetwork(config.network, self.exemplars.count, 2 * N_LANDMARKS, config.shards)
         mean_shape = self.exemplars.shapes.mean(axis=0).reshape(-1)
         self.network.regression.bias.data = torch.from_numpy(mean_shape)
         self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimizer = torch.optim.AdamW(_decay_groups(self.network, config.weight_decay), lr=config.learning_rate)
+        self.optimizer = torch.optim.AdamW(
+            _decay_groups(self.network, config.weight_decay), lr=config.learning_rate, fused=True
+        )
         self.augmenter = Augmenter(config.augment, config.network.input_size, config.network.margin)
         shapes = torch.from_numpy(self.exemplars.shapes.reshape(self.exemplars.count, -1) - 0.5)
-        self._exemplars_t = shapes.t().contiguous()
-        self._exemplars_norm = (shapes * shapes).sum(dim=1)
+        #: Per piece of the head: its exemplars (K_i, 136) less ½, and their squared norms.
+        self._pieces = [piece.contiguous() for piece in (shapes[i :: config.shards] for i in range(config.shards))]
+        self._norms = [(piece * piece).sum(dim=1) for piece in self._pieces]
         self.steps_per_epoch = len(self.train_faces) // config.batch_size
         if self.steps_per_epoch == 0:
             raise DataError(
                 folder, f"{len(self.train_faces)} training faces do not fill one batch of {config.batch_size}"
             )
         self.epoch, self.curves = 0, list[dict[str, Any]]()
+        if config.start:
+            self._start_from(folder / config.start)
+        self.averaged = copy.deepcopy(self.network)
         self._resume()
 
     @property
@@ -130,31 +147,33 @@ class Trainer:
 
     def result(self) -> Trained:
         """What has been learned so far."""
-        self.network.eval()
+        self.averaged.eval()
         faces = box_frame_shapes(self.train_faces.landmarks)
-        return Trained(self.network, self.exemplars, self.config, faces, self.epoch)
+        return Trained(self.averaged, self.exemplars, self.config, faces, self.epoch)
 
     def _one_epoch(self, bar: Any) -> None:
         c, started = self.config, time.monotonic()
         self.network.train()
-        sums, steps = np.zeros(3), 0
+        sums, steps = np.zeros(4), 0
         batches = training_batches(self.train_faces, self.augmenter, c.seed, self.epoch, c.batch_size)
         for step, batch in enumerate(batches, start=self.epoch * self.steps_per_epoch):
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(c, step, c.epochs * self.steps_per_epoch)
-            sums += self._step(batch)
+            sums += self._step(batch, step)
+            if step % AVERAGE_EVERY == 0 or not c.average:
+                self._average(step)
             steps += 1
             bar.update()
             bar.set_postfix(epoch=self.epoch, loss=f"{sums[0] / steps:.1f}", refresh=False)
         self.epoch += 1
-        row = dict(zip(("loss", "class_loss", "regression_loss"), (sums / steps).round(4).tolist(), strict=True))
+        row = dict(zip(CURVES[3:7], (sums / steps).round(4).tolist(), strict=True))
         row |= {
             "epoch": self.epoch,
             "step": self.epoch * self.steps_per_epoch,
             "samples": self.epoch * self.steps_per_epoch * c.batch_size,
         }
         if self.epoch % c.validate_every == 0 or self.epoch == c.epochs:
-            row |= validate(self.network, self.exemplars, self.val_faces, self.augmenter, c)
+            row |= validate(self.averaged, self.exemplars, self.val_faces, self.augmenter, c)
         row["seconds"] = round(time.monotonic() - started, 1)
         self.curves.append(row)
         with (self.folder / "curves.csv").open("w", newline="") as f:
@@ -162,37 +181,82 @@ class Trainer:
             writer.writeheader()
             writer.writerows(self.curves)
 
-    def _step(self, batch: Batch) -> tuple[float, float, float]:
-        c = self.config
+    def _step(self, batch: Batch, step: int) -> tuple[float, float, float, float]:
+        c, piece = self.config, step % self.config.shards
         is_face = torch.from_numpy(batch.is_face)
         target = torch.from_numpy(batch.shapes.reshape(len(batch.shapes), -1))
         with autocast(c):
-            scores, embedding, _ = self.network(torch.from_numpy(batch.crops))
+            embedding, _, local = self.network.see(torch.from_numpy(batch.crops))
+            scores = self.network.head(embedding, piece)
             shape = self.network.regression(embedding)
         per_face = class_loss(
-            c.loss, scores.float(), self._squared_distances(target), is_face, c.exemplars.tau, c.soft_sigma
+            c.loss, scores.float(), self._squared_distances(target, piece), is_face, c.exemplars.tau, c.soft_sigma
         )
+        if c.loss == "multilabel":  # a sum over classes, of which this step saw one piece
+            per_face = per_face * (self.exemplars.count / scores.shape[1])
         squared = ((shape.float() - target) ** 2).sum(dim=1)
         regression = torch.where(is_face, squared, 0.0).mean()
-        loss = per_face.mean() + c.regression_weight * regression
+        residual = self._residual_error(scores.detach(), embedding, local, target, is_face, step)
+        loss = per_face.mean() + c.regression_weight * regression + c.residual_weight * residual
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         if not torch.isfinite(loss):
             raise DataError(self.folder, f"the loss is {loss.item()} in epoch {self.epoch}: lower learning_rate")
-        return loss.item(), per_face.mean().item(), regression.item()
+        return loss.item(), per_face.mean().item(), regression.item(), residual.item()
 
-    def _squared_distances(self, target: torch.Tensor) -> torch.Tensor:
-        """(B, 136) box frame → (B, K) ‖µ_k − y‖², box sides²."""
+    def _residual_error(
+        self, scores: Tensor, embedding: Tensor, local: Tensor, target: Tensor, is_face: Tensor, step: int
+    ) -> Tensor:
+        """Mean point-to-point error after the residual's levels, box sides; they start near the mixture's mean."""
+        if not self.config.network.residual_levels:
+            return torch.zeros(())
+        p = torch.softmax(scores.float() / CURVE_TEMPERATURE, dim=1)
+        mean = (p @ self._pieces[step % self.config.shards] + 0.5).reshape(-1, N_LANDMARKS, 2)
+        generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + step)
+        shapes = self.network.residual(local.float(), embedding.float(), moved_off(mean, generator))
+        truth = target.reshape(-1, N_LANDMARKS, 2)
+        errors = torch.stack([(shape - truth).norm(dim=2).mean(dim=1) for shape in shapes]).mean(dim=0)
+        return torch.where(is_face, errors, 0.0).mean()
+
+    def _average(self, step: int) -> None:
+        """Move the averaged weights towards the network's; the running statistics are averages already."""
+        decay = self.config.average**AVERAGE_EVERY
+        # A short run would otherwise end near its random start.
+        decay = min(decay, (1 + step) / (10 * AVERAGE_EVERY + step))
+        with torch.no_grad():
+            for mean, now in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
+                mean.lerp_(now, 1 - decay)
+            for mean, now in zip(self.averaged.buffers(), self.network.buffers(), strict=True):
+                mean.copy_(now)
+
+    def _squared_distances(self, target: Tensor, piece: int) -> Tensor:
+        """(B, 136) box frame → (B, K_i) ‖µ_k − y‖², box sides², to the exemplars of one piece of the head."""
         y = target - 0.5
-        d = (y * y).sum(dim=1, keepdim=True) + self._exemplars_norm - 2.0 * (y @ self._exemplars_t)
+        d = (y * y).sum(dim=1, keepdim=True) + self._norms[piece] - 2.0 * (y @ self._pieces[piece].t())
         return d.clamp_min(0.0) / N_LANDMARKS
+
+    def _start_from(self, checkpoint: Path) -> None:
+        """Take every tensor of an earlier run that fits by name and shape.
+
+        Raises:
+            DataError: there is no such file, or nothing in it fits.
+        """
+        if not checkpoint.is_file():
+            raise DataError(checkpoint, "start: no such checkpoint")
+        state = torch.load(checkpoint, weights_only=True)
+        earlier, own = state.get("averaged", state["network"]), self.network.state_dict()
+        fitting = {k: v for k, v in earlier.items() if k in own and own[k].shape == v.shape}
+        if not fitting:
+            raise DataError(checkpoint, "start: no tensor in it has the name and shape of one of this network")
+        self.network.load_state_dict(fitting, strict=False)
 
     def _save(self) -> None:
         state = {
             "config": asdict(self.config),
             "epoch": self.epoch,
             "network": self.network.state_dict(),
+            "averaged": self.averaged.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "curves": self.curves,
         }
@@ -209,6 +273,7 @@ class Trainer:
         if changed:
             raise DataError(self.checkpoint, f"belongs to another configuration (differs in {', '.join(changed)})")
         self.network.load_state_dict(state["network"])
+        self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch, self.curves = state["epoch"], state["curves"]
 
@@ -228,10 +293,19 @@ def make_exemplars(config: TrainConfig, faces: FaceMemory) -> Exemplars:
         faces.ids,
         e.tau,
         variants=e.variants,
-        variation=Variation(e.roll_deg, e.shift, e.log_scale),
+        variation=e.variation,
         k=e.k or None,
         seed=config.seed,
     )
+
+
+def _turned(faces: FaceMemory, config: TrainConfig) -> FaceMemory:
+    """The faces with turned pictures beside them, with progress."""
+    a = config.augment
+    with tqdm(total=len(faces), unit="face", desc="turning", file=sys.stderr, mininterval=2.0) as bar:
+        return with_turned(
+            faces, a.turned_pictures, a.turn_deg, config.seed, lambda done: bar.update(done - bar.n) and None
+        )
 
 
 def learning_rate(config: TrainConfig, step: int, total: int) -> float:
@@ -256,16 +330,24 @@ def validate(
     augmenter: Augmenter,
     config: TrainConfig,
 ) -> dict[str, float]:
-    """AUC (%) of the mixture mean, the best exemplar and the auxiliary regression on undisturbed crops."""
+    """AUC (%) of the mixture mean, the best exemplar, the auxiliary regression and the residual, undisturbed crops."""
     network.eval()
     flat = torch.from_numpy(exemplars.shapes.reshape(exemplars.count, -1))
-    errors: dict[str, list[float]] = {"val_auc": [], "val_top1_auc": [], "val_regression_auc": []}
+    errors: dict[str, list[float]] = {
+        "val_auc": [],
+        "val_top1_auc": [],
+        "val_regression_auc": [],
+        "val_residual_auc": [],
+    }
     with torch.no_grad(), autocast(config):
         for batch in plain_batches(faces, augmenter, config.batch_size):
-            scores, embedding, _ = network(torch.from_numpy(batch.crops))
+            scores, embedding, _, local = network(torch.from_numpy(batch.crops))
             p = torch.softmax(scores.float() / CURVE_TEMPERATURE, dim=1)
+            mean = p.to(flat.dtype) @ flat
+            moved = network.residual(local.float(), embedding.float(), mean.reshape(-1, N_LANDMARKS, 2))
             answers = {
-                "val_auc": p.to(flat.dtype) @ flat,
+                "val_auc": mean,
+                "val_residual_auc": moved[-1] if moved else mean,
                 "val_top1_auc": flat[p.argmax(dim=1)],
                 "val_regression_auc": network.regression(embedding).float(),
             }

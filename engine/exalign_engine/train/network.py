@@ -1,7 +1,8 @@
-"""The network: a small residual backbone → embedding → linear head over K exemplars.
+"""The network: a small residual backbone → embedding → linear head over K exemplars, and a map for the residual.
 
     uint8 (B, S, S, 3) → normalise → four residual stages → 1×1 → features (B, C, S/16, S/16)
         → flatten → embedding (B, D) → linear → scores (B, K)
+    stages 2, 3 and 4, each 1×1, enlarged and added → 3×3 → 1×1 → local (B, L, S/4, S/4)
 
 The input normalisation is part of the network, so that the exported graph takes the bytes of a crop.
 """
@@ -10,8 +11,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from exalign_engine.train.config import NetworkConfig
+from exalign_engine.train.residual import ResidualLevels
 
 #: Scores start here: most exemplars are not members, and the multi-label loss should not have to learn that first.
 HEAD_BIAS = -3.5
@@ -36,6 +39,50 @@ class ResidualBlock(nn.Module):
         return torch.relu(self.bn2(self.conv2(y)) + self.skip(x))
 
 
+class ShardedHead(nn.Module):
+    """The linear head over K classes in N pieces: piece i holds the classes i, i + N, i + 2N, …
+
+    A training step may look at one piece alone (`TrainConfig.shards`): at K = 140,000 the head and its loss would
+    otherwise cost more than the rest of the network.
+
+    Args:
+        inputs: D.
+        k: classes.
+        shards: N.
+    """
+
+    def __init__(self, inputs: int, k: int, shards: int) -> None:
+        super().__init__()
+        self.k, self.shards = k, shards
+        self.pieces = nn.ModuleList(nn.Linear(inputs, len(range(i, k, shards))) for i in range(shards))
+        for piece in self.pieces:
+            nn.init.normal_(piece.weight, std=0.01)
+            nn.init.constant_(piece.bias, HEAD_BIAS)
+
+    def forward(self, embedding: Tensor, shard: int | None = None) -> Tensor:
+        """(B, D) → (B, K), or the scores of one piece's classes."""
+        if shard is not None:
+            return self.pieces[shard](embedding)  # type: ignore[no-any-return]
+        return functional.linear(embedding, *self.merged())
+
+    def merged(self) -> tuple[Tensor, Tensor]:
+        """Weight (K, D) and bias (K,) of the whole head."""
+        weight = self.pieces[0].weight.new_empty((self.k, self.pieces[0].in_features))
+        bias = weight.new_empty(self.k)
+        for i, piece in enumerate(self.pieces):
+            weight[i :: self.shards], bias[i :: self.shards] = piece.weight, piece.bias
+        return weight, bias
+
+    def whole(self) -> nn.Linear:
+        """The same head in one piece, for export."""
+        head = nn.Linear(self.pieces[0].in_features, self.k)
+        with torch.no_grad():
+            weight, bias = self.merged()
+            head.weight.copy_(weight)
+            head.bias.copy_(bias)
+        return head
+
+
 class ExemplarNetwork(nn.Module):
     """Scores K exemplars.
 
@@ -43,9 +90,10 @@ class ExemplarNetwork(nn.Module):
         config: widths and sizes.
         k: number of exemplars.
         outputs: coordinates of the auxiliary regression (68 · 2).
+        shards: pieces of the head.
     """
 
-    def __init__(self, config: NetworkConfig, k: int, outputs: int) -> None:
+    def __init__(self, config: NetworkConfig, k: int, outputs: int, shards: int = 1) -> None:
         super().__init__()
         w = config.widths
         self.stem = nn.Sequential(nn.Conv2d(3, w[0], 3, 2, 1, bias=False), nn.BatchNorm2d(w[0]), nn.ReLU())
@@ -56,27 +104,46 @@ class ExemplarNetwork(nn.Module):
                 stride = 2 if block == 0 and stage > 0 else 1
                 stages.append(ResidualBlock(previous, width, stride))
                 previous = width
+        self.stage_ends = [sum(config.blocks[: i + 1]) - 1 for i in range(len(config.blocks))]
         self.stages = nn.Sequential(*stages)
         c = config.feature_channels
         self.squeeze = nn.Sequential(nn.Conv2d(previous, c, 1, bias=False), nn.BatchNorm2d(c), nn.ReLU())
         cells = (config.input_size // 16) ** 2
         self.embed = nn.Sequential(nn.Linear(c * cells, config.embedding, bias=False), nn.BatchNorm1d(config.embedding))
-        self.head = nn.Linear(config.embedding, k)
+        self.head: nn.Module = ShardedHead(config.embedding, k, shards)
         self.regression = nn.Linear(config.embedding, outputs)
-        nn.init.normal_(self.head.weight, std=0.01)
         nn.init.normal_(self.regression.weight, std=0.001)
-        nn.init.constant_(self.head.bias, HEAD_BIAS)
+        m = config.local_width
+        self.lateral = nn.ModuleList(nn.Conv2d(width, m, 1, bias=False) for width in w[1:])
+        self.fuse = nn.Sequential(
+            nn.BatchNorm2d(m), nn.ReLU(), nn.Conv2d(m, m, 3, 1, 1, bias=False), nn.BatchNorm2d(m), nn.ReLU()
+        )
+        self.local = nn.Conv2d(m, config.local_channels, 1)
+        self.residual = ResidualLevels(config)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Score crops.
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Look at crops.
 
         Args:
             image: (B, S, S, 3) uint8 RGB.
 
         Returns:
-            scores (B, K), embedding (B, D), features (B, C, S/16, S/16).
+            scores (B, K), embedding (B, D), features (B, C, S/16, S/16), local (B, L, S/4, S/4).
         """
-        x = image.permute(0, 3, 1, 2).to(torch.float32) * (1 / 64.0) - 2.0
-        features = self.squeeze(self.stages(self.stem(x)))
-        embedding = self.embed(features.flatten(1))
-        return self.head(embedding), embedding, features
+        embedding, features, local = self.see(image)
+        return self.head(embedding), embedding, features, local
+
+    def see(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(B, S, S, 3) uint8 → everything but the scores: embedding, features, local."""
+        x = self.stem(image.permute(0, 3, 1, 2).to(torch.float32) * (1 / 64.0) - 2.0)
+        levels = []
+        for i, block in enumerate(self.stages):
+            x = block(x)
+            if i in self.stage_ends[1:]:
+                levels.append(x)
+        features = self.squeeze(x)
+        fine, middle, coarse = (lateral(y) for lateral, y in zip(self.lateral, levels, strict=True))
+        fine = (
+            fine + functional.interpolate(middle, scale_factor=2.0) + functional.interpolate(coarse, scale_factor=4.0)
+        )
+        return self.embed(features.flatten(1)), features, self.local(self.fuse(fine))

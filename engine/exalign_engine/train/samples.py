@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from exalign_engine.data.source import FaceSource
+from exalign_engine.data.source import FaceSource, box_frame_shapes
 from exalign_engine.frames import BoxFrame, extract_crop, tight_box
+from exalign_engine.pose import fit_mean_face, solve_pose
+from exalign_engine.scoring import Progress
+from exalign_engine.synthetic import Variation, bounded_turn, draw_transforms
 from exalign_engine.train.augment import Augmenter, CropSample
+from exalign_engine.turning import TurnableFace
 
 #: Faces are kept in memory as squares of this many box sides …
 KEPT_MARGIN = 1.8
 #: … and this many pixels.
 KEPT_SIZE = 160
+
+
+#: A picture (h, w, 3) uint8 RGB and its landmarks (68, 2) float64, pixels.
+Picture = tuple[NDArray[np.uint8], NDArray[np.float64]]
+
+#: Vertices along a side of the mesh that turns a training face: cells of about five pixels.
+VERTICES = 49
 
 
 @dataclass(frozen=True)
@@ -27,11 +38,13 @@ class FaceMemory:
         images: N images, (h, w, 3) uint8 RGB, about 160 × 160.
         landmarks: (N, 68, 2) float64, frame of ``images[i]``, pixels.
         ids: N names.
+        turned: per face, pictures in which it was turned in 3-D, with their landmarks; empty where none were made.
     """
 
     images: list[NDArray[np.uint8]]
     landmarks: NDArray[np.float64]
     ids: list[str]
+    turned: Sequence[Sequence[Picture]] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -57,6 +70,39 @@ def load_faces(source: FaceSource, limit: int = 0) -> FaceMemory:
         images.append(image)
         landmarks.append(points)
     return FaceMemory(images, np.stack(landmarks), [source.ids[int(i)] for i in chosen])
+
+
+def with_turned(
+    faces: FaceMemory, pictures: int, turn_deg: float, seed: int, progress: Progress | None = None
+) -> FaceMemory:
+    """The same faces, each also turned in 3-D.
+
+    Args:
+        faces: in memory.
+        pictures: to make of each face.
+        turn_deg: standard deviation of their yaw, degrees; pitch and bounds as in `exalign_engine.synthetic`.
+        seed: the turns of face i depend on (seed, i) alone.
+        progress: told after each face how many are done.
+    """
+    mean_face = fit_mean_face(box_frame_shapes(faces.landmarks))
+    yaw = solve_pose(faces.landmarks, mean_face)[:, 0].astype(np.float64)
+    variation = Variation(turned=1.0, turn_deg=turn_deg)
+
+    def turn(i: int) -> list[Picture]:
+        image = faces.images[i]
+        face = TurnableFace(image, faces.landmarks[i], mean_face, VERTICES)
+        drawn = draw_transforms(pictures, variation, np.random.default_rng([seed, 0x3D, i])).astype(np.float64)
+        turns = bounded_turn(np.full(pictures, yaw[i]), drawn)
+        size = max(image.shape[:2])
+        return [(face.draw(t, np.eye(2, 3), size)[: image.shape[0], : image.shape[1]], face.turned(t)) for t in turns]
+
+    turned = []
+    with ThreadPoolExecutor(2, thread_name_prefix="turn") as pool:
+        for made in pool.map(turn, range(len(faces))):
+            turned.append(made)
+            if progress:
+                progress(len(turned))
+    return replace(faces, turned=turned)
 
 
 @dataclass(frozen=True)
@@ -96,7 +142,10 @@ def training_batches(
     def sample(index: int) -> CropSample:
         rng = np.random.default_rng([seed, epoch, int(index)])
         make = augmenter.negative if rng.random() < augmenter.config.negatives else augmenter.face
-        return make(faces.images[index], faces.landmarks[index], rng)
+        picture = faces.images[index], faces.landmarks[index]
+        if faces.turned and rng.random() < augmenter.config.turned:
+            picture = faces.turned[index][int(rng.integers(len(faces.turned[index])))]
+        return make(*picture, rng)
 
     def make_batch(start: int) -> Batch:
         return stack([sample(i) for i in order[start : start + batch_size]])

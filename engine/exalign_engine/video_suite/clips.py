@@ -21,7 +21,7 @@ from exalign_engine.errors import InvalidInputError
 from exalign_engine.frames import BoxFrame, tight_box
 from exalign_engine.pose import ROLL, YAW, solve_pose
 from exalign_engine.stress.corruptions import seeded
-from exalign_engine.video_suite.turning import TurnableFace
+from exalign_engine.turning import TurnableFace
 
 U8 = NDArray[np.uint8]
 F64 = NDArray[np.float64]
@@ -156,8 +156,9 @@ class ClipMaker:
         frames, truth, covered = [], [], []
         for t in times:
             camera = cameras[t]
-            picture = face.draw(float(yaw[t]), float(roll[t]), camera, SIZE)
-            seen = face.turned(float(yaw[t]), float(roll[t])) @ camera[:, :2].T + camera[:, 2]
+            turn = np.array([yaw[t], 0.0, roll[t]])
+            picture = face.draw(turn, camera, SIZE)
+            seen = face.turned(turn) @ camera[:, :2].T + camera[:, 2]
             hull = cv2.fillConvexPoly(np.zeros((SIZE, SIZE), np.uint8), cv2.convexHull(np.rint(seen).astype(int)), 1)
             share = 0.0
             if cover is not None:

@@ -35,7 +35,7 @@ DEPTH_SMOOTHING = 2e-4
 #: Skin moves with the head up to the first distance outside the landmarks' hull, not at all from the second on.
 STIFF, STILL = 0.05, 0.5
 
-#: Vertices along each side of the mesh, and how far it reaches beyond the picture, in picture sides.
+#: Vertices along each side of the mesh by default, and how far it reaches beyond the picture, in picture sides.
 VERTICES, OVERHANG = 97, 0.6
 
 
@@ -46,38 +46,45 @@ class TurnableFace:
         image: (H, W, 3) uint8 RGB.
         points: (68, 2) its landmarks, pixels.
         mean_face: (68, 3) of `exalign_engine.pose.Poses`.
+        vertices: along each side of the mesh.
     """
 
-    def __init__(self, image: U8, points: F64, mean_face: F64) -> None:
+    def __init__(self, image: U8, points: F64, mean_face: F64, vertices: int = VERTICES) -> None:
         self.image, self.points = image, np.asarray(points, dtype=np.float64)
         self.frame = BoxFrame.from_box(tight_box(points))
         self._centre = np.array([self.frame.cx, self.frame.cy])
         self._knots, self._spline = self._fit_depth(mean_face)
         self._hull = cv2.convexHull(self.points.astype(np.float32))
         h, w = image.shape[:2]
-        x, y = (np.linspace(-OVERHANG * n, (1 + OVERHANG) * n, VERTICES) for n in (w, h))
+        x, y = (np.linspace(-OVERHANG * n, (1 + OVERHANG) * n, vertices) for n in (w, h))
         self._mesh = np.stack(np.meshgrid(x, y), axis=-1)
         self._mesh_depth, self._mesh_grip = self._depth(self._mesh), self._grip(self._mesh)
         self._points_depth = self._depth(self.points)
 
-    def turned(self, yaw: float, roll: float) -> F64:
-        """(68, 2) the landmarks after turning by so many degrees from where the still looks, pixels of the still."""
-        moved, _ = self._move(self.points, self._points_depth, np.ones(len(self.points)), yaw, roll)
+    def turned(self, pose: F64) -> F64:
+        """The landmarks after a turn.
+
+        Args:
+            pose: (3,) yaw, pitch and roll from where the still looks, degrees; signs as in `exalign_engine.pose`.
+
+        Returns:
+            (68, 2) pixels of the still.
+        """
+        moved, _ = self._move(self.points, self._points_depth, np.ones(len(self.points)), pose)
         return moved
 
-    def draw(self, yaw: float, roll: float, camera: F64, size: int) -> U8:
+    def draw(self, pose: F64, camera: F64, size: int) -> U8:
         """The turned face as a camera sees it.
 
         Args:
-            yaw: degrees from where the still looks, > 0 nose to the image's right.
-            roll: degrees, > 0 clockwise.
+            pose: (3,) as for `turned`.
             camera: (2, 3) affine map from pixels of the still to those of the result.
             size: side of the result.
 
         Returns:
             (size, size, 3) uint8; beyond the still its border is repeated.
         """
-        moved, depth = self._move(self._mesh, self._mesh_depth, self._mesh_grip, yaw, roll)
+        moved, depth = self._move(self._mesh, self._mesh_depth, self._mesh_grip, pose)
         seen = moved @ camera[:, :2].T + camera[:, 2]
         lookup = _rasterise(seen, depth, self._mesh, size)
         out = cv2.remap(self.image, lookup, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
@@ -115,10 +122,10 @@ class TurnableFace:
         t = np.clip((np.array(outside) / self.frame.side - STIFF) / (STILL - STIFF), 0.0, 1.0)
         return np.asarray((1 - t * t * (3 - 2 * t)).reshape(points.shape[:-1]))
 
-    def _move(self, points: F64, depth: F64, grip: F64, yaw: float, roll: float) -> tuple[F64, F64]:
+    def _move(self, points: F64, depth: F64, grip: F64, pose: F64) -> tuple[F64, F64]:
         """Places (..., 2) and depths (...) after a turn."""
         solid = np.concatenate([points - self._centre, depth[..., None]], axis=-1)
-        turned = solid @ rotation(np.array([yaw, 0.0, roll])).T
+        turned = solid @ rotation(pose).T
         moved = solid + grip[..., None] * (turned - solid)
         return moved[..., :2] + self._centre, moved[..., 2]
 

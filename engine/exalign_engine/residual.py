@@ -1,0 +1,156 @@
+"""The residual: from the posterior's mean to where the picture says the landmarks are (design §4).
+
+The mixture answers with shapes that training faces have; no face is quite like any of them. The residual reads the
+network's ``local`` map at the landmarks of a start y₀ and moves them, level by level:
+
+    v_t  = [local sampled at y_t | embedding | y_t − ½]                                                     (R1)
+    y_t+1 = y_t + s · (W₂ relu(W₁ v_t + b₁) + b₂)                                                           (R2)
+
+so it depends on where it starts: begun from the mean that a click has moved, it finds the landmarks near that mean.
+Its displacement r = y_L − y₀ moves every exemplar alike, landmark by landmark; the weights p_k stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from exalign_engine.landmarks import N_LANDMARKS
+
+F16 = NDArray[np.float16]
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+
+#: s of Eq. R2, box sides: brings what the levels put out to order one.
+STEP = 0.1
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """What the network saw in one crop, beside the scores.
+
+    Attributes:
+        embedding: (D,) float32.
+        local: (C, h, w) float32, a map over the crop: cell (i, j) is centred at ((j + ½) / w, (i + ½) / h) crop sides.
+    """
+
+    embedding: F32
+    local: F32
+
+
+class Displacer(Protocol):
+    """Moves a shape to where the picture says that it is."""
+
+    def displacement(self, image: ImageFeatures, start: F64) -> F64:
+        """(68, 2) box sides, from ``start`` (68, 2), box frame."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level: W₁ (H, V), b₁ (H,), W₂ (136, H), b₂ (136,), float32; V = 68 · C + D + 136."""
+
+    hidden_weight: F32
+    hidden_bias: F32
+    weight: F32
+    bias: F32
+
+
+@dataclass(frozen=True)
+class ResidualHead:
+    """The levels that were trained jointly with the classifier (`exalign_engine.train.residual`).
+
+    Attributes:
+        levels: in the order in which they are run.
+        margin: crop side ÷ box side.
+    """
+
+    levels: Sequence[Level]
+    margin: float
+
+    @property
+    def inputs(self) -> int:
+        """V."""
+        return self.levels[0].hidden_weight.shape[1]
+
+    def check(self, image: ImageFeatures) -> None:
+        """Compare the sizes of map and embedding with those that the levels were trained with.
+
+        Raises:
+            ValueError: they are others.
+        """
+        c, d = image.local.shape[0], len(image.embedding)
+        if c * N_LANDMARKS + d + 2 * N_LANDMARKS != self.inputs:
+            raise ValueError(f"a local map of {c} channels and an embedding of {d} do not make {self.inputs} inputs")
+
+    def displacement(self, image: ImageFeatures, start: F64) -> F64:
+        """r of Eq. R2.
+
+        Args:
+            image: of the crop about the box in whose frame ``start`` is.
+            start: (68, 2), box frame.
+
+        Returns:
+            (68, 2) float64, box sides.
+
+        Raises:
+            ValueError: the map or the embedding is not of the size that the levels were trained with.
+        """
+        self.check(image)
+        c = image.local.shape[0]
+        shape = start.astype(np.float32)
+        values = np.empty(self.inputs, np.float32)
+        values[c * N_LANDMARKS : -2 * N_LANDMARKS] = image.embedding
+        for level in self.levels:
+            values[: c * N_LANDMARKS] = sample_map(image.local, shape, self.margin).reshape(-1)
+            values[-2 * N_LANDMARKS :] = shape.reshape(-1) - np.float32(0.5)
+            hidden = np.maximum(level.hidden_weight @ values + level.hidden_bias, 0)
+            shape = shape + np.float32(STEP) * (level.weight @ hidden + level.bias).reshape(-1, 2)
+        return shape.astype(np.float64) - start
+
+    def to_arrays(self) -> dict[str, NDArray[np.float16] | F32]:
+        """What residual.npz holds: the matrices in half precision, L levels stacked."""
+        return {
+            "hidden_weight": np.stack([v.hidden_weight for v in self.levels]).astype(np.float16),
+            "hidden_bias": np.stack([v.hidden_bias for v in self.levels]),
+            "weight": np.stack([v.weight for v in self.levels]).astype(np.float16),
+            "bias": np.stack([v.bias for v in self.levels]),
+        }
+
+    @classmethod
+    def of_arrays(cls, arrays: dict[str, NDArray[np.floating]], margin: float) -> ResidualHead:
+        """The inverse of `to_arrays`."""
+        names = ("hidden_weight", "hidden_bias", "weight", "bias")
+        stacked = [np.ascontiguousarray(arrays[name], dtype=np.float32) for name in names]
+        return cls(tuple(Level(*parts) for parts in zip(*stacked, strict=True)), margin)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def sample_map(local: F32, shape: F32, margin: float) -> F32:
+    """A map's values at the landmarks, bilinear, the border continued outwards.
+
+    Args:
+        local: (C, h, w).
+        shape: (N, 2), box frame.
+        margin: crop side ÷ box side.
+
+    Returns:
+        (C, N) float32.
+    """
+    channels, height, width = local.shape
+    out = np.empty((channels, shape.shape[0]), np.float32)
+    for n in range(shape.shape[0]):
+        x = min(max(((shape[n, 0] - 0.5) / margin + 0.5) * width - 0.5, 0.0), width - 1.0)
+        y = min(max(((shape[n, 1] - 0.5) / margin + 0.5) * height - 0.5, 0.0), height - 1.0)
+        x0, y0 = min(int(x), max(width - 2, 0)), min(int(y), max(height - 2, 0))
+        x1, y1 = min(x0 + 1, width - 1), min(y0 + 1, height - 1)
+        fx, fy = np.float32(x - x0), np.float32(y - y0)
+        for c in range(channels):
+            top = local[c, y0, x0] + fx * (local[c, y0, x1] - local[c, y0, x0])
+            low = local[c, y1, x0] + fx * (local[c, y1, x1] - local[c, y1, x0])
+            out[c, n] = top + fy * (low - top)
+    return out
