@@ -20,7 +20,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from exalign_engine.landmarks import N_LANDMARKS
+from exalign_engine.landmarks import N_LANDMARKS, mirror_shapes
 
 F16 = NDArray[np.float16]
 F32 = NDArray[np.float32]
@@ -37,6 +37,9 @@ class ImageFeatures:
     Attributes:
         embedding: (D,) float32.
         local: (C, h, w) float32, a map over the crop: cell (i, j) is centred at ((j + ½) / w, (i + ½) / h) crop sides.
+
+    A network that looks at the mirror image too (`exalign_engine.train.network.SecondLook`) gives both looks' one after
+    the other: (2D,) and (2C, h, w); the second is about the mirror image.
     """
 
     embedding: F32
@@ -88,7 +91,7 @@ class ResidualHead:
             raise ValueError(f"a local map of {c} channels and an embedding of {d} do not make {self.inputs} inputs")
 
     def displacement(self, image: ImageFeatures, start: F64) -> F64:
-        """r of Eq. R2.
+        """r of Eq. R2; of a network that looked twice, the mean of what both looks say.
 
         Args:
             image: of the crop about the box in whose frame ``start`` is.
@@ -100,17 +103,30 @@ class ResidualHead:
         Raises:
             ValueError: the map or the embedding is not of the size that the levels were trained with.
         """
-        self.check(image)
-        c = image.local.shape[0]
-        shape = start.astype(np.float32)
+        c, d = len(image.local), len(image.embedding)
+        looks, rest = divmod(c * N_LANDMARKS + d, self.inputs - 2 * N_LANDMARKS)
+        if looks not in (1, 2) or rest:
+            raise ValueError(f"local map of {c} channels and embedding of {d} do not make {self.inputs} inputs")
+        if looks == 1:
+            return self._move(image, start) - start
+        here, there = (
+            ImageFeatures(embedding, local)
+            for embedding, local in zip(np.split(image.embedding, 2), np.split(image.local, 2), strict=True)
+        )
+        mirrored = mirror_shapes(self._move(there, mirror_shapes(start)))
+        return np.asarray((self._move(here, start) + mirrored) / 2 - start)
+
+    def _move(self, image: ImageFeatures, start: F64) -> F64:
+        """(68, 2) → (68, 2): y_L of Eq. R2 from one look."""
+        shape, seen = start.astype(np.float32), len(image.local) * N_LANDMARKS
         values = np.empty(self.inputs, np.float32)
-        values[c * N_LANDMARKS : -2 * N_LANDMARKS] = image.embedding
+        values[seen : -2 * N_LANDMARKS] = image.embedding
         for level in self.levels:
-            values[: c * N_LANDMARKS] = sample_map(image.local, shape, self.margin).reshape(-1)
+            values[:seen] = sample_map(image.local, shape, self.margin).reshape(-1)
             values[-2 * N_LANDMARKS :] = shape.reshape(-1) - np.float32(0.5)
             hidden = np.maximum(level.hidden_weight @ values + level.hidden_bias, 0)
             shape = shape + np.float32(STEP) * (level.weight @ hidden + level.bias).reshape(-1, 2)
-        return shape.astype(np.float64) - start
+        return shape.astype(np.float64)
 
     def to_arrays(self) -> dict[str, NDArray[np.float16] | F32]:
         """What residual.npz holds: the matrices in half precision, L levels stacked."""

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exalign_engine.errors import DataError
+from exalign_engine.landmarks import mirror_shapes
 from exalign_engine.residual import ImageFeatures
 from exalign_engine.runtime import create_runtime
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 K = 23
 
 
-def small_network(shards: int = 3, seed: int = 0) -> ExemplarNetwork:
+def small_network(shards: int = 3, seed: int = 0, k: int = K) -> ExemplarNetwork:
     from exalign_engine.train.config import NetworkConfig
     from exalign_engine.train.network import ExemplarNetwork
 
@@ -34,7 +35,7 @@ def small_network(shards: int = 3, seed: int = 0) -> ExemplarNetwork:
         input_size=32, widths=(4, 6, 8, 10), feature_channels=4, embedding=8, local_width=6, local_channels=5
     )
     torch.manual_seed(seed)
-    network = ExemplarNetwork(config, K, 136, shards)
+    network = ExemplarNetwork(config, k, 136, shards)
     for p in network.parameters():
         torch.nn.init.normal_(p, std=0.3)
     return network.eval()
@@ -94,6 +95,42 @@ def test_the_engine_runs_the_levels_as_they_were_trained(seed: int, spread: floa
             torch.from_numpy(start[None].astype(np.float32)),
         )
     np.testing.assert_allclose(head.displacement(image, start), shapes[-1][0].numpy() - start, atol=2e-4)
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_a_network_that_looks_twice_answers_for_the_crop_and_its_mirror_image(tmp_path: Path, runtime: str) -> None:
+    from exalign_engine.train.export import export_network
+
+    network, images = small_network(k=24), crops(3)
+    for looks in (1, 2):
+        export_network(network, 32, tmp_path / f"{looks}.onnx", looks)
+    once, twice = (create_runtime(runtime, tmp_path / f"{looks}.onnx") for looks in (1, 2))
+    here, there, both = once.infer(images), once.infer(np.ascontiguousarray(images[:, :, ::-1])), twice.infer(images)
+    mirror_of = np.r_[12:24, :12]
+    np.testing.assert_allclose(both.scores, (here.scores + there.scores[:, mirror_of]) / 2, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(both.features, here.features, rtol=1e-5, atol=1e-5)
+    for i in range(3):
+        image = both.row(i).image
+        assert image is not None
+        parts = here.row(i).image, there.row(i).image
+        assert parts[0] is not None
+        assert parts[1] is not None
+        np.testing.assert_allclose(image.embedding, np.concatenate([p.embedding for p in parts]), rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(image.local, np.concatenate([p.local for p in parts]), rtol=1e-5, atol=1e-5)
+
+
+def test_of_two_looks_the_residual_is_the_mean_and_mirrored_looks_give_the_mirrored_one() -> None:
+    head, rng = small_network().residual.export(), np.random.default_rng(0)
+    embedding, local = rng.normal(size=(2, 8)).astype(np.float32), rng.normal(size=(2, 5, 8, 8)).astype(np.float32)
+    start = 0.5 + 0.4 * rng.uniform(-1, 1, (68, 2))
+    here, there = (ImageFeatures(e, m) for e, m in zip(embedding, local, strict=True))
+    both = ImageFeatures(embedding.reshape(-1), local.reshape(-1, 8, 8))
+    swapped = ImageFeatures(embedding[::-1].reshape(-1), local[::-1].reshape(-1, 8, 8))
+    mirrored = mirror_shapes(mirror_shapes(start) + head.displacement(there, mirror_shapes(start))) - start
+    expected = (head.displacement(here, start) + mirrored) / 2
+    np.testing.assert_allclose(head.displacement(both, start), expected, atol=1e-6)
+    other = mirror_shapes(start) + head.displacement(swapped, mirror_shapes(start))
+    np.testing.assert_allclose(mirror_shapes(other) - start, expected, atol=1e-6)
 
 
 def test_training_starts_are_moved_off_as_stated_and_repeatably() -> None:

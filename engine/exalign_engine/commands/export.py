@@ -70,7 +70,7 @@ def write_bundle(trained: Trained, config_file: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     # Written beside and moved: an interrupted export leaves the old network whole.
     partial = out / "network.partial"
-    export_network(trained.network, config.network.input_size, partial)
+    export_network(trained.network, config.network.input_size, partial, config.export.looks)
     partial.replace(out / "network.onnx")
     (out / "residual.npz").unlink(missing_ok=True)
     if config.network.residual_levels:
@@ -81,7 +81,7 @@ def write_bundle(trained: Trained, config_file: Path, out: Path) -> None:
     Calibration().write(out / "calibration.json")
     (out / "detectors.json").write_text("{}\n")
     n = config.network
-    inputs = n.feature_channels * (n.input_size // 16) ** 2 + n.embedding
+    inputs = n.feature_channels * (n.input_size // 16) ** 2 + n.embedding * config.export.looks
     write_baseline(
         out / "baseline.npz",
         Baseline(np.zeros((inputs, 2 * N_LANDMARKS), np.float32), np.zeros(2 * N_LANDMARKS, np.float32)),

@@ -142,6 +142,18 @@ class DescriptionConfig:
 
 
 @dataclass(frozen=True)
+class ExportConfig:
+    """What is made of the trained network; changes no weight.
+
+    Attributes:
+        looks: 2 lets the exported network look at every crop and at its mirror image, and answer for both: twice the
+            cost of the backbone for the accuracy of an average. 1 looks once.
+    """
+
+    looks: int = 1
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """A training run.
 
@@ -189,6 +201,7 @@ class TrainConfig:
     exemplars: ExemplarConfig = field(default_factory=ExemplarConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    export: ExportConfig = field(default_factory=ExportConfig)
     description: DescriptionConfig = field(default_factory=DescriptionConfig)
 
     @classmethod
@@ -274,6 +287,7 @@ class TrainConfig:
                 n.input_size,
                 "a multiple of 16 from 16 to 1024",
             ),
+            (self.export.looks in (1, 2), "export.looks", self.export.looks, "1 or 2"),
             (len(n.widths) == 4 and min(n.widths) >= 1, "network.widths", n.widths, stages),
             (len(n.blocks) == 4 and min(n.blocks) >= 1, "network.blocks", n.blocks, stages),
         ]

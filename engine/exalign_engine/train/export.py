@@ -12,7 +12,7 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
-from exalign_engine.train.network import ExemplarNetwork, ShardedHead
+from exalign_engine.train.network import ExemplarNetwork, SecondLook, ShardedHead
 
 #: Outputs of the exported graph, in order.
 OUTPUTS = ("scores", "embedding", "features", "local")
@@ -21,7 +21,7 @@ OUTPUTS = ("scores", "embedding", "features", "local")
 MAX_BATCH = 64
 
 
-def export_network(network: ExemplarNetwork, input_size: int, path: Path) -> None:
+def export_network(network: ExemplarNetwork, input_size: int, path: Path, looks: int = 1) -> None:
     """Write the network as ONNX.
 
     Input ``image`` (B, S, S, 3) uint8 RGB with B from 1 to `MAX_BATCH`; outputs `OUTPUTS`, float32; the
@@ -32,10 +32,12 @@ def export_network(network: ExemplarNetwork, input_size: int, path: Path) -> Non
         network: in evaluation mode.
         input_size: S.
         path: file to write.
+        looks: see `exalign_engine.train.config.ExportConfig`.
     """
     network = copy.deepcopy(network).eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     if isinstance(network.head, ShardedHead):
         network.head = network.head.whole()
+    module = SecondLook(network) if looks == 2 else network
     # Two rows: with one, the exporter would take the batch for a constant.
     example = torch.zeros((2, input_size, input_size, 3), dtype=torch.uint8)
     batch = torch.export.Dim("batch", min=1, max=MAX_BATCH)
@@ -43,7 +45,7 @@ def export_network(network: ExemplarNetwork, input_size: int, path: Path) -> Non
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            network,
+            module,
             (example,),
             input_names=["image"],
             output_names=list(OUTPUTS),

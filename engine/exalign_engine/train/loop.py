@@ -51,6 +51,9 @@ CURVES = (
     "seconds",
 )
 
+#: Sections of a configuration that change no weight: a run may go on with others.
+NO_WEIGHTS = ("export", "description")
+
 #: The moving average of the weights is brought up to date every so many steps.
 AVERAGE_EVERY = 4
 
@@ -269,7 +272,7 @@ class Trainer:
             return
         state = torch.load(self.checkpoint, weights_only=True)
         config = asdict(self.config)
-        changed = sorted(k for k in config if k != "description" and state["config"].get(k) != config[k])
+        changed = sorted(k for k in config if k not in NO_WEIGHTS and state["config"].get(k) != config[k])
         if changed:
             raise DataError(self.checkpoint, f"belongs to another configuration (differs in {', '.join(changed)})")
         self.network.load_state_dict(state["network"])

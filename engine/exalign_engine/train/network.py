@@ -147,3 +147,32 @@ class ExemplarNetwork(nn.Module):
             fine + functional.interpolate(middle, scale_factor=2.0) + functional.interpolate(coarse, scale_factor=4.0)
         )
         return self.embed(features.flatten(1)), features, self.local(self.fuse(fine))
+
+
+class SecondLook(nn.Module):
+    """A network that looks at each crop and at its mirror image (`ExportConfig.looks`).
+
+    The scores are the mean of both looks', those of the mirror image in the order of ``mirror_of``: the second half
+    of the classes mirrors the first. What only the residual reads, it gives for both looks: first the crop, then its
+    mirror image as that was seen.
+
+    Args:
+        network: looks once; its K is even and its classes are halves that mirror each other.
+    """
+
+    def __init__(self, network: ExemplarNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(B, S, S, 3) uint8 → scores (B, K), embedding (B, 2D), features (B, C, h, w), local (B, 2L, S/4, S/4)."""
+        b = image.shape[0]
+        scores, embedding, features, local = self.network(torch.cat([image, image.flip(2)]))
+        here, there, half = scores[:b], scores[b:], scores.shape[1] // 2
+        there = torch.cat([there[:, half:], there[:, :half]], dim=1)
+        return (
+            0.5 * (here + there),
+            torch.cat([embedding[:b], embedding[b:]], dim=1),
+            features[:b],
+            torch.cat([local[:b], local[b:]], dim=1),
+        )
