@@ -97,6 +97,32 @@ def test_the_engine_runs_the_levels_as_they_were_trained(seed: int, spread: floa
     np.testing.assert_allclose(head.displacement(image, start), shapes[-1][0].numpy() - start, atol=2e-4)
 
 
+def test_the_resnet50_backbone_has_its_shapes_and_learns_in_one_step() -> None:
+    from exalign_engine.train.config import NetworkConfig
+    from exalign_engine.train.network import ExemplarNetwork
+
+    torch.manual_seed(0)
+    config = NetworkConfig(input_size=32, backbone="resnet50", feature_channels=8, embedding=16, local_channels=5)
+    network = ExemplarNetwork(config, K, 136)
+    assert sum(p.numel() for p in network.stages.parameters()) == 23_508_032 - 9_536  # torchvision's, less its stem
+    images = torch.from_numpy(crops(2))
+    scores, embedding, features, local = network(images)
+    assert (scores.shape, embedding.shape) == ((2, K), (2, 16))
+    assert (features.shape, local.shape) == ((2, 8, 2, 2), (2, 5, 8, 8))
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    losses = []
+    for _ in range(2):
+        scores, embedding, _, local = network(images)
+        shapes = network.residual(local, embedding, torch.full((2, 68, 2), 0.5))
+        loss = torch.nn.functional.softplus(scores).mean() + 100 * (shapes[-1] - 0.4).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[1] < losses[0]
+    assert all(p.grad is not None for p in network.stages.parameters())
+
+
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 def test_a_network_that_looks_twice_answers_for_the_crop_and_its_mirror_image(tmp_path: Path, runtime: str) -> None:
     from exalign_engine.train.export import export_network

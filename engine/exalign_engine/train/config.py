@@ -13,6 +13,7 @@ from exalign_engine.errors import DataError
 from exalign_engine.synthetic import Variation
 
 Loss = Literal["multilabel", "softmax", "soft-target", "gaussian-soft-target"]
+Backbone = Literal["small", "resnet50"]
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,10 @@ class NetworkConfig:
     Attributes:
         input_size: crop side, pixels; a multiple of 16.
         margin: crop side ÷ box side.
-        widths: channels of the four residual stages (strides 2, 4, 8 and 16 of the crop).
-        blocks: residual blocks a stage.
+        backbone: "small" has the stages that ``widths`` and ``blocks`` describe; "resnet50" has those of ResNet-50
+            (bottlenecks, 256 to 2048 channels; 30 times the work) and is for who owns a GPU.
+        widths: channels of the four residual stages (strides 2, 4, 8 and 16 of the crop); of "small".
+        blocks: residual blocks a stage; of "small".
         feature_channels: channels of the ``features`` output.
         embedding: length D of the ``embedding`` output.
         local_width: channels in which the stages are fused for the ``local`` output …
@@ -73,6 +76,7 @@ class NetworkConfig:
 
     input_size: int = 112
     margin: float = 1.3
+    backbone: Backbone = "small"
     widths: tuple[int, ...] = (24, 48, 96, 192)
     blocks: tuple[int, ...] = (1, 1, 2, 1)
     feature_channels: int = 64
@@ -286,6 +290,12 @@ class TrainConfig:
                 "network.input_size",
                 n.input_size,
                 "a multiple of 16 from 16 to 1024",
+            ),
+            (
+                n.backbone in get_args(Backbone),
+                "network.backbone",
+                n.backbone,
+                f"one of {', '.join(get_args(Backbone))}",
             ),
             (self.export.looks in (1, 2), "export.looks", self.export.looks, "1 or 2"),
             (len(n.widths) == 4 and min(n.widths) >= 1, "network.widths", n.widths, stages),

@@ -271,14 +271,20 @@ class Trainer:
         if not self.checkpoint.is_file():
             return
         state = torch.load(self.checkpoint, weights_only=True)
-        config = asdict(self.config)
-        changed = sorted(k for k in config if k not in NO_WEIGHTS and state["config"].get(k) != config[k])
+        config, earlier = asdict(self.config), _completed(state["config"])
+        changed = sorted(k for k in config if k not in NO_WEIGHTS and earlier.get(k) != config[k])
         if changed:
             raise DataError(self.checkpoint, f"belongs to another configuration (differs in {', '.join(changed)})")
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.epoch, self.curves = state["epoch"], state["curves"]
+
+
+def _completed(config: dict[str, Any]) -> dict[str, Any]:
+    """A checkpoint's configuration with the defaults of keys that are younger than it."""
+    default = asdict(TrainConfig())
+    return {k: default[k] | v if isinstance(v, dict) and k in default else v for k, v in (default | config).items()}
 
 
 def make_exemplars(config: TrainConfig, faces: FaceMemory) -> Exemplars:

@@ -9,6 +9,8 @@ The input normalisation is part of the network, so that the exported graph takes
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -37,6 +39,43 @@ class ResidualBlock(nn.Module):
         """(B, inputs, h, w) → (B, outputs, h/stride, w/stride)."""
         y = torch.relu(self.bn1(self.conv1(x)))
         return torch.relu(self.bn2(self.conv2(y)) + self.skip(x))
+
+
+class BottleneckBlock(nn.Module):
+    """1×1, 3×3 and 1×1 convolutions through a quarter of the channels, with a skip connection (He et al. 2016)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        narrow = outputs // 4
+        self.conv1, self.bn1 = nn.Conv2d(inputs, narrow, 1, bias=False), nn.BatchNorm2d(narrow)
+        self.conv2, self.bn2 = nn.Conv2d(narrow, narrow, 3, stride, 1, bias=False), nn.BatchNorm2d(narrow)
+        self.conv3, self.bn3 = nn.Conv2d(narrow, outputs, 1, bias=False), nn.BatchNorm2d(outputs)
+        self.skip: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            self.skip = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs, h, w) → (B, outputs, h/stride, w/stride)."""
+        y = torch.relu(self.bn1(self.conv1(x)))
+        y = torch.relu(self.bn2(self.conv2(y)))
+        return torch.relu(self.bn3(self.conv3(y)) + self.skip(x))
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The four stages of a backbone: kind of block, channels of the stem, channels and blocks a stage."""
+
+    block: type[ResidualBlock | BottleneckBlock]
+    stem: int
+    widths: tuple[int, ...]
+    blocks: tuple[int, ...]
+
+
+def stages_of(config: NetworkConfig) -> Stages:
+    """What `NetworkConfig.backbone` stands for."""
+    if config.backbone == "resnet50":
+        return Stages(BottleneckBlock, 64, (256, 512, 1024, 2048), (3, 4, 6, 3))
+    return Stages(ResidualBlock, config.widths[0], config.widths, config.blocks)
 
 
 class ShardedHead(nn.Module):
@@ -95,16 +134,17 @@ class ExemplarNetwork(nn.Module):
 
     def __init__(self, config: NetworkConfig, k: int, outputs: int, shards: int = 1) -> None:
         super().__init__()
-        w = config.widths
-        self.stem = nn.Sequential(nn.Conv2d(3, w[0], 3, 2, 1, bias=False), nn.BatchNorm2d(w[0]), nn.ReLU())
+        plan = stages_of(config)
+        w = plan.widths
+        self.stem = nn.Sequential(nn.Conv2d(3, plan.stem, 3, 2, 1, bias=False), nn.BatchNorm2d(plan.stem), nn.ReLU())
         stages: list[nn.Module] = []
-        previous = w[0]
-        for stage, (width, blocks) in enumerate(zip(w, config.blocks, strict=True)):
+        previous = plan.stem
+        for stage, (width, blocks) in enumerate(zip(w, plan.blocks, strict=True)):
             for block in range(blocks):
                 stride = 2 if block == 0 and stage > 0 else 1
-                stages.append(ResidualBlock(previous, width, stride))
+                stages.append(plan.block(previous, width, stride))
                 previous = width
-        self.stage_ends = [sum(config.blocks[: i + 1]) - 1 for i in range(len(config.blocks))]
+        self.stage_ends = [sum(plan.blocks[: i + 1]) - 1 for i in range(len(plan.blocks))]
         self.stages = nn.Sequential(*stages)
         c = config.feature_channels
         self.squeeze = nn.Sequential(nn.Conv2d(previous, c, 1, bias=False), nn.BatchNorm2d(c), nn.ReLU())
