@@ -6,12 +6,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
 
+from exalign_engine.data.pictures import image_beside, read_image
 from exalign_engine.data.source import check_landmarks
 from exalign_engine.errors import DataError
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 
 
 class PtsFaces:
@@ -25,7 +23,7 @@ class PtsFaces:
         files = sorted(root.rglob("*.pts"))
         if not files:
             raise DataError(root, "no .pts file")
-        self.images = [_image_beside(f) for f in files]
+        self.images = [image_beside(f) for f in files]
         self.ids = [f.stem for f in files]
         self.origins = [f.parent.name for f in files]
         self.landmarks = np.stack([read_pts(f) for f in files])
@@ -35,12 +33,7 @@ class PtsFaces:
 
     def image(self, index: int) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 RGB; see `FaceSource.image`."""
-        path = self.images[index]
-        try:
-            with Image.open(path) as im:
-                return np.asarray(ImageOps.exif_transpose(im).convert("RGB"), dtype=np.uint8)
-        except (OSError, UnidentifiedImageError) as e:
-            raise DataError(path, f"cannot be decoded: {e}") from e
+        return read_image(self.images[index])
 
 
 def read_pts(path: Path) -> NDArray[np.float64]:
@@ -79,11 +72,3 @@ def read_pts(path: Path) -> NDArray[np.float64]:
     shape = np.asarray(points, dtype=np.float64).reshape(-1, 2)
     check_landmarks(shape, path, number, "face")
     return shape
-
-
-def _image_beside(path: Path) -> Path:
-    for suffix in IMAGE_SUFFIXES:
-        for candidate in (path.with_suffix(suffix), path.with_suffix(suffix.upper())):
-            if candidate.is_file():
-                return candidate
-    raise DataError(path, f"no image beside it ({', '.join(IMAGE_SUFFIXES)})")

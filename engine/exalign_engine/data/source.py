@@ -49,13 +49,23 @@ class FaceSource(Protocol):
 def open_faces(folder: Path | str, split: str) -> FaceSource:
     """Open the faces of one split.
 
-    A folder with ``index.csv`` is in the prepared format (`exalign_engine.data.prepared`); a folder that holds
-    ``.pts`` files, or whose sub-folder ``split`` does, is read as 300-W (`exalign_engine.data.pts`); one without
-    sub-folders train, val or test is one split under any name.
+    What a folder is is told by what it holds, in this order:
+
+    - ``index.csv``: the prepared format (`exalign_engine.data.prepared`);
+    - ``*_frames_keypoints.csv``: frames of YouTube Faces (`exalign_engine.data.keypoints_csv`);
+    - folders with ``vid.avi`` and ``annot``: 300VW (`exalign_engine.data.annotated_videos`);
+    - ``.pts`` beside images, below it or below its sub-folder ``split``: 300-W (`exalign_engine.data.pts`);
+    - ``.mat`` beside images, likewise: 300W-LP (`exalign_engine.data.mat`).
+
+    A 300-W folder without sub-folders train, val or test is one split under any name; of the others' data sets, which
+    have no ``val``, a tenth of the clips, persons or faces is kept out of ``train`` for it.
 
     Raises:
-        DataError: the folder is neither, or a file in it is wrong (path and line are named).
+        DataError: the folder is none of these, or a file in it is wrong (path and line are named).
     """
+    from exalign_engine.data.annotated_videos import VideoFaces, is_video_folder
+    from exalign_engine.data.keypoints_csv import TABLE, KeypointsCsvFaces
+    from exalign_engine.data.mat import MatFaces
     from exalign_engine.data.prepared import PreparedFaces
     from exalign_engine.data.pts import PtsFaces
 
@@ -64,6 +74,10 @@ def open_faces(folder: Path | str, split: str) -> FaceSource:
         raise DataError(root, "no such folder")
     if (root / "index.csv").is_file():
         return PreparedFaces(root, split)
+    if any(root.glob(f"*{TABLE}")):
+        return KeypointsCsvFaces(root, split)
+    if is_video_folder(root):
+        return VideoFaces(root, split)
     splits = [name for name in ("train", "val", "test") if (root / name).is_dir()]
     if splits and not (root / split).is_dir():
         # Reading the whole folder instead would mix what must be kept apart.
@@ -71,7 +85,10 @@ def open_faces(folder: Path | str, split: str) -> FaceSource:
     candidate = root / split if splits else root
     if any(candidate.rglob("*.pts")):
         return PtsFaces(candidate)
-    raise DataError(root, "neither the prepared format (no index.csv) nor a 300-W folder (no .pts file)")
+    if any(candidate.rglob("*.mat")):
+        return MatFaces(candidate, None if splits else split)
+    known = "no index.csv, no table of frames, no clip, no .pts or .mat file"
+    raise DataError(root, f"neither the prepared format nor a data set that is known here ({known})")
 
 
 def box_frame_shapes(landmarks: NDArray[np.floating]) -> NDArray[np.float64]:
