@@ -1,6 +1,12 @@
-# The server on a CPU.
+# The server, on a CPU (the default) or on a GPU (docs/gpu.md).
 #   docker build -t exalign .
 #   docker run --rm -p 50051:50051 -p 9464:9464 exalign
+#   docker build --target gpu -t exalign:gpu .
+#   docker run --rm --gpus all --read-only --tmpfs /tmp -v exalign-engines:/var/cache/exalign -p 50051:50051 exalign:gpu
+# Of the gpu target: a tag of NVIDIA's image with TensorRT 11. It could not be pulled, hence was not tried, where this was
+# written.
+ARG TENSORRT_TAG=26.06-py3
+
 FROM python:3.13-slim-bookworm AS build
 
 WORKDIR /src
@@ -17,7 +23,45 @@ RUN /opt/exalign/bin/pip install '.[serve]'
 ENV NUMBA_CACHE_DIR=/opt/exalign/kernels
 RUN /opt/exalign/bin/python -c "from exalign_engine import Aligner; Aligner.default().warm_up()"
 
-FROM python:3.13-slim-bookworm
+# NVIDIA's image has TensorRT, its Python module and CUDA; the engine is built for the GPU at hand at the first start.
+FROM nvcr.io/nvidia/tensorrt:${TENSORRT_TAG} AS gpu
+
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+WORKDIR /src
+COPY pyproject.toml README.md LICENSE ./
+COPY protos protos
+COPY engine engine
+COPY service service
+COPY clients clients
+# Its own environment, that sees the image's tensorrt.
+RUN python3 -m venv --system-site-packages /opt/exalign \
+    && /opt/exalign/bin/pip install '.[serve]' 'onnx>=1.17' 'cuda-bindings>=13.0'
+
+ENV NUMBA_CACHE_DIR=/opt/exalign/kernels \
+    PATH=/opt/exalign/bin:$PATH
+RUN python -c "from exalign_engine import Aligner; Aligner.default(runtime='openvino').warm_up()" \
+    && useradd --system --uid 10001 --no-create-home exalign \
+    && mkdir -p /var/cache/exalign \
+    && chown exalign /var/cache/exalign
+
+ENV EXALIGN_RUNTIME=tensorrt \
+    EXALIGN_ENGINE_CACHE=/var/cache/exalign \
+    EXALIGN_ADDRESS=0.0.0.0:50051 \
+    EXALIGN_METRICS_ADDRESS=0.0.0.0:9464 \
+    PYTHONDONTWRITEBYTECODE=1
+WORKDIR /
+VOLUME /var/cache/exalign
+USER 10001
+EXPOSE 50051 9464
+# The first start builds the engine, which takes minutes.
+HEALTHCHECK --interval=10s --timeout=3s --start-period=600s \
+    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:9464/readyz', timeout=2)"]
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["exalign-server"]
+CMD ["serve"]
+
+# Last, so that a plain `docker build` makes it.
+FROM python:3.13-slim-bookworm AS cpu
 
 RUN useradd --system --uid 10001 --no-create-home exalign
 COPY --from=build /opt/exalign /opt/exalign

@@ -12,7 +12,7 @@ READY_DEMO := $(VENV)/.ready-demo
 READY_DEV := $(VENV)/.ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit bench protos clean
+.PHONY: help demo test test-gpu lint unit bench protos clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -45,6 +45,9 @@ lint: $(READY_DEV) ## ruff, mypy --strict, buf, hadolint
 
 unit: $(READY_DEV) ## all tests; faces are found by EXALIGN_DATA
 	$(BIN)/python -m pytest
+
+test-gpu: $(READY_DEV) ## TensorRT on a real GPU; writes out/gpu-report.json (docs/gpu.md)
+	$(BIN)/python -m pytest tests/gpu --timeout 1800
 
 bench: $(READY_DEV) ## what is measured: served against bare
 	$(BIN)/python benchmarks/serving.py

@@ -13,8 +13,10 @@ from exalign_engine.errors import ExalignError
 COMMANDS = {
     "train": "from annotated faces to a calibrated bundle",
     "export": "a training run's checkpoint to a bundle that is still to be calibrated",
+    "quantise": "a bundle's network to int8, and what that costs in accuracy",
     "calibrate": "fit temperature, kernels, presence, detectors and control of a bundle",
     "evaluate": "accuracy of a bundle on annotated faces",
+    "build-engine": "a bundle's network to a TensorRT engine",
     "inspect": "what a bundle is, after verifying every hash",
 }
 
@@ -36,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Only the command that runs is imported: `inspect` should not wait for OpenVINO.
         if name in argv[:1]:
             try:
-                module = import_module(f"exalign_engine.commands.{name}")
+                module = import_module(f"exalign_engine.commands.{name.replace('-', '_')}")
             except ModuleNotFoundError as e:
                 needs = f"needs the extra 'serve' (no module named {e.name!r})"
                 print(f"exalign-model: {needs}: pip install 'exalign[serve]'", file=sys.stderr)

@@ -54,6 +54,22 @@ def _apply(op: str, x: list[torch.Tensor], a: dict[str, object]) -> torch.Tensor
             return x[0].flatten(int(a.get("axis", 1)))  # type: ignore[call-overload]
         case "MatMul":
             return x[0] @ x[1]
+        case "Resize":
+            assert a["mode"] == b"nearest"
+            assert x[1].tolist()[:2] == [1, 1]  # its other inputs are empty
+            return functional.interpolate(x[0], scale_factor=tuple(x[1].tolist()[2:]))
+        case "Shape":
+            start, end = int(a.get("start", 0)), a.get("end")  # type: ignore[call-overload]
+            return torch.tensor(x[0].shape[start:end], dtype=torch.int64)  # type: ignore[misc]
+        case "Concat":
+            return torch.cat(x, dim=int(a["axis"]))  # type: ignore[call-overload]
+        case "Slice":
+            starts, ends, axes, steps = (v.tolist() for v in x[1:5])
+            out = x[0]
+            for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+                index = np.arange(out.shape[axis])[slice(start, end if end >= -out.shape[axis] else None, step)]
+                out = out.index_select(axis, torch.from_numpy(index.copy()))
+            return out
         case "Gemm":
             weight = x[1].T if a.get("transB") else x[1]
             return x[0] @ weight + x[2] if len(x) > 2 else x[0] @ weight

@@ -11,12 +11,12 @@ from typing import Any
 from tqdm import tqdm
 
 from exalign_engine.bundle import default_bundle_path
-from exalign_engine.runtime import RUNTIMES
+from exalign_engine.runtime import PRECISIONS, RUNTIMES
 from exalign_engine.scoring import Progress
 
 
 def add_bundle(parser: argparse.ArgumentParser) -> None:
-    """``--bundle``, ``--runtime``, ``--threads``."""
+    """``--bundle``, ``--runtime``, ``--precision``, ``--threads``."""
     parser.add_argument(
         "--bundle",
         type=Path,
@@ -25,13 +25,23 @@ def add_bundle(parser: argparse.ArgumentParser) -> None:
         help="model bundle (default: the one shipped)",
     )
     parser.add_argument("--runtime", choices=RUNTIMES, default="auto", help="what executes the network")
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="auto",
+        help="precision of the network; fp32 of an int8 bundle is derived from its weights (default: as it is stored)",
+    )
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="threads of the network (default: 2)")
 
 
-def add_data(parser: argparse.ArgumentParser) -> None:
+def add_data(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """``--data``."""
     parser.add_argument(
-        "--data", type=Path, required=True, metavar="DIR", help="faces: prepared format, or 300-W folders"
+        "--data",
+        type=Path,
+        required=required,
+        metavar="DIR",
+        help="faces: the prepared format, 300-W, 300W-LP, 300VW or frames of YouTube Faces",
     )
 
 

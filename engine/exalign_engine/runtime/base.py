@@ -67,7 +67,7 @@ class Runtime(Protocol):
     Attributes:
         name: one of `exalign_engine.runtime.RUNTIMES`.
         version: of the library behind it.
-        precision: "f32" …
+        precision: "f32", "f16" or "int8".
         device: "CPU" …
         reason: one sentence: why this runtime and precision.
     """

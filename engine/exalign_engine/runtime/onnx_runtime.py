@@ -10,34 +10,43 @@ from numpy.typing import NDArray
 
 from exalign_engine.errors import BundleError
 from exalign_engine.runtime.base import Outputs, known_outputs
+from exalign_engine.runtime.precision import load_network
 
 
 class OnnxRuntime:
     """See `exalign_engine.runtime.Runtime`.
 
+    Int8 is computed in float32 over the rounded weights and activations. ONNX Runtime's own int8 kernels take
+    activations after a ReLU as unsigned only, and of a symmetric file they left most of the network in float beside
+    conversions: slower than float32, and a row's scores depended on the batch.
+
     Args:
         network: the bundle's network.onnx.
         threads: threads of one call; several calls may run at once.
         reason: one sentence for logs and GetModel.
+        precision: see `exalign_engine.runtime.PRECISIONS`.
 
     Raises:
         BundleError: the file is not a network that ONNX Runtime accepts.
+        RuntimeUnavailableError: the file does not have this precision.
     """
 
     name = "onnxruntime"
     version: str = onnxruntime.__version__
-    precision = "f32"
     device = "CPU"
 
-    def __init__(self, network: Path, threads: int = 1, reason: str = "asked for") -> None:
+    def __init__(self, network: Path, threads: int = 1, reason: str = "asked for", *, precision: str = "auto") -> None:
+        loaded = load_network(network, precision)
+        self.precision = loaded.precision
+        self.reason = loaded.reason(reason)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        self.reason = reason
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
         try:
             self._session = onnxruntime.InferenceSession(
-                str(network), sess_options=options, providers=["CPUExecutionProvider"]
+                loaded.onnx, sess_options=options, providers=["CPUExecutionProvider"]
             )
         except Exception as e:  # its exceptions share no base class but Exception
             raise BundleError(network, f"ONNX Runtime cannot load it: {_first_line(e)}") from e

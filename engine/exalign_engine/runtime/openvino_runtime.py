@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import queue
 from pathlib import Path
 
@@ -11,30 +12,43 @@ from numpy.typing import NDArray
 
 from exalign_engine.errors import BundleError
 from exalign_engine.runtime.base import Outputs, known_outputs
+from exalign_engine.runtime.precision import load_network
 
 
 class OpenVinoRuntime:
     """See `exalign_engine.runtime.Runtime`.
 
-    The precision is always set: left alone, OpenVINO silently computes in bf16 where the processor can.
+    The precision is always set: left alone, OpenVINO silently computes in bf16 where the processor can. Of a file with
+    int8 weights, it is what is not quantised that is computed in float32.
 
     Args:
         network: the bundle's network.onnx.
         threads: threads of one call.
         streams: calls that may run at once; a further caller waits.
         reason: one sentence for logs and GetModel.
+        precision: see `exalign_engine.runtime.PRECISIONS`.
 
     Raises:
         BundleError: the file is not a network that OpenVINO accepts.
+        RuntimeUnavailableError: the file does not have this precision.
     """
 
     name = "openvino"
     version: str = openvino.__version__.split("-")[0]
-    precision = "f32"
     device = "CPU"
 
-    def __init__(self, network: Path, threads: int = 1, streams: int = 1, reason: str = "asked for") -> None:
-        self.reason = reason
+    def __init__(
+        self,
+        network: Path,
+        threads: int = 1,
+        streams: int = 1,
+        reason: str = "asked for",
+        *,
+        precision: str = "auto",
+    ) -> None:
+        loaded = load_network(network, precision)
+        self.precision = loaded.precision
+        self.reason = loaded.reason(reason)
         settings = {
             "INFERENCE_PRECISION_HINT": "f32",
             "PERFORMANCE_HINT": "LATENCY",
@@ -45,7 +59,7 @@ class OpenVinoRuntime:
         }
         try:
             core = openvino.Core()
-            self._compiled = core.compile_model(core.read_model(str(network)), "CPU", settings)
+            self._compiled = core.compile_model(core.read_model(io.BytesIO(loaded.onnx)), "CPU", settings)
         except RuntimeError as e:
             raise BundleError(network, f"OpenVINO cannot load it: {str(e).strip().splitlines()[-1]}") from e
         self._outputs = known_outputs(network, [output.any_name for output in self._compiled.outputs])

@@ -1,0 +1,144 @@
+"""``exalign-model build-engine``: a bundle's network → a TensorRT engine in the cache, or in a file.
+
+CUDA_VISIBLE_DEVICES chooses the GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+from tqdm import tqdm
+
+from exalign_engine.bundle import Bundle, default_bundle_path
+from exalign_engine.commands.arguments import print_json
+from exalign_engine.errors import RuntimeUnavailableError
+from exalign_engine.tensorrt.builder import BuildOptions
+from exalign_engine.tensorrt.cache import EngineCache, write_engine
+from exalign_engine.tensorrt.modules import FLAVOURS, load_module
+from exalign_engine.tensorrt.probe import Device, require_device
+
+#: As in `exalign_engine.tensorrt.precisions`, which needs onnx; ``--help`` should not.
+PRECISIONS = ("auto", "fp32", "fp16", "int8")
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    defaults = BuildOptions()
+    parser.add_argument(
+        "--bundle",
+        type=Path,
+        default=default_bundle_path(),
+        metavar="DIR",
+        help="model bundle (default: the one shipped)",
+    )
+    parser.add_argument("--runtime", choices=tuple(FLAVOURS), default="tensorrt", help="default: tensorrt")
+    parser.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        default="auto",
+        help="default: int8 where the file is, else fp16",
+    )
+    parser.add_argument("--network", type=Path, metavar="FILE", help="an ONNX file in place of the bundle's")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the engine here too")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="where engines are kept (default: ~/.cache/exalign)")
+    parser.add_argument(
+        "--max-batch", type=int, default=defaults.max_batch, metavar="N", help=f"default: {defaults.max_batch}"
+    )
+    parser.add_argument("--opt-batch", type=int, metavar="N", help="batch to be fastest at (default: the largest)")
+    parser.add_argument("--workspace", type=int, default=1024, metavar="MIB", help="memory for tactics (default: 1024)")
+    parser.add_argument(
+        "--optimization-level", type=int, default=defaults.optimization_level, metavar="0-5", help="default: 3"
+    )
+    parser.add_argument(
+        "--hardware-compatible", action="store_true", help="one engine for every GPU from Ampere on (tensorrt)"
+    )
+    parser.add_argument(
+        "--compute-capability",
+        action="append",
+        default=[],
+        metavar="SM",
+        help="compile ahead for it, such as SM89; may be repeated (tensorrt-rtx)",
+    )
+    parser.add_argument("--json", action="store_true", help="what was built as one JSON object on stdout")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build, or find in the cache, and say where it is."""
+    flavour = FLAVOURS[args.runtime]
+    device = _device(args.runtime)
+    api = load_module(flavour)
+    try:
+        from exalign_engine.tensorrt.engine import default_cache, obtain_engine
+        from exalign_engine.tensorrt.precisions import stored_precision
+    except ModuleNotFoundError as e:
+        raise RuntimeUnavailableError(f"runtime {args.runtime}: not installed: {e.name}; {flavour.install}") from e
+    network = args.network or Bundle.load(args.bundle).network
+    precision = stored_precision(network) if args.precision == "auto" else args.precision
+    options = BuildOptions(
+        max_batch=args.max_batch,
+        opt_batch=args.max_batch if args.opt_batch is None else args.opt_batch,
+        workspace=args.workspace << 20,
+        optimization_level=args.optimization_level,
+        hardware_compatible=args.hardware_compatible,
+        compute_capabilities=tuple(args.compute_capability),
+    )
+    cache = EngineCache(args.cache or default_cache())
+    progress, close = _bar()
+    try:
+        engine = obtain_engine(api, flavour, network, precision, options, cache, device, progress)
+    finally:
+        close()
+    if args.out is not None:
+        write_engine(args.out, engine.key, engine.plan)
+    where = args.out or engine.path
+    if args.json:
+        print_json(
+            {
+                "file": str(where),
+                "built": engine.built,
+                "seconds": round(engine.seconds, 3),
+                "plan_bytes": len(engine.plan),
+                "runtime": args.runtime,
+                "version": engine.key.version,
+                "precision": precision,
+                "device": str(device) if device is not None else None,
+                "outputs": {name: list(shape) for name, shape in engine.network.outputs.items()},
+            }
+        )
+        return 0
+    how = f"built in {engine.seconds:.1f} s" if engine.built else "was in the cache"
+    print(f"{where}: {precision}, {len(engine.plan) / 1e6:.1f} MB, {how}")
+    if device is None:
+        print("not executed: there is no GPU here", file=sys.stderr)
+    return 0
+
+
+def _device(runtime: str) -> Device | None:
+    """The GPU to build for: the first visible. TensorRT-RTX builds without one; TensorRT times its tactics on it."""
+    try:
+        return require_device(runtime)
+    except RuntimeUnavailableError:
+        if FLAVOURS[runtime].is_rtx:
+            return None
+        raise
+
+
+def _bar() -> tuple[Callable[[str, float], None], Callable[[], None]]:
+    """A bar on stderr from 0 to 100 %, drawn from the first step of a build on; and what closes it."""
+    bars: list[tqdm[NoReturn]] = []
+
+    def update(phase: str, share: float) -> None:
+        if not bars:
+            bars.append(tqdm(total=100, file=sys.stderr, bar_format="{desc} {percentage:3.0f}% |{bar}| {elapsed}"))
+        bars[0].set_description_str(phase or "engine", refresh=False)
+        bars[0].update(round(100 * share) - bars[0].n)
+
+    def close() -> None:
+        for bar in bars:
+            bar.close()
+
+    return update, close

@@ -1,0 +1,216 @@
+"""Does the chosen runtime answer like the reference? Asked when a model is loaded, in terms of the posterior.
+
+Raw scores of two runtimes may differ by much where it does not matter, and by little where it does. What a caller sees
+are posteriors: how far apart they are in nats, in landmarks, and in what they claim of themselves.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from exalign_engine.bundle import Bundle
+from exalign_engine.errors import RuntimeUnavailableError
+from exalign_engine.frames import diagonal, tight_box
+from exalign_engine.posterior import Posterior, PosteriorModel
+from exalign_engine.runtime.base import Runtime
+from exalign_engine.runtime.select import create_runtime
+from exalign_engine.runtime.tensorrt_runtime import GpuOptions
+
+_log = logging.getLogger(__name__)
+
+U8 = NDArray[np.uint8]
+
+#: Crops of the probe batch.
+PROBES = 8
+
+_SEED = 20
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """How far a runtime is from the reference: the worst of the probe batch.
+
+    Attributes:
+        kl: KL(reference ‖ chosen), nats.
+        landmarks: largest distance between two landmarks, as a share of the face box's diagonal.
+        coverage: change of the mean confidence, which is the claimed coverage of 5 % of the diagonal.
+    """
+
+    kl: float
+    landmarks: float
+    coverage: float
+
+    def beyond(self, bound: Divergence) -> list[str]:
+        """What is larger than the bound, in words; not-a-number is."""
+        pairs = [
+            (f"KL {self.kl:.2g} nats (at most {bound.kl:g})", self.kl, bound.kl),
+            (
+                f"landmarks {self.landmarks:.2g} of the diagonal (at most {bound.landmarks:g})",
+                self.landmarks,
+                bound.landmarks,
+            ),
+            (f"coverage {self.coverage:.2g} (at most {bound.coverage:g})", self.coverage, bound.coverage),
+        ]
+        return [text for text, value, limit in pairs if not value <= limit]
+
+
+#: What each precision may differ from float32 by, from strict to loose. On the default bundle half precision was at
+#: 5e-6 nats and 0.007 %, int8 at 0.007 nats and 0.3 %, and OpenVINO in float32 at 1e-7 nats.
+BOUNDS = {
+    "f32": Divergence(kl=1e-4, landmarks=1e-4, coverage=1e-3),
+    "f16": Divergence(kl=1e-2, landmarks=5e-4, coverage=5e-3),
+    "int8": Divergence(kl=0.5, landmarks=5e-3, coverage=3e-2),
+}
+
+
+def probe_batch(bundle: Bundle) -> U8:
+    """The bundle's own probe: exemplars drawn as faces, the same for everyone who has the bundle.
+
+    No photograph may be shipped with a bundle. Drawn faces are enough: the network finds their landmarks.
+
+    Returns:
+        (`PROBES`, S, S, 3) uint8 RGB.
+    """
+    m, rng = bundle.manifest, np.random.default_rng(_SEED)
+    rows = np.linspace(0, bundle.exemplars.count - 1, PROBES).astype(int)
+    return np.stack([_draw(bundle.exemplars.shapes[i], m.margin, m.input_size, rng) for i in rows])
+
+
+def _draw(shape: NDArray[np.floating], margin: float, size: int, rng: np.random.Generator) -> U8:
+    """A face of plain surfaces around 68 points (box frame)."""
+    points = np.round((((shape - 0.5) / margin + 0.5) * size - 0.5) * 16).astype(np.int32)  # 1/16 pixel for OpenCV
+    picture = np.full((size, size, 3), rng.integers(40, 120, 3), np.uint8)
+    fixed = {"lineType": cv2.LINE_AA, "shift": 4}
+    hull = cv2.convexHull(np.concatenate([points[:17], points[17:27] - [0, 64]]))
+    cv2.fillConvexPoly(picture, hull, (205, 165, 140), **fixed)
+    for brow in (points[17:22], points[22:27]):
+        cv2.polylines(picture, [brow], False, (70, 45, 35), 2, **fixed)
+    cv2.polylines(picture, [points[27:31], points[31:36]], False, (150, 105, 85), 1, **fixed)
+    for eye in (points[36:42], points[42:48]):
+        cv2.fillPoly(picture, [eye], (240, 240, 240), **fixed)
+        centre = eye.mean(axis=0).astype(int)
+        cv2.circle(picture, (int(centre[0]), int(centre[1])), 24, (40, 30, 30), -1, **fixed)
+    cv2.fillPoly(picture, [points[48:60]], (175, 80, 80), **fixed)
+    cv2.fillPoly(picture, [points[60:68]], (80, 30, 30), **fixed)
+    noise = rng.normal(0, 4, picture.shape)
+    return np.asarray(np.clip(cv2.GaussianBlur(picture, (3, 3), 0) + noise, 0, 255), np.uint8)
+
+
+def measure(reference: Runtime, chosen: Runtime, bundle: Bundle) -> Divergence:
+    """Compare two runtimes on the bundle's probe batch.
+
+    Args:
+        reference: what is right.
+        chosen: what is to serve.
+        bundle: its exemplars and calibration make posteriors of scores.
+
+    Returns:
+        The worst of the batch; not-a-number where the chosen runtime's scores are none.
+    """
+    crops = probe_batch(bundle)
+    right, other = reference.infer(crops), chosen.infer(crops)
+    if not np.isfinite(other.scores).all():  # there is no posterior to compare
+        return Divergence(np.nan, np.nan, np.nan)
+    model = PosteriorModel(bundle.exemplars, bundle.calibration, bundle.residual)
+    pairs = [
+        tuple(model.posterior(row.scores, row.image) for row in both)
+        for both in zip(right.rows(), other.rows(), strict=True)
+    ]
+    each = [_compare(p, q) for p, q in pairs]
+    # np.max keeps a not-a-number, which max may drop.
+    return Divergence(*(float(np.max([getattr(d, name) for d in each])) for name in ("kl", "landmarks", "coverage")))
+
+
+def _compare(p: Posterior, q: Posterior) -> Divergence:
+    a, b = p.probabilities.astype(np.float64), q.probabilities.astype(np.float64)
+    held = a > 0
+    # What underflowed in the other is as unlikely as the least number, not impossible.
+    kl = float(np.sum(a[held] * np.log(a[held] / np.maximum(b[held], np.finfo(np.float32).tiny))))
+    moved = float(np.linalg.norm(p.mean - q.mean, axis=1).max()) / float(diagonal(tight_box(p.mean)))
+    return Divergence(
+        max(kl, 0.0) if np.isfinite(kl) else kl, moved, abs(float(p.confidence.mean() - q.confidence.mean()))
+    )
+
+
+@dataclass(frozen=True)
+class Verified:
+    """A runtime that answers like the reference.
+
+    Attributes:
+        runtime: to serve with.
+        divergence: how far it is from it.
+    """
+
+    runtime: Runtime
+    divergence: Divergence
+
+
+def verify(
+    chosen: Runtime, bundle: Bundle, reference: Callable[[], Runtime], fallback: Callable[[str], Runtime] | None
+) -> Verified:
+    """Compare a runtime with the reference, and refuse or replace it where it differs too much.
+
+    Args:
+        chosen: just loaded; it is closed if it is not to be used.
+        bundle: see `measure`.
+        reference: loads the reference; it is closed again.
+        fallback: loads what serves instead, given the reason; None refuses.
+
+    Raises:
+        RuntimeUnavailableError: it differs beyond `BOUNDS`, and there is no fallback.
+    """
+    right = reference()
+    try:
+        divergence = measure(right, chosen, bundle)
+    finally:
+        right.close()
+    looser = max(chosen.precision, right.precision, key=list(BOUNDS).index)
+    problems = divergence.beyond(BOUNDS[looser])
+    if not problems:
+        return Verified(chosen, divergence)
+    text = f"runtime {chosen.name} ({chosen.precision}) does not answer like ONNX Runtime: {', '.join(problems)}"
+    chosen.close()
+    if fallback is None:
+        raise RuntimeUnavailableError(text)
+    _log.warning("%s", text)
+    return verify(fallback(f"auto: {text}"), bundle, reference, None)
+
+
+def create_verified_runtime(
+    name: str,
+    bundle: Bundle,
+    *,
+    threads: int = 1,
+    streams: int = 1,
+    gpu: GpuOptions | None = None,
+    precision: str = "auto",
+) -> Verified:
+    """`create_runtime` for a bundle, compared with ONNX Runtime; "auto" falls back to OpenVINO, others refuse.
+
+    Raises:
+        RuntimeUnavailableError: it differs beyond `BOUNDS`, or what it needs is not on this machine.
+        ExalignError: see `create_runtime`.
+    """
+
+    def load(name: str) -> Runtime:
+        return create_runtime(name, bundle.network, threads=threads, streams=streams, gpu=gpu, precision=precision)
+
+    def fallback(reason: str) -> Runtime:
+        runtime = load("openvino")
+        runtime.reason = f"{reason}; OpenVINO is installed"
+        return runtime
+
+    chosen = load(name)
+    may_fall_back = name == "auto" and chosen.name == "tensorrt"
+    return verify(
+        chosen,
+        bundle,
+        lambda: create_runtime("onnxruntime", bundle.network),
+        fallback if may_fall_back else None,
+    )

@@ -1,0 +1,67 @@
+"""The precision that a network is computed in: as its file holds it, or float32 made of int8 weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from exalign_engine.errors import BundleError, RuntimeUnavailableError
+
+#: What `--precision` takes; "auto" computes as the file is.
+PRECISIONS = ("auto", "fp32", "int8")
+
+
+@dataclass(frozen=True)
+class LoadedNetwork:
+    """A network's bytes, ready for a runtime.
+
+    Attributes:
+        onnx: the file's contents, or what was derived from them.
+        precision: "f32" or "int8".
+        note: what the reason of the runtime says of it; empty where there is nothing to say.
+    """
+
+    onnx: bytes
+    precision: str
+    note: str
+
+    def reason(self, chosen: str) -> str:
+        """One sentence on runtime and precision."""
+        return f"{chosen}; {self.note}" if self.note else chosen
+
+
+def load_network(network: Path, precision: str) -> LoadedNetwork:
+    """Read a bundle's network in a precision.
+
+    Args:
+        network: network.onnx, float32 or with int8 weights (`exalign_engine.quantise`).
+        precision: one of `PRECISIONS`.
+
+    Raises:
+        RuntimeUnavailableError: the precision is unknown, the file has no int8 weights, or onnx is not installed.
+        BundleError: the file cannot be read, or is quantised in another way than ours.
+    """
+    if precision not in PRECISIONS:
+        raise RuntimeUnavailableError(f"precision {precision!r} is unknown; known: {', '.join(PRECISIONS)}")
+    try:
+        content = network.read_bytes()
+    except OSError as e:
+        raise BundleError(network, f"cannot be read: {e.strerror}") from e
+    # The operators stand before the weights, by name: no need of onnx to find one.
+    if b"DequantizeLinear" not in content:
+        if precision == "int8":
+            raise RuntimeUnavailableError(
+                f"precision int8: {network} holds float32 weights; `exalign-model quantise` makes int8 of them"
+            )
+        return LoadedNetwork(content, "f32", "")
+    if precision != "fp32":
+        return LoadedNetwork(content, "int8", "int8 as the bundle stores it")
+    try:
+        from exalign_engine.quantise import dequantise, read_network, write_network
+    except ModuleNotFoundError as e:
+        raise RuntimeUnavailableError(f"precision fp32: needs {e.name} to derive it from int8; pip install onnx") from e
+    try:
+        model = dequantise(read_network(network))
+    except ValueError as e:
+        raise BundleError(network, str(e)) from e
+    return LoadedNetwork(write_network(model), "f32", "fp32 derived from the int8 weights that the bundle stores")

@@ -1,0 +1,159 @@
+"""What the GPU suite shares: the device, or the reason to skip; engines; and the report that a person can send back."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from exalign_engine.bundle import Bundle, default_bundle_path
+from exalign_engine.errors import RuntimeUnavailableError
+from exalign_engine.runtime.tensorrt_runtime import TensorRTRuntime
+from exalign_engine.tensorrt.cuda import Cuda
+from exalign_engine.tensorrt.lane import Tensors
+from exalign_engine.tensorrt.modules import FLAVOURS, load_module
+from exalign_engine.tensorrt.probe import Device, require_device
+
+ROOT = Path(__file__).parents[2]
+
+#: "tensorrt" or "tensorrt-rtx".
+RUNTIME = os.environ.get("EXALIGN_GPU_RUNTIME", "tensorrt")
+
+#: Largest batch of the engines.
+MAX_BATCH = 8
+
+Report = dict[str, Any]
+#: ``open_runtime(precision, **settings)``: a runtime on the engine of that precision; closed after the test.
+OpenRuntime = Callable[..., TensorRTRuntime]
+
+
+@pytest.fixture(scope="session")
+def device() -> Device:
+    """The GPU. Without one, every test here is skipped, and says why."""
+    try:
+        return require_device(RUNTIME)
+    except RuntimeUnavailableError as e:
+        pytest.skip(str(e))
+
+
+@pytest.fixture(scope="session")
+def runtime_name(device: Device) -> str:
+    return RUNTIME
+
+
+@pytest.fixture(scope="session")
+def api(device: Device) -> Any:
+    return load_module(FLAVOURS[RUNTIME])
+
+
+@pytest.fixture(scope="session")
+def cuda(device: Device) -> Cuda:
+    from cuda.bindings import runtime as cudart
+
+    cuda = Cuda(cudart, device.index)
+    cuda.use()
+    return cuda
+
+
+@pytest.fixture(scope="session")
+def report(device: Device, api: Any) -> Iterator[Report]:
+    """Filled in by the tests; written to EXALIGN_GPU_REPORT (default out/gpu-report.json) at the end."""
+    path = Path(os.environ.get("EXALIGN_GPU_REPORT", ROOT / "out" / "gpu-report.json"))
+    content: Report = {
+        "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "device": str(device),
+        "memory_bytes": device.memory,
+        "runtime": RUNTIME,
+        "version": str(api.__version__),
+        "exalign": version("exalign"),
+        "python": platform.python_version(),
+    }
+    yield content
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1) + "\n")
+    print(f"\nGPU report: {path}")
+
+
+@pytest.fixture(scope="session")
+def bundle() -> Bundle:
+    return Bundle.load(default_bundle_path())
+
+
+@pytest.fixture(scope="session")
+def networks(device: Device, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The file that each precision starts from."""
+    from exalign_engine.quantise import measure_scales, quantise, read_network, write_network
+    from exalign_engine.runtime.equivalence import probe_batch
+    from exalign_engine.tensorrt.graph import is_quantised
+
+    model = read_network(bundle.network)
+    quantised = bundle.network
+    if not is_quantised(model):
+        quantised = tmp_path_factory.mktemp("int8") / "network.onnx"
+        quantised.write_bytes(write_network(quantise(model, measure_scales(model, probe_batch(bundle)))))
+    return {"fp32": bundle.network, "fp16": bundle.network, "int8": quantised}
+
+
+@pytest.fixture(scope="session")
+def engines(
+    device: Device, api: Any, networks: dict[str, Path], report: Report, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Any]:
+    """``engines(precision)``: built once."""
+    from exalign_engine.tensorrt.builder import BuildOptions
+    from exalign_engine.tensorrt.cache import EngineCache
+    from exalign_engine.tensorrt.engine import Engine, obtain_engine
+
+    cache = EngineCache(tmp_path_factory.mktemp("engines"))
+    built: dict[str, Engine] = {}
+
+    def obtain(precision: str) -> Engine:
+        if precision not in built:
+            options = BuildOptions(max_batch=MAX_BATCH, opt_batch=MAX_BATCH)
+            built[precision] = obtain_engine(
+                api, FLAVOURS[RUNTIME], networks[precision], precision, options, cache, device
+            )
+            report.setdefault("build", {})[precision] = {
+                "seconds": round(built[precision].seconds, 2),
+                "plan_bytes": len(built[precision].plan),
+            }
+        return built[precision]
+
+    return obtain
+
+
+@pytest.fixture
+def open_runtime(
+    api: Any, cuda: Cuda, device: Device, bundle: Bundle, engines: Callable[[str], Any]
+) -> Iterator[OpenRuntime]:
+    """See `OpenRuntime`."""
+    opened: list[TensorRTRuntime] = []
+
+    def start(
+        precision: str, plan: bytes | None = None, max_batch: int = MAX_BATCH, **settings: Any
+    ) -> TensorRTRuntime:
+        engine = engines(precision)
+        tensors = Tensors("image", engine.network.side, engine.network.outputs, max_batch)
+        opened.append(
+            TensorRTRuntime(
+                api,
+                cuda,
+                engine.plan if plan is None else plan,
+                bundle.network,
+                tensors,
+                precision=precision,
+                device=str(device),
+                **settings,
+            )
+        )
+        return opened[-1]
+
+    yield start
+    for runtime in opened:
+        runtime.close()
