@@ -63,7 +63,7 @@ def floor(seconds: float, callers: int, batch: int) -> Row:
         images = [decode(encoded, ImageLimits()) for _ in range(batch)]
         places = [aligner.place(box) for _ in images]
         crops = np.stack([aligner.crop(i, p) for i, p in zip(images, places, strict=True)])
-        for row, place in zip(aligner.runtime.infer(crops).scores, places, strict=True):
+        for row, place in zip(aligner.runtime.infer(crops).rows(), places, strict=True):
             aligner.face(place, aligner.posterior(row))
         return (time.perf_counter() - start) / batch
 

@@ -67,8 +67,8 @@ def bare(aligner: Aligner, clip: Path, most: int) -> tuple[int, float]:
             found = aligner.locate(picture.pixels)
             place = found[0] if found else None
         if place is not None:
-            scores = aligner.runtime.infer(aligner.crop(picture.pixels, place)[None]).scores[0]
-            points = aligner.face(place, aligner.posterior(scores)).landmarks
+            row = aligner.runtime.infer(aligner.crop(picture.pixels, place)[None]).row(0)
+            points = aligner.face(place, aligner.posterior(row)).landmarks
             place = aligner.place(np.concatenate([points.min(axis=0), points.max(axis=0)]))
     return count, time.process_time() - cpu
 

@@ -22,7 +22,7 @@ from exalign_engine.errors import BundleError, InvalidInputError
 from exalign_engine.frames import BoxFrame, extract_crop
 from exalign_engine.image import ImageLimits, decode
 from exalign_engine.posterior import GroupUncertainty, Posterior, PosteriorModel
-from exalign_engine.runtime import Runtime, create_runtime
+from exalign_engine.runtime import FaceOutputs, Runtime, create_runtime
 
 F64 = NDArray[np.float64]
 U8 = NDArray[np.uint8]
@@ -133,7 +133,7 @@ class Aligner:
 
     def __init__(self, bundle: Bundle, runtime: Runtime, detectors: Mapping[str, Detector]) -> None:
         self.bundle, self.runtime, self.detectors = bundle, runtime, dict(detectors)
-        self.model = PosteriorModel(bundle.exemplars, bundle.calibration)
+        self.model = PosteriorModel(bundle.exemplars, bundle.calibration, bundle.residual)
         self._check_network()
 
     def _check_network(self) -> None:
@@ -147,6 +147,15 @@ class Aligner:
         if inputs != len(self.bundle.baseline.weight):
             rows = len(self.bundle.baseline.weight)
             raise BundleError(network, f"gives {inputs} features and embedding values, baseline.npz takes {rows}")
+        if self.bundle.residual is None:
+            return
+        image = out.row(0).image
+        if image is None:
+            raise BundleError(network, "has no output 'local', which residual.npz reads")
+        try:
+            self.bundle.residual.looks(image)
+        except ValueError as e:
+            raise BundleError(network, f"does not fit residual.npz: {e}") from e
 
     @classmethod
     def default(cls, bundle: Path | str | None = None, runtime: str = "auto", threads: int = 1) -> Aligner:
@@ -211,8 +220,8 @@ class Aligner:
         size = self.bundle.manifest.input_size
         place = self.place(np.array([0.0, 0.0, size - 1.0, size - 1.0]))
         for n in batch_sizes:
-            scores = self.runtime.infer(np.full((n, size, size, 3), 128, np.uint8)).scores
-            self.face(place, self.posterior(scores[0])).group((0, 1))
+            row = self.runtime.infer(np.full((n, size, size, 3), 128, np.uint8)).row(0)
+            self.face(place, self.posterior(row)).group((0, 1))
         for detector in self.detectors.values():
             detector.detect(np.full((64, 64, 3), 128, np.uint8))
 
@@ -220,8 +229,8 @@ class Aligner:
         """Crop, score and read the posterior of faces whose places are known: (H, W, 3) uint8 RGB."""
         if not located:
             return []
-        scores = self.runtime.infer(np.stack([self.crop(image, place) for place in located])).scores
-        return [self.face(place, self.posterior(row)) for place, row in zip(located, scores, strict=True)]
+        rows = self.runtime.infer(np.stack([self.crop(image, place) for place in located])).rows()
+        return [self.face(place, self.posterior(row)) for place, row in zip(located, rows, strict=True)]
 
     def locate(
         self,
@@ -275,9 +284,9 @@ class Aligner:
         m = self.bundle.manifest
         return extract_crop(image, located.frame, m.margin, m.input_size)
 
-    def posterior(self, scores: NDArray[np.float32]) -> Posterior:
-        """The posterior of one row of scores, (K,) float32."""
-        return self.model.posterior(scores)
+    def posterior(self, row: FaceOutputs) -> Posterior:
+        """The posterior of what the network says about one crop."""
+        return self.model.posterior(row.scores, row.image)
 
     def face(self, located: LocatedFace, posterior: Posterior) -> Face:
         """See `Face.of`."""

@@ -1,12 +1,14 @@
 """Fitting what turns scores into calibrated answers: temperature, kernels, presence, the control (design §4).
 
-Temperature and kernels minimise the marginal negative log likelihood of the true landmarks on ``val``, and the kernels'
-common factor is then narrowed until regions hold what they state; presence is a logistic regression on log Σ exp s;
+Temperature and kernels minimise the marginal negative log likelihood of the true landmarks on ``val``, with the
+exemplars displaced as they will be in use, and the kernels' common factor is then narrowed until regions hold what they
+state; presence is a logistic regression on log Σ exp s;
 the control is a ridge regression from the features. Nothing here needs torch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,9 +19,10 @@ from exalign_engine.bundle import Baseline
 from exalign_engine.calibration import Calibration, score_mass
 from exalign_engine.coverage import MASSES, landmark_levels
 from exalign_engine.exemplars import Exemplars
-from exalign_engine.kernels import kernel_layout, marginal_log_likelihood
+from exalign_engine.kernels import marginal_log_likelihood
 from exalign_engine.landmarks import MIRROR, N_LANDMARKS
 from exalign_engine.posterior import PosteriorModel
+from exalign_engine.residual import Displacer, ImageFeatures
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -34,9 +37,6 @@ TEMPERATURE_STRIDE = 3
 
 #: Factors of c at which coverage is measured; between them it is read off a line in ln(factor).
 FACTORS = (0.35, 0.5, 0.7, 1.0, 1.4)
-
-#: Probability that the fit may leave out per face.
-FIT_CUT = 1e-3
 
 #: Candidate ridge penalties.
 RIDGE = (1e1, 1e2, 1e3, 1e4, 1e5)
@@ -61,34 +61,40 @@ class KernelFit:
     curve: dict[float, float]
 
 
-def fit_kernels(scores: F32, truth: F64, exemplars: Exemplars) -> KernelFit:
+def fit_kernels(
+    scores: F32,
+    truth: F64,
+    exemplars: Exemplars,
+    displacer: Displacer | None = None,
+    images: Sequence[ImageFeatures | None] | None = None,
+) -> KernelFit:
     """Choose T, c and a_n by marginal negative log likelihood.
 
     For each T, every landmark's best c·a_n is read off a grid with a parabola through the best three points. A landmark
-    and its mirror image share theirs: a mirrored face must get the mirrored answer.
+    and its mirror image share theirs: a mirrored face must get the mirrored answer. Each T has its own displacements,
+    which start from its own means.
 
     Args:
         scores: (B, K) float32.
         truth: (B, 68, 2), box frames.
         exemplars: the classes.
+        displacer: that the model will have.
+        images: of the B crops; needed by a displacer.
     """
-    shapes, landmarks = kernel_layout(exemplars.shapes), np.swapaxes(truth, 1, 2).astype(np.float64)
+    seen: Sequence[ImageFeatures | None] = [None] * len(scores) if images is None else images
 
-    def fit(t: float, rows: slice) -> tuple[F64, F64]:
-        total = np.zeros((SCALE_STEPS, N_LANDMARKS))
-        for row, y in zip(scores[rows], landmarks[rows], strict=True):
-            scaled = row / np.float32(t)
-            p = np.exp(scaled - scaled.max())
-            p /= p.sum()
-            index = np.flatnonzero(p >= FIT_CUT / len(p)).astype(np.int32)
-            weights = p[index] / p[index].sum()
-            total += marginal_log_likelihood(weights, index, shapes, exemplars.variance, y, TOP_SCALE, SCALE_STEPS)
-        return _parabola(-(total + total[:, MIRROR]) / (2 * len(scores[rows])))
+    def fit(t: float, step: int) -> tuple[F64, F64]:
+        model = PosteriorModel(exemplars, Calibration(temperature=t, kernel_scale=1.0), displacer)
+        total, faces = np.zeros((SCALE_STEPS, N_LANDMARKS)), range(0, len(scores), step)
+        for i in faces:
+            posterior = model.posterior(scores[i], seen[i])
+            c, y = posterior.components, np.ascontiguousarray(truth[i].T, dtype=np.float64)
+            total += marginal_log_likelihood(c.weights, c.index, c.shapes, c.class_variance, y, TOP_SCALE, SCALE_STEPS)
+        return _parabola(-(total + total[:, MIRROR]) / (2 * len(faces)))
 
-    every = slice(None, None, TEMPERATURE_STRIDE)
-    curve = {t: round(float(fit(t, every)[1].mean()), 5) for t in TEMPERATURES}
+    curve = {t: round(float(fit(t, TEMPERATURE_STRIDE)[1].mean()), 5) for t in TEMPERATURES}
     best = min(curve, key=lambda t: curve[t])
-    scale, nll = fit(best, slice(None))
+    scale, nll = fit(best, 1)
     c = float(scale.mean())
     return KernelFit(best, c, scale / c, float(nll.mean()), curve)
 
@@ -108,7 +114,14 @@ class CoverageFit:
     coverage: F64
 
 
-def fit_coverage(calibration: Calibration, scores: F32, truth: F64, exemplars: Exemplars) -> CoverageFit:
+def fit_coverage(
+    calibration: Calibration,
+    scores: F32,
+    truth: F64,
+    exemplars: Exemplars,
+    displacer: Displacer | None = None,
+    images: Sequence[ImageFeatures | None] | None = None,
+) -> CoverageFit:
     """Choose the factor of c with which the regions of mass 50 … 95 % hold that share of the true landmarks.
 
     The errors of a landmark have heavier tails than any Gaussian kernel. The likeliest width pays for the tails with a
@@ -120,11 +133,15 @@ def fit_coverage(calibration: Calibration, scores: F32, truth: F64, exemplars: E
         scores: (B, K) float32.
         truth: (B, 68, 2), box frames.
         exemplars: the classes.
+        displacer: that the model will have.
+        images: of the B crops; needed by a displacer.
     """
+    seen: Sequence[ImageFeatures | None] = [None] * len(scores) if images is None else images
     nll, coverage = np.empty(len(FACTORS)), np.empty((len(FACTORS), len(MASSES)))
     for i, factor in enumerate(FACTORS):
-        model = PosteriorModel(exemplars, replace(calibration, kernel_scale=factor * calibration.kernel_scale))
-        rows = [landmark_levels(model.posterior(s), t) for s, t in zip(scores, truth, strict=True)]
+        narrowed = replace(calibration, kernel_scale=factor * calibration.kernel_scale)
+        model = PosteriorModel(exemplars, narrowed, displacer)
+        rows = [landmark_levels(model.posterior(s, i), t) for s, i, t in zip(scores, seen, truth, strict=True)]
         level = np.stack([row[0] for row in rows])
         nll[i] = np.mean([row[1] for row in rows])
         coverage[i] = [(level <= mass / 100).mean() for mass in MASSES]

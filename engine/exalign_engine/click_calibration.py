@@ -71,10 +71,10 @@ def fit_click_gain(
             stressed = [stress(faces.image(i), faces.landmarks[i], name, *c) for c in CONDITIONS]
             out = score(runtime, (extract_crop(s.picture, s.given, margin, input_size) for s in stressed))
             cases = []
-            for s, scores in zip(stressed, out.scores, strict=True):
+            for s, row in zip(stressed, out.rows(), strict=True):
                 truth = s.given.from_image(s.truth)
                 clicks = simulated_clicks(truth, s.click_sigma, name)
-                cases.append(Case(model.posterior(scores), truth, clicks, s.click_sigma, name))
+                cases.append(Case(model.posterior(row.scores, row.image), truth, clicks, s.click_sigma, name))
             for product, square in pool.map(_gains, cases):
                 products += product
                 squares += square

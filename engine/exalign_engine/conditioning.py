@@ -9,7 +9,8 @@ L_k is the product, over the constraints, of
 - landmark n inside (outside) R:      1[y_kn ∈ R]  (1[y_kn ∉ R])                                            (10c)
 - pose range:                         1[every angle of exemplar k within its interval]                      (10d)
 
-A soft click alone is measured against the kernel's spread; the others ask where the exemplar's own landmark is.
+A soft click alone is measured against the kernel's spread; the others ask where the exemplar's own landmark is, and
+how the exemplar's own head is turned.
 m_n = m · l_n · min((ε₀/ε)², 2) is the misfit: what landmark n does that the others do not follow. Without it a click on
 a face that is seen well moves the other landmarks after its own whim. ε is the error that the network's posterior
 expects of itself (Eq. S1 of `exalign_engine.suggestion`): the surer the network is of the whole shape, the more of
@@ -33,6 +34,8 @@ they leave out the normaliser, so that L_k stays in [0, 1]. With a box that does
 is 1. A hard click that is already met, given the soft ones, pulls at nothing. One that is not pulls its landmark
 to the nearest point of the disc with half its radius, with R = (r/4)²; after that (10a) decides. Regions and poses
 never move the box.
+
+µ_kn is where the picture has displaced the exemplar to (`exalign_engine.posterior`); there it stays.
 
 **Impossible evidence.** Σ p_k L_k = 0 happens through (10a, c, d) only. The answer is then p_k' ∝ p_k L_k^soft over the
 exemplars whose summed excess (how far a landmark is outside its disc or on the wrong side of its region, and how
@@ -144,7 +147,8 @@ def condition(
     Args:
         posterior: what the network said; not one that was conditioned on clicks.
         evidence: box frame.
-        poses: (K, 3) float32, yaw, pitch and roll of every exemplar, degrees; needed for pose ranges.
+        poses: (K, 3) float32, yaw, pitch and roll of every exemplar as ``posterior`` displaces it
+            (`exalign_engine.pose_view.displaced_poses`), degrees; needed for pose ranges.
         model: default `EvidenceModel()`; its box applies where the evidence's box is free.
 
     Raises:
@@ -181,6 +185,8 @@ def condition(
         posterior.model,
         probabilities,
         posterior.presence,
+        displacement=posterior.displacement,
+        share=posterior.share,
         prior_error=posterior.expected_error,
         box_shift=shift if moved else None,
         measured={c.landmark: Measurement(c.x, c.y, c.sigma**2) for c in evidence.soft_clicks},
@@ -215,13 +221,11 @@ def _clicks(posterior: Posterior, evidence: Evidence, taken: EvidenceModel) -> t
     error = posterior.expected_error
     misfit, move = taken.misfit_variance(error), error if free else 0.0
     return _click_kernel(  # type: ignore[no-any-return]
-        model.by_landmark,
+        np.stack([posterior.places(n) for n in (*(c.landmark for c in soft), *(c.landmark for c in hard))]),
         model.class_variance,
-        np.array([c.landmark for c in soft], dtype=np.int64),
         np.array([(c.x, c.y, c.sigma**2 + misfit[c.landmark], model.landmark_scale[c.landmark]) for c in soft]).reshape(
             -1, 4
         ),
-        np.array([c.landmark for c in hard], dtype=np.int64),
         np.array([(c.x, c.y, c.radius) for c in hard]).reshape(-1, 3),
         taken.shift * move,
         taken.log_scale * move,
@@ -231,7 +235,7 @@ def _clicks(posterior: Posterior, evidence: Evidence, taken: EvidenceModel) -> t
 def _regions(posterior: Posterior, evidence: Evidence, shift: F32, excess: F64, allowed: NDArray[np.bool_]) -> None:
     """Add Eq. 10c to ``excess`` and ``allowed``, in place."""
     for constraint in evidence.regions:
-        point = posterior.model.by_landmark[constraint.landmark].astype(np.float64)
+        point = posterior.places(constraint.landmark).astype(np.float64)
         if shift.any():
             point += shift[:, :2].T + shift[:, 2] * (point - 0.5)
         distance = constraint.region.signed_distance(point[0], point[1])
@@ -253,9 +257,7 @@ def _pose_range(pose: PoseRange, poses: F32, excess: F64, allowed: NDArray[np.bo
 def _click_kernel(
     points: F32,
     class_variance: F32,
-    soft_landmark: NDArray[np.int64],
     soft: F64,
-    hard_landmark: NDArray[np.int64],
     hard: F64,
     sigma_t: float,
     sigma_s: float,
@@ -272,11 +274,9 @@ def _click_kernel(
     without a branch and the compiler can use the vector units.
 
     Args:
-        points: (N, 2, K) float32.
+        points: (S + H, 2, K) float32, the clicked landmarks of all exemplars, those of soft clicks first.
         class_variance: (K,) float32, c · v_k.
-        soft_landmark: (S,).
         soft: (S, 4) x, y, σ² + m_n², a_n.
-        hard_landmark: (H,).
         hard: (H, 3) x, y, r.
         sigma_t: σ_t.
         sigma_s: σ_s.
@@ -298,7 +298,7 @@ def _click_kernel(
             normal[0], normal[3] = 1.0, 1.0
             b[:] = 0.0
             for i in range(n_soft):
-                x, y = points[soft_landmark[i], 0], points[soft_landmark[i], 1]
+                x, y = points[i, 0], points[i, 1]
                 for k in range(size):
                     r = 1.0 / (soft[i, 2] + class_variance[start + k] * soft[i, 3])
                     px, py = float(x[start + k]), float(y[start + k])
@@ -306,7 +306,7 @@ def _click_kernel(
             if n_soft > 0:
                 _solve(normal, b, size, sigma_t, sigma_s)
             for i in range(n_hard):
-                x, y = points[hard_landmark[i], 0], points[hard_landmark[i], 1]
+                x, y = points[n_soft + i, 0], points[n_soft + i, 1]
                 radius = hard[i, 2]
                 for k in range(size):
                     px, py = float(x[start + k]), float(y[start + k])
@@ -331,7 +331,7 @@ def _click_kernel(
                     shift[start + k, axis] = b[axis, k]
                     b[axis, k] = float(shift[start + k, axis])
         for i in range(n_soft):
-            x, y = points[soft_landmark[i], 0], points[soft_landmark[i], 1]
+            x, y = points[i, 0], points[i, 1]
             for k in range(size):
                 px, py = float(x[start + k]), float(y[start + k])
                 dx = soft[i, 0] - (px + b[0, k] + b[2, k] * (px - 0.5))
@@ -339,7 +339,7 @@ def _click_kernel(
                 r = soft[i, 2] + class_variance[start + k] * soft[i, 3]
                 log_likelihood[start + k] -= 0.5 * (dx * dx + dy * dy) / r
         for i in range(n_hard):
-            x, y = points[hard_landmark[i], 0], points[hard_landmark[i], 1]
+            x, y = points[n_soft + i, 0], points[n_soft + i, 1]
             for k in range(size):
                 px, py = float(x[start + k]), float(y[start + k])
                 dx = hard[i, 0] - (px + b[0, k] + b[2, k] * (px - 0.5))

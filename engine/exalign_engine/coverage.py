@@ -40,7 +40,7 @@ class Levels:
         level: (B, 68) mass that is denser than at the truth, 0 to 1: the region of mass m holds the truth where it
             is ≤ m.
         nll: (B, 68) negative log density at the truth, nats, densities per box side².
-        yaw: (B,) posterior mean of the yaw, degrees.
+        yaw: (B,) posterior mean of the exemplars' yaw, degrees.
     """
 
     level: F64

@@ -3,7 +3,8 @@
     p(y_n) = Σ_k p_k N(y_n; µ_kn, σ²_kn I),   σ²_kn = c · a_n · v_k,   a cell holds ∫ p(y_n) over its area
 
 Everything here lives in the box frame. Mixtures are given as the kernels take them: weights that sum to 1, the
-exemplars they belong to, and all exemplars in the layout (K, 2, N) of `exalign_engine.kernels.kernel_layout`.
+exemplars they belong to, and exemplars, where they were displaced to, in the layout (K, 2, N) of
+`exalign_engine.kernels.kernel_layout`.
 """
 
 from __future__ import annotations

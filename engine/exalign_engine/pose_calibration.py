@@ -92,7 +92,8 @@ def fit_pose(probabilities: Sequence[F32], truth: NDArray[np.floating], poses: P
 
     Args:
         probabilities: of B faces, (K,) each, as the network gave them.
-        truth: (B, 3) the pose of each face's true shape, degrees.
+        truth: (B, 3) the pose of each face's true shape, degrees, less what the displacement turns the exemplars by
+            (`exalign_engine.pose_view.displaced_turn`): the same as to turn the exemplars.
         poses: of the exemplars.
     """
     seen = []
@@ -134,7 +135,7 @@ def interval_rows(
 
     Args:
         probabilities: of B faces, (K,) each.
-        truth: (B, 3) the pose of each face's true shape, degrees.
+        truth: (B, 3) as in `fit_pose`.
         poses: of the exemplars.
         calibration: with the pose fitted.
 
@@ -161,14 +162,21 @@ def interval_rows(
     ]
 
 
-def error_rows(probabilities: Sequence[F32], shapes: NDArray[np.floating], poses: Poses) -> dict[str, dict[str, float]]:
+def error_rows(
+    probabilities: Sequence[F32], truth: NDArray[np.floating], shapes: NDArray[np.floating], poses: Poses
+) -> dict[str, dict[str, float]]:
     """Errors of the pose, degrees, by angle.
+
+    Args:
+        probabilities: of B faces, (K,) each.
+        truth: (B, 3) as in `fit_pose`.
+        shapes: (B, 68, 2) their true shapes.
+        poses: of the exemplars.
 
     Returns:
         "mean_rms": of the posterior's mean against the pose of the true shape; "known_rms": of the solver against the
         known pose of synthetic projections of the 3-D face (`known_pose_error`).
     """
-    truth = solve_pose(shapes, poses.mean_face)
     mean = np.stack([pose_moments(p, poses.pose)[0] for p in probabilities])
     rms = np.sqrt((wrap(mean - truth) ** 2).mean(axis=0))
     known = known_pose_error(poses.mean_face, shapes)

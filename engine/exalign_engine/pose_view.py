@@ -2,20 +2,24 @@
 
 Exemplar k says "pose_k, give or take": a Gaussian about pose_k, on the circle, independent in the three angles (see
 `exalign_engine.pose`). Angles are degrees, in the order yaw, pitch, roll.
+
+Where exemplars are displaced (`exalign_engine.posterior`), all of them are turned by what that turns their mean y₀:
+pose(y₀ + Σ_k p_k w_k r) − pose(y₀).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from exalign_engine.errors import InvalidInputError, Violation
-from exalign_engine.pose import ROLL, YAW, wrap
+from exalign_engine.pose import ROLL, YAW, Poses, solve_pose, wrap
+from exalign_engine.posterior import Posterior
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -82,6 +86,29 @@ class PoseView:
     grid: PoseGrid | None
     histogram: F64 | None
     mass_outside: float
+
+
+def displaced_turn(posterior: Posterior, mean_face: F64) -> F64:
+    """By how much its displacement turns the exemplars of a posterior.
+
+    Args:
+        posterior: of one face.
+        mean_face: (68, 3), of the bundle's poses.
+
+    Returns:
+        (3,) degrees in [−180, 180).
+    """
+    start, r = posterior.mixture_mean, posterior.mean_displacement
+    if not r.any():
+        return np.zeros(3)
+    before, after = solve_pose(np.stack([start, start + r]), mean_face)
+    return wrap(after.astype(np.float64) - before)
+
+
+def displaced_poses(posterior: Posterior, poses: Poses) -> Poses:
+    """The poses of all or some exemplars as the posterior displaces them; see `displaced_turn`."""
+    turn = displaced_turn(posterior, poses.mean_face)
+    return replace(poses, pose=wrap(poses.pose + turn).astype(np.float32)) if turn.any() else poses
 
 
 def view_pose(

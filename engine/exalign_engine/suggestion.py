@@ -17,7 +17,8 @@ difference of two entropies, I is never negative and knows no bias from leaving 
 
 The expectation is a sum over `NODES` deterministic nodes: exemplars j by systematic resampling from p, and for
 each a point of a two-dimensional normal Halton sequence. Posteriors of more than `MAX_MEMBERS` exemplars are
-themselves resampled so first. The box is held: where it is wrong, one landmark shows it about as well as another.
+themselves resampled so first. µ_jn is where exemplar j has its landmark after all displacement. The box is held: where
+it is wrong, one landmark shows it about as well as another.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from exalign_engine.heatmaps import Grid, marginal_heatmaps
 from exalign_engine.landmarks import N_LANDMARKS, NOSE_TIP
 from exalign_engine.pose import Poses
 from exalign_engine.pose_calibration import calibrated_poses
-from exalign_engine.pose_view import PoseGrid, PoseView, view_pose
+from exalign_engine.pose_view import PoseGrid, PoseView, displaced_poses, view_pose
 from exalign_engine.suggestion import Criterion, Suggestion, Suggestions, suggest
 
 F32 = NDArray[np.float32]
@@ -145,7 +145,7 @@ def pose(
         InvalidInputError: a mass is wrong.
     """
     kept, weights = face.posterior.kept
-    mine = Poses(poses.mean_face, poses.pose[kept], poses.variance[kept])
+    mine = displaced_poses(face.posterior, Poses(poses.mean_face, poses.pose[kept], poses.variance[kept]))
     places, variance = calibrated_poses(weights, mine, calibration)
     return view_pose(weights, places, variance, masses, grid)
 
@@ -165,7 +165,7 @@ def conditioned(
         ValueError: the face holds clicks already, or pose ranges are given without poses.
     """
     located = face.located
-    angles = None if poses is None else poses.pose
+    angles = displaced_poses(face.posterior, poses).pose if evidence.poses and poses else None
     answer = condition(face.posterior, in_box_frame(evidence, located.frame), poses=angles, model=model)
     given = face if answer.posterior is face.posterior else Face.of(located, answer.posterior)
     dx, dy, log_scale = (float(v) for v in answer.box_shift)

@@ -21,11 +21,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from exalign_engine.runtime import Outputs
+from exalign_engine.runtime import FaceOutputs, Outputs
 from exalign_service.errors import DeadlineExpiredError, NotServingError, QueueFullError
 
 U8 = NDArray[np.uint8]
-F32 = NDArray[np.float32]
 
 #: What a crop is assumed to cost before the first batch has been timed, seconds.
 _FIRST_GUESS = 0.01
@@ -42,16 +41,12 @@ class Row:
     """The network's answer about one crop.
 
     Attributes:
-        scores: (K,) float32.
-        embedding: (D,) float32.
-        features: (C, h, w) float32.
+        outputs: the network's.
         started: when its batch was launched, on the batcher's clock, seconds.
         finished: when its batch came back.
     """
 
-    scores: F32
-    embedding: F32
-    features: F32
+    outputs: FaceOutputs
     started: float
     finished: float
 
@@ -249,7 +244,7 @@ class Batcher:
         with self._changed:
             self._cost += _NEWEST * ((finished - started) / len(batch) - self._cost)
         for i, item in enumerate(batch):
-            item.future.set_result(Row(out.scores[i], out.embedding[i], out.features[i], started, finished))
+            item.future.set_result(Row(out.row(i), started, finished))
 
 
 def _expire(items: list[_Item]) -> None:

@@ -2,8 +2,9 @@
 
 An entry is what the network said and what is known beside it; moments, heatmaps and conditioned posteriors are
 computed from that when asked for, and are then exactly what an answer from the image would be. It takes 4 bytes an
-exemplar (56 kB at K = 14,000, 560 kB at K = 140,000) and about 1 kB; entries of one face with different evidence
-share the 4 bytes an exemplar.
+exemplar (135 kB at K = 33,736, 560 kB at K = 140,000), where the model has a residual 100 kB of what the network saw in
+the crop, from which the displacement is found again, and about 1 kB; entries of one face with different evidence share
+all but the last.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from exalign_engine import LocatedFace
+from exalign_engine import LocatedFace, Posterior
 from exalign_engine.evidence import Evidence
+from exalign_engine.residual import ImageFeatures
 from exalign_service.errors import PosteriorNotFoundError
 
 #: Random bytes in an id.
@@ -32,13 +34,24 @@ class Subject:
         located: where it is.
         probabilities: (K,) float32, what the network said.
         presence: calibrated probability that there is a face in the crop at all.
+        image: what else the network saw in the crop; None where nothing reads it.
         evidence: image frame, pixels; what was added to the network's word.
     """
 
     located: LocatedFace
     probabilities: NDArray[np.float32]
     presence: float
+    image: ImageFeatures | None = None
     evidence: Evidence = field(default_factory=Evidence)
+
+    @classmethod
+    def of(cls, located: LocatedFace, posterior: Posterior) -> Subject:
+        """A face as the network saw it."""
+        image = None if posterior.model.displacer is None else posterior.image
+        if image is not None:
+            # Rows of a batch: kept as they are, they would keep all of it.
+            image = ImageFeatures(image.embedding.copy(), image.local.copy())
+        return cls(located, posterior.probabilities, posterior.presence, image)
 
 
 class CacheObserver(Protocol):

@@ -5,9 +5,12 @@ A dashboard then shows which model answers, and how far its regions can be trust
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge
+
+from exalign_engine.runtime.equivalence import Divergence
 
 
 def export_calibration(card: dict[str, Any], registry: CollectorRegistry) -> None:
@@ -45,3 +48,16 @@ def export_calibration(card: dict[str, Any], registry: CollectorRegistry) -> Non
         )
         for row in intervals:
             turned.labels(row["angle"], f"{row['nominal']:g}").set(row["observed"])
+
+
+def export_divergence(divergence: Divergence, registry: CollectorRegistry) -> None:
+    """Register how far the runtime is from the reference, as measured when the model was loaded."""
+    gauge = Gauge(
+        "exalign_engine_divergence",
+        "Worst difference of the runtime from ONNX Runtime on the bundle's probe batch, by measure: kl, nats; "
+        "landmarks, share of the face box's diagonal; coverage, of the claimed confidence.",
+        ("measure",),
+        registry=registry,
+    )
+    for name, value in asdict(divergence).items():
+        gauge.labels(name).set(value)

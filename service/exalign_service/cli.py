@@ -1,7 +1,7 @@
 """``exalign-server``: serve until told to stop.
 
-Exit codes: 0 stopped as asked, 1 cannot start, 2 wrong arguments or settings. When requests are answered, one
-line goes to standard output, for whoever started the server:
+Exit codes: 0 stopped as asked, 1 cannot start or the GPU was lost, 2 wrong arguments or settings. When requests are
+answered, one line goes to standard output, for whoever started the server:
 
     {"event": "serving", "address": "127.0.0.1:50051", "metrics_address": "127.0.0.1:9464"}
 
@@ -87,7 +87,7 @@ async def _serve(config: ServerConfig, *, exit_with_stdin: bool) -> None:
         loop.add_signal_handler(number, told.put_nowait, number.name)
     if exit_with_stdin:
         _watch_stdin(lambda: loop.call_soon_threadsafe(told.put_nowait, "stdin closed"))
-    server = Server(config)
+    server = Server(config, on_failure=lambda: told.put_nowait("failure"))
     starting, word = asyncio.create_task(server.start()), asyncio.create_task(told.get())
     try:
         await asyncio.wait((starting, word), return_when=asyncio.FIRST_COMPLETED)
@@ -105,6 +105,8 @@ async def _serve(config: ServerConfig, *, exit_with_stdin: bool) -> None:
         # Its error, if any, has been raised above, unless the word to stop came first: then nobody cares.
         await asyncio.gather(starting, return_exceptions=True)
     _log.info("stopped")
+    if server.failure is not None:
+        raise server.failure
 
 
 def _announce(server: Server) -> None:

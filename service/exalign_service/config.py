@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from exalign_engine.detect import DETECTORS
-from exalign_engine.runtime import RUNTIMES
+from exalign_engine.runtime import PRECISIONS, RUNTIMES
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -96,6 +96,12 @@ class ModelConfig:
 
     bundle: Annotated[Path | None, Rule("directory of the bundle; not set: the one that the package carries")] = None
     runtime: Annotated[str, Rule("what executes the network", choices=RUNTIMES)] = "auto"
+    precision: Annotated[
+        str, Rule("precision of the network; fp32 of an int8 bundle is derived from its weights", choices=PRECISIONS)
+    ] = "auto"
+    engine_cache: Annotated[
+        Path | None, Rule("directory where TensorRT engines are kept; not set: ~/.cache/exalign/engines")
+    ] = None
     detector: Annotated[str, Rule("detector used when a request names none", choices=DETECTORS)] = "mtcnn"
     yunet_model: Annotated[Path | None, Rule("ONNX file of the YuNet detector; not set: there is no YuNet")] = None
     presence_threshold: Annotated[

@@ -28,6 +28,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from exalign_engine.errors import InvalidInputError, Violation
+from exalign_engine.tensorrt.errors import DeviceLostError, DeviceMemoryError
 
 DOMAIN = "exalign.v1"
 
@@ -242,6 +243,14 @@ def _gone_away(error: GoneAwayError) -> Answer:
     return Answer(grpc.StatusCode.UNAVAILABLE, str(error), (_info("GO_AWAY"), _retry(0.0)))
 
 
+def _device_lost(error: DeviceLostError) -> Answer:
+    return Answer(grpc.StatusCode.UNAVAILABLE, str(error), (_info("DEVICE_LOST"), _retry(1.0)))
+
+
+def _device_memory(error: DeviceMemoryError) -> Answer:
+    return Answer(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), (_info("DEVICE_MEMORY"), _retry(1.0)))
+
+
 #: The table. A subclass without an entry of its own takes its base's.
 _TABLE: dict[type[BaseException], Callable[..., Answer]] = {
     InvalidInputError: _invalid,
@@ -256,4 +265,6 @@ _TABLE: dict[type[BaseException], Callable[..., Answer]] = {
     SessionNotFoundError: _session_not_found,
     IdleTimeoutError: _idle,
     GoneAwayError: _gone_away,
+    DeviceLostError: _device_lost,
+    DeviceMemoryError: _device_memory,
 }

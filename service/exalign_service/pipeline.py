@@ -203,8 +203,7 @@ class Pipeline:
         rows = await self.infer(image, located, clock)
 
         def work(place: LocatedFace, row: Row) -> Subject:
-            posterior = self.aligner.posterior(row.scores)
-            return Subject(place, posterior.probabilities, posterior.presence)
+            return Subject.of(place, self.aligner.posterior(row.outputs))
 
         pairs = zip(located, rows, strict=True)
         return await asyncio.gather(*(self.run(clock, "posterior", work, place, row) for place, row in pairs))

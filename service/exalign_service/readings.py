@@ -39,7 +39,8 @@ class Reading:
 
 def given_evidence(aligner: Aligner, subject: Subject) -> ConditionedFace:
     """The face given all that is known of it."""
-    face = Face.of(subject.located, Posterior(aligner.model, subject.probabilities, subject.presence))
+    posterior = Posterior(aligner.model, subject.probabilities, subject.presence, image=subject.image)
+    face = Face.of(subject.located, posterior)
     evidence = subject.evidence
     if not (evidence.clicks or evidence.regions or evidence.poses):
         return ConditionedFace(face, subject.located.box, Outcome.CONDITIONED, 0.0)

@@ -6,22 +6,28 @@ import asyncio
 import logging
 import socket
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import grpc
 import numpy as np
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
+from numpy.typing import NDArray
 
 from exalign.v1 import service_pb2, service_pb2_grpc
 from exalign_engine import Aligner, Bundle, default_bundle_path
 from exalign_engine.detect import create_detector
-from exalign_engine.runtime import create_runtime
+from exalign_engine.runtime import Outputs
+from exalign_engine.runtime.equivalence import Divergence, create_verified_runtime
+from exalign_engine.runtime.tensorrt_runtime import GpuOptions
+from exalign_engine.tensorrt.errors import DeviceLostError
 from exalign_engine.views import warm_up
 from exalign_service import model_info
 from exalign_service.batcher import Batcher
 from exalign_service.cache import PosteriorCache
-from exalign_service.calibration_metrics import export_calibration
+from exalign_service.calibration_metrics import export_calibration, export_divergence
 from exalign_service.config import ServerConfig
 from exalign_service.http import MetricsPort
 from exalign_service.interceptor import CallInterceptor
@@ -54,7 +60,20 @@ class StartError(Exception):
     """The server cannot start; one line says why."""
 
 
-def load_aligner(config: ServerConfig) -> Aligner:
+@dataclass(frozen=True)
+class LoadedModel:
+    """What answers.
+
+    Attributes:
+        aligner: the model.
+        divergence: of its runtime from the reference; None where that was not measured.
+    """
+
+    aligner: Aligner
+    divergence: Divergence | None = None
+
+
+def load_model(config: ServerConfig) -> LoadedModel:
     """The model that a configuration names, with every detector that it makes possible.
 
     Raises:
@@ -62,9 +81,17 @@ def load_aligner(config: ServerConfig) -> Aligner:
     """
     bundle = Bundle.load(config.model.bundle or default_bundle_path())
     batching, yunet = config.batching, config.model.yunet_model
-    runtime = create_runtime(config.model.runtime, bundle.network, threads=batching.threads, streams=batching.workers)
+    verified = create_verified_runtime(
+        config.model.runtime,
+        bundle,
+        threads=batching.threads,
+        streams=batching.workers,
+        gpu=GpuOptions(max_batch=batching.max_batch, cache=config.model.engine_cache),
+        precision=config.model.precision,
+    )
     names = ["mtcnn"] if yunet is None else ["mtcnn", "yunet"]
-    return Aligner(bundle, runtime, {name: create_detector(name, yunet_model=yunet) for name in names})
+    detectors = {name: create_detector(name, yunet_model=yunet) for name in names}
+    return LoadedModel(Aligner(bundle, verified.runtime, detectors), verified.divergence)
 
 
 class Server:
@@ -73,21 +100,34 @@ class Server:
     Args:
         config: everything that can be set.
         aligner: the model; None loads the one that the configuration names. The server closes its runtime.
+        on_failure: called on the event loop, once, when nothing more can be answered; `failure` says why.
 
     Raises:
         ExalignError: the model cannot be loaded.
         StartError: the bundle does not know the default detector.
     """
 
-    def __init__(self, config: ServerConfig, aligner: Aligner | None = None) -> None:
+    def __init__(
+        self,
+        config: ServerConfig,
+        aligner: Aligner | None = None,
+        on_failure: Callable[[], object] = lambda: None,
+    ) -> None:
         self.config = config
-        self.aligner = aligner if aligner is not None else load_aligner(config)
+        model = LoadedModel(aligner) if aligner is not None else load_model(config)
+        self.aligner = model.aligner
+        #: What ended the service before it was told to stop; None while all is well.
+        self.failure: DeviceLostError | None = None
+        self._on_failure = on_failure
+        self._loop: asyncio.AbstractEventLoop | None = None
         if config.model.detector not in self.aligner.bundle.detectors:
             known = ", ".join(sorted(self.aligner.bundle.detectors)) or "none"
             raise StartError(f"detector is {config.model.detector!r}, must be one that the bundle knows: {known}")
         self.lifecycle = Lifecycle()
         self.metrics = Metrics(SERVICES, config.batching.max_batch)
         export_calibration(self.aligner.bundle.calibration.card, self.metrics.registry)
+        if model.divergence is not None:
+            export_divergence(model.divergence, self.metrics.registry)
         #: Where gRPC and the metrics are served; the real ports once started.
         self.address, self.metrics_address = config.address, config.metrics_address
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs lack it
@@ -95,7 +135,7 @@ class Server:
         self._interceptor = CallInterceptor(self.metrics, config.limits.max_deadline)
         self._executor = ThreadPoolExecutor(config.batching.stage_threads, thread_name_prefix="stage")
         self._batcher = Batcher(
-            self.aligner.runtime.infer,
+            self._infer,
             workers=config.batching.workers,
             max_batch=config.batching.max_batch,
             max_queue=config.batching.queue,
@@ -112,8 +152,8 @@ class Server:
         Raises:
             StartError: an address cannot be had.
         """
-        for name in _HEALTH_NAMES:
-            await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._loop = asyncio.get_running_loop()
+        await self._report_not_serving()
         self._grpc = self._wire()
         await self._listen(self._grpc)
         await asyncio.get_running_loop().run_in_executor(self._executor, self._warm_up)
@@ -152,6 +192,29 @@ class Server:
     def hurry(self) -> None:
         """End the grace of `stop` now."""
         self._hurry.set()
+
+    async def _report_not_serving(self) -> None:
+        for name in _HEALTH_NAMES:
+            await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
+
+    def _infer(self, crops: NDArray[np.uint8]) -> Outputs:
+        """The network, in the batcher's threads."""
+        try:
+            return self.aligner.runtime.infer(crops)
+        except DeviceLostError as e:
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._fail, e)
+            raise
+
+    def _fail(self, error: DeviceLostError) -> None:
+        """No call can be answered any more in this process: say so to whoever asks, and let it be ended."""
+        if self.failure is not None:
+            return
+        self.failure = error
+        _log.error("the device is lost", extra={"fields": {"error": str(error)}})
+        self.lifecycle.drain()
+        self._reporting = asyncio.create_task(self._report_not_serving())  # kept: tasks are only weakly held
+        self._on_failure()
 
     def _close(self) -> None:
         """Free what works in threads."""
@@ -227,9 +290,11 @@ class Server:
         aligner, size = self.aligner, float(self.aligner.bundle.manifest.input_size)
         aligner.warm_up(range(1, self.config.batching.max_batch + 1))
         place = aligner.place(np.array([0.0, 0.0, size, size]))
-        face = aligner.face(place, aligner.posterior(np.zeros(aligner.bundle.exemplars.count, np.float32)))
-        warm_up(face, aligner.bundle.poses, aligner.bundle.manifest.margin)
-        self._tracker.warm_up(place)
+        seen = aligner.runtime.infer(np.full((1, int(size), int(size), 3), 128, np.uint8)).row(0)
+        # Where all scores are alike, every exemplar counts.
+        row = replace(seen, scores=np.zeros_like(seen.scores))
+        warm_up(aligner.face(place, aligner.posterior(row)), aligner.bundle.poses, aligner.bundle.manifest.margin)
+        self._tracker.warm_up(place, row)
         _log.info("warm", extra={"fields": {"seconds": round(time.monotonic() - start, 3)}})
 
 

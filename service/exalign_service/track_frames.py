@@ -18,6 +18,7 @@ from exalign_engine import LocatedFace
 from exalign_engine.boxes import check_boxes
 from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.evidence import Evidence
+from exalign_engine.runtime import FaceOutputs
 from exalign_engine.tracking import (
     TRACK_BOX,
     Frame,
@@ -35,7 +36,6 @@ from exalign_service.track_record import Corners, SessionRecord
 from exalign_service.track_requests import AskedFrame, AskedPast, AskedTrackEvidence, TrackWishes, under
 from exalign_service.track_token import state_hash
 
-F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]
 T = TypeVar("T")
 
@@ -122,10 +122,10 @@ class SessionWork:
                 places = _in_frame(session.places, pending, detections)
             else:
                 problems += (_problem(Violation("evidence", "is not used: no face is known in this frame")),)
-        scores = await self._scores(image, places, clock)
+        rows = await self._rows(image, places, clock)
 
         def step() -> tuple[FrameAnswer, bytes, bytes]:
-            answer = session.finish(pending, scores)
+            answer = session.finish(pending, rows)
             state = session.encode()
             return answer, state, state_hash(state)
 
@@ -212,12 +212,12 @@ class SessionWork:
         place = self._pipeline.aligner.place
         return tuple((track_id, place(box.as_array(), box.source)) for track_id, box in asked.boxes.values())
 
-    async def _scores(self, image: U8 | None, places: Sequence[LocatedFace], clock: StageClock) -> F32:
-        """(n, K) what the network says of the places."""
+    async def _rows(self, image: U8 | None, places: Sequence[LocatedFace], clock: StageClock) -> list[FaceOutputs]:
+        """What the network says of the places, one by one."""
         if image is None or not places:
-            return np.empty((0, self._pipeline.aligner.bundle.exemplars.count), np.float32)
+            return []
         rows = await self._pipeline.infer(image, places, clock, key=self._name, patient=True)
-        return np.stack([row.scores for row in rows])
+        return [row.outputs for row in rows]
 
     async def _tracks(self, answers: Sequence[TrackAnswer], clock: StageClock) -> list[track_pb2.Track]:
         # A frame's posterior lives in its session: it has no id in the cache of single pictures.

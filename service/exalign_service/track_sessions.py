@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, TypeVar
 
-import numpy as np
-
 from exalign.v1 import track_pb2
 from exalign_engine import Aligner, LocatedFace
 from exalign_engine.hmm import Chain
+from exalign_engine.runtime import FaceOutputs
 from exalign_engine.tracking import Frame, SessionOptions, StateError, SuggestionWish, TrackingSession
 from exalign_service.config import SessionsConfig
 from exalign_service.errors import (
@@ -62,15 +61,14 @@ class Tracker:
         bundle = self._aligner.bundle
         return Chain(bundle.exemplars.shapes, bundle.manifest.tau)
 
-    def warm_up(self, place: LocatedFace) -> None:
-        """Follow a face through a few frames, so that no caller waits for a compiler."""
+    def warm_up(self, place: LocatedFace, row: FaceOutputs) -> None:
+        """Follow a face through a few frames that all look like ``row``, so that no caller waits for a compiler."""
         session = self.new(SessionOptions(smoothing_lag=1, path_frames=2))
-        scores = np.zeros((1, self._aligner.bundle.exemplars.count), np.float32)
         size = (math.ceil(float(place.box[3])), math.ceil(float(place.box[2])))
         for index in range(3):
             pending = session.begin(Frame(index, size, boxes=((0, place),)))
             places = session.places(pending, ())
-            session.finish(pending, scores[: len(places)])
+            session.finish(pending, [row] * len(places))
         session.close(SuggestionWish())
         self.restore(session.encode(), session.options)
 

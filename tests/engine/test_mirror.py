@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from displacement_toy import ToldDisplacer, drawn, mirrored
 from exalign_engine.bundle import Bundle, default_bundle_path
 from exalign_engine.calibration import Calibration
 from exalign_engine.conditioning import condition
@@ -17,7 +18,7 @@ from exalign_engine.heatmaps import Grid, marginal_heatmaps
 from exalign_engine.landmarks import MIRROR, mirror_shapes
 from exalign_engine.pose import MIRROR_SIGN, Poses
 from exalign_engine.pose_calibration import calibrated_poses
-from exalign_engine.pose_view import PoseGrid, view_pose
+from exalign_engine.pose_view import PoseGrid, displaced_poses, view_pose
 from exalign_engine.posterior import Posterior, PosteriorModel
 
 F32 = NDArray[np.float32]
@@ -44,8 +45,11 @@ def toy(exemplars: Exemplars) -> tuple[PosteriorModel, Poses]:
         pose_scale=(0.1, 0.2, 0.1),
         pose_excess=(4.0, 3.0, 2.0),
     )
-    poses = Poses(np.zeros((68, 3)), pose, variance + variance[m])
-    return PosteriorModel(exemplars, calibration), poses
+    flat = exemplars.shapes.astype(np.float64).mean(axis=0)
+    flat = (flat + mirror_shapes(flat)) / 2 - 0.5
+    face = np.column_stack([flat, 0.6 - 1.6 * flat[:, 0] ** 2])
+    poses = Poses(face, pose, variance + variance[m])
+    return PosteriorModel(exemplars, calibration, ToldDisplacer()), poses
 
 
 @pytest.fixture(scope="module", params=["toy", "default bundle"])
@@ -57,14 +61,15 @@ def pair(request: pytest.FixtureRequest, toy_exemplars: Exemplars) -> Pair:
         if not (default_bundle_path() / "manifest.json").is_file():
             pytest.skip("the default bundle is not in this tree")
         bundle = Bundle.load(default_bundle_path())
-        model, poses = PosteriorModel(bundle.exemplars, bundle.calibration), bundle.poses
+        model, poses = PosteriorModel(bundle.exemplars, bundle.calibration, ToldDisplacer()), bundle.poses
     # Like a network's: high for exemplars about one, which is not its own mirror image.
     shapes = model.exemplars.shapes
     one = int(np.argmax(np.abs(poses.pose[:, 0])))
     distance = np.sqrt(((shapes - shapes[one]) ** 2).sum(axis=2).mean(axis=1))
     noise = np.random.default_rng(2).normal(0, 0.5, len(shapes))
     scores = (noise - 40 * distance).astype(np.float32)
-    return model.posterior(scores), model.posterior(scores[model.exemplars.mirror_of]), poses
+    image = drawn(1)
+    return model.posterior(scores, image), model.posterior(scores[model.exemplars.mirror_of], mirrored(image)), poses
 
 
 def flipped(covariance: F64) -> F64:
@@ -112,8 +117,8 @@ def test_the_pose_changes_the_signs_of_yaw_and_roll(pair: Pair) -> None:
     grid = PoseGrid(36, 36)
     views = []
     for posterior in (here, there):
-        p = posterior.probabilities
-        views.append(view_pose(p, *calibrated_poses(p, poses, calibration), (0.5, 0.9), grid))
+        p, turned = posterior.probabilities, displaced_poses(posterior, poses)
+        views.append(view_pose(p, *calibrated_poses(p, turned, calibration), (0.5, 0.9), grid))
     one, other = views
     assert abs(one.mean[0]) > 2
     np.testing.assert_allclose(other.mean, one.mean * MIRROR_SIGN, atol=1e-3)

@@ -146,6 +146,6 @@ def test_errors_are_told_by_angle(face: F64) -> None:
     shapes = project(face, np.array([[10.0, 5.0, -8.0], [-20.0, 0.0, 4.0]]))
     poses = Poses(face, np.array([[13, 5, -8], [-20, 0, 8]], np.float32), np.ones((2, 3), np.float32))
     certain = [np.array([1, 0], np.float32), np.array([0, 1], np.float32)]
-    rows = error_rows(certain, shapes, poses)
+    rows = error_rows(certain, solve_pose(shapes, face), shapes, poses)
     assert rows["mean_rms"] == pytest.approx({"yaw": 3 / 2**0.5, "pitch": 0.0, "roll": 4 / 2**0.5}, abs=1e-3)
     assert set(rows["known_rms"]) == set(ANGLES)

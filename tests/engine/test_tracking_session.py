@@ -24,7 +24,7 @@ from exalign_engine.tracking import (
 )
 from exalign_engine.tracking.joining import LEAST_REST, answered, cut_mass, picture_emission
 from exalign_engine.views import conditioned
-from tracking_toy import LEFT, MIDDLE, RIGHT, SIZE, Toy, click, detection, fingerprint
+from tracking_toy import LEFT, MIDDLE, RIGHT, SIZE, Toy, click, detection, fingerprint, row
 
 HERE = [(1, MIDDLE)]
 
@@ -49,9 +49,9 @@ def test_the_answer_is_the_chains_belief(toy: Toy) -> None:
     session = toy.session()
     rows = [toy.scores(3), toy.scores(9, 0.9), toy.scores(9, 0.8)]
     belief = None
-    for i, row in enumerate(rows):
-        (track,) = toy.play(session, i, row, boxes=[(0, MIDDLE)]).tracks
-        p = toy.aligner.posterior(row)
+    for i, scores in enumerate(rows):
+        (track,) = toy.play(session, i, scores, boxes=[(0, MIDDLE)]).tracks
+        p = toy.aligner.posterior(row(scores))
         emission = picture_emission(p)
         belief = toy.chain.start(emission) if belief is None else toy.chain.step(belief, emission)
         np.testing.assert_array_equal(weights(track), answered(belief, toy.chain.count))
@@ -73,7 +73,7 @@ def test_a_frame_that_shows_nothing_leaves_the_chain_to_itself(toy: Toy) -> None
     for i in range(6):
         blind = i >= 2
         (track,) = toy.play(session, i, toy.scores(5), boxes=[(0, MIDDLE)], occluded=blind).tracks
-        p = toy.aligner.posterior(toy.scores(5))
+        p = toy.aligner.posterior(row(toy.scores(5)))
         emission = Emission(None) if blind else picture_emission(p)
         belief = toy.chain.start(emission) if belief is None else toy.chain.step(belief, emission)
         np.testing.assert_array_equal(weights(track), answered(belief, toy.chain.count))
@@ -104,7 +104,7 @@ def test_per_frame_is_each_frame_by_itself(toy: Toy) -> None:
     session = toy.session(temporal_model=TemporalModel.PER_FRAME)
     for i, k in enumerate((3, 50, 9)):
         (track,) = toy.play(session, i, toy.scores(k, 0.7), boxes=[(0, MIDDLE)]).tracks
-        np.testing.assert_array_equal(weights(track), toy.aligner.posterior(toy.scores(k, 0.7)).probabilities)
+        np.testing.assert_array_equal(weights(track), toy.aligner.posterior(row(toy.scores(k, 0.7))).probabilities)
     (track,) = toy.play(session, 3, occluded=True).tracks
     np.testing.assert_allclose(weights(track), 1 / toy.chain.count, rtol=1e-6)
 
@@ -198,7 +198,8 @@ def test_a_revision_knows_the_frames_after_it(toy: Toy) -> None:
 
 @pytest.mark.parametrize("late", [0, 1, 2, 3])
 def test_late_evidence_gives_the_state_that_timely_evidence_gives(toy: Toy, late: int) -> None:
-    timely, told_late = toy.session(smoothing_lag=3, path_frames=8), toy.session(smoothing_lag=3, path_frames=8)
+    # Means would remember what was said of frames that had left the lag when the evidence came.
+    timely, told_late = (toy.session(smoothing_lag=3, path_frames=8, steadied=False) for _ in range(2))
     for i in range(7):
         evidence = [(1, click(36, 280, 130))] if i == 6 - late else []
         toy.play(timely, i, toy.scores(i), boxes=[(0, MIDDLE)], evidence=evidence)
@@ -282,11 +283,13 @@ def test_whatever_fails_leaves_the_state_as_it_was(toy: Toy) -> None:
     before = session.encode()
     pending = session.begin(Frame(1, SIZE))
     with pytest.raises(ValueError, match="places"):
-        session.finish(pending, np.zeros((1, toy.chain.count), np.float32))
+        session.finish(pending, [row(toy.scores())])
     session.places(pending, [])
-    for scores in (np.zeros((2, toy.chain.count), np.float32), np.full((1, toy.chain.count), np.nan, np.float32)):
-        with pytest.raises(ValueError, match="scores"):
-            session.finish(pending, scores)
+    bad = {"2 rows": [row(toy.scores())] * 2, "finite": [row(toy.scores() * np.float32(np.nan))]}
+    bad["shape"] = [row(toy.scores()[1:])]
+    for message, rows in bad.items():
+        with pytest.raises(ValueError, match=message):
+            session.finish(pending, rows)
     with pytest.raises(InvalidInputError, match="second time"):
         toy.play(session, 1, evidence=[(1, click(30, 300, 150)), (0, click(30, 310, 150))])
     with pytest.raises(InvalidInputError):

@@ -37,14 +37,14 @@ from exalign_engine.tracking import (
 )
 from exalign_engine.tracking.binary import Reader, Writer
 from exalign_engine.tracking.evidence_text import read_evidence, write_evidence
-from tracking_toy import LEFT, MIDDLE, RIGHT, Toy, ToyAligner, click, detection, fingerprint
+from tracking_toy import LEFT, MIDDLE, RIGHT, Toy, ToyAligner, ToyDisplacer, click, detection, fingerprint
 
 BOXES = (LEFT, MIDDLE, RIGHT)
 
 
 @pytest.fixture(scope="module")
 def toy(make_shapes: MakeShapes) -> Toy:
-    return Toy(make_shapes(60, 1), ChainSettings(members=25))
+    return Toy(make_shapes(60, 1), ChainSettings(members=25), ToyDisplacer())
 
 
 def told(answer: FrameAnswer, late: tuple[RevisionAnswer, ...]) -> list[object]:
@@ -92,14 +92,15 @@ class Script:
 
 
 options = st.builds(
-    lambda model, lag, faces, every, path: SessionOptions(
-        model, lag if model is TemporalModel.FILTER else 0, faces, every, path
+    lambda model, lag, faces, every, path, steadied: SessionOptions(
+        model, lag if model is TemporalModel.FILTER else 0, faces, every, path, steadied
     ),
     st.sampled_from([TemporalModel.FILTER, TemporalModel.FILTER, *TemporalModel]),
     st.sampled_from([0, 1, 3]),
     st.integers(1, 3),
     st.sampled_from([0, 3]),
     st.sampled_from([0, 4]),
+    st.booleans(),
 )
 
 

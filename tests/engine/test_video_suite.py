@@ -16,6 +16,7 @@ from exalign_engine.bundle import Bundle
 from exalign_engine.cli import main
 from exalign_engine.data import open_faces
 from exalign_engine.data.source import FaceSource, box_frame_shapes
+from exalign_engine.detect import RawDetection
 from exalign_engine.errors import DataError, InvalidInputError
 from exalign_engine.frames import BoxFrame, diagonal, tight_box
 from exalign_engine.hmm import Chain
@@ -35,7 +36,7 @@ from exalign_engine.video_suite.clips import (
 )
 from exalign_engine.video_suite.methods import METHODS, Answer, WatchedClip, answers, outcomes, watch
 from exalign_engine.video_suite.real_clips import flicker, read_video, videos
-from exalign_engine.video_suite.sessions import SESSION_METHODS, Followed
+from exalign_engine.video_suite.sessions import SESSION_METHODS, Followed, follow
 from exalign_engine.video_suite.suite import rows
 
 if TYPE_CHECKING:
@@ -217,7 +218,7 @@ def test_rows_are_means_over_the_frames_of_a_phase(watched: WatchedClip, chain: 
 
 
 def test_a_frame_without_an_answer_is_a_failure_and_nothing_else(watched: WatchedClip, bundle: Bundle) -> None:
-    answer = Answer(watched.clip.truth[0], np.full(60, 1 / 60, np.float32))
+    answer = Answer(watched.clip.truth[0], np.full(60, 1 / 60, np.float32), np.zeros((68, 2)))
     given: list[Answer | None] = [None] * FRAMES
     given[0] = answer
     (row,) = (r for r in rows(outcomes(watched, {"filter": given}, bundle)) if r["phase"] == "visible")
@@ -229,12 +230,37 @@ def test_a_frame_without_an_answer_is_a_failure_and_nothing_else(watched: Watche
 
 def test_flicker_is_zero_at_constant_velocity_and_measures_a_jump() -> None:
     shape = np.random.default_rng(0).random((68, 2)) * 100
-    p = np.ones(1, np.float32)
-    steady = [Followed(shape + t, p, TrackState.VISIBLE) for t in range(6)]
+    p, r = np.ones(1, np.float32), np.zeros((68, 2))
+    steady = [Followed(shape + t, p, r, TrackState.VISIBLE) for t in range(6)]
     assert flicker(steady) == pytest.approx(0.0, abs=1e-12)
-    jump = [Followed(shape + np.array([3.0, 4.0]) * (t == 1), p, TrackState.VISIBLE) for t in range(3)]
+    jump = [Followed(shape + np.array([3.0, 4.0]) * (t == 1), p, r, TrackState.VISIBLE) for t in range(3)]
     assert flicker(jump) == pytest.approx(10 / diagonal(tight_box(jump[1].points)))
     assert flicker([steady[0], None, steady[2]]) is None
+
+
+class Nobody:
+    """A detector that finds no face."""
+
+    name, min_score = "mtcnn", 0.5
+
+    def detect(self, image: NDArray[np.uint8]) -> list[RawDetection]:
+        return []
+
+
+def test_a_sessions_smoother_answers_with_revisions_and_a_path_comes_with_its_gap(
+    bundle: Bundle, clips: list[Clip], chain: Chain
+) -> None:
+    aligner = Aligner(bundle, create_runtime("onnxruntime", bundle.network), {"mtcnn": Nobody()})
+    frames, start = clips[0].frames[:9], clips[0].given[0]
+    plain, smoother = (follow(aligner, chain, m, frames, start, path_frames=5) for m in ("filter", "smoother"))
+    assert len(plain.answers) == len(smoother.answers) == 9
+    now, later = ([a.points for a in video.answers if a is not None] for video in (plain, smoother))
+    # Nothing comes after the last frame.
+    assert now[-1] == pytest.approx(later[-1], abs=0.05)
+    assert not np.allclose(now[4], later[4])
+    assert plain.path_gap is not None
+    assert plain.path_gap >= 0
+    assert follow(aligner, chain, "filter", frames, start).path_gap is None
 
 
 def test_a_video_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from exalign_engine.exemplars import Exemplars
 from exalign_engine.hmm import Chain, ChainSettings
 from exalign_engine.pose import Poses
 from exalign_engine.posterior import Posterior, PosteriorModel
+from exalign_engine.residual import Displacer, ImageFeatures
+from exalign_engine.runtime import FaceOutputs
 from exalign_engine.tracking import Frame, FrameAnswer, SessionOptions, TrackAnswer, TrackingSession
 
 F32 = NDArray[np.float32]
@@ -31,7 +33,7 @@ LEFT, MIDDLE, RIGHT = (50.0, 100.0, 150.0, 200.0), (250.0, 100.0, 350.0, 200.0),
 class ToyAligner:
     """What a session reads of an aligner; nothing of it runs a network."""
 
-    def __init__(self, shapes: F64, name: str = "toy") -> None:
+    def __init__(self, shapes: F64, name: str = "toy", displacer: Displacer | None = None) -> None:
         k, rng = len(shapes), np.random.default_rng(5)
         variance = rng.uniform(1e-4, 3e-4, k).astype(np.float32)
         exemplars = Exemplars(
@@ -43,20 +45,35 @@ class ToyAligner:
             id=name,
             exemplars=exemplars,
             calibration=calibration,
-            poses=Poses(np.zeros((68, 3)), pose, np.ones_like(pose)),
+            poses=Poses(rng.normal(0, 0.3, (68, 3)), pose, np.ones_like(pose)),
             manifest=SimpleNamespace(tau=TAU),
         )
-        self.model = PosteriorModel(exemplars, calibration)
+        self.model = PosteriorModel(exemplars, calibration, displacer)
 
-    def posterior(self, scores: F32) -> Posterior:
-        return self.model.posterior(scores)
+    def posterior(self, row: FaceOutputs) -> Posterior:
+        return self.model.posterior(row.scores, row.image)
+
+
+class ToyDisplacer:
+    """Goes where a picture's embedding says, and a tenth of the way back to the middle of the box."""
+
+    def displacement(self, image: ImageFeatures, start: F64) -> F64:
+        return np.asarray(image.embedding[:2] + 0.1 * (0.5 - start), dtype=np.float64)
+
+
+def row(scores: F32) -> FaceOutputs:
+    """What a network says that scores a crop so; its embedding says where the scores are greatest."""
+    k = int(scores.argmax())
+    nothing = np.zeros((1, 1, 1), np.float32)
+    embedding = np.array([0.03 * math.sin(k), 0.03 * math.cos(k)], np.float32)
+    return FaceOutputs(scores, nothing, embedding, ImageFeatures(embedding, nothing))
 
 
 class Toy:
     """A model, its chain, and sessions on it."""
 
-    def __init__(self, shapes: F64, settings: ChainSettings | None = None) -> None:
-        self.aligner = cast(Aligner, ToyAligner(shapes))
+    def __init__(self, shapes: F64, settings: ChainSettings | None = None, displacer: Displacer | None = None) -> None:
+        self.aligner = cast(Aligner, ToyAligner(shapes, displacer=displacer))
         self.chain = Chain(shapes.astype(np.float32), TAU, settings or ChainSettings())
 
     def session(self, **options: Any) -> TrackingSession:
@@ -90,8 +107,8 @@ class Toy:
         places = session.places(pending, detections)
         seen = rows if isinstance(rows, Mapping) else dict.fromkeys(range(len(places)), rows)
         plain = self.scores()
-        told = [plain if seen.get(i) is None else seen[i] for i in range(len(places))]
-        return session.finish(pending, np.array(told, np.float32).reshape(len(places), self.chain.count))
+        told = [seen.get(i) for i in range(len(places))]
+        return session.finish(pending, [row(plain if scores is None else scores) for scores in told])
 
 
 def at(box: Sequence[float]) -> LocatedFace:
@@ -125,6 +142,7 @@ def fingerprint(answers: Sequence[TrackAnswer]) -> list[tuple[object, ...]]:
             a.given.box.tobytes(),
             a.given.face.landmarks.tobytes(),
             a.given.face.covariance.tobytes(),
+            a.given.face.posterior.displacement.tobytes(),
             a.given.face.posterior.probabilities.tobytes(),
             a.given.face.presence,
             a.given.face.located.box.tobytes(),

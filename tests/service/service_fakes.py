@@ -104,7 +104,7 @@ def tiny_bundle(folder: Path) -> Bundle:
             source=np.full(K, -1, np.int32),
             source_ids=(),
         ),
-        poses=Poses(np.zeros((68, 3)), np.zeros((K, 3), np.float32), np.ones((K, 3), np.float32)),
+        poses=Poses(rng.normal(0, 0.3, (68, 3)), np.zeros((K, 3), np.float32), np.ones((K, 3), np.float32)),
         calibration=Calibration(),
         detectors={"mtcnn": BoxAffine(0.0, 0.1, 0.9), "yunet": BoxAffine(0.0, 0.0, 1.0)},
         baseline=Baseline(np.zeros((6, 136), np.float32), np.zeros(136, np.float32)),

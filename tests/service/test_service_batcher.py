@@ -79,7 +79,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 def answered(rows: list[Row]) -> list[int]:
-    return [int(row.scores[0]) for row in rows]
+    return [int(row.outputs.scores[0]) for row in rows]
 
 
 @settings(max_examples=40, deadline=None)

@@ -27,7 +27,8 @@ from exalign_engine import Aligner
 from exalign_service import cli, server
 from service_fakes import FakeDetector, FakeRuntime, tiny_bundle
 folder = Path(tempfile.mkdtemp())
-server.load_aligner = lambda config: Aligner(tiny_bundle(folder), FakeRuntime(), {"mtcnn": FakeDetector()})
+aligner = Aligner(tiny_bundle(folder), FakeRuntime(), {"mtcnn": FakeDetector()})
+server.load_model = lambda config: server.LoadedModel(aligner)
 sys.exit(cli.main())
 """
 

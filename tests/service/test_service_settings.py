@@ -46,6 +46,7 @@ def test_every_setting_can_be_set_everywhere(tmp_path: Path) -> None:
         "shutdown_grace": "1.5",
         "bundle": "/b",
         "runtime": "onnxruntime",
+        "precision": "fp32",
         "detector": "yunet",
         "yunet_model": "/y.onnx",
         "presence_threshold": "0.25",

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +16,7 @@ from exalign_engine.calibrate import FACTORS, fit_baseline, fit_coverage, fit_ke
 from exalign_engine.click_calibration import FACES as CLICK_FACES
 from exalign_engine.click_calibration import fit_click_gain
 from exalign_engine.commands.arguments import add_bundle, add_data, progress_bar
+from exalign_engine.commands.rewriting import rewritten
 from exalign_engine.coverage import coverage_rows, measure
 from exalign_engine.data.source import FaceSource, open_faces
 from exalign_engine.detect import create_detector, fit_affines
@@ -26,8 +24,9 @@ from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.frames import tight_box
 from exalign_engine.landmarks import N_LANDMARKS
 from exalign_engine.metrics import nrmse, summarise
-from exalign_engine.pose import solve_pose
+from exalign_engine.pose import solve_pose, wrap
 from exalign_engine.pose_calibration import error_rows, fit_pose, interval_rows
+from exalign_engine.pose_view import displaced_turn
 from exalign_engine.posterior import PosteriorModel
 from exalign_engine.presence import presence_report, presence_scores
 from exalign_engine.runtime import Runtime, create_runtime
@@ -64,7 +63,15 @@ def run(args: argparse.Namespace) -> int:
         raise InvalidInputError(
             [Violation("--report", f"is {str(args.report)!r}, must end in {' or '.join(REPORT_SUFFIXES)}")]
         )
-    calibrate(args.bundle, args.data, runtime=args.runtime, threads=args.threads, limit=args.limit, yunet=args.yunet)
+    calibrate(
+        args.bundle,
+        args.data,
+        runtime=args.runtime,
+        precision=args.precision,
+        threads=args.threads,
+        limit=args.limit,
+        yunet=args.yunet,
+    )
     if args.report:
         from exalign_engine.calibration_report import write_report
 
@@ -78,6 +85,7 @@ def calibrate(
     data: Path,
     *,
     runtime: str = "auto",
+    precision: str = "auto",
     threads: int = 2,
     limit: int = 0,
     yunet: Path | None = None,
@@ -88,6 +96,7 @@ def calibrate(
         root: the bundle; network.onnx, exemplars.npz, train.toml and manifest.json are there.
         data: faces with splits ``train`` and ``val``.
         runtime: see `exalign_engine.runtime.RUNTIMES`.
+        precision: see `exalign_engine.runtime.PRECISIONS`.
         threads: of the network.
         limit: use only so many faces of each split; 0 uses all.
         yunet: YuNet's model file; None fits MTCNN alone.
@@ -97,16 +106,17 @@ def calibrate(
     """
     bundle = Bundle.load(root)
     manifest = bundle.manifest
-    network = create_runtime(runtime, bundle.network, threads=threads)
+    network = create_runtime(runtime, bundle.network, threads=threads, precision=precision)
     augmenter = Augmenter(AugmentConfig(), manifest.input_size, manifest.margin)
     train, val = open_faces(data, "train"), open_faces(data, "val")
     val_faces = load_faces(val, limit)
 
     samples = [augmenter.plain(i, p) for i, p in zip(val_faces.images, val_faces.landmarks, strict=True)]
-    truth = np.stack([s.shape for s in samples])
+    truth = np.stack([s.shape for s in samples]).astype(np.float64)
     out = score(network, (s.crop for s in samples), progress_bar(len(samples), "val"))
+    images, displacer = [row.image for row in out.rows()], bundle.residual
     print("fitting temperature and kernels …", file=sys.stderr)
-    kernels = fit_kernels(out.scores, truth.astype(np.float64), bundle.exemplars)
+    kernels = fit_kernels(out.scores, truth, bundle.exemplars, displacer, images)
     positives, negatives = presence_scores(
         network, val_faces, augmenter, PRESENCE_SEED, progress_bar(4 * len(val_faces), "presence")
     )
@@ -121,18 +131,19 @@ def calibrate(
         card={},
     )
     print("fitting coverage …", file=sys.stderr)
-    width = fit_coverage(likeliest, out.scores, truth.astype(np.float64), bundle.exemplars)
+    width = fit_coverage(likeliest, out.scores, truth, bundle.exemplars, displacer, images)
     narrowed = replace(likeliest, kernel_scale=width.factor * kernels.kernel_scale)
-    model = PosteriorModel(bundle.exemplars, narrowed)
-    posteriors = [model.posterior(s) for s in out.scores]
+    model = PosteriorModel(bundle.exemplars, narrowed, displacer)
+    posteriors = [model.posterior(s, i) for s, i in zip(out.scores, images, strict=True)]
     errors = [nrmse(p.mean, t) for p, t in zip(posteriors, truth, strict=True)]
-    levels = measure(posteriors, truth.astype(np.float64), bundle.poses.pose)
+    levels = measure(posteriors, truth, bundle.poses.pose)
     print("fitting the pose …", file=sys.stderr)
     probabilities = [p.probabilities for p in posteriors]
-    turned = solve_pose(truth, bundle.poses.mean_face)
+    mean_face = bundle.poses.mean_face
+    turned = wrap(solve_pose(truth, mean_face) - np.stack([displaced_turn(p, mean_face) for p in posteriors]))
     pose = fit_pose(probabilities, turned, bundle.poses)
     gain = fit_click_gain(
-        PosteriorModel(bundle.exemplars, replace(narrowed, click_gain=(1.0,) * N_LANDMARKS)),
+        PosteriorModel(bundle.exemplars, replace(narrowed, click_gain=(1.0,) * N_LANDMARKS), displacer),
         network,
         val,
         manifest.input_size,
@@ -145,7 +156,9 @@ def calibrate(
         narrowed, pose_scale=pose.scale, pose_excess=pose.excess, click_gain=tuple(float(g) for g in gain)
     )
     val_features = flat_features(out.features, out.embedding)
-    baseline, baseline_card = _fit_control(network, load_faces(train, limit), augmenter, val_features, truth)
+    baseline, baseline_card = _fit_control(
+        network, load_faces(train, limit), augmenter, val_features, truth.astype(np.float32)
+    )
     detectors = _fit_detectors(train, min(limit or DETECTOR_FACES, DETECTOR_FACES), yunet)
     presence = presence_report(calibration, positives, negatives)
     card = {
@@ -162,7 +175,7 @@ def calibrate(
         "coverage": coverage_rows(levels),
         "pose": {
             "intervals": interval_rows(probabilities, turned, bundle.poses, calibration),
-            **error_rows(probabilities, truth, bundle.poses),
+            **error_rows(probabilities, turned, truth, bundle.poses),
         },
         "presence": presence,
         "accuracy": [{"boxes": "truth", **summarise(errors)}],
@@ -170,30 +183,17 @@ def calibrate(
         "detectors": detectors,
     }
     accuracy = summarise(errors)
-    with _rewritten(root) as copy:
+    with rewritten(root) as copy:
         replace(calibration, card=card).write(copy / "calibration.json")
         write_baseline(copy / "baseline.npz", baseline)
         (copy / "detectors.json").write_text(json.dumps(detectors, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        seal(copy, replace(manifest, metrics={"val": {"truth": accuracy}}))
+        seal(copy, replace(manifest, metrics=manifest.metrics | {"val": {"truth": accuracy}}))
     print(
         f"T = {kernels.temperature}, c = {calibration.kernel_scale:.4f}, NLL {card['nll']}; val AUC {accuracy['auc']}, "
         f"failures {accuracy['failure_rate']} %; presence ROC AUC {presence['roc_auc']}",
         file=sys.stderr,
     )
     return card
-
-
-@contextmanager
-def _rewritten(root: Path) -> Iterator[Path]:
-    """A copy of a bundle that takes its place when the block ends well: an interruption leaves the old one whole."""
-    copy, old = root.with_name(root.name + ".new"), root.with_name(root.name + ".old")
-    for leftover in (copy, old):
-        shutil.rmtree(leftover, ignore_errors=True)
-    shutil.copytree(root, copy)
-    yield copy
-    root.rename(old)
-    copy.rename(root)
-    shutil.rmtree(old)
 
 
 def _fit_control(

@@ -13,7 +13,7 @@ from exalign_engine.data.source import FaceSource
 from exalign_engine.frames import extract_crop
 from exalign_engine.landmarks import NOSE_TIP
 from exalign_engine.posterior import PosteriorModel
-from exalign_engine.runtime import Runtime
+from exalign_engine.runtime import FaceOutputs, Runtime
 from exalign_engine.scoring import score
 from exalign_engine.stress.corruptions import StressedFace, stress
 from exalign_engine.stress.policies import Case, simulated_clicks
@@ -41,23 +41,23 @@ def draw_examples(bundle: Bundle, runtime: Runtime, faces: FaceSource, out: Path
         OSError: the file cannot be written.
     """
     rows = np.unique(np.linspace(0, len(faces) - 1, FACES).astype(int))
-    model = PosteriorModel(bundle.exemplars, bundle.calibration)
+    model = PosteriorModel(bundle.exemplars, bundle.calibration, bundle.residual)
     lines = [_captions()]
     for i in rows:
         stressed = [stress(faces.image(int(i)), faces.landmarks[i], faces.ids[i], *c) for c in SHOWN]
         m = bundle.manifest
-        scores = score(runtime, (extract_crop(s.picture, s.given, m.margin, m.input_size) for s in stressed)).scores
-        tiles = [_tile(model, s, row, faces.ids[i]) for s, row in zip(stressed, scores, strict=True)]
+        said = score(runtime, (extract_crop(s.picture, s.given, m.margin, m.input_size) for s in stressed))
+        tiles = [_tile(model, s, row, faces.ids[i]) for s, row in zip(stressed, said.rows(), strict=True)]
         lines.append(np.concatenate(tiles, axis=1))
     sheet = np.ascontiguousarray(np.concatenate(lines)[..., ::-1])
     if not cv2.imwrite(str(out), sheet):
         raise OSError(f"{out} cannot be written")
 
 
-def _tile(model: PosteriorModel, face: StressedFace, scores: NDArray[np.float32], face_id: str) -> U8:
+def _tile(model: PosteriorModel, face: StressedFace, row: FaceOutputs, face_id: str) -> U8:
     truth = face.given.from_image(face.truth)
     clicks = simulated_clicks(truth, face.click_sigma, face_id)
-    case = Case(model.posterior(scores), truth, clicks, face.click_sigma, face_id)
+    case = Case(model.posterior(row.scores, row.image), truth, clicks, face.click_sigma, face_id)
     canvas = np.asarray(cv2.resize(face.picture, None, fx=ZOOM, fy=ZOOM, interpolation=cv2.INTER_CUBIC), np.uint8)
     corners = _pixels(face.given.box.reshape(2, 2))
     cv2.rectangle(canvas, corners[0], corners[1], (120, 120, 120), 1, cv2.LINE_AA)

@@ -128,4 +128,6 @@ def heaviest_part(posterior: Posterior, members: int) -> Posterior:
     e = posterior.model.exemplars
     part = Exemplars(e.shapes[kept], e.variance[kept], np.zeros(members, np.int32), e.source[kept], e.source_ids)
     weights = p[kept] / p[kept].sum(dtype=np.float64).astype(np.float32)
-    return Posterior(PosteriorModel(part, posterior.model.calibration), weights, posterior.presence)
+    share = None if posterior.share is None else posterior.share[kept]
+    model = PosteriorModel(part, posterior.model.calibration)
+    return Posterior(model, weights, posterior.presence, displacement=posterior.displacement, share=share)

@@ -15,7 +15,7 @@ from exalign_engine.data.source import FaceSource
 from exalign_engine.frames import diagonal, extract_crop, tight_box
 from exalign_engine.metrics import FAILURE, summarise
 from exalign_engine.posterior import PosteriorModel
-from exalign_engine.runtime import Runtime
+from exalign_engine.runtime import FaceOutputs, Runtime
 from exalign_engine.scoring import Progress, score
 from exalign_engine.stress.corruptions import CORRUPTIONS, SEVERITIES, StressedFace, stress
 from exalign_engine.stress.policies import CLICKING, Case, click_answers, simulated_clicks, translated
@@ -63,7 +63,7 @@ def run_suite(
     """
     n = len(faces)
     rows = list(range(n)) if not 0 < limit < n else [int(i) for i in np.linspace(0, n - 1, limit)]
-    model = PosteriorModel(bundle.exemplars, bundle.calibration)
+    model = PosteriorModel(bundle.exemplars, bundle.calibration, bundle.residual)
     errors: dict[Key, list[float]] = {}
     done = 0
     with ThreadPoolExecutor(threads) as pool:
@@ -81,7 +81,7 @@ def run_suite(
                 _Job(faces.ids[part[j // len(CONDITIONS)]], *CONDITIONS[j % len(CONDITIONS)], s)
                 for j, s in enumerate(stressed)
             ]
-            for found in pool.map(lambda a: dict(_errors(model, *a)), zip(jobs, out.scores, shapes, strict=True)):
+            for found in pool.map(lambda a: dict(_errors(model, *a)), zip(jobs, out.rows(), shapes, strict=True)):
                 for key, error in found.items():
                     errors.setdefault(key, []).append(error)
             done += len(part)
@@ -99,12 +99,12 @@ class _Job:
 
 
 def _errors(
-    model: PosteriorModel, job: _Job, scores: NDArray[np.float32], regression: NDArray[np.float32]
+    model: PosteriorModel, job: _Job, row: FaceOutputs, regression: NDArray[np.float32]
 ) -> Iterator[tuple[Key, float]]:
     """NRMSE of one disturbed face by every policy that applies to it."""
     face, at = job.face, (job.corruption, job.severity)
     truth = face.given.from_image(face.truth)
-    posterior = model.posterior(scores)
+    posterior = model.posterior(row.scores, row.image)
     clicks = simulated_clicks(truth, face.click_sigma, job.face_id)
     case = Case(posterior, truth, clicks, face.click_sigma, job.face_id)
     unit = diagonal(tight_box(truth))

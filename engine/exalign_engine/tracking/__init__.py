@@ -5,7 +5,7 @@ The session decides and remembers; it never decodes, detects, crops or scores. W
     pending = session.begin(frame)                          # nothing has changed yet
     found = aligner.locate(image) if pending.detect else []
     places = session.places(pending, found)                 # what to crop and score
-    answer = session.finish(pending, scores)                # the only step that moves the state: all or nothing
+    answer = session.finish(pending, rows)                  # the only step that moves the state: all or nothing
 """
 
 from exalign_engine.tracking.answers import (

@@ -156,7 +156,7 @@ class TrackPathAnswer:
         track_id: the track.
         frame_indices: (F,) ascending.
         class_ids: (F,) the exemplar in each frame.
-        points: (F, 68, 2) float32, its landmarks, image frame, pixels.
+        points: (F, 68, 2) float32, its landmarks as the frame's picture displaces them, image frame, pixels.
         score: sum of log-emissions and transition penalties.
         gap: no path scores more than ``score + gap``.
     """

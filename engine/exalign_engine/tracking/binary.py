@@ -49,6 +49,10 @@ class Writer:
         """A flat float64 array, with its length."""
         self.blob(np.ascontiguousarray(value, dtype="<f8").tobytes())
 
+    def halves(self, value: NDArray[np.float16]) -> None:
+        """A flat float16 array, with its length."""
+        self.blob(np.ascontiguousarray(value, dtype="<f2").tobytes())
+
     def integers(self, value: NDArray[np.int32]) -> None:
         """A flat int32 array, with its length."""
         self.blob(np.ascontiguousarray(value, dtype="<i4").tobytes())
@@ -109,6 +113,10 @@ class Reader:
     def reals(self) -> NDArray[np.float64]:
         """See `Writer.reals`."""
         return np.frombuffer(self.blob(), dtype="<f8").astype(np.float64)
+
+    def halves(self) -> NDArray[np.float16]:
+        """See `Writer.halves`."""
+        return np.frombuffer(self.blob(), dtype="<f2").astype(np.float16)
 
     def integers(self) -> NDArray[np.int32]:
         """See `Writer.integers`."""

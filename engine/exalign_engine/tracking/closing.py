@@ -51,7 +51,10 @@ def paths(joiner: Joiner, tracks: Sequence[Track]) -> tuple[TrackPathAnswer, ...
         classes = [int(k) for k in best.classes]
         last = track.sketches[-len(classes) :]
         shapes = joiner.aligner.bundle.exemplars.shapes
-        points = [s.located.frame.to_image(shapes[k]) for s, k in zip(last, classes, strict=True)]
+        points = [
+            s.located.frame.to_image(shapes[k] + s.displacement.astype(np.float64))
+            for s, k in zip(last, classes, strict=True)
+        ]
         indices = tuple(s.index for s in last)
         array = np.array(points, dtype=np.float32)
         found.append(TrackPathAnswer(track.track_id, indices, tuple(classes), array, best.score, best.gap))
@@ -76,9 +79,15 @@ def suggested(joiner: Joiner, tracks: Sequence[Track], wish: SuggestionWish) -> 
 
 def _of_track(joiner: Joiner, track: Track, wish: SuggestionWish) -> Iterator[FrameSuggestion]:
     model, kept = joiner.aligner.model, track.sketches
-    posteriors = [Posterior(model, s.probabilities(joiner.chain.count), s.presence) for s in kept]
+    posteriors = [
+        Posterior(
+            model, s.probabilities(joiner.chain.count), s.presence, displacement=s.displacement.astype(np.float64)
+        )
+        for s in kept
+    ]
     errors = [p.expected_error * s.located.frame.side for p, s in zip(posteriors, kept, strict=True)]
-    means = [p.mean for p in posteriors]
+    # The chain's transitions are between exemplars as they are.
+    means = [p.mixture_mean for p in posteriors]
     reach = [_reach(joiner, means, errors, at) for at in range(len(kept))]
     ranked = sorted(range(len(kept)), key=lambda at: (-reach[at] * errors[at], at))
     for at in ranked[:CANDIDATES]:

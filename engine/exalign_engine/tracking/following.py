@@ -5,23 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from exalign_engine.evidence import Evidence
 from exalign_engine.frames import iou
 from exalign_engine.hmm import LowPass
 from exalign_engine.posterior import Posterior
+from exalign_engine.runtime import FaceOutputs
 from exalign_engine.tracking.answers import RevisionAnswer, RevisionCause, TrackAnswer
 from exalign_engine.tracking.association import ASSOCIATION
 from exalign_engine.tracking.joining import Joined, Joiner, cut_mass
 from exalign_engine.tracking.options import TemporalModel
 from exalign_engine.tracking.planning import Placement
-from exalign_engine.tracking.track import Record, Seen, Sketch, Start, Track, aged, extended
+from exalign_engine.tracking.smoothing import smoothed
+from exalign_engine.tracking.track import NO_DISPLACEMENT, Record, Seen, Sketch, Start, Track, aged, extended
 from exalign_engine.tracking.visibility import TrackState, Visibility
 from exalign_engine.views import ConditionedFace
-
-F32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -33,7 +30,7 @@ class Followed:
     given: bool
 
 
-def follow(joiner: Joiner, placement: Placement, index: int, gap: int, scores: F32 | None) -> Followed | None:
+def follow(joiner: Joiner, placement: Placement, index: int, gap: int, row: FaceOutputs | None) -> Followed | None:
     """Take one frame in.
 
     Args:
@@ -41,12 +38,12 @@ def follow(joiner: Joiner, placement: Placement, index: int, gap: int, scores: F
         placement: the track, and where it was looked for.
         index: of the frame.
         gap: frames by index since the last one.
-        scores: (K,) of its crop; None where the frame is blind.
+        row: of its crop; None where the frame is blind.
 
     Returns:
         None where a detection that would have opened a track shows no face.
     """
-    posterior = None if scores is None else joiner.aligner.posterior(scores)
+    posterior = None if row is None else joiner.aligner.posterior(row)
     track = placement.track
     if track is None:
         if posterior is not None and not _is_face(joiner, placement, posterior):
@@ -59,18 +56,28 @@ def follow(joiner: Joiner, placement: Placement, index: int, gap: int, scores: F
     presence = None if posterior is None else posterior.presence
     visibility = visibility.updated(presence, placement.found)
     picture = joiner.emission(posterior, visibility)
-    seen = Seen(index, gap, placement.place, presence or 0.0, visibility, picture, placement.evidence)
+    carried = NO_DISPLACEMENT if track is None else track.displacement
+    seen = Seen(index, gap, placement.place, presence or 0.0, visibility, picture, placement.evidence, carried)
     joined = joiner.join(start, seen, posterior)
+    seen = replace(seen, displacement=joined.displacement)
     given, low_pass = joined.given, track.low_pass if track else LowPass.empty()
     if joiner.options.temporal_model is TemporalModel.LOW_PASS:
         given, low_pass = joiner.low_passed(given, low_pass, posterior is None)
     sketch = sketched(seen, given)
     if track is None:
-        empty = Track(placement.track_id, visibility, joined.motion, None, Start(), (), None, low_pass, ())
+        first = (placement.track_id, visibility, joined.motion, None, joined.displacement)
+        empty = Track(*first, Start(), (), (), None, low_pass, ())
         grown = _grown(joiner, empty, seen, joined, sketch)
     else:
         grown = _grown(joiner, track, seen, joined, sketch)
-    after = replace(grown, visibility=visibility, motion=joined.motion, belief=joined.belief, low_pass=low_pass)
+    after = replace(
+        grown,
+        visibility=visibility,
+        motion=joined.motion,
+        belief=joined.belief,
+        displacement=joined.displacement,
+        low_pass=low_pass,
+    )
     cut = 0.0 if joined.belief is None else cut_mass(joined.belief, seen.evidence)
     return Followed(after, answer(placement.track_id, seen, given, cut), placement.given)
 
@@ -95,7 +102,8 @@ def _grown(joiner: Joiner, track: Track, seen: Seen, joined: Joined, sketch: Ske
 
 def sketched(seen: Seen, given: ConditionedFace) -> Sketch:
     """The sketch of an answer."""
-    return Sketch.of(seen.index, seen.located.box, seen.presence, seen.evidence, given.face.posterior.probabilities)
+    p = given.face.posterior
+    return Sketch.of(seen.index, seen.located.box, seen.presence, seen.evidence, p.probabilities, p.mean_displacement)
 
 
 def answer(track_id: int, seen: Seen, given: ConditionedFace, cut: float) -> TrackAnswer:
@@ -160,9 +168,12 @@ def revised(
     after = []
     for track in tracks:
         held = [r for r in track.records if r.seen.index in answers]
-        found = joiner.smoothed(track, held) if held else []
-        for given, record, cut in found:
-            answers[record.seen.index].append(answer(track.track_id, record.seen, given, cut))
-        after.append(track.resketched({r.seen.index: sketched(r.seen, given) for given, r, _ in found}))
+        found = smoothed(joiner, track, held) if held else []
+        for f in found:
+            answers[f.seen.index].append(answer(track.track_id, f.seen, f.given, f.cut))
+        track = track.resketched({f.seen.index: sketched(f.seen, f.given) for f in found})
+        if found and joiner.options.steadied:
+            track = track.resettled([f.moment for f in found], through=track.records[0].seen.index)
+        after.append(track)
     revisions = (RevisionAnswer(index, through, cause, tuple(told)) for index, told in answers.items() if told)
     return tuple(revisions), tuple(after)

@@ -15,39 +15,34 @@ that nobody sees.
 **Rest.** What a belief spreads evenly over all exemplars is left out of an answer without evidence while it is at most
 `LEAST_REST`: it hardly moves a landmark, and would make every view of the answer visit every exemplar.
 
-**Smoother.** The answer of frame s given all frames through t ≥ s: the same exemplars, moved by the same evidence,
-with the smoothed weights.
+**Displacement.** `exalign_engine.tracking.displacing`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from exalign_engine.aligner import Aligner, Face, LocatedFace
+from exalign_engine.aligner import Aligner, Face
 from exalign_engine.conditioning import Outcome
 from exalign_engine.evidence import Evidence
 from exalign_engine.frames import tight_box
 from exalign_engine.hmm import Belief, Chain, Emission, LowPass
 from exalign_engine.posterior import Posterior
+from exalign_engine.tracking.displacing import displaced, displacement, reweighted, strength
 from exalign_engine.tracking.motion import MOTION, Motion
 from exalign_engine.tracking.options import SessionOptions, TemporalModel
-from exalign_engine.tracking.track import Record, Seen, Start, Track
+from exalign_engine.tracking.track import Seen, Start
 from exalign_engine.tracking.visibility import TrackState, Visibility
 from exalign_engine.views import ConditionedFace, conditioned
 
+F16 = NDArray[np.float16]
 F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
 
 #: Exemplars that the emission of a frame within the lag keeps: with its belief it fits 64 kB, also at K = 140k.
 EMISSION_MEMBERS = 3000
-
-#: i₀, chosen on ``val``: an open face tells .7 of ln K on average, one that is half covered .5, a hidden one .1.
-FULL_TELLING = 0.6
 
 #: A belief's evenly spread part up to which answers leave it out; they say so in their cut mass.
 LEAST_REST = 5e-3
@@ -62,12 +57,14 @@ class Joined:
         emission: with the likelihood of the evidence.
         given: the answer.
         motion: after it.
+        displacement: (68, 2) float16, r_t of Eq. D1, box sides.
     """
 
     belief: Belief | None
     emission: Emission
     given: ConditionedFace
     motion: Motion
+    displacement: F16
 
 
 @dataclass(frozen=True)
@@ -96,10 +93,10 @@ class Joiner:
 
         Args:
             start: the track after the frame before.
-            seen: this frame.
-            posterior: of the crop alone; needed, and used, where frames are not joined by the chain.
+            seen: this frame; in its first look, with the displacement of the frame before.
+            posterior: of the crop alone, in the first look; the only one where frames are not joined by the chain.
         """
-        base, belief = self._base(start, seen, posterior)
+        base, belief, r = self._base(start, seen, posterior)
         face = Face.of(seen.located, base)
         if seen.evidence is None:
             given, emission = ConditionedFace(face, seen.located.box, Outcome.CONDITIONED, 0.0), seen.picture
@@ -108,22 +105,28 @@ class Joiner:
             emission = self._with_evidence(seen.picture, base.probabilities, given.face.posterior.probabilities)
             if belief is not None:
                 belief = self._step(start.belief, emission)
-        return Joined(belief, emission, given, _motion(start.motion, seen, given))
+        return Joined(belief, emission, given, _motion(start.motion, seen, given), r)
 
-    def _base(self, start: Start, seen: Seen, posterior: Posterior | None) -> tuple[Posterior, Belief | None]:
-        """The posterior before this frame's evidence, and the filter's belief that it is."""
+    def _base(self, start: Start, seen: Seen, posterior: Posterior | None) -> tuple[Posterior, Belief | None, F16]:
+        """The posterior before this frame's evidence, the filter's belief that it is, and its displacement."""
         model, count = self.aligner.model, self.chain.count
         if self.options.temporal_model is TemporalModel.FILTER:
             lost = seen.visibility.state is TrackState.LOST and start.belief is not None
             belief = start.belief if lost else self._step(start.belief, seen.picture)
             assert belief is not None  # noqa: S101 - for the type checker
-            # Evidence may ask for an exemplar that the filter does not hold.
-            weights = answered(belief, count) if seen.evidence is None else belief.probabilities(count)
-            return Posterior(model, weights, seen.presence), belief
+            weights = answered(belief, count)
+            r = seen.displacement
+            if posterior is not None and seen.visibility.state is TrackState.VISIBLE:
+                r = displacement(weights, posterior, r)
+            moved = displaced(model, weights, seen.presence, r)
+            if seen.evidence is not None:
+                # It may ask for an exemplar that the filter does not hold.
+                moved = reweighted(moved, belief.probabilities(count))
+            return moved, belief, r
         if posterior is None:
             # By itself, a frame that shows nothing leaves every exemplar as likely as any other.
             posterior = Posterior(model, np.full(count, 1 / count, np.float32), 0.0)
-        return posterior, None
+        return posterior, None, seen.displacement
 
     def _step(self, before: Belief | None, emission: Emission) -> Belief:
         return self.chain.start(emission) if before is None else self.chain.step(before, emission)
@@ -146,34 +149,10 @@ class Joiner:
         mean = after.points if len(after.frames) else points
         return replace(given, face=replace(given.face, landmarks=mean)), after
 
-    def smoothed(self, track: Track, wanted: Sequence[Record]) -> list[tuple[ConditionedFace, Record, float]]:
-        """Answers to some of a track's records given all of its frames so far, and their cut mass."""
-        records = track.records
-        beliefs = self.chain.smooth([r.belief for r in records])
-        return [
-            (self._moved(track.start_of(r), r.seen, b), r, cut_mass(b, None))
-            for r, b in zip(records, beliefs, strict=True)
-            if any(r is w for w in wanted)
-        ]
-
-    def _moved(self, start: Start, seen: Seen, belief: Belief) -> ConditionedFace:
-        """An answer with other weights over the exemplars as this frame's evidence moved them."""
-        model, weights = self.aligner.model, answered(belief, self.chain.count)
-        if seen.evidence is None:
-            face = Face.of(seen.located, Posterior(model, weights, seen.presence))
-            return ConditionedFace(face, seen.located.box, Outcome.CONDITIONED, 0.0)
-        given = self.join(start, seen).given
-        shift, measured = given.face.posterior.box_shift, given.face.posterior.measured
-        face = Face.of(seen.located, Posterior(model, weights, seen.presence, box_shift=shift, measured=measured))
-        box = seen.located.box if shift is None else _moved_box(seen.located, weights.astype(np.float64) @ shift)
-        return ConditionedFace(face, box, given.outcome, given.surprise)
-
 
 def picture_emission(posterior: Posterior) -> Emission:
     """What a crop says about the shape of its face, see the module."""
-    telling = 1 - posterior.entropy / math.log(len(posterior.probabilities))
-    strength = posterior.presence * min(max(telling / FULL_TELLING, 0.0), 1.0)
-    return Emission.of_probabilities(posterior.probabilities, strength)
+    return Emission.of_probabilities(posterior.probabilities, strength(posterior))
 
 
 def answered(belief: Belief, count: int) -> F32:
@@ -192,15 +171,6 @@ def cut_mass(belief: Belief, evidence: Evidence | None) -> float:
 
 def _keeps_rest(belief: Belief) -> bool:
     return belief.rest > LEAST_REST or len(belief.index) == 0
-
-
-def _moved_box(located: LocatedFace, shift: F64) -> F64:
-    """(4,) the face box moved by (dx, dy, ln s), as `exalign_engine.views.conditioned` moves it."""
-    dx, dy, log_scale = (float(v) for v in shift)
-    x0, y0, x1, y1 = (float(v) for v in located.box)
-    cx, cy = (x0 + x1) / 2 + dx * located.frame.side, (y0 + y1) / 2 + dy * located.frame.side
-    w, h = (x1 - x0) / 2 * (1 + log_scale), (y1 - y0) / 2 * (1 + log_scale)
-    return np.array([cx - w, cy - h, cx + w, cy + h])
 
 
 def _motion(before: Motion | None, seen: Seen, given: ConditionedFace) -> Motion:

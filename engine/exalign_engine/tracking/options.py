@@ -38,6 +38,8 @@ class SessionOptions:
         smoothing_lag: frames of look-ahead, 0 to `MAX_SMOOTHING_LAG`; more than 0 with `TemporalModel.FILTER` only.
         max_faces: most tracks at once, 1 to `exalign_engine.boxes.MAX_FACES`.
         detect_every: the detector runs on every n-th frame by index; 0: only at the start and while a face is not seen.
+        steadied: revisions by smoothing are means over the frames around them, see
+            `exalign_engine.tracking.steadying`; without a smoothing lag there is nothing that it would change.
         path_frames: length of the most probable path at the end, 0 (none) to `MAX_PATH_FRAMES`; also the frames
             that a suggestion at the end looks back on.
 
@@ -50,6 +52,7 @@ class SessionOptions:
     max_faces: int = 1
     detect_every: int = DETECT_EVERY
     path_frames: int = 0
+    steadied: bool = True
 
     def __post_init__(self) -> None:
         wrong = []

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
 from exalign_engine.aligner import Aligner, LocatedFace
 from exalign_engine.errors import InvalidInputError
 from exalign_engine.evidence import Evidence
 from exalign_engine.hmm import Chain
+from exalign_engine.runtime import FaceOutputs
 from exalign_engine.tracking import state as states
 from exalign_engine.tracking.answers import (
     ClosingAnswer,
@@ -31,8 +29,6 @@ from exalign_engine.tracking.options import SessionOptions
 from exalign_engine.tracking.planning import Plan, Planner, check_frame, unknown_tracks, wants_detector
 from exalign_engine.tracking.state import SessionState
 from exalign_engine.tracking.visibility import TrackState
-
-F32 = NDArray[np.float32]
 
 
 @dataclass
@@ -135,29 +131,28 @@ class TrackingSession:
         pending.plan = planner.plan(detections if pending.detect else None)
         return [] if frame.blind else [p.place for p in pending.plan.placements]
 
-    def finish(self, pending: Pending, scores: F32) -> FrameAnswer:
+    def finish(self, pending: Pending, rows: Sequence[FaceOutputs]) -> FrameAnswer:
         """Answer a frame, and move on. All or nothing: whatever is raised, the session is as before.
 
         Args:
             pending: of `begin`, after `places`.
-            scores: (n, K) float32, a row for each of the n places.
+            rows: what the network says about each of the places.
 
         Raises:
-            ValueError: the scores have the wrong shape or are not finite, `places` was not asked, or the session has
-                moved since `begin`.
+            ValueError: there are more or fewer rows, their scores have the wrong shape or are not finite, `places` was
+                not asked, or the session has moved since `begin`.
         """
         state, frame = self._state, pending.frame
         if pending.before is not state:
             raise ValueError("the session has moved since this frame was begun")
         if pending.plan is None:
             raise ValueError("places() was not asked before finish()")
-        placements, count = pending.plan.placements, self._joiner.chain.count
-        expected = (0 if frame.blind else len(placements), count)
-        if expected[0] and scores.shape != expected:
-            raise ValueError(f"scores have shape {scores.shape}, must be {expected}")
+        placements = pending.plan.placements
+        if not frame.blind and len(rows) != len(placements):
+            raise ValueError(f"there are {len(rows)} rows, must be one for each of {len(placements)} places")
         gap, followed = self._gap(pending), []
-        for row, placement in enumerate(placements):
-            one = follow(self._joiner, placement, frame.index, gap, None if frame.blind else scores[row])
+        for i, placement in enumerate(placements):
+            one = follow(self._joiner, placement, frame.index, gap, None if frame.blind else rows[i])
             if one is not None:
                 followed.append(one)
         return self._move_on(pending, separated(followed))

@@ -13,20 +13,26 @@ import hashlib
 import struct
 from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from exalign_engine.aligner import Aligner, LocatedFace
 from exalign_engine.errors import InvalidInputError
 from exalign_engine.hmm import Belief, Chain, Emission, LowPass, PathState
+from exalign_engine.residual import REACH as SHARED_REACH
 from exalign_engine.tracking.association import ASSOCIATION
 from exalign_engine.tracking.binary import Reader, Writer
+from exalign_engine.tracking.displacing import FULL_TELLING
 from exalign_engine.tracking.errors import StateError, StateReason
 from exalign_engine.tracking.evidence_text import read_evidence, write_evidence
-from exalign_engine.tracking.joining import EMISSION_MEMBERS, FULL_TELLING, LEAST_REST, Joiner
+from exalign_engine.tracking.joining import EMISSION_MEMBERS, LEAST_REST, Joiner
 from exalign_engine.tracking.motion import MOTION, Motion
 from exalign_engine.tracking.options import SessionOptions, TemporalModel
+from exalign_engine.tracking.steadying import JUMP, REACH, Moment
 from exalign_engine.tracking.track import SKETCH_DRAWS, SURE, Record, Seen, Sketch, Start, Track
 from exalign_engine.tracking.visibility import VISIBILITY, TrackState, Visibility
 
-MAGIC, VERSION = b"exaltrck", 2
+MAGIC, VERSION = b"exaltrck", 3
 
 _HEADER = struct.Struct("<8sH32s")
 
@@ -66,6 +72,9 @@ def settings_name(aligner: Aligner, chain: Chain) -> str:
         LEAST_REST,
         FULL_TELLING,
         SURE,
+        REACH,
+        JUMP,
+        SHARED_REACH,
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
@@ -133,10 +142,11 @@ def _write_options(w: Writer, options: SessionOptions) -> None:
     w.text(options.temporal_model.value)
     for value in (options.smoothing_lag, options.max_faces, options.detect_every, options.path_frames):
         w.integer(value)
+    w.flag(options.steadied)
 
 
 def _read_options(r: Reader) -> SessionOptions:
-    return SessionOptions(TemporalModel(r.text()), r.integer(), r.integer(), r.integer(), r.integer())
+    return SessionOptions(TemporalModel(r.text()), r.integer(), r.integer(), r.integer(), r.integer(), r.flag())
 
 
 def _write_track(w: Writer, track: Track) -> None:
@@ -145,11 +155,15 @@ def _write_track(w: Writer, track: Track) -> None:
     _write_motion(w, track.motion)
     # The newest record holds the belief already.
     w.optional(None if track.records else track.belief, lambda belief: w.blob(belief.encode()))
+    w.halves(track.displacement)
     w.optional(track.start.belief, lambda belief: w.blob(belief.encode()))
     w.optional(track.start.motion, lambda motion: _write_motion(w, motion))
     w.integer(len(track.records))
     for record in track.records:
         _write_record(w, record)
+    w.integer(len(track.settled))
+    for moment in track.settled:
+        _write_moment(w, moment)
     w.optional(track.path, lambda path: w.blob(path.encode()))
     w.blob(track.low_pass.encode())
     w.integer(len(track.sketches))
@@ -160,13 +174,15 @@ def _write_track(w: Writer, track: Track) -> None:
 def _read_track(r: Reader, count: int) -> Track:
     track_id, visibility, motion = r.integer(), _read_visibility(r), _read_motion(r)
     belief = r.optional(lambda: Belief.decode(r.blob(), count))
+    displacement = _read_displacement(r)
     start = Start(r.optional(lambda: Belief.decode(r.blob(), count)), r.optional(lambda: _read_motion(r)))
     records = tuple(_read_record(r, count) for _ in range(r.integer()))
+    settled = tuple(_read_moment(r) for _ in range(r.integer()))
     path = r.optional(lambda: PathState.decode(r.blob(), count))
     low_pass = LowPass.decode(r.blob())
     sketches = tuple(_read_sketch(r) for _ in range(r.integer()))
     belief = records[-1].belief if records else belief
-    return Track(track_id, visibility, motion, belief, start, records, path, low_pass, sketches)
+    return Track(track_id, visibility, motion, belief, displacement, start, records, settled, path, low_pass, sketches)
 
 
 def _write_record(w: Writer, record: Record) -> None:
@@ -178,6 +194,7 @@ def _write_record(w: Writer, record: Record) -> None:
     _write_visibility(w, seen.visibility)
     w.blob(seen.picture.encode())
     w.optional(seen.evidence, lambda evidence: w.text(write_evidence(evidence)))
+    w.halves(seen.displacement)
     w.blob(record.belief.encode())
     _write_motion(w, record.motion)
 
@@ -186,7 +203,7 @@ def _read_record(r: Reader, count: int) -> Record:
     index, gap, located, presence = r.integer(), r.integer(), _read_located(r), r.real()
     visibility, picture = _read_visibility(r), Emission.decode(r.blob(), count)
     evidence = r.optional(lambda: read_evidence(r.text()))
-    seen = Seen(index, gap, located, presence, visibility, picture, evidence)
+    seen = Seen(index, gap, located, presence, visibility, picture, evidence, _read_displacement(r))
     return Record(seen, picture, Belief.decode(r.blob(), count), _read_motion(r))
 
 
@@ -199,6 +216,16 @@ def _with_evidence(joiner: Joiner, track: Track) -> Track:
     return replace(track, records=tuple(made))
 
 
+def _write_moment(w: Writer, moment: Moment) -> None:
+    w.integer(moment.index)
+    w.reals(moment.points)
+    w.flag(moment.lost)
+
+
+def _read_moment(r: Reader) -> Moment:
+    return Moment(r.integer(), r.reals().reshape(-1, 2), r.flag())
+
+
 def _write_sketch(w: Writer, sketch: Sketch) -> None:
     w.integer(sketch.index)
     w.reals(sketch.box)
@@ -206,10 +233,16 @@ def _write_sketch(w: Writer, sketch: Sketch) -> None:
     w.blob(bytes(sketch.clicked))
     w.integers(sketch.classes)
     w.integers(sketch.counts)
+    w.halves(sketch.displacement)
 
 
 def _read_sketch(r: Reader) -> Sketch:
-    return Sketch(r.integer(), r.reals(), r.real(), tuple(r.blob()), r.integers(), r.integers())
+    place = r.integer(), r.reals(), r.real()
+    return Sketch(*place, tuple(r.blob()), r.integers(), r.integers(), _read_displacement(r))
+
+
+def _read_displacement(r: Reader) -> NDArray[np.float16]:
+    return r.halves().reshape(-1, 2)
 
 
 def _write_located(w: Writer, located: LocatedFace) -> None:

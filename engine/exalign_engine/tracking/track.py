@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,17 +11,23 @@ from numpy.typing import NDArray
 from exalign_engine.aligner import LocatedFace
 from exalign_engine.evidence import Evidence
 from exalign_engine.hmm import Belief, Chain, Emission, LowPass, PathState
+from exalign_engine.landmarks import N_LANDMARKS
 from exalign_engine.suggestion import systematic
 from exalign_engine.tracking.answers import TRACK_BOX
 from exalign_engine.tracking.motion import Motion
 from exalign_engine.tracking.options import SessionOptions
+from exalign_engine.tracking.steadying import REACH, Moment
 from exalign_engine.tracking.visibility import Visibility
 
+F16 = NDArray[np.float16]
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
 #: Exemplars that stand for the posterior of a frame that has gone by, for the suggestion at the end.
 SKETCH_DRAWS = 64
+
+#: Of a track that has not been seen yet.
+NO_DISPLACEMENT: F16 = np.zeros((N_LANDMARKS, 2), np.float16)
 
 #: Presence from which a face is surely seen.
 SURE = 0.9
@@ -39,6 +45,7 @@ class Seen:
         visibility: after this frame.
         picture: the emission without evidence.
         evidence: about this frame, image frame.
+        displacement: (68, 2) float16, box sides: r_t of Eq. D1 (`exalign_engine.tracking.displacing`).
     """
 
     index: int
@@ -48,6 +55,7 @@ class Seen:
     visibility: Visibility
     picture: Emission
     evidence: Evidence | None
+    displacement: F16
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,7 @@ class Sketch:
         clicked: landmarks that hold a click.
         classes: (S,) int32 ascending, exemplars drawn from the posterior.
         counts: (S,) int32, how often each was drawn; they sum to `SKETCH_DRAWS`.
+        displacement: (68, 2) float16, by how much the answer was displaced, box sides.
     """
 
     index: int
@@ -99,13 +108,23 @@ class Sketch:
     clicked: tuple[int, ...]
     classes: NDArray[np.int32]
     counts: NDArray[np.int32]
+    displacement: F16
 
     @classmethod
-    def of(cls, index: int, box: F64, presence: float, evidence: Evidence | None, probabilities: F32) -> Sketch:
+    def of(
+        cls,
+        index: int,
+        box: F64,
+        presence: float,
+        evidence: Evidence | None,
+        probabilities: F32,
+        displacement: F64,
+    ) -> Sketch:
         """Draw the sketch of a posterior, (K,) probabilities, by systematic resampling."""
         classes, counts = systematic(probabilities, SKETCH_DRAWS)
         clicked = () if evidence is None else tuple(sorted({c.landmark for c in evidence.clicks}))
-        return cls(index, box, presence, clicked, classes.astype(np.int32), counts.astype(np.int32))
+        drawn = classes.astype(np.int32), counts.astype(np.int32)
+        return cls(index, box, presence, clicked, *drawn, displacement.astype(np.float16))
 
     @property
     def located(self) -> LocatedFace:
@@ -128,8 +147,11 @@ class Track:
         visibility: the chain of `exalign_engine.tracking.visibility`.
         motion: where it is.
         belief: the filter; None where frames are not joined by it.
+        displacement: (68, 2) float16, r_t of Eq. D1 after the last frame, box sides.
         start: what the oldest of ``records`` was filtered from.
         records: the frames within the lag, this one included, ascending; empty without a lag.
+        settled: what was last said of the newest frames that have been revised as they left the lag, before means were
+            taken; ascending, at most `REACH` and one more. Empty unless revisions are steadied.
         path: max-product over all frames older than ``records``; None unless a path is wanted or there is none yet.
         low_pass: the landmarks of the last frames; empty but where frames are joined by it.
         sketches: the last frames, this one included, ascending.
@@ -139,8 +161,10 @@ class Track:
     visibility: Visibility
     motion: Motion
     belief: Belief | None
+    displacement: F16
     start: Start
     records: tuple[Record, ...]
+    settled: tuple[Moment, ...]
     path: PathState | None
     low_pass: LowPass
     sketches: tuple[Sketch, ...]
@@ -171,6 +195,11 @@ class Track:
     def resketched(self, new: Mapping[int, Sketch]) -> Track:
         """With the sketches of some frames, by index, replaced."""
         return replace(self, sketches=tuple(new.get(s.index, s) for s in self.sketches))
+
+    def resettled(self, new: Sequence[Moment], through: int) -> Track:
+        """With what has been said of frames up to index ``through`` remembered."""
+        together = {m.index: m for m in (*self.settled, *new) if m.index <= through}
+        return replace(self, settled=tuple(together[i] for i in sorted(together))[-REACH - 1 :])
 
 
 def kept_sketches(options: SessionOptions) -> int:

@@ -1,7 +1,8 @@
 """What each method answers to every frame of one clip, all of them in the same boxes.
 
 ``per_frame`` looks at each frame alone. ``low_pass`` is the paper's mean over three frames, this one and the two
-before it. ``filter`` knows the frames so far, ``smoother`` and ``viterbi`` the whole clip. ``hold`` is the control: the
+before it. ``filter`` knows the frames so far, ``smoother`` and ``viterbi`` the whole clip; the smoother's answers are
+steadied, as a session's revisions are. ``hold`` is the control: the
 last answer of ``per_frame`` to a frame that was visible, kept in the frame of the box while the face is hidden.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +18,16 @@ from numpy.typing import NDArray
 from exalign_engine.aligner import Aligner
 from exalign_engine.bundle import Bundle
 from exalign_engine.frames import extract_crop
-from exalign_engine.hmm import Chain, Emission, viterbi
+from exalign_engine.hmm import Chain, viterbi
 from exalign_engine.metrics import nrmse
 from exalign_engine.pose import YAW, solve_pose
-from exalign_engine.pose_view import credible_intervals
-from exalign_engine.posterior import MOMENT_CUT, Posterior
+from exalign_engine.pose_view import credible_intervals, displaced_poses
+from exalign_engine.posterior import MOMENT_CUT, Posterior, PosteriorModel
 from exalign_engine.scoring import score
+from exalign_engine.tracking.displacing import displaced, displacement
 from exalign_engine.tracking.joining import picture_emission
+from exalign_engine.tracking.steadying import Moment, steadied
+from exalign_engine.tracking.track import NO_DISPLACEMENT
 from exalign_engine.video_suite.clips import Clip
 
 F32 = NDArray[np.float32]
@@ -60,10 +64,12 @@ class Answer:
     Attributes:
         points: (68, 2) pixels of the frame.
         probabilities: (K,) float32.
+        displacement: (68, 2) by how much the mean of the exemplars is displaced, box sides.
     """
 
     points: F64
     probabilities: F32
+    displacement: F64
 
 
 @dataclass(frozen=True)
@@ -87,32 +93,33 @@ def watch(aligner: Aligner, clip: Clip) -> WatchedClip:
     """Score every frame of a clip in its given box."""
     m = aligner.bundle.manifest
     crops = (extract_crop(f, box, m.margin, m.input_size) for f, box in zip(clip.frames, clip.given, strict=True))
-    posteriors = tuple(aligner.posterior(row) for row in score(aligner.runtime, crops).scores)
+    posteriors = tuple(aligner.posterior(row) for row in score(aligner.runtime, crops).rows())
     yaw = solve_pose(clip.truth, aligner.bundle.poses.mean_face)[:, YAW].astype(np.float64)
     return WatchedClip(clip, posteriors, yaw)
 
 
 def answers(watched: WatchedClip, chain: Chain, methods: Sequence[str] = METHODS) -> dict[str, list[Answer]]:
     """Every method's answers to every frame, in the order of the frames."""
-    seen = [_Seen(posterior.probabilities, posterior.mean) for posterior in watched.posteriors]
-    chained: dict[str, list[F32]] = {}
-    if {"filter", "smoother", "viterbi"} & set(methods):
-        chained = _chained([picture_emission(p) for p in watched.posteriors], chain, methods)
     boxes = watched.clip.given
+    chained: dict[str, list[Posterior]] = {}
+    if {"filter", "smoother", "viterbi"} & set(methods):
+        chained = _chained(watched.posteriors, chain, methods)
     found: dict[str, list[Answer]] = {}
     for method in methods:
         if method == "low_pass":
-            found[method] = _low_pass(watched, seen)
+            found[method] = _low_pass(watched)
             continue
         if method == "hold":
-            held = _held(watched.clip)
-            local = [seen[t] for t in held]
+            local = [watched.posteriors[t] for t in _held(watched.clip)]
         elif method == "per_frame":
-            local = seen
+            local = list(watched.posteriors)
         else:
-            model = watched.posteriors[0].model
-            local = [_Seen(p, Posterior(model, p, 1.0).mean) for p in chained[method]]
-        found[method] = [Answer(box.to_image(s.mean), s.probabilities) for box, s in zip(boxes, local, strict=True)]
+            local = chained[method]
+        points = [box.to_image(p.mean) for box, p in zip(boxes, local, strict=True)]
+        if method == "smoother":
+            line = [Moment(t, y, False) for t, y in enumerate(points)]
+            points = [steadied(line, t) for t in range(len(line))]
+        found[method] = [Answer(y, p.probabilities, p.mean_displacement) for y, p in zip(points, local, strict=True)]
     return found
 
 
@@ -134,55 +141,55 @@ def outcomes(watched: WatchedClip, given: Mapping[str, Sequence[Answer | None]],
                 found.append(Outcome(method, phase, math.inf, None))
                 continue
             error = nrmse(answer.points, watched.clip.truth[t])
-            low, high = _yaw_interval(answer.probabilities, bundle)
+            low, high = _yaw_interval(watched.posteriors[0].model, answer, bundle)
             found.append(Outcome(method, phase, error, (low - watched.yaw[t], high - watched.yaw[t])))
     return found
 
 
-def _yaw_interval(p: F32, bundle: Bundle) -> tuple[float, float]:
+def _yaw_interval(model: PosteriorModel, answer: Answer, bundle: Bundle) -> tuple[float, float]:
     """Ends of the 90 % interval, degrees."""
     # The exemplars left out hold less than a thousandth, as in the posterior's moments.
+    p = answer.probabilities
     kept = np.flatnonzero(p >= MOMENT_CUT / len(p))
+    moved = Posterior(model, p, 1.0, displacement=answer.displacement)
+    poses = displaced_poses(moved, replace(bundle.poses, pose=bundle.poses.pose[kept]))
     variance = (bundle.calibration.kernel_scale * bundle.poses.variance[kept]).astype(np.float32)
-    low, high = credible_intervals(p[kept], bundle.poses.pose[kept], (MASS,), variance)[0, YAW]
+    low, high = credible_intervals(p[kept], poses.pose, (MASS,), variance)[0, YAW]
     return float(low), float(high)
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """Probabilities and their mean shape in the box frame."""
-
-    probabilities: F32
-    mean: F64
-
-
-def _chained(emissions: list[Emission], chain: Chain, methods: Sequence[str]) -> dict[str, list[F32]]:
-    """(K,) probabilities in every frame by the methods that use the chain."""
-    found: dict[str, list[F32]] = {}
-    if {"filter", "smoother"} & set(methods):
-        beliefs = [chain.start(emissions[0])]
-        for e in emissions[1:]:
-            beliefs.append(chain.step(beliefs[-1], e))
-        found["filter"] = [b.probabilities(chain.count) for b in beliefs]
-        if "smoother" in methods:
-            found["smoother"] = [b.probabilities(chain.count) for b in chain.smooth(beliefs)]
+def _chained(posteriors: Sequence[Posterior], chain: Chain, methods: Sequence[str]) -> dict[str, list[Posterior]]:
+    """The posterior in every frame by the methods that use the chain, displaced as in a session."""
+    emissions, model = [picture_emission(p) for p in posteriors], posteriors[0].model
+    beliefs = [chain.start(emissions[0])]
+    for e in emissions[1:]:
+        beliefs.append(chain.step(beliefs[-1], e))
+    weights = {"filter": [b.probabilities(chain.count) for b in beliefs]}
+    if "smoother" in methods:
+        weights["smoother"] = [b.probabilities(chain.count) for b in chain.smooth(beliefs)]
     if "viterbi" in methods:
-        found["viterbi"] = []
-        for k in viterbi(chain, emissions).classes:
-            one = np.zeros(chain.count, np.float32)
-            one[k] = 1.0
-            found["viterbi"].append(one)
-    return found
+        one = np.eye(1, chain.count, dtype=np.float32)[0]
+        weights["viterbi"] = [np.roll(one, int(k)) for k in viterbi(chain, emissions).classes]
+    carried, path = NO_DISPLACEMENT, []
+    for p, seen in zip(weights["filter"], posteriors, strict=True):
+        carried = displacement(p, seen, carried)
+        path.append(carried)
+    return {
+        method: [displaced(model, p, 1.0, r) for p, r in zip(given, path, strict=True)]
+        for method, given in weights.items()
+    }
 
 
-def _low_pass(watched: WatchedClip, seen: list[_Seen]) -> list[Answer]:
-    """The mean of the landmarks in the picture, and of the probabilities."""
-    points = [box.to_image(s.mean) for box, s in zip(watched.clip.given, seen, strict=True)]
+def _low_pass(watched: WatchedClip) -> list[Answer]:
+    """The mean of the landmarks in the picture, of the probabilities, and of the displacements."""
+    seen = watched.posteriors
+    points = [box.to_image(p.mean) for box, p in zip(watched.clip.given, seen, strict=True)]
     found = []
     for t in range(len(seen)):
         last = slice(max(t - LOW_PASS + 1, 0), t + 1)
-        p = np.mean([s.probabilities for s in seen[last]], axis=0)
-        found.append(Answer(np.mean(points[last], axis=0), p.astype(np.float32)))
+        p = np.mean([s.probabilities for s in seen[last]], axis=0).astype(np.float32)
+        r = np.mean([s.mean_displacement for s in seen[last]], axis=0)
+        found.append(Answer(np.mean(points[last], axis=0), p, r))
     return found
 
 

@@ -47,7 +47,8 @@ def run_video_suite(
 
     def job(index: int) -> tuple[list[Outcome], list[Outcome]]:
         watched = watch(aligner, maker.clip(index))
-        own = {m: follow(aligner, chain, m, watched.clip.frames, watched.clip.given[0]) for m in SESSION_METHODS}
+        frames, start = watched.clip.frames, watched.clip.given[0]
+        own = {m: follow(aligner, chain, m, frames, start).answers for m in SESSION_METHODS}
         given = outcomes(watched, answers(watched, chain), aligner.bundle)
         return given, outcomes(watched, own, aligner.bundle)
 

@@ -212,7 +212,8 @@ class TrackConfig(_message.Message):
     """How frames are joined."""
     smoothing_lag: _builtins.int
     """Frames of look-ahead for smoothing, 0 (default, no revisions) to Limits.max_smoothing_lag. INVALID_ARGUMENT
-    outside, or when > 0 with a model other than FILTER.
+    outside, or when > 0 with a model other than FILTER. Revisions are also means over two frames to either side
+    (one with a lag of 1), so that a face at rest does not tremble.
     """
     detect_every: _builtins.int
     """Look for new faces on every n-th frame by index, ≥ 1; 0: only at the start and while a face is not
@@ -800,7 +801,9 @@ class TrackPath(_message.Message):
 
     @_builtins.property
     def points(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Its landmarks, image frame, pixels: 136 numbers a frame, one frame after the other."""
+        """Its landmarks as the frame's picture displaces them, image frame, pixels: 136 numbers a frame, one frame after the
+        other.
+        """
 
     def __init__(
         self,
