@@ -73,6 +73,8 @@ def test_true_boxes_give_the_error_of_the_aligner_itself(
         truth = faces.landmarks[i]
         (face,) = model.align(faces.image(i), [tuple(tight_box(truth))])
         assert outcome.error == nrmse(face.landmarks, truth)
+        distance = np.linalg.norm(face.landmarks[17:] - truth[17:], axis=1)
+        assert outcome.inner_error == pytest.approx(distance.mean() / np.hypot(*np.ptp(truth, axis=0)))
         assert 0 < outcome.error < 1
 
 
@@ -85,10 +87,11 @@ def test_the_detection_that_overlaps_most_counts_and_a_missed_face_is_infinite(
     side = true[0][2] - true[0][0]
     far = np.array([0.0, 0.0, 8.0, 8.0])
     model = aligner(bundle, [true[0] + 0.2 * side, far, true[0]], [], [far], [true[3] + 0.6 * side])
-    errors = [o.error for o in evaluate_crops(model, faces, "detector", "fake")]
+    outcomes = evaluate_crops(model, faces, "detector", "fake")
+    errors = [o.error for o in outcomes]
     best = evaluate_crops(aligner(bundle), faces, "truth", "fake")[0].error
     assert errors[0] == pytest.approx(best)
-    assert errors[1:] == [np.inf, np.inf, np.inf]
+    assert errors[1:] == [o.inner_error for o in outcomes[1:]] == [np.inf, np.inf, np.inf]
 
 
 def write_photo(folder: Path, landmarks: F64) -> None:
@@ -125,11 +128,17 @@ def test_a_detector_that_is_not_there_is_refused(bundle: Bundle, tmp_path: Path,
 
 def test_the_report_groups_by_collection_and_counts_the_missed() -> None:
     figures = report(
-        [FaceError("1", "b", 0.04), FaceError("2", "a", 0.02), FaceError("3", "b", np.inf), FaceError("4", "c", np.inf)]
+        [
+            FaceError("1", "b", 0.04, 0.02),
+            FaceError("2", "a", 0.02, 0.04),
+            FaceError("3", "b", np.inf, np.inf),
+            FaceError("4", "c", np.inf, np.inf),
+        ]
     )
     assert figures["n"] == 4
     assert figures["nrmse_mean"] == 0.03
     assert figures["auc"] == pytest.approx((0.5 + 0.75) / 4)
+    assert figures["auc_inner51"] == pytest.approx((0.75 + 0.5) / 4)
     assert figures["failure_rate"] == figures["missed"] == 50.0
     assert list(figures["groups"]) == ["a", "b", "c"]
     assert {name: g["n"] for name, g in figures["groups"].items()} == {"a": 1, "b": 2, "c": 1}
@@ -140,6 +149,14 @@ def test_the_report_groups_by_collection_and_counts_the_missed() -> None:
         "failure_rate": 100.0,
         "missed": 100.0,
     }
+
+
+def test_the_report_gives_the_subsets_among_the_groups() -> None:
+    outcomes = [FaceError(str(i), "a", e, e) for i, e in enumerate((0.0, 0.04, np.inf))]
+    groups = report(outcomes, {"hard": np.array([1, 2]), "large_yaw": np.array([0])})["groups"]
+    assert list(groups) == ["a", "hard", "large_yaw"]
+    assert (groups["hard"]["n"], groups["hard"]["auc"], groups["hard"]["failure_rate"]) == (2, 0.25, 50.0)
+    assert (groups["large_yaw"]["n"], groups["large_yaw"]["auc"]) == (1, 1.0)
 
 
 def refuse(constant: str) -> Any:
@@ -162,7 +179,8 @@ def test_the_command_prints_one_json_object_without_nan(
     assert code == 0
     assert out["n"] == 6
     assert out["bundle_id"] == Bundle.load(toy_bundle).id
-    assert {name: g["n"] for name, g in out["groups"].items()} == {"a": 3, "b": 3}
+    assert {name: g["n"] for name, g in out["groups"].items()} == {"a": 3, "b": 3, "large_yaw": 1, "hard": 1}
+    assert 0 <= out["auc_inner51"] <= 1
     assert out["presence"]["faces"] == out["presence"]["negatives"] == 12
 
 
@@ -178,6 +196,8 @@ def test_the_command_reports_faces_that_were_all_missed(
         figures = json.loads(out, parse_constant=refuse)
         assert figures["missed"] == figures["groups"]["there"]["failure_rate"] == 100.0
         assert figures["nrmse_mean"] is None
+        assert figures["auc_inner51"] == 0.0
+        assert {name: g["n"] for name, g in figures["groups"].items()} == {"there": 2, "large_yaw": 1, "hard": 1}
     else:
         assert "None" in out
         assert "100.0" in out

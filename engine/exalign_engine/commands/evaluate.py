@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from exalign_engine.aligner import Aligner
 from exalign_engine.bundle import Bundle
 from exalign_engine.commands.arguments import add_bundle, add_data, print_json, progress_bar
+from exalign_engine.commands.protocol import PROTOCOLS, run_protocol
 from exalign_engine.coverage import collect, coverage_report, measure_face
 from exalign_engine.data.prepared import annotated_photos
 from exalign_engine.data.source import FaceSource, open_faces
@@ -17,10 +21,14 @@ from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.evaluate import evaluate_crops, evaluate_photos, report
 from exalign_engine.frames import BoxFrame, tight_box
 from exalign_engine.hmm import Chain
+from exalign_engine.landmarks import N_LANDMARKS
+from exalign_engine.point_formats import FORMATS
+from exalign_engine.pose import YAW, solve_pose
 from exalign_engine.presence import presence_report, presence_scores
 from exalign_engine.runtime import create_runtime
 from exalign_engine.stress.pictures import draw_examples
 from exalign_engine.stress.suite import run_suite, stress_report
+from exalign_engine.subsets import difficult_subsets, yaw_of
 from exalign_engine.train.augment import Augmenter
 from exalign_engine.train.config import AugmentConfig
 from exalign_engine.train.samples import load_faces
@@ -37,7 +45,10 @@ COLUMNS = ("n", "nrmse_mean", "auc", "failure_rate", "missed")
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    add_data(parser)
+    add_data(parser, required=False)
+    parser.add_argument(
+        "--protocol", nargs=2, metavar=("NAME", "DIR"), help="in place of --data: '300vw' and the folder of its clips"
+    )
     add_bundle(parser)
     parser.add_argument("--split", default="test", help="split of the data (default: test)")
     parser.add_argument(
@@ -48,34 +59,72 @@ def add(parser: argparse.ArgumentParser) -> None:
         "the folder's own videos (default: accuracy)",
     )
     parser.add_argument(
-        "--limit", type=int, default=0, metavar="N", help="stress: only N faces, evenly spaced; video: only N clips"
+        "--limit",
+        type=int,
+        default=0,
+        metavar="N",
+        help="stress: only N faces, evenly spaced; video: only N clips; --protocol: only N frames of a clip",
     )
     parser.add_argument("--picture", type=Path, metavar="PNG", help="stress, video: draw examples")
     parser.add_argument("--boxes", choices=("truth", "detector"), default="truth", help="whose boxes (default: truth)")
     parser.add_argument("--detector", default="mtcnn", help="detector for --boxes detector (default: mtcnn)")
+    parser.add_argument(
+        "--points",
+        type=int,
+        choices=sorted(FORMATS),
+        default=N_LANDMARKS,
+        help="format of the errors; 66: without the inner corners of the mouth; 51: without the jaw (default: 68)",
+    )
+    parser.add_argument(
+        "--displacement",
+        choices=("bundle", "none"),
+        default="bundle",
+        help="none: leave the bundle's residual out; its calibration stays (default: bundle)",
+    )
     parser.add_argument("--frames", action="store_true", help="whole photos of frames/frames.json in place of crops")
     parser.add_argument("--json", action="store_true", help="figures as one JSON object on stdout")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print n, nrmse_mean, auc, failure_rate (%) and missed (%), in total and by source; and presence."""
+    """Print n, nrmse_mean, auc, failure_rate (%) and missed (%), in total, by source and of the difficult faces.
+
+    The AUC without the jaw is in total only. Crops have their presence too, and those about true boxes their coverage.
+    """
     _check(args)
+    if args.protocol:
+        return run_protocol(args)
     if args.suite == "stress":
         return _run_stress(args)
     if args.suite == "video":
         return _run_video(args)
-    bundle = Bundle.load(args.bundle)
+    bundle = _bundle(args)
     detectors = {args.detector: create_detector(args.detector)} if args.boxes == "detector" else {}
-    aligner = Aligner(bundle, create_runtime(args.runtime, bundle.network, threads=args.threads), detectors)
-    head = {"bundle_id": bundle.id, "runtime": aligner.runtime.name, "split": args.split, "boxes": args.boxes}
+    aligner = Aligner(
+        bundle, create_runtime(args.runtime, bundle.network, threads=args.threads, precision=args.precision), detectors
+    )
+    head: dict[str, Any] = {
+        "bundle_id": bundle.id,
+        "runtime": aligner.runtime.name,
+        "precision": aligner.runtime.precision,
+    }
+    head |= {"split": args.split, "boxes": args.boxes, "displacement": args.displacement}
+    if args.points != N_LANDMARKS:
+        head["points"] = args.points
     if args.frames:
         photos = annotated_photos(args.data, args.split)
-        figures = report(
-            evaluate_photos(aligner, photos, args.boxes, args.detector, progress_bar(len(photos), "photos"))
+        landmarks = np.concatenate([photo.landmarks for photo in photos])
+        yaw = solve_pose(landmarks, bundle.poses.mean_face)[:, YAW].astype(np.float64)
+        outcomes = evaluate_photos(
+            aligner, photos, args.boxes, args.detector, progress_bar(len(photos), "photos"), args.points
         )
+        figures = report(outcomes, difficult_subsets(landmarks, yaw))
     else:
         faces = open_faces(args.data, args.split)
-        figures = report(evaluate_crops(aligner, faces, args.boxes, args.detector, progress_bar(len(faces), "faces")))
+        subsets = difficult_subsets(faces.landmarks, yaw_of(faces, bundle.poses.mean_face))
+        outcomes = evaluate_crops(
+            aligner, faces, args.boxes, args.detector, progress_bar(len(faces), "faces"), args.points
+        )
+        figures = report(outcomes, subsets)
         if args.boxes == "truth":
             figures |= _coverage(aligner, faces)
         memory = load_faces(faces)
@@ -91,6 +140,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _bundle(args: argparse.Namespace) -> Bundle:
+    """The bundle, without its residual where that is wished."""
+    bundle = Bundle.load(args.bundle)
+    return bundle if args.displacement == "bundle" else replace(bundle, residual=None)
+
+
 def _check(args: argparse.Namespace) -> None:
     """Refuse every option that is wrong or that the suite would not heed.
 
@@ -100,7 +155,21 @@ def _check(args: argparse.Namespace) -> None:
     wrong = []
     if args.limit < 0:
         wrong.append(Violation("--limit", f"is {args.limit}, must be at least 0"))
-    if args.suite == "accuracy":
+    if (args.data is None) == (args.protocol is None):
+        wrong.append(Violation("--data", "one of --data and --protocol must be given, and not both"))
+    if args.protocol:
+        name = args.protocol[0]
+        if name not in PROTOCOLS:
+            wrong.append(Violation("--protocol", f"{name!r} is unknown; known: {', '.join(PROTOCOLS)}"))
+        for field, given in (
+            ("--suite", args.suite != "accuracy"),
+            ("--picture", args.picture),
+            ("--frames", args.frames),
+            ("--displacement", args.displacement != "bundle"),
+        ):
+            if given:
+                wrong.append(Violation(field, "does not go with --protocol"))
+    elif args.suite == "accuracy":
         if args.limit > 0:
             wrong.append(Violation("--limit", f"is {args.limit}, goes with --suite stress and video only"))
         if args.picture:
@@ -110,19 +179,24 @@ def _check(args: argparse.Namespace) -> None:
             wrong.append(Violation("--frames", "goes with --suite accuracy only"))
         if args.boxes != "truth":
             wrong.append(Violation("--boxes", f"is {args.boxes!r}, which goes with --suite accuracy only"))
+        if args.points != N_LANDMARKS:
+            wrong.append(
+                Violation("--points", f"is {args.points}, which goes with --suite accuracy and --protocol only")
+            )
     if wrong:
         raise InvalidInputError(wrong)
 
 
 def _run_stress(args: argparse.Namespace) -> int:
     """Print the rows of the stress suite."""
-    bundle, faces = Bundle.load(args.bundle), open_faces(args.data, args.split)
-    runtime = create_runtime(args.runtime, bundle.network, threads=args.threads)
+    bundle, faces = _bundle(args), open_faces(args.data, args.split)
+    runtime = create_runtime(args.runtime, bundle.network, threads=args.threads, precision=args.precision)
     count = min(args.limit, len(faces)) if args.limit else len(faces)
     errors = run_suite(
         bundle, runtime, faces, limit=args.limit, threads=args.threads, progress=progress_bar(count, "stress")
     )
-    report_ = {"bundle_id": bundle.id, "runtime": runtime.name, "split": args.split} | stress_report(errors)
+    head = {"bundle_id": bundle.id, "runtime": runtime.name, "split": args.split, "displacement": args.displacement}
+    report_ = head | stress_report(errors)
     if args.picture:
         draw_examples(bundle, runtime, faces, args.picture)
     if args.json:
@@ -140,9 +214,9 @@ def _run_stress(args: argparse.Namespace) -> int:
 
 def _run_video(args: argparse.Namespace) -> int:
     """Print the rows of the video suite."""
-    bundle, faces = Bundle.load(args.bundle), open_faces(args.data, args.split)
+    bundle, faces = _bundle(args), open_faces(args.data, args.split)
     # Clips are the threads' work, so the network needs none of its own.
-    runtime = create_runtime(args.runtime, bundle.network, threads=1)
+    runtime = create_runtime(args.runtime, bundle.network, threads=1, precision=args.precision)
     aligner = Aligner(bundle, runtime, {"mtcnn": create_detector("mtcnn")})
     chain = Chain(bundle.exemplars.shapes, bundle.manifest.tau)
     maker = ClipMaker(faces, bundle.poses.mean_face)
@@ -152,7 +226,8 @@ def _run_video(args: argparse.Namespace) -> int:
     )
     paths = videos(args.data / "video")[: args.limit or None]
     real = run_real_clips(aligner, chain, paths, threads=args.threads, progress=progress_bar(len(paths), "real clips"))
-    report_ = {"bundle_id": bundle.id, "runtime": runtime.name, "split": args.split} | video_report(found, real)
+    head = {"bundle_id": bundle.id, "runtime": runtime.name, "split": args.split, "displacement": args.displacement}
+    report_ = head | video_report(found, real)
     if args.picture:
         draw_clips(aligner, chain, maker, count, args.picture)
     if args.json:
@@ -168,7 +243,7 @@ def _run_video(args: argparse.Namespace) -> int:
     for row in real:
         print(
             f"{row['video']:48}{row['method']:11}{row['n']:6}  flicker {_number(row['flicker'], 5)}"
-            f"  loss {row['loss']:.2f} %  drift {_number(row['drift'], 4)}"
+            f"  loss {row['loss']:.2f} %  drift {_number(row['drift'], 4)}  path gap {_number(row['path_gap'], 2)}"
         )
     return 0
 
@@ -190,11 +265,12 @@ def _coverage(aligner: Aligner, faces: FaceSource) -> dict[str, Any]:
     return coverage_report(collect(rows))
 
 
-def _print_table(head: dict[str, str], figures: dict[str, Any]) -> None:
+def _print_table(head: dict[str, Any], figures: dict[str, Any]) -> None:
     print(f"bundle {head['bundle_id'][:12]}, {head['runtime']}, split {head['split']}, boxes {head['boxes']}")
     print(f"{'':10}" + "".join(f"{c:>14}" for c in COLUMNS))
     for name, row in [("all", figures), *figures["groups"].items()]:
         print(f"{name:10}" + "".join(f"{row[c]!s:>14}" for c in COLUMNS))
+    print(f"AUC without the jaw: {figures['auc_inner51']}")
     if "coverage" in figures:
         print(f"\nNLL {figures['nll']}; coverage of the stated regions, %:")
         for name, row in [("all", figures["coverage"]), *figures["coverage_by_group"].items()]:
