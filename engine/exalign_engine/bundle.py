@@ -7,6 +7,7 @@
     detectors.json     each detector's affine to the face box
     baseline.npz       ridge regression from the features: the control
     residual.npz       levels of the residual; a bundle may be without
+    refiner.npz        regressions from what the network saw to a better box; a bundle may be without
     train.toml         the configuration it was trained with
 
 Loading verifies every hash and shape, never unpickles, and names the file and field that is wrong.
@@ -34,6 +35,7 @@ from exalign_engine.exemplar_building import SHAPE_UNIT, mirrored_exemplars
 from exalign_engine.exemplars import Exemplars, Recipe
 from exalign_engine.landmarks import N_LANDMARKS
 from exalign_engine.pose import MIRROR_SIGN, Poses
+from exalign_engine.refiner import Refiner
 from exalign_engine.residual import ResidualHead
 
 SCHEMA_VERSION = 1
@@ -41,7 +43,7 @@ MANIFEST = "manifest.json"
 FILES = ("network.onnx", "exemplars.npz", "calibration.json", "detectors.json", "baseline.npz", "train.toml")
 
 #: Files that a bundle may be without.
-OPTIONAL_FILES = ("residual.npz",)
+OPTIONAL_FILES = ("residual.npz", "refiner.npz")
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,7 @@ class Bundle:
         detectors: affine of each known detector's box.
         baseline: the control.
         residual: moves the mixture to where the picture says; None where the bundle has none.
+        refiner: moves boxes to where the picture says; None where the bundle has none.
     """
 
     path: Path
@@ -133,6 +136,7 @@ class Bundle:
     detectors: dict[str, BoxAffine]
     baseline: Baseline
     residual: ResidualHead | None = None
+    refiner: Refiner | None = None
 
     @property
     def network(self) -> Path:
@@ -172,6 +176,7 @@ class Bundle:
             residual=read_residual(root / "residual.npz", manifest.margin)
             if "residual.npz" in manifest.files
             else None,
+            refiner=read_refiner(root / "refiner.npz") if "refiner.npz" in manifest.files else None,
         )
 
 
@@ -438,6 +443,27 @@ def read_residual(path: Path, margin: float) -> ResidualHead:
     if not levels or not hidden:
         raise BundleError(path, "hidden_weight has no level, or no hidden unit")
     return ResidualHead.of_arrays(a, margin)
+
+
+def write_refiner(path: Path, refiner: Refiner) -> None:
+    """Write refiner.npz, its weights in half precision, with which they were chosen."""
+    np.savez_compressed(path, **refiner.to_arrays())  # type: ignore[arg-type]
+
+
+def read_refiner(path: Path) -> Refiner:
+    """Read refiner.npz.
+
+    Raises:
+        BundleError: with the array that is wrong.
+    """
+    a = _read_arrays(
+        path,
+        {"sources": ("U", (None,)), "geometry": ("f", (None, None, 3, 4)), "weight": ("f", (None, 3, None))},
+    )
+    try:
+        return Refiner.of_arrays(a)
+    except ValueError as e:
+        raise BundleError(path, str(e)) from e
 
 
 def read_detectors(path: Path) -> dict[str, BoxAffine]:
