@@ -8,7 +8,7 @@ print(faces[0].landmarks)
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from exalign_engine.errors import BundleError, InvalidInputError
 from exalign_engine.frames import BoxFrame, extract_crop
 from exalign_engine.image import ImageLimits, decode
 from exalign_engine.posterior import GroupUncertainty, Posterior, PosteriorModel
+from exalign_engine.refiner import SETTLED, SETTLED_GIVEN, Look, next_frames, seen_shape
 from exalign_engine.runtime import FaceOutputs, Runtime, create_runtime
 
 F64 = NDArray[np.float64]
@@ -147,6 +148,11 @@ class Aligner:
         if inputs != len(self.bundle.baseline.weight):
             rows = len(self.bundle.baseline.weight)
             raise BundleError(network, f"gives {inputs} features and embedding values, baseline.npz takes {rows}")
+        if self.bundle.refiner is not None:
+            try:
+                self.bundle.refiner.check(out.row(0))
+            except ValueError as e:
+                raise BundleError(network, f"does not fit refiner.npz: {e}") from e
         if self.bundle.residual is None:
             return
         image = out.row(0).image
@@ -229,8 +235,46 @@ class Aligner:
         """Crop, score and read the posterior of faces whose places are known: (H, W, 3) uint8 RGB."""
         if not located:
             return []
-        rows = self.runtime.infer(np.stack([self.crop(image, place) for place in located])).rows()
-        return [self.face(place, self.posterior(row)) for place, row in zip(located, rows, strict=True)]
+        places, posteriors = list(located), self._look(image, located)
+        for round_ in range(self.rounds):
+            moved = self.better_places(places, posteriors, round_)
+            if not moved:
+                break
+            for i, (posterior, row) in zip(moved, self._look(image, list(moved.values())), strict=True):
+                places[i], posteriors[i] = moved[i], (posterior, row)
+        return [self.face(place, posterior) for place, (posterior, _) in zip(places, posteriors, strict=True)]
+
+    def _look(self, image: U8, places: Sequence[LocatedFace]) -> list[tuple[Posterior, FaceOutputs]]:
+        rows = self.runtime.infer(np.stack([self.crop(image, place) for place in places])).rows()
+        return [(self.posterior(row), row) for row in rows]
+
+    @property
+    def rounds(self) -> int:
+        """How often a box may be refined; 0 for a bundle without a refiner."""
+        return 0 if self.bundle.refiner is None else len(self.bundle.refiner.rounds)
+
+    def better_places(
+        self, places: Sequence[LocatedFace], looks: Sequence[tuple[Posterior, FaceOutputs]], round_: int
+    ) -> dict[int, LocatedFace]:
+        """Where the network should look again (`exalign_engine.refiner`).
+
+        Detected boxes are refined; a caller's own box is where it is far off (`SETTLED_GIVEN`); others stay.
+
+        Args:
+            places: that were looked at.
+            looks: the posterior and the outputs of each.
+            round_: how often the boxes were refined before.
+
+        Returns:
+            Index → better place, of the faces whose box should move.
+        """
+        refiner = self.bundle.refiner
+        if refiner is None:
+            return {}
+        rows = [i for i, place in enumerate(places) if place.source in (*refiner.sources, FACE_BOX)]
+        seen = [Look(places[i].source, places[i].frame, looks[i][1], seen_shape(looks[i][0])) for i in rows]
+        frames = next_frames(refiner, seen, round_, SETTLED, SETTLED_GIVEN)
+        return {i: replace(places[i], box=f.box) for i, f in zip(rows, frames, strict=True) if f is not None}
 
     def locate(
         self,

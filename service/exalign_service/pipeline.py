@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from exalign.v1 import face_pb2, timing_pb2
 from exalign_engine import Aligner, LocatedFace
+from exalign_engine.posterior import Posterior
+from exalign_engine.runtime import FaceOutputs
 from exalign_engine.views import ConditionedFace
 from exalign_service.answers import face_message
 from exalign_service.batcher import Batcher, Row
@@ -199,14 +201,27 @@ class Pipeline:
         return image, found[: how.max_faces], max(len(found) - how.max_faces, 0)
 
     async def _score(self, image: U8, located: Sequence[LocatedFace], clock: StageClock) -> list[Subject]:
-        """What the network says about faces whose places are known."""
-        rows = await self.infer(image, located, clock)
+        """What the network says about faces whose places are known, about better boxes where it sees them."""
+        places, looks = list(located), await self._look(image, located, clock)
+        for round_ in range(self.aligner.rounds):
+            moved = await self.read(clock, self.aligner.better_places, places, looks, round_)
+            if not moved:
+                break
+            for i, look in zip(moved, await self._look(image, list(moved.values()), clock), strict=True):
+                places[i], looks[i] = moved[i], look
+        return [Subject.of(place, posterior) for place, (posterior, _) in zip(places, looks, strict=True)]
 
-        def work(place: LocatedFace, row: Row) -> Subject:
-            return Subject.of(place, self.aligner.posterior(row.outputs))
+    async def _look(
+        self, image: U8, places: Sequence[LocatedFace], clock: StageClock
+    ) -> list[tuple[Posterior, FaceOutputs]]:
+        rows = await self.infer(image, places, clock)
 
-        pairs = zip(located, rows, strict=True)
-        return await asyncio.gather(*(self.run(clock, "posterior", work, place, row) for place, row in pairs))
+        def work(row: Row) -> tuple[Posterior, FaceOutputs]:
+            posterior = self.aligner.posterior(row.outputs)
+            _ = posterior.mean  # read here, in a thread
+            return posterior, row.outputs
+
+        return list(await asyncio.gather(*(self.run(clock, "posterior", work, row) for row in rows)))
 
     async def infer(
         self,

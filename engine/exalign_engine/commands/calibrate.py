@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from exalign_engine.bundle import Baseline, Bundle, seal, write_baseline
+from exalign_engine.bundle import Baseline, Bundle, seal, write_baseline, write_refiner
 from exalign_engine.calibrate import FACTORS, fit_baseline, fit_coverage, fit_kernels, fit_presence, flat_features
 from exalign_engine.click_calibration import FACES as CLICK_FACES
 from exalign_engine.click_calibration import fit_click_gain
@@ -29,6 +29,7 @@ from exalign_engine.pose_calibration import error_rows, fit_pose, interval_rows
 from exalign_engine.pose_view import displaced_turn
 from exalign_engine.posterior import PosteriorModel
 from exalign_engine.presence import presence_report, presence_scores
+from exalign_engine.refiner_calibration import calibrate_refiner, ready_detectors
 from exalign_engine.runtime import Runtime, create_runtime
 from exalign_engine.scoring import score
 from exalign_engine.train.augment import Augmenter
@@ -160,6 +161,17 @@ def calibrate(
         network, load_faces(train, limit), augmenter, val_features, truth.astype(np.float32)
     )
     detectors = _fit_detectors(train, min(limit or DETECTOR_FACES, DETECTOR_FACES), yunet)
+    refiner, refiner_card = calibrate_refiner(
+        PosteriorModel(bundle.exemplars, calibration, bundle.residual),
+        network,
+        train,
+        val,
+        ready_detectors(detectors, yunet),
+        manifest.input_size,
+        manifest.margin,
+        limit=limit,
+        bar=progress_bar,
+    )
     presence = presence_report(calibration, positives, negatives)
     card = {
         "split": "val",
@@ -181,11 +193,13 @@ def calibrate(
         "accuracy": [{"boxes": "truth", **summarise(errors)}],
         "baseline": baseline_card,
         "detectors": detectors,
+        "refiner": refiner_card,
     }
     accuracy = summarise(errors)
     with rewritten(root) as copy:
         replace(calibration, card=card).write(copy / "calibration.json")
         write_baseline(copy / "baseline.npz", baseline)
+        write_refiner(copy / "refiner.npz", refiner)
         (copy / "detectors.json").write_text(json.dumps(detectors, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         seal(copy, replace(manifest, metrics=manifest.metrics | {"val": {"truth": accuracy}}))
     print(
