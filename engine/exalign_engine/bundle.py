@@ -312,7 +312,7 @@ def write_exemplars(path: Path, exemplars: Exemplars, poses: Poses) -> None:
         rows = slice(exemplars.count // 2)
     np.savez_compressed(
         path,
-        **arrays,
+        **arrays,  # type: ignore[arg-type]
         variance=exemplars.variance[rows],
         source_ids=np.array(exemplars.source_ids, dtype=np.str_),
         mean_face=poses.mean_face,

@@ -106,7 +106,7 @@ def test_get_model_says_what_answers(client: Client) -> None:
     model = client.model()
     assert model.exemplars > 10_000
     assert model.runtime.name == "openvino"
-    assert model.runtime.precision == "f32"
+    assert model.runtime.precision == "int8"
     assert model.runtime.reason
     assert any("research" in licence.terms.lower() for licence in model.licences)
     assert len(model.landmark_names) == 68

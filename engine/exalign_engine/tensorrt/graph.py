@@ -10,13 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from exalign_engine.errors import BundleError
 from exalign_engine.tensorrt.errors import GraphError
 
 #: The network's one input: (B, S, S, 3) uint8.
 INPUT = "image"
+
+#: Operators that put tensors in other places and change no value.
+MOVES = ("Transpose", "Slice", "Concat", "Reshape", "Identity")
 
 _QUANTISE = ("QuantizeLinear", "DequantizeLinear")
 
@@ -101,36 +104,41 @@ def tensor_types(model: onnx.ModelProto) -> dict[str, int]:
 
 
 def cast_first(model: onnx.ModelProto) -> None:
-    """Swap a transposition of the uint8 image with the cast after it; the result is the same, bit for bit.
+    """Cast the uint8 image before it is moved about instead of after; the result is the same, bit for bit.
 
     Raises:
-        GraphError: something other than Transpose → Cast, or Cast, reads the image.
+        GraphError: something reads the image's bytes that neither moves nor casts them.
     """
     graph = model.graph
     readers = list(_readers(graph, INPUT))
-    if all(node.op_type == "Cast" for node in readers):
+    if readers and all(node.op_type == "Cast" for node in readers):
         return
-    if len(readers) != 1 or readers[0].op_type != "Transpose":
-        found = ", ".join(f"{n.op_type} {n.name!r}" for n in readers) or "nothing"
-        raise GraphError(INPUT, f"is read by {found}; must be read by one Cast, or by one Transpose and then a Cast")
-    transpose = readers[0]
-    casts = list(_readers(graph, transpose.output[0]))
-    if len(casts) != 1 or casts[0].op_type != "Cast":
-        raise GraphError(transpose.name, "moves the uint8 image about; TensorRT only takes a cast of it next")
-    cast = casts[0]
-    bytes_moved, moved = transpose.output[0], cast.output[0]
+    if not readers:
+        raise GraphError(INPUT, "is read by nothing")
     between = f"{INPUT}_as_float"
-    cast.input[0], cast.output[0] = INPUT, between
-    transpose.input[0], transpose.output[0] = between, moved
-    # Nodes stand in the order in which they can run.
-    at = [i for i, node in enumerate(graph.node) if node is transpose or node.output[0] in (between, moved)]
-    first, second = graph.node[at[0]], graph.node[at[1]]
-    if second.output[0] == between:
-        copy = onnx.NodeProto()
-        copy.CopyFrom(first)
-        first.CopyFrom(second)
-        second.CopyFrom(copy)
-    for value in [v for v in graph.value_info if v.name == bytes_moved]:
+    moved, renamed, kept = (
+        {INPUT},
+        {INPUT: between},
+        [helper.make_node("Cast", [INPUT], [between], to=TensorProto.FLOAT)],
+    )
+    for node in graph.node:
+        reads_bytes = any(name in moved for name in node.input)
+        if reads_bytes and node.op_type == "Cast":
+            renamed[node.output[0]] = renamed.get(node.input[0], node.input[0])
+            continue
+        if reads_bytes and node.op_type not in (*MOVES, "Shape"):
+            raise GraphError(
+                node.name, f"is a {node.op_type} of the uint8 image; TensorRT only takes a cast of it next"
+            )
+        for k, name in enumerate(node.input):
+            node.input[k] = renamed.get(name, name)
+        if reads_bytes and node.op_type != "Shape":
+            moved.update(node.output)
+        kept.append(node)
+    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    for value in [v for v in graph.value_info if v.name in moved or v.name in renamed]:
         graph.value_info.remove(value)
 
 

@@ -92,11 +92,12 @@ class ShardedHead(nn.Module):
 
     def __init__(self, inputs: int, k: int, shards: int) -> None:
         super().__init__()
-        self.k, self.shards = k, shards
-        self.pieces = nn.ModuleList(nn.Linear(inputs, len(range(i, k, shards))) for i in range(shards))
-        for piece in self.pieces:
+        self.inputs, self.k, self.shards = inputs, k, shards
+        pieces = [nn.Linear(inputs, len(range(i, k, shards))) for i in range(shards)]
+        for piece in pieces:
             nn.init.normal_(piece.weight, std=0.01)
             nn.init.constant_(piece.bias, HEAD_BIAS)
+        self.pieces = nn.ModuleList(pieces)
 
     def forward(self, embedding: Tensor, shard: int | None = None) -> Tensor:
         """(B, D) → (B, K), or the scores of one piece's classes."""
@@ -106,15 +107,16 @@ class ShardedHead(nn.Module):
 
     def merged(self) -> tuple[Tensor, Tensor]:
         """Weight (K, D) and bias (K,) of the whole head."""
-        weight = self.pieces[0].weight.new_empty((self.k, self.pieces[0].in_features))
-        bias = weight.new_empty(self.k)
+        first = self.pieces[0].get_parameter("weight")
+        weight, bias = first.new_empty((self.k, self.inputs)), first.new_empty(self.k)
         for i, piece in enumerate(self.pieces):
-            weight[i :: self.shards], bias[i :: self.shards] = piece.weight, piece.bias
+            weight[i :: self.shards] = piece.get_parameter("weight")
+            bias[i :: self.shards] = piece.get_parameter("bias")
         return weight, bias
 
     def whole(self) -> nn.Linear:
         """The same head in one piece, for export."""
-        head = nn.Linear(self.pieces[0].in_features, self.k)
+        head = nn.Linear(self.inputs, self.k)
         with torch.no_grad():
             weight, bias = self.merged()
             head.weight.copy_(weight)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from exalign_engine.landmarks import N_LANDMARKS
-from exalign_engine.residual import STEP, Level, ResidualHead
+from exalign_engine.residual import F32, STEP, Level, ResidualHead
 from exalign_engine.train.config import NetworkConfig
 
 #: How far training starts are moved off: shift and ln scale (box sides), turn (radians), standard deviations. On faces
@@ -26,11 +26,12 @@ class ResidualLevels(nn.Module):
         super().__init__()
         self.margin = config.margin
         inputs = N_LANDMARKS * config.local_channels + config.embedding + 2 * N_LANDMARKS
-        self.hidden = nn.ModuleList(nn.Linear(inputs, config.residual_hidden) for _ in range(config.residual_levels))
-        self.out = nn.ModuleList(nn.Linear(config.residual_hidden, 2 * N_LANDMARKS) for _ in self.hidden)
-        for layer in self.out:
+        hidden = [nn.Linear(inputs, config.residual_hidden) for _ in range(config.residual_levels)]
+        out = [nn.Linear(config.residual_hidden, 2 * N_LANDMARKS) for _ in hidden]
+        for layer in out:
             nn.init.normal_(layer.weight, std=1e-3)
             nn.init.zeros_(layer.bias)
+        self.hidden, self.out = nn.ModuleList(hidden), nn.ModuleList(out)
 
     def forward(self, local: Tensor, embedding: Tensor, start: Tensor) -> list[Tensor]:
         """The shapes after each level.
@@ -58,18 +59,11 @@ class ResidualLevels(nn.Module):
     def export(self) -> ResidualHead:
         """The trained levels for the engine, rounded to the half precision that they are stored in."""
 
-        def array(x: Tensor) -> torch.Tensor:
-            return x.detach().to(torch.float16).to(torch.float32)
+        def arrays(layer: nn.Module) -> tuple[F32, F32]:
+            weight, bias = (p.detach().float() for p in (layer.get_parameter("weight"), layer.get_parameter("bias")))
+            return weight.half().float().numpy(), bias.numpy()
 
-        levels = tuple(
-            Level(
-                array(h.weight).numpy(),
-                h.bias.detach().float().numpy(),
-                array(o.weight).numpy(),
-                o.bias.detach().float().numpy(),
-            )
-            for h, o in zip(self.hidden, self.out, strict=True)
-        )
+        levels = tuple(Level(*arrays(h), *arrays(o)) for h, o in zip(self.hidden, self.out, strict=True))
         return ResidualHead(levels, self.margin)
 
 
