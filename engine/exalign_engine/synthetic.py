@@ -68,7 +68,8 @@ def draw_transforms(count: int, variation: Variation, rng: np.random.Generator) 
     out[rng.random(count) >= variation.turned, :ROLL] = 0.0
     wide = rng.random(count) < variation.wide_roll
     out[wide, ROLL] = rng.uniform(-1, 1, int(wide.sum())) * variation.wide_roll_deg
-    return out.astype(np.float32)
+    transforms: F32 = out.astype(np.float32)
+    return transforms
 
 
 def synthesise(recipe: Recipe) -> F64:

@@ -19,7 +19,7 @@ from exalign_engine.landmarks import mirror_shapes
 F64 = NDArray[np.float64]
 
 #: Tilts that are followed to within `TOLERANCE`, degrees.
-TILTS, TOLERANCE = (-35, -30, -20, -10, 10, 20, 30, 35), 3.0
+TILTS, TOLERANCE = (-45, -35, -20, 20, 35, 45), 3.0
 
 
 @pytest.fixture(scope="module")
@@ -64,18 +64,6 @@ def test_a_face_turned_in_the_plane_moves_its_roll(
     assert ninety.roll[0] < tilted.roll < ninety.roll[1]
 
 
-@pytest.mark.parametrize("degrees", [-45, 45])
-def test_a_tilt_that_few_exemplars_have_is_told_too_small_and_less_surely(
-    client: Client, picture: NDArray[np.uint8], points: F64, degrees: int
-) -> None:
-    upright = pose_of(client, picture, points)
-    tilted = pose_of(client, *turned(picture, points, degrees))
-    moved = tilted.roll - upright.roll
-    assert 35 < abs(moved) <= 45
-    assert np.sign(moved) == np.sign(degrees)
-    assert np.ptp(tilted.intervals[1].roll) > np.ptp(upright.intervals[1].roll)
-
-
 def test_a_mirrored_photograph_changes_the_signs_of_yaw_and_roll(
     client: Client, picture: NDArray[np.uint8], points: F64
 ) -> None:
@@ -86,7 +74,7 @@ def test_a_mirrored_photograph_changes_the_signs_of_yaw_and_roll(
     mirrored = np.asarray(mirror_shapes(at / side)) * side
     here, there = pose_of(client, tilted, at), pose_of(client, flipped, mirrored)
     assert here.roll > 15
-    # The network saw mirrored faces in training; it is not symmetric by construction.
+    # Both looks are the same two pictures; their crops differ by rounding.
     assert there.roll == pytest.approx(-here.roll, abs=2)
     assert there.yaw == pytest.approx(-here.yaw, abs=3)
     assert there.pitch == pytest.approx(here.pitch, abs=3)

@@ -197,7 +197,9 @@ def test_the_shapes_behind_class_ids(stub: FaceAlignmentServiceStub, face: face_
     best, box = np.reshape(answer.exemplars[0].points, (68, 2)), face.box
     centre, side = ((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2), max(box.x1 - box.x0, box.y1 - box.y0)
     placed = centre + (best - 0.5) * side
-    assert placed == pytest.approx(np.reshape(face.landmarks.map_points, (68, 2)), abs=0.01)
+    # The answer has the exemplar displaced by what the picture shows, not another shape.
+    moved = np.linalg.norm(np.reshape(face.landmarks.map_points, (68, 2)) - placed, axis=1) / side
+    assert 0 < moved.mean() < 0.05
 
 
 def test_ids_are_unguessable_and_the_cache_is_bounded(astronaut: bytes) -> None:

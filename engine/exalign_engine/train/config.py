@@ -270,8 +270,18 @@ class TrainConfig:
             "soft_sigma": self.soft_sigma,
             "exemplars.tau": e.tau,
         }
-        probabilities = ("exact_box", "wide_box", "colour", "dark", "blur", "occluder", "low_resolution", "noise")
-        probabilities += ("wide_roll", "turned")
+        probabilities = (
+            "exact_box",
+            "wide_box",
+            "colour",
+            "dark",
+            "blur",
+            "occluder",
+            "low_resolution",
+            "noise",
+            "wide_roll",
+            "turned",
+        )
         stages = "four whole numbers of at least 1"
         # Written so that NaN fails: every comparison with it is False.
         rules: list[tuple[bool, str, object, str]] = [

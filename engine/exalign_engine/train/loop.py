@@ -230,8 +230,8 @@ class Trainer:
         with torch.no_grad():
             for mean, now in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
                 mean.lerp_(now, 1 - decay)
-            for mean, now in zip(self.averaged.buffers(), self.network.buffers(), strict=True):
-                mean.copy_(now)
+            for running, newest in zip(self.averaged.buffers(), self.network.buffers(), strict=True):
+                running.copy_(newest)
 
     def _squared_distances(self, target: Tensor, piece: int) -> Tensor:
         """(B, 136) box frame → (B, K_i) ‖µ_k − y‖², box sides², to the exemplars of one piece of the head."""

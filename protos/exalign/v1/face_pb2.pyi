@@ -221,7 +221,7 @@ class Landmarks(_message.Message):
 
     @_builtins.property
     def map_points(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """The most probable exemplar (MAP), placed in the image: 136 numbers laid out as `points`."""
+        """The most probable exemplar (MAP), displaced as the picture asks, in the image: 136 numbers laid out as `points`."""
 
     @_builtins.property
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___GroupUncertainty]:
