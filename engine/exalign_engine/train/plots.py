@@ -22,6 +22,7 @@ def plot_curves(table: Path, out: Path) -> None:
     left.set(xlabel="epoch", ylabel="loss a face", yscale="log", title="Training loss")
     seen = [r for r in rows if r["val_auc"]]
     for key, label in (
+        ("val_residual_auc", "mixture mean, moved by the residual"),
         ("val_auc", "mixture mean"),
         ("val_top1_auc", "best exemplar"),
         ("val_regression_auc", "regression head"),
