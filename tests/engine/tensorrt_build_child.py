@@ -120,8 +120,6 @@ CASES = {
     "bundle fp16": Case(rewritten(BUNDLE, "fp16")),
     "bundle int8": Case(rewritten(quantised_bundle, "int8")),
     "dequantised fp16": Case(rewritten(quantised_bundle, "fp16")),
-    "140k fp32": Case(rewritten(lambda: networks.with_head(BUNDLE, 140_000), "fp32")),
-    "140k fp16": Case(rewritten(lambda: networks.with_head(BUNDLE, 140_000), "fp16")),
     "tiny fp32": Case(rewritten(networks.tiny, "fp32"), SMALL),
     "tiny fp16": Case(rewritten(networks.tiny, "fp16"), SMALL),
     "tiny int8": Case(rewritten(networks.quantised, "int8"), SMALL),

@@ -49,7 +49,7 @@ def bundle() -> Bundle:
 
 @pytest.fixture(scope="module")
 def reference(bundle: Bundle) -> Runtime:
-    return create_runtime("onnxruntime", bundle.network)
+    return create_runtime("onnxruntime", bundle.network, precision="fp32")
 
 
 def test_the_probe_batch_is_the_same_each_time_and_looks_like_faces(bundle: Bundle, reference: Runtime) -> None:
@@ -66,7 +66,7 @@ def test_the_reference_does_not_differ_from_itself(bundle: Bundle, reference: Ru
 
 
 def test_openvino_is_well_within_its_bound(bundle: Bundle) -> None:
-    verified = create_verified_runtime("openvino", bundle)
+    verified = create_verified_runtime("openvino", bundle, precision="fp32")
     assert verified.runtime.name == "openvino"
     assert verified.divergence.kl < BOUNDS["f32"].kl / 10
     assert verified.divergence.landmarks < BOUNDS["f32"].landmarks / 10
@@ -87,7 +87,7 @@ def test_half_precision_is_well_within_its_bound(bundle: Bundle, reference: Runt
 def test_a_runtime_that_answers_otherwise_is_refused_with_every_measure(bundle: Bundle, reference: Runtime) -> None:
     wrong = Distorted(reference, noise=1.0)
     with pytest.raises(RuntimeUnavailableError) as e:
-        verify(wrong, bundle, lambda: create_runtime("onnxruntime", bundle.network), None)
+        verify(wrong, bundle, lambda: create_runtime("onnxruntime", bundle.network, precision="fp32"), None)
     assert wrong.closed
     for word in ("runtime tensorrt (f16) does not answer like ONNX Runtime: ", "KL ", "landmarks ", "at most 0.01"):
         assert word in str(e.value)
@@ -97,7 +97,7 @@ def test_a_bound_is_looser_for_a_coarser_precision(bundle: Bundle, reference: Ru
     def outcome(precision: str) -> bool:
         runtime = Distorted(reference, 0.06, precision)
         try:
-            verify(runtime, bundle, lambda: create_runtime("onnxruntime", bundle.network), None)
+            verify(runtime, bundle, lambda: create_runtime("onnxruntime", bundle.network, precision="fp32"), None)
         except RuntimeUnavailableError:
             return False
         return True
@@ -122,7 +122,7 @@ def test_with_a_fallback_it_is_replaced_and_the_reason_says_so(
 
     monkeypatch.setattr(equivalence, "create_runtime", create)
     with caplog.at_level(logging.WARNING):
-        verified = create_verified_runtime("auto", bundle)
+        verified = create_verified_runtime("auto", bundle, precision="fp32")
     assert wrong.closed
     assert verified.runtime.name == "openvino"
     assert verified.runtime.reason.startswith("auto: runtime tensorrt (f16) does not answer like ONNX Runtime: KL ")

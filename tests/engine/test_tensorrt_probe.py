@@ -102,7 +102,7 @@ def test_auto_falls_back_and_says_why() -> None:
     runtime = create_runtime("auto", NETWORK)
     assert runtime.name == "openvino"
     assert runtime.reason.startswith("auto: no TensorRT (")
-    assert runtime.reason.endswith("; OpenVINO is installed")
+    assert "; OpenVINO is installed" in runtime.reason
     runtime.close()
 
 

@@ -211,6 +211,6 @@ def create_verified_runtime(
     return verify(
         chosen,
         bundle,
-        lambda: create_runtime("onnxruntime", bundle.network),
+        lambda: create_runtime("onnxruntime", bundle.network, precision="fp32"),
         fallback if may_fall_back else None,
     )
