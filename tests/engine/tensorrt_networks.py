@@ -113,23 +113,6 @@ def quantise_weight(model: onnx.ModelProto, node: str, name: str) -> None:
     )
 
 
-def with_head(network: Path, classes: int) -> onnx.ModelProto:
-    """A bundle's network whose head scores ``classes`` exemplars: its rows repeated, with noise."""
-    model = onnx.load(str(network))
-    rng = np.random.default_rng(1)
-    for name in ("head.weight", "head.bias"):
-        tensor = weight_of(model, name)
-        values = numpy_helper.to_array(tensor)
-        rows: NDArray[np.float32] = values[np.arange(classes) % len(values)]
-        noise = rng.normal(size=rows.shape).astype(np.float32) * np.float32(0.1 * values.std())
-        tensor.CopyFrom(numpy_helper.from_array(rows + noise, name))
-    for output in model.graph.output:
-        if output.name == "scores":
-            output.type.tensor_type.shape.dim[1].dim_value = classes
-    del model.graph.value_info[:]
-    return model
-
-
 def crops(n: int, side: int = SIDE) -> NDArray[np.uint8]:
     """(n, side, side, 3) noise."""
     return np.random.default_rng(11).integers(0, 256, (n, side, side, 3), dtype=np.uint8)
