@@ -18,8 +18,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import zipfile
-import zlib
 from dataclasses import asdict, dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
@@ -31,10 +29,11 @@ from numpy.typing import NDArray
 from exalign_engine.calibration import Calibration
 from exalign_engine.detect import BoxAffine
 from exalign_engine.errors import BundleError
-from exalign_engine.exemplar_building import SHAPE_UNIT, mirrored_exemplars
-from exalign_engine.exemplars import Exemplars, Recipe
+from exalign_engine.exemplar_file import read_exemplars
+from exalign_engine.exemplars import Exemplars
 from exalign_engine.landmarks import N_LANDMARKS
-from exalign_engine.pose import MIRROR_SIGN, Poses
+from exalign_engine.npz import read_arrays
+from exalign_engine.pose import Poses
 from exalign_engine.refiner import Refiner
 from exalign_engine.residual import ResidualHead
 
@@ -271,134 +270,6 @@ def _check_manifest(path: Path, m: Manifest) -> None:
             raise BundleError(path, f"files: {name!r} is not the name of a file beside the manifest")
 
 
-def _read_arrays(path: Path, shapes: dict[str, tuple[str, tuple[int | None, ...]]]) -> dict[str, NDArray[Any]]:
-    """Read an .npz whose arrays must have the given dtype kinds and shapes (None: any length)."""
-    try:
-        with np.load(path, allow_pickle=False) as z:
-            arrays = {key: z[key] for key in z.files}
-    # A lone .npy is no context manager (TypeError); the others are damaged archives and pickles.
-    except (OSError, EOFError, TypeError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as e:
-        raise BundleError(path, f"cannot be read: {e}") from e
-    for key, (kind, shape) in shapes.items():
-        if key not in arrays:
-            raise BundleError(path, f"no array {key!r}")
-        a = arrays[key]
-        if a.ndim != len(shape) or any(s not in (None, n) for s, n in zip(shape, a.shape, strict=True)):
-            raise BundleError(path, f"{key} has shape {a.shape}, expected {shape}")
-        if a.dtype.kind != kind:
-            raise BundleError(path, f"{key} has dtype {a.dtype}, expected kind {kind!r}")
-        if kind == "f" and not np.isfinite(a).all():
-            raise BundleError(path, f"{key} holds a value that is not finite")
-    return arrays
-
-
-def write_exemplars(path: Path, exemplars: Exemplars, poses: Poses) -> None:
-    """Write exemplars.npz: the recipe where there is one, otherwise the shapes; of mirrored pairs one half.
-
-    Raises:
-        ValueError: a coordinate lies outside the range that can be stored, -2 to 2 box sides.
-    """
-    recipe, rows = exemplars.recipe, slice(None)
-    shapes = exemplars.shapes if recipe is None else recipe.faces
-    units = np.round(shapes / SHAPE_UNIT)
-    limit = np.iinfo(np.int16)
-    if not ((units >= limit.min) & (units <= limit.max)).all():  # NaN fails too
-        raise ValueError("an exemplar's coordinate is not within -2 to 2 box sides: its box is too small for it")
-    arrays: dict[str, NDArray[Any]]
-    if recipe is None:
-        arrays = {"shapes": units.astype(np.int16), "mirror_of": exemplars.mirror_of, "source": exemplars.source}
-    else:
-        arrays = {"faces": units.astype(np.int16), "transforms": recipe.transforms, "depth_face": recipe.mean_face}
-        rows = slice(exemplars.count // 2)
-    np.savez_compressed(
-        path,
-        **arrays,  # type: ignore[arg-type]
-        variance=exemplars.variance[rows],
-        source_ids=np.array(exemplars.source_ids, dtype=np.str_),
-        mean_face=poses.mean_face,
-        pose=poses.pose[rows],
-        pose_variance=poses.variance[rows],
-    )
-
-
-def read_exemplars(path: Path) -> tuple[Exemplars, Poses]:
-    """Read exemplars.npz, and follow its recipe where it holds one.
-
-    Raises:
-        BundleError: with the array that is wrong.
-    """
-    with_each: dict[str, tuple[str, tuple[int | None, ...]]] = {
-        "variance": ("f", (None,)),
-        "source_ids": ("U", (None,)),
-        "mean_face": ("f", (N_LANDMARKS, 3)),
-        "pose": ("f", (None, 3)),
-        "pose_variance": ("f", (None, 3)),
-    }
-    by_recipe: dict[str, tuple[str, tuple[int | None, ...]]] = {
-        "faces": ("i", (None, N_LANDMARKS, 2)),
-        "transforms": ("f", (None, None, 6)),
-        "depth_face": ("f", (N_LANDMARKS, 3)),
-    }
-    by_shape: dict[str, tuple[str, tuple[int | None, ...]]] = {
-        "shapes": ("i", (None, N_LANDMARKS, 2)),
-        "mirror_of": ("i", (None,)),
-        "source": ("i", (None,)),
-    }
-    a = _read_arrays(path, with_each)
-    follows = "faces" in a
-    a = _read_arrays(path, with_each | (by_recipe if follows else by_shape))
-    for key in ("variance", "pose_variance"):
-        if not (a[key] > 0).all():
-            raise BundleError(path, f"{key} holds a value that is not above 0")
-    per_class = (
-        ("variance", "pose", "pose_variance")
-        if follows
-        else ("variance", "mirror_of", "source", "pose", "pose_variance")
-    )
-    if follows:
-        variants, faces = a["transforms"].shape[:2]
-        for key in ("faces", "source_ids"):
-            if len(a[key]) != faces:
-                raise BundleError(path, f"{key} has {len(a[key])} entries, transforms has {faces} columns")
-        k = variants * faces
-    else:
-        k = len(a["shapes"])
-    for key in per_class:
-        if len(a[key]) != k:
-            raise BundleError(path, f"{key} has {len(a[key])} entries, {'the recipe' if follows else 'shapes'} has {k}")
-    return _from_recipe(a) if follows else _from_shapes(path, a)
-
-
-def _from_recipe(a: dict[str, NDArray[Any]]) -> tuple[Exemplars, Poses]:
-    recipe = Recipe(a["faces"].astype(np.float64) * SHAPE_UNIT, a["transforms"].astype(np.float32), a["depth_face"])
-    exemplars = mirrored_exemplars(
-        recipe, np.concatenate([a["variance"]] * 2).astype(np.float32), tuple(str(s) for s in a["source_ids"])
-    )
-    pose = np.concatenate([a["pose"], a["pose"] * MIRROR_SIGN.astype(np.float32)]).astype(np.float32)
-    return exemplars, Poses(
-        a["mean_face"].astype(np.float64), pose, np.concatenate([a["pose_variance"]] * 2).astype(np.float32)
-    )
-
-
-def _from_shapes(path: Path, a: dict[str, NDArray[Any]]) -> tuple[Exemplars, Poses]:
-    k = len(a["shapes"])
-    if k and not (a["mirror_of"].min() >= 0 and a["mirror_of"].max() < k):
-        raise BundleError(path, f"mirror_of points outside 0 … {k - 1}")
-    if k and not (a["source"].min() >= -1 and a["source"].max() < len(a["source_ids"])):
-        raise BundleError(path, "source points outside source_ids")
-    poses = Poses(
-        a["mean_face"].astype(np.float64), a["pose"].astype(np.float32), a["pose_variance"].astype(np.float32)
-    )
-    exemplars = Exemplars(
-        shapes=a["shapes"].astype(np.float32) * np.float32(SHAPE_UNIT),
-        variance=a["variance"].astype(np.float32),
-        mirror_of=a["mirror_of"].astype(np.int32),
-        source=a["source"].astype(np.int32),
-        source_ids=tuple(str(s) for s in a["source_ids"]),
-    )
-    return exemplars, poses
-
-
 def write_baseline(path: Path, baseline: Baseline) -> None:
     """Write baseline.npz (half precision: its error is far below the regression's own)."""
     np.savez(path, weight=baseline.weight.astype(np.float16), offset=baseline.offset)
@@ -410,7 +281,7 @@ def read_baseline(path: Path) -> Baseline:
     Raises:
         BundleError: with the array that is wrong.
     """
-    a = _read_arrays(path, {"weight": ("f", (None, 2 * N_LANDMARKS)), "offset": ("f", (2 * N_LANDMARKS,))})
+    a = read_arrays(path, {"weight": ("f", (None, 2 * N_LANDMARKS)), "offset": ("f", (2 * N_LANDMARKS,))})
     return Baseline(a["weight"].astype(np.float32), a["offset"].astype(np.float32))
 
 
@@ -426,7 +297,7 @@ def read_residual(path: Path, margin: float) -> ResidualHead:
         BundleError: with the array that is wrong.
     """
     coordinates = 2 * N_LANDMARKS
-    a = _read_arrays(
+    a = read_arrays(
         path,
         {
             "hidden_weight": ("f", (None, None, None)),
@@ -456,7 +327,7 @@ def read_refiner(path: Path) -> Refiner:
     Raises:
         BundleError: with the array that is wrong.
     """
-    a = _read_arrays(
+    a = read_arrays(
         path,
         {"sources": ("U", (None,)), "geometry": ("f", (None, None, 3, 4)), "weight": ("f", (None, 3, None))},
     )

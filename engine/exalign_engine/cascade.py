@@ -18,8 +18,6 @@ off only matters where it changes the class; but a start that a click has moved 
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exalign_engine.errors import BundleError
-from exalign_engine.landmarks import N_LANDMARKS, mirror_shapes
-from exalign_engine.residual import ImageFeatures, sample_map
+from exalign_engine.landmarks import N_LANDMARKS
+from exalign_engine.npz import read_arrays
+from exalign_engine.residual import ImageFeatures, looks_at, mean_move, sample_map
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -108,11 +107,7 @@ class Cascade:
         Raises:
             ValueError: the map or the embedding is not of the size that the cascade was fitted with.
         """
-        c, d = len(image.local), len(image.embedding)
-        looks, rest = divmod(c * N_LANDMARKS + d, self.inputs - COORDINATES)
-        if looks not in (1, 2) or rest:
-            raise ValueError(f"a local map of {c} channels and an embedding of {d} do not make {self.inputs} inputs")
-        return looks
+        return looks_at(image, self.inputs - COORDINATES)
 
     def displacement(self, image: ImageFeatures, start: F64) -> F64:
         """From the start to y_L of Eq. C2; of a network that looked twice, the mean of what both looks say.
@@ -127,14 +122,7 @@ class Cascade:
         Raises:
             ValueError: the map or the embedding is not of the size that the cascade was fitted with.
         """
-        if self.looks(image) == 1:
-            return self._moved(image, start) - start
-        here, there = (
-            ImageFeatures(embedding, local)
-            for embedding, local in zip(np.split(image.embedding, 2), np.split(image.local, 2), strict=True)
-        )
-        mirrored = mirror_shapes(self._moved(there, mirror_shapes(start)))
-        return np.asarray((self._moved(here, start) + mirrored) / 2 - start)
+        return mean_move(image, self.looks(image), start, self._moved) - start
 
     def _moved(self, image: ImageFeatures, start: NDArray[np.floating]) -> F64:
         """(68, 2) → (68, 2): y_L from one look."""
@@ -197,12 +185,6 @@ def read_cascade(path: Path, margin: float) -> Cascade:
         BundleError: with the array that is wrong.
     """
     try:
-        with np.load(path, allow_pickle=False) as z:
-            arrays = {name: z[name] for name in z.files}
-    # A lone .npy is no context manager (TypeError); the others are damaged archives and pickles.
-    except (OSError, EOFError, TypeError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as e:
-        raise BundleError(path, f"cannot be read: {e}") from e
-    try:
-        return Cascade.of_arrays(arrays, margin)
+        return Cascade.of_arrays(read_arrays(path, {}), margin)
     except ValueError as e:
         raise BundleError(path, str(e)) from e

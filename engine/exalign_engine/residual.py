@@ -12,7 +12,7 @@ their weights p_k stay. So landmarks, heatmaps, clicks and poses go on describin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -57,6 +57,43 @@ class Displacer(Protocol):
         """(68, 2) box sides, from ``start`` (68, 2), box frame."""
 
 
+def looks_at(image: ImageFeatures, one_look: int) -> int:
+    """How often the network looked: 1, or 2.
+
+    Args:
+        image: of one crop.
+        one_look: 68 · C + D, how many numbers a displacer reads of one look.
+
+    Raises:
+        ValueError: the map and the embedding are of other sizes.
+    """
+    c, d = len(image.local), len(image.embedding)
+    looks, rest = divmod(c * N_LANDMARKS + d, one_look)
+    if looks not in (1, 2) or rest:
+        inputs = one_look + 2 * N_LANDMARKS
+        raise ValueError(f"a local map of {c} channels and an embedding of {d} do not make {inputs} inputs")
+    return looks
+
+
+def mean_move(image: ImageFeatures, looks: int, start: F64, move: Callable[[ImageFeatures, F64], F64]) -> F64:
+    """Where a displacer ends, (68, 2) box frame: from one look, or the mean of what both looks say.
+
+    Args:
+        image: of one crop.
+        looks: 1 or 2, see `looks_at`.
+        start: (68, 2), box frame.
+        move: from one look and a start to an end, both (68, 2) in the frame of that look.
+    """
+    if looks == 1:
+        return move(image, start)
+    here, there = (
+        ImageFeatures(embedding, local)
+        for embedding, local in zip(np.split(image.embedding, 2), np.split(image.local, 2), strict=True)
+    )
+    mirrored = mirror_shapes(move(there, mirror_shapes(start).astype(np.float64)))
+    return np.asarray((move(here, start) + mirrored) / 2)
+
+
 @dataclass(frozen=True)
 class Level:
     """One level: W₁ (H, V), b₁ (H,), W₂ (136, H), b₂ (136,), float32; V = 68 · C + D + 136."""
@@ -90,11 +127,7 @@ class ResidualHead:
         Raises:
             ValueError: the map or the embedding is not of the size that the levels were trained with.
         """
-        c, d = len(image.local), len(image.embedding)
-        looks, rest = divmod(c * N_LANDMARKS + d, self.inputs - 2 * N_LANDMARKS)
-        if looks not in (1, 2) or rest:
-            raise ValueError(f"a local map of {c} channels and an embedding of {d} do not make {self.inputs} inputs")
-        return looks
+        return looks_at(image, self.inputs - 2 * N_LANDMARKS)
 
     def displacement(self, image: ImageFeatures, start: F64) -> F64:
         """r of Eq. R2; of a network that looked twice, the mean of what both looks say.
@@ -109,14 +142,7 @@ class ResidualHead:
         Raises:
             ValueError: the map or the embedding is not of the size that the levels were trained with.
         """
-        if self.looks(image) == 1:
-            return self._move(image, start) - start
-        here, there = (
-            ImageFeatures(embedding, local)
-            for embedding, local in zip(np.split(image.embedding, 2), np.split(image.local, 2), strict=True)
-        )
-        mirrored = mirror_shapes(self._move(there, mirror_shapes(start).astype(np.float64)))
-        return np.asarray((self._move(here, start) + mirrored) / 2 - start)
+        return mean_move(image, self.looks(image), start, self._move) - start
 
     def _move(self, image: ImageFeatures, start: F64) -> F64:
         """(68, 2) → (68, 2): y_L of Eq. R2 from one look."""

@@ -31,7 +31,7 @@ class ResumeToken:
 
     Attributes:
         session: its name.
-        secret: (16 bytes) what only this session's tokens hold.
+        secret: (16 bytes) what only the tokens of that session hold.
         epoch: which of its streams gave the token.
         frame: newest frame answered; `NO_FRAME` before the first.
         bundle_id: which bundle answered.

@@ -21,14 +21,13 @@ from exalign_engine.bundle import (
     Manifest,
     default_bundle_path,
     read_baseline,
-    read_exemplars,
     seal,
     seal_of,
     sha256,
-    write_exemplars,
 )
 from exalign_engine.errors import BundleError
 from exalign_engine.exemplar_building import SHAPE_UNIT, build
+from exalign_engine.exemplar_file import read_exemplars, write_exemplars
 from exalign_engine.exemplars import Exemplars
 from exalign_engine.landmarks import mirror_shapes
 from exalign_engine.pose import Poses, exemplar_pose

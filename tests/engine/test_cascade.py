@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from exalign_engine.cascade import Cascade, read_cascade, write_cascade
 from exalign_engine.errors import BundleError
 from exalign_engine.landmarks import mirror_shapes
 from exalign_engine.residual import ImageFeatures
+from map_twin import sample_twin
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -54,25 +54,12 @@ def picture(seed: int, height: int = 6, width: int = 7) -> ImageFeatures:
     return ImageFeatures(rng.normal(0, 1, EMBEDDING).astype(np.float32), local)
 
 
-def sample_twin(local: F32, x: float, y: float) -> F64:
-    """(C,) at a point of the box frame: the four cell centres around it, those beyond the border the border's."""
-    _, height, width = local.shape
-    column = ((x - 0.5) / MARGIN + 0.5) * width - 0.5
-    row = ((y - 0.5) / MARGIN + 0.5) * height - 0.5
-    total = np.zeros(len(local))
-    for i in (math.floor(row), math.floor(row) + 1):
-        for j in (math.floor(column), math.floor(column) + 1):
-            weight = (1 - abs(row - i)) * (1 - abs(column - j))
-            total += weight * local[:, min(max(i, 0), height - 1), min(max(j, 0), width - 1)].astype(np.float64)
-    return total
-
-
 def twin(c: Cascade, image: ImageFeatures, start: F64) -> F64:
     """Eq. C1 and C2, float64 throughout, all of a class's matrix at once."""
     k = min(range(CLASSES), key=lambda k: float(np.linalg.norm(c.centres[k].astype(np.float64) - start)))
     shape = c.centres[k].astype(np.float64) if c.from_centre else start
     for t in range(LEVELS):
-        seen = np.stack([sample_twin(image.local, x, y) for x, y in shape], axis=1)
+        seen = np.stack([sample_twin(image.local, x, y, MARGIN) for x, y in shape], axis=1)
         values = np.concatenate([seen.ravel(), image.embedding, shape.ravel() - 0.5])
         matrix = c.shared[t].astype(np.float64) + c.own[t, k].astype(np.float64) @ c.projection
         x = (values - c.mean) * c.scale

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from exalign_engine.landmarks import mirror_shapes
 from exalign_engine.residual import STEP, ImageFeatures, Level, ResidualHead, sample_map
+from map_twin import sample_twin
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -51,24 +51,11 @@ def picture(seed: int, channels: int, height: int, width: int) -> ImageFeatures:
     return ImageFeatures(rng.normal(0, 1, EMBEDDING).astype(np.float32), local)
 
 
-def sample_twin(local: F32, x: float, y: float) -> F64:
-    """(C,) at a point of the box frame: the four cell centres around it, those beyond the border the border's."""
-    _, height, width = local.shape
-    column = ((x - 0.5) / MARGIN + 0.5) * width - 0.5
-    row = ((y - 0.5) / MARGIN + 0.5) * height - 0.5
-    total = np.zeros(len(local))
-    for i in (math.floor(row), math.floor(row) + 1):
-        for j in (math.floor(column), math.floor(column) + 1):
-            weight = (1 - abs(row - i)) * (1 - abs(column - j))
-            total += weight * local[:, min(max(i, 0), height - 1), min(max(j, 0), width - 1)].astype(np.float64)
-    return total
-
-
 def twin(levels: Sequence[Level], image: ImageFeatures, start: F64) -> F64:
     """Eq. R1 and R2, float64 throughout."""
     shape = start
     for level in levels:
-        seen = np.stack([sample_twin(image.local, x, y) for x, y in shape], axis=1)
+        seen = np.stack([sample_twin(image.local, x, y, MARGIN) for x, y in shape], axis=1)
         values = np.concatenate([seen.ravel(), image.embedding, shape.ravel() - 0.5])
         hidden = np.maximum(level.hidden_weight.astype(np.float64) @ values + level.hidden_bias, 0)
         shape = shape + STEP * (level.weight.astype(np.float64) @ hidden + level.bias).reshape(N, 2)
@@ -91,7 +78,7 @@ def test_the_displacement_agrees_with_float64(seed: int, channels: int, height: 
 def test_samples_are_bilinear_and_go_on_beyond_the_border(seed: int, channels: int, height: int, width: int) -> None:
     local = picture(seed, channels, height, width).local
     points = np.random.default_rng(seed).uniform(-2, 3, (N, 2)).astype(np.float32)
-    expected = np.stack([sample_twin(local, float(x), float(y)) for x, y in points], axis=1)
+    expected = np.stack([sample_twin(local, float(x), float(y), MARGIN) for x, y in points], axis=1)
     np.testing.assert_allclose(sample_map(local, points, MARGIN), expected, atol=1e-4)
 
 

@@ -18,11 +18,11 @@ from exalign_engine.bundle import (
     Manifest,
     seal,
     write_baseline,
-    write_exemplars,
     write_residual,
 )
 from exalign_engine.calibration import Calibration
 from exalign_engine.commands.arguments import add_data
+from exalign_engine.exemplar_file import write_exemplars
 from exalign_engine.landmarks import N_LANDMARKS
 from exalign_engine.pose import find_poses
 from exalign_engine.train.config import TrainConfig
