@@ -1,10 +1,10 @@
 # The server, on a CPU (the default) or on a GPU (docs/gpu.md).
 #   docker build -t exalign .
-#   docker run --rm -p 50051:50051 -p 9464:9464 exalign
+#   docker run --rm --read-only --tmpfs /tmp -p 50051:50051 -p 9464:9464 exalign
 #   docker build --target gpu -t exalign:gpu .
 #   docker run --rm --gpus all --read-only --tmpfs /tmp -v exalign-engines:/var/cache/exalign -p 50051:50051 exalign:gpu
-# Of the gpu target: a tag of NVIDIA's image with TensorRT 11. It could not be pulled, hence was not tried, where this was
-# written.
+# Of the gpu target: a tag of NVIDIA's image. 26.06 has TensorRT 11.0 (with CUDA 13.3, Ubuntu 24.04 and Python 3.12), as
+# public projects that build on it say; it could not be pulled, hence was not tried, where this was written.
 ARG TENSORRT_TAG=26.06-py3
 
 FROM python:3.13-slim-bookworm AS build
@@ -19,7 +19,8 @@ COPY service service
 COPY clients clients
 RUN /opt/exalign/bin/pip install '.[serve]'
 
-# Kernels are compiled now, not while the first caller waits; the cache is part of the image.
+# Kernels are compiled now, not while the first caller waits. numba refuses a cache that it cannot write to, and the
+# image's belongs to root: the server starts with a copy in /tmp, which a read-only container needs as a tmpfs.
 ENV NUMBA_CACHE_DIR=/opt/exalign/kernels
 RUN /opt/exalign/bin/python -c "from exalign_engine import Aligner; Aligner.default().warm_up()"
 
@@ -33,9 +34,13 @@ COPY protos protos
 COPY engine engine
 COPY service service
 COPY clients clients
-# Its own environment, that sees the image's tensorrt.
-RUN python3 -m venv --system-site-packages /opt/exalign \
-    && /opt/exalign/bin/pip install '.[serve]' 'onnx>=1.17' 'cuda-bindings>=13.0'
+# Its own environment, that sees the image's tensorrt. The image may be without venv.
+# hadolint ignore=DL3008
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends python3-venv \
+    && rm -rf /var/lib/apt/lists/* \
+    && python3 -m venv --system-site-packages /opt/exalign \
+    && /opt/exalign/bin/pip install '.[serve]' 'cuda-bindings>=13.0'
 
 ENV NUMBA_CACHE_DIR=/opt/exalign/kernels \
     PATH=/opt/exalign/bin:$PATH
@@ -48,6 +53,7 @@ ENV EXALIGN_RUNTIME=tensorrt \
     EXALIGN_ENGINE_CACHE=/var/cache/exalign \
     EXALIGN_ADDRESS=0.0.0.0:50051 \
     EXALIGN_METRICS_ADDRESS=0.0.0.0:9464 \
+    NUMBA_CACHE_DIR=/tmp/exalign-kernels \
     PYTHONDONTWRITEBYTECODE=1
 WORKDIR /
 VOLUME /var/cache/exalign
@@ -57,7 +63,8 @@ EXPOSE 50051 9464
 HEALTHCHECK --interval=10s --timeout=3s --start-period=600s \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:9464/readyz', timeout=2)"]
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["exalign-server"]
+ENTRYPOINT ["/bin/sh", "-c", \
+    "mkdir -p $NUMBA_CACHE_DIR && cp -R --no-preserve=mode /opt/exalign/kernels/. $NUMBA_CACHE_DIR && exec exalign-server \"$0\" \"$@\""]
 CMD ["serve"]
 
 # Last, so that a plain `docker build` makes it.
@@ -66,7 +73,7 @@ FROM python:3.13-slim-bookworm AS cpu
 RUN useradd --system --uid 10001 --no-create-home exalign
 COPY --from=build /opt/exalign /opt/exalign
 ENV PATH=/opt/exalign/bin:$PATH \
-    NUMBA_CACHE_DIR=/opt/exalign/kernels \
+    NUMBA_CACHE_DIR=/tmp/exalign-kernels \
     EXALIGN_ADDRESS=0.0.0.0:50051 \
     EXALIGN_METRICS_ADDRESS=0.0.0.0:9464
 USER 10001
@@ -74,5 +81,6 @@ EXPOSE 50051 9464
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:9464/readyz', timeout=2)"]
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["exalign-server"]
+ENTRYPOINT ["/bin/sh", "-c", \
+    "mkdir -p $NUMBA_CACHE_DIR && cp -R --no-preserve=mode /opt/exalign/kernels/. $NUMBA_CACHE_DIR && exec exalign-server \"$0\" \"$@\""]
 CMD ["serve"]

@@ -330,7 +330,7 @@ class Aligner:
 
     def posterior(self, row: FaceOutputs) -> Posterior:
         """The posterior of what the network says about one crop."""
-        return self.model.posterior(row.scores, row.image)
+        return self.model.posterior(row.scores, row.image, row.sums)
 
     def face(self, located: LocatedFace, posterior: Posterior) -> Face:
         """See `Face.of`."""

@@ -75,7 +75,7 @@ def nearness(index: NDArray[np.int32], shapes: F32, start: F64, reach: float) ->
     """
     n = shapes.shape[2]
     out = np.empty(index.shape[0], np.float32)
-    centre = start.astype(np.float32)
+    centre = np.ascontiguousarray(start).astype(np.float32)  # often a transposed view: rows are read along j
     scale = -0.5 / (n * reach * reach)
     for m in range(index.shape[0]):
         shape, total = shapes[index[m]], np.float32(0)

@@ -32,6 +32,7 @@ from exalign_engine.exemplars import Exemplars
 from exalign_engine.frames import diagonal, tight_box
 from exalign_engine.kernels import disc_mass, kernel_layout, moved_shapes, nearness, rice_table, weighted_moments
 from exalign_engine.landmarks import N_LANDMARKS
+from exalign_engine.mixture_sums import MixtureSums
 from exalign_engine.residual import REACH, Displacer, ImageFeatures
 
 F32 = NDArray[np.float32]
@@ -117,12 +118,13 @@ class PosteriorModel:
         """(68, 2, K) float32: ``shapes`` for who reads few landmarks of all exemplars; made when first read."""
         return np.ascontiguousarray(self.shapes.transpose(2, 1, 0))
 
-    def posterior(self, scores: F32, image: ImageFeatures | None = None) -> Posterior:
+    def posterior(self, scores: F32, image: ImageFeatures | None = None, sums: F32 | None = None) -> Posterior:
         """The posterior of one face.
 
         Args:
             scores: (K,) float32 from the network.
             image: what else it saw in the same crop; without it nothing is displaced.
+            sums: (W,) float32, where the network's graph made the moments' sums itself; None makes them here.
 
         Raises:
             ValueError: wrong shape, or scores that are not finite.
@@ -131,11 +133,12 @@ class PosteriorModel:
             raise ValueError(f"scores have shape {scores.shape}, the bundle has K = {self.exemplars.count}")
         if not np.isfinite(scores).all():
             raise ValueError("scores are not finite")
+        made = None if sums is None else MixtureSums.of(sums)
         # The maximum goes first: a score may be so large that dividing it by T < 1 would overflow to a NaN.
         with np.errstate(over="ignore"):
             p = np.exp((scores - scores.max()) / np.float32(self.calibration.temperature))
         probabilities = p / p.sum(dtype=np.float64).astype(np.float32)
-        return Posterior(self, probabilities, self.calibration.presence(scores), image=image)
+        return Posterior(self, probabilities, self.calibration.presence(scores), image=image, sums=made)
 
 
 class Posterior:
@@ -154,6 +157,8 @@ class Posterior:
         box_shift: (K, 3) float32, b_k = (dx, dy, ln s), which moves exemplar k to µ_k + (dx, dy) + ln s · (µ_k − ½);
             None moves nothing. µ_k is what it is after its displacement.
         measured: landmarks whose marginal is a measurement.
+        sums: of the same probabilities, made by the network's graph; moments are read from them where nothing is
+            measured or moved with the box.
     """
 
     def __init__(
@@ -168,11 +173,13 @@ class Posterior:
         prior_error: float | None = None,
         box_shift: F32 | None = None,
         measured: Mapping[int, Measurement] | None = None,
+        sums: MixtureSums | None = None,
     ) -> None:
         self.model, self.probabilities, self.presence = model, probabilities, presence
         self.image, self._given = image, (displacement, share)
         self._prior_error = prior_error
         self.box_shift, self.measured = box_shift, dict(measured or {})
+        self._sums = None if self.measured or box_shift is not None else sums
 
     @cached_property
     def map_index(self) -> int:
@@ -235,6 +242,8 @@ class Posterior:
     @cached_property
     def mixture_mean(self) -> F64:
         """(68, 2) y₀: the mean of the exemplars as they are, neither displaced nor moved with the box."""
+        if self._sums is not None:
+            return self._sums.mean
         index, weights, _ = self._kept
         mean, _ = weighted_moments(weights, index, self.model.shapes)
         return np.ascontiguousarray(mean.T)
@@ -268,6 +277,8 @@ class Posterior:
 
     @cached_property
     def _moments(self) -> tuple[F64, F64]:
+        if self._sums is not None:
+            return self._sums.displaced(self.displacement)
         c = self.components
         mean, covariance = weighted_moments(c.weights, c.index, c.shapes)
         for n, seen in self.measured.items():
@@ -282,6 +293,8 @@ class Posterior:
     @cached_property
     def _mean_kernel_variance(self) -> float:
         """Σ_k p_k c v_k; times a_n it is the kernels' share of landmark n's variance."""
+        if self._sums is not None:
+            return self._sums.kernel_variance
         index, weights, _ = self._kept
         return float(weights @ self.model.class_variance[index])
 

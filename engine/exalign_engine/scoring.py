@@ -42,6 +42,7 @@ def score(runtime: Runtime, crops: Iterable[NDArray[np.uint8]], progress: Progre
         np.concatenate([p.embedding for p in parts]),
         np.concatenate([p.features for p in parts]),
         None if parts[0].local is None else np.concatenate([p.local for p in parts if p.local is not None]),
+        None if parts[0].sums is None else np.concatenate([p.sums for p in parts if p.sums is not None]),
     )
 
 

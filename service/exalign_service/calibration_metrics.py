@@ -55,7 +55,8 @@ def export_divergence(divergence: Divergence, registry: CollectorRegistry) -> No
     gauge = Gauge(
         "exalign_engine_divergence",
         "Worst difference of the runtime from ONNX Runtime on the bundle's probe batch, by measure: kl, nats; "
-        "landmarks, share of the face box's diagonal; coverage, of the claimed confidence.",
+        "landmarks, share of the face box's diagonal; coverage, of the claimed confidence; sums, of moments that its "
+        "graph summed from the host's of the same scores, box sides.",
         ("measure",),
         registry=registry,
     )

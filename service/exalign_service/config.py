@@ -97,8 +97,15 @@ class ModelConfig:
     bundle: Annotated[Path | None, Rule("directory of the bundle; not set: the one that the package carries")] = None
     runtime: Annotated[str, Rule("what executes the network", choices=RUNTIMES)] = "auto"
     precision: Annotated[
-        str, Rule("precision of the network; fp32 of an int8 bundle is derived from its weights", choices=PRECISIONS)
+        str,
+        Rule(
+            "precision of the network; fp32 and fp16 (TensorRT only) of an int8 bundle are derived from its weights",
+            choices=PRECISIONS,
+        ),
     ] = "auto"
+    sums: Annotated[str, Rule("with TensorRT, who sums the moments over the exemplars", choices=("host", "device"))] = (
+        "host"
+    )
     engine_cache: Annotated[
         Path | None, Rule("directory where TensorRT engines are kept; not set: ~/.cache/exalign/engines")
     ] = None

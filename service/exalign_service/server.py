@@ -88,6 +88,7 @@ def load_model(config: ServerConfig) -> LoadedModel:
         streams=batching.workers,
         gpu=GpuOptions(max_batch=batching.max_batch, cache=config.model.engine_cache),
         precision=config.model.precision,
+        device_sums=config.model.sums == "device",
     )
     names = ["mtcnn"] if yunet is None else ["mtcnn", "yunet"]
     detectors = {name: create_detector(name, yunet_model=yunet) for name in names}

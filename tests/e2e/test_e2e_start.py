@@ -74,6 +74,13 @@ def test_a_wrong_setting_is_usage(flag: str, value: str) -> None:
     assert value in last_line(result.stderr)
 
 
+def test_a_precision_that_the_runtime_has_not_is_one_line() -> None:
+    result = start(*ANYWHERE, "--runtime", "openvino", "--precision", "fp16")
+    assert result.returncode == 1
+    assert "precision fp16: is for runtimes tensorrt and tensorrt-rtx" in last_line(result.stderr)
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
 def test_a_runtime_that_is_not_here_is_one_line() -> None:
     result = start(*ANYWHERE, "--runtime", "tensorrt")
     assert result.returncode == 1

@@ -139,3 +139,28 @@ def make_prepared(make_shapes: MakeShapes) -> MakePrepared:
         return landmarks.astype(np.float64)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def astronaut_crop() -> NDArray[np.uint8]:
+    """(S, S, 3) the astronaut's face as the default bundle's network sees it; a photograph that is always there."""
+    skimage_data = pytest.importorskip("skimage.data", reason="needs scikit-image (extra 'demo')")
+    from exalign_engine import Aligner
+
+    aligner, picture = Aligner.default(), np.asarray(skimage_data.astronaut())
+    return aligner.crop(picture, aligner.locate(picture, max_faces=1)[0])
+
+
+@pytest.fixture(scope="session")
+def val_crops(data_folder: Path) -> NDArray[np.uint8]:
+    """(32, S, S, 3) real faces of ``val`` about their true boxes, as the default bundle's network sees them."""
+    from exalign_engine.bundle import Bundle, default_bundle_path
+    from exalign_engine.data import open_faces
+    from exalign_engine.frames import BoxFrame, extract_crop, tight_box
+
+    faces, manifest = open_faces(data_folder, "val"), Bundle.load(default_bundle_path()).manifest
+    crops = []
+    for i in np.linspace(0, len(faces) - 1, 32).astype(int):
+        frame = BoxFrame.from_box(tight_box(faces.landmarks[i]))
+        crops.append(extract_crop(faces.image(int(i)), frame, manifest.margin, manifest.input_size))
+    return np.stack(crops)

@@ -27,17 +27,14 @@ def bundle() -> Bundle:
 
 
 @pytest.fixture(scope="module")
-def networks(bundle: Bundle, noise: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The bundle's network with float32 weights and with int8, by precision: one is its own, the other made of it."""
+def networks(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """By precision: the bundle's own network, which is int8, and float32 made of it."""
     pytest.importorskip("onnx", reason="needs onnx (extra 'train')")
-    from exalign_engine.quantise import dequantise, measure_scales, quantise, read_network, write_network
+    from exalign_engine.quantise import dequantise, read_network, write_network
 
-    model, other = read_network(bundle.network), tmp_path_factory.mktemp("other") / NETWORK
-    if create_runtime("onnxruntime", bundle.network).precision == "int8":
-        other.write_bytes(write_network(dequantise(model)))
-        return {"f32": other, "int8": bundle.network}
-    other.write_bytes(write_network(quantise(model, measure_scales(model, noise))))
-    return {"f32": bundle.network, "int8": other}
+    other = tmp_path_factory.mktemp("other") / NETWORK
+    other.write_bytes(write_network(dequantise(read_network(bundle.network))))
+    return {"f32": other, "int8": bundle.network}
 
 
 @pytest.fixture(scope="module")
@@ -205,9 +202,16 @@ def test_a_precision_that_is_not_there_is_one_clear_error(networks: dict[str, Pa
     for name in RUNTIMES:
         with pytest.raises(RuntimeUnavailableError, match=r"precision int8: .*network\.onnx holds float32 weights"):
             create_runtime(name, networks["f32"], precision="int8")
-        with pytest.raises(RuntimeUnavailableError, match="precision 'fp8' is unknown; known: auto, fp32, int8"):
+        with pytest.raises(RuntimeUnavailableError, match="precision 'fp8' is unknown; known: auto, fp32, fp16, int8"):
             create_runtime(name, networks["f32"], precision="fp8")
         assert create_runtime(name, networks["f32"], precision="fp32").reason == "asked for"
+
+
+def test_half_precision_is_for_a_gpu_and_a_cpu_says_so_in_one_line(bundle: Bundle) -> None:
+    for name in RUNTIMES:
+        with pytest.raises(RuntimeUnavailableError) as e:
+            create_runtime(name, bundle.network, precision="fp16")
+        assert str(e.value) == "precision fp16: is for runtimes tensorrt and tensorrt-rtx; a CPU takes fp32 or int8"
 
 
 def test_an_int8_file_of_another_making_is_a_bundle_error(networks: dict[str, Path], tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from exalign_engine.bundle import Bundle, default_bundle_path
 from exalign_engine.errors import RuntimeUnavailableError
+from exalign_engine.mixture_sums import WIDTH
+from exalign_engine.posterior import PosteriorModel
 from exalign_engine.runtime import Outputs, Runtime, create_runtime
 from exalign_engine.runtime.equivalence import (
     BOUNDS,
@@ -23,6 +25,7 @@ from exalign_engine.runtime.equivalence import (
     probe_batch,
     verify,
 )
+from exalign_engine.runtime.tensorrt_runtime import GpuOptions
 
 
 class Distorted:
@@ -40,6 +43,24 @@ class Distorted:
 
     def close(self) -> None:
         self.closed = True
+
+
+class Summing(Distorted):
+    """The reference's scores, and sums over the exemplars that are off by ``noise``, box sides."""
+
+    def __init__(self, reference: Runtime, bundle: Bundle, noise: float) -> None:
+        super().__init__(reference, 0.0)
+        self._model, self._off = PosteriorModel(bundle.exemplars, bundle.calibration), noise
+
+    def infer(self, crops: NDArray[np.uint8]) -> Outputs:
+        out = super().infer(crops)
+        sums = np.zeros((len(crops), WIDTH), np.float32)  # nothing is displaced: the rest may be 0
+        for row, scores in zip(sums, out.scores, strict=True):
+            p = self._model.posterior(scores)
+            row[:136] = (p.mean + self._off).T.reshape(-1)
+            row[136:340] = (p.covariance - [1, 0, 1] * p.kernel_variance[:, None]).T.reshape(-1)
+            row[-4] = p.kernel_variance.mean()
+        return replace(out, sums=sums)
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +112,37 @@ def test_a_runtime_that_answers_otherwise_is_refused_with_every_measure(bundle: 
     assert wrong.closed
     for word in ("runtime tensorrt (f16) does not answer like ONNX Runtime: ", "KL ", "landmarks ", "at most 0.01"):
         assert word in str(e.value)
+
+
+def test_a_gpu_is_asked_to_sum_over_the_bundles_own_exemplars(
+    bundle: Bundle, reference: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from exalign_engine.runtime import equivalence
+
+    asked: list[GpuOptions] = []
+
+    def create(name: str, *arguments: Any, gpu: GpuOptions | None = None, **settings: Any) -> Any:
+        if gpu is not None:
+            asked.append(gpu)
+        return reference
+
+    monkeypatch.setattr(equivalence, "create_runtime", create)
+    create_verified_runtime("tensorrt", bundle, gpu=GpuOptions(max_batch=3), device_sums=True)
+    create_verified_runtime("tensorrt", bundle)
+    with_sums, without = asked
+    assert with_sums.max_batch == 3
+    assert with_sums.tables is not None
+    assert with_sums.tables.exemplars is bundle.exemplars
+    assert without.tables is None
+
+
+def test_sums_that_are_not_those_of_the_scores_are_refused(bundle: Bundle, reference: Runtime) -> None:
+    still = replace(bundle, residual=None)
+    assert measure(reference, Summing(reference, still, 0.0), still).sums < 1e-6
+    wrong = Summing(reference, still, 2e-4)
+    with pytest.raises(RuntimeUnavailableError, match=r": sums 0\.0002 box sides \(at most 0\.0001\)$"):
+        verify(wrong, still, lambda: create_runtime("onnxruntime", bundle.network, precision="fp32"), None)
+    assert wrong.closed
 
 
 def test_a_bound_is_looser_for_a_coarser_precision(bundle: Bundle, reference: Runtime) -> None:

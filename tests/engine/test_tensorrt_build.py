@@ -22,7 +22,12 @@ HERE = Path(__file__).parent
 #: Six large engines are built in one process; on a busy machine that takes minutes.
 pytestmark = pytest.mark.timeout(1000)
 
-BUNDLES = ("bundle fp32", "bundle fp16", "bundle int8", "dequantised fp16")
+#: Of the network alone, K = 143,378, and of the one that also sums over the exemplars, which is what servers build.
+BUNDLES = ("bundle fp32", "bundle fp16", "bundle int8")
+SUMMING = ("summing fp32", "summing fp16", "summing int8")
+#: Outputs of the default bundle's network.
+SCORING = ["scores", "embedding", "features", "local"]
+
 TINY = ("tiny fp32", "tiny fp16", "tiny int8", "ahead of time")
 
 REFUSED = {
@@ -57,7 +62,7 @@ def build(folder: Path, *names: str) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    return build(tmp_path_factory.mktemp("bundles"), *BUNDLES)
+    return build(tmp_path_factory.mktemp("bundles"), *BUNDLES, *SUMMING)
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +76,16 @@ def test_the_default_bundle_with_its_head_of_143_378_is_accepted(name: str, bund
     assert "error" not in outcome, outcome
     # The weights are in the plan, once; of an int8 network the builder stores a part otherwise.
     assert 0.9 < outcome["bytes"] / outcome["onnx"] < (1.5 if name.endswith("int8") else 1.2)
+
+
+@pytest.mark.parametrize("name", SUMMING)
+def test_a_network_that_sums_over_its_exemplars_is_accepted(name: str, bundles: dict[str, dict[str, Any]]) -> None:
+    outcome = bundles[name]
+    assert "error" not in outcome, outcome
+    assert list(outcome["outputs"]) == [*SCORING, "sums"]
+    # 200 MB of tables are in it; one that is read in two orders is stored twice.
+    more = outcome["bytes"] - bundles[name.replace("summing", "bundle")]["bytes"]
+    assert 150e6 < more < 500e6
 
 
 def test_an_engine_in_half_precision_is_half_as_large(bundles: dict[str, dict[str, Any]]) -> None:
@@ -133,6 +148,25 @@ def test_build_engine_writes_an_engine_and_finds_it_again(tmp_path: Path) -> Non
         assert answer["device"] is None
         assert Path(answer["file"]).stat().st_size > answer["plan_bytes"] > 0
         assert set(answer["outputs"]) == {"scores", "embedding", "features", "local"}
+
+
+@pytest.mark.parametrize(("sums", "outputs"), [("device", [*SCORING, "sums"]), ("host", SCORING)])
+def test_build_engine_builds_the_default_bundle_as_a_server_would(
+    sums: str, outputs: list[str], tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "exalign_engine.cli", "build-engine", "--runtime", "tensorrt-rtx", "--json"]
+    result = subprocess.run(
+        [*command, "--precision", "fp16", "--cache", str(tmp_path), *(["--sums", sums] if sums == "host" else [])],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+    )
+    assert result.returncode == 0, result.stderr
+    answer = json.loads(result.stdout)
+    assert answer["precision"] == "fp16"
+    assert list(answer["outputs"]) == outputs
 
 
 def test_build_engine_without_a_driver_or_a_network_is_one_line(tmp_path: Path) -> None:

@@ -15,10 +15,7 @@ import onnxruntime  # noqa: E402
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 import tensorrt_networks as networks  # noqa: E402
-from exalign_engine.bundle import Bundle, default_bundle_path  # noqa: E402
-from exalign_engine.data import open_faces  # noqa: E402
 from exalign_engine.errors import BundleError, ExalignError  # noqa: E402
-from exalign_engine.frames import BoxFrame, extract_crop, tight_box  # noqa: E402
 from exalign_engine.tensorrt.errors import GraphError  # noqa: E402
 from exalign_engine.tensorrt.precisions import prepare, stored_precision  # noqa: E402
 
@@ -180,40 +177,3 @@ def test_shapes_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     networks.weight_of(model, "head").CopyFrom(numpy_helper.from_array(np.zeros((50, 9), np.float32), "head"))
     with pytest.raises(ExalignError, match="node_scores"):
         prepare(networks.save(model, tmp_path / "network.onnx"), "fp32")
-
-
-@pytest.fixture(scope="module")
-def bundle() -> Bundle:
-    return Bundle.load(default_bundle_path())
-
-
-@pytest.fixture(scope="module")
-def faces(bundle: Bundle, data_folder: Path) -> NDArray[np.uint8]:
-    """32 real crops of val."""
-    source, m = open_faces(data_folder, "val"), bundle.manifest
-    return np.stack(
-        [
-            extract_crop(
-                source.image(int(i)), BoxFrame.from_box(tight_box(source.landmarks[i])), m.margin, m.input_size
-            )
-            for i in np.linspace(0, len(source) - 1, 32).astype(int)
-        ]
-    )
-
-
-def test_fp16_of_the_default_bundle_answers_alike_on_real_faces(bundle: Bundle, faces: NDArray[np.uint8]) -> None:
-    """Checks the rounding of the weights and the graph, not half accumulation: ORT convolves in fp32 on a CPU."""
-    full = run(prepare(bundle.network, "fp32").onnx, faces)["scores"].astype(np.float64)
-    half = run(prepare(bundle.network, "fp16").onnx, faces)["scores"].astype(np.float64)
-    t, shapes = bundle.calibration.temperature, bundle.exemplars.shapes.reshape(bundle.exemplars.count, -1)
-    worst_log, worst_landmark = 0.0, 0.0
-    for a, b in zip(full / t, half / t, strict=True):
-        la, lb = (x - x.max() - np.log(np.exp(x - x.max()).sum()) for x in (a, b))
-        order = np.argsort(-la)
-        top = order[: int(np.searchsorted(np.cumsum(np.exp(la[order])), 0.999)) + 1]
-        worst_log = max(worst_log, float(np.abs(la[top] - lb[top]).max()))
-        ya, yb = ((np.exp(x) @ shapes).reshape(68, 2) for x in (la, lb))
-        diagonal = float(np.linalg.norm(ya.max(axis=0) - ya.min(axis=0)))
-        worst_landmark = max(worst_landmark, float(np.linalg.norm(ya - yb, axis=1).max()) / diagonal)
-    assert worst_log <= 0.05
-    assert worst_landmark <= 0.0005

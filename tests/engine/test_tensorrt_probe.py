@@ -98,6 +98,14 @@ def test_tensorrt_rtx_without_a_driver_is_one_line() -> None:
 
 
 @needs_no_gpu
+def test_auto_in_half_precision_does_not_fall_back_to_a_cpu() -> None:
+    with pytest.raises(
+        RuntimeUnavailableError, match=r"^precision fp16: no TensorRT \(.+\), and a CPU takes fp32 or int8$"
+    ):
+        create_runtime("auto", NETWORK, precision="fp16")
+
+
+@needs_no_gpu
 def test_auto_falls_back_and_says_why() -> None:
     runtime = create_runtime("auto", NETWORK)
     assert runtime.name == "openvino"

@@ -70,6 +70,20 @@ def test_every_row_of_every_size_of_batch_is_answered(api: fake.FakeTensorRT, n:
     runtime.close()
 
 
+def test_sums_of_the_graph_come_back_with_the_rest(cudart: fake.FakeCudart, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(fake.OUTPUTS, "sums", (5,))
+    runtime, batch = start(fake.FakeTensorRT(cudart)), crops(7)
+    assert_right(runtime, batch)
+    sums = runtime.infer(batch).row(6).sums
+    assert sums is not None
+    np.testing.assert_array_equal(sums, fake.expected(batch)["sums"][6])
+    runtime.close()
+
+
+def test_a_network_that_does_not_sum_has_none(runtime: TensorRTRuntime) -> None:
+    assert runtime.infer(crops(1)).sums is None
+
+
 def test_a_row_of_a_batch_that_is_filled_up_does_not_see_what_was_there(runtime: TensorRTRuntime) -> None:
     assert_right(runtime, crops(4, seed=1))
     assert_right(runtime, crops(3, seed=2))

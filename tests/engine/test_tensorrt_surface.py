@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -87,6 +88,14 @@ def test_cuda_functions_take_as_many_arguments_as_we_give_them() -> None:
                     inspect.signature(getattr(cudart, name)).bind(*node.args)
                     checked += 1
     assert checked >= 18
+
+
+def test_the_gpu_suites_own_cuda_names_exist() -> None:
+    suite = Path(__file__).parents[1] / "gpu"
+    used = {name for file in suite.glob("*.py") for name in re.findall(r"\bcuda[A-Z]\w+", file.read_text())}
+    assert used >= {"cudaDeviceGetAttribute", "cudaDevAttrMemoryClockRate"}
+    known = set(dir(cudart)) | set(cudart.cudaDeviceAttr.__members__) | set(cudart.cudaError_t.__members__)
+    assert used - known == set()
 
 
 def test_the_names_of_lost_devices_are_cudas() -> None:

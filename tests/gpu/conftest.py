@@ -15,6 +15,7 @@ import pytest
 
 from exalign_engine.bundle import Bundle, default_bundle_path
 from exalign_engine.errors import RuntimeUnavailableError
+from exalign_engine.mixture_tables import MixtureTables
 from exalign_engine.runtime.tensorrt_runtime import TensorRTRuntime
 from exalign_engine.tensorrt.cuda import Cuda
 from exalign_engine.tensorrt.lane import Tensors
@@ -87,58 +88,45 @@ def bundle() -> Bundle:
 
 
 @pytest.fixture(scope="session")
-def networks(device: Device, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The file that each precision starts from."""
-    from exalign_engine.quantise import measure_scales, quantise, read_network, write_network
-    from exalign_engine.runtime.equivalence import probe_batch
-    from exalign_engine.tensorrt.graph import is_quantised
-
-    model = read_network(bundle.network)
-    quantised = bundle.network
-    if not is_quantised(model):
-        quantised = tmp_path_factory.mktemp("int8") / "network.onnx"
-        quantised.write_bytes(write_network(quantise(model, measure_scales(model, probe_batch(bundle)))))
-    return {"fp32": bundle.network, "fp16": bundle.network, "int8": quantised}
-
-
-@pytest.fixture(scope="session")
 def engines(
-    device: Device, api: Any, networks: dict[str, Path], report: Report, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], Any]:
-    """``engines(precision)``: built once."""
+    device: Device, api: Any, bundle: Bundle, report: Report, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., Any]:
+    """`engines(precision, sums=True)`: built once of the default bundle; with sums over exemplars, or just scoring."""
     from exalign_engine.tensorrt.builder import BuildOptions
     from exalign_engine.tensorrt.cache import EngineCache
     from exalign_engine.tensorrt.engine import Engine, obtain_engine
 
     cache = EngineCache(tmp_path_factory.mktemp("engines"))
-    built: dict[str, Engine] = {}
+    built: dict[tuple[str, bool], Engine] = {}
 
-    def obtain(precision: str) -> Engine:
-        if precision not in built:
+    def obtain(precision: str, sums: bool = True) -> Engine:
+        key = (precision, sums)
+        if key not in built:
             options = BuildOptions(max_batch=MAX_BATCH, opt_batch=MAX_BATCH)
-            built[precision] = obtain_engine(
-                api, FLAVOURS[RUNTIME], networks[precision], precision, options, cache, device
+            tables = MixtureTables.of(bundle) if sums else None
+            built[key] = obtain_engine(
+                api, FLAVOURS[RUNTIME], bundle.network, precision, options, cache, device, tables=tables
             )
-            report.setdefault("build", {})[precision] = {
-                "seconds": round(built[precision].seconds, 2),
-                "plan_bytes": len(built[precision].plan),
+            report.setdefault("build", {})[precision if sums else f"{precision}, only scoring"] = {
+                "seconds": round(built[key].seconds, 2),
+                "plan_bytes": len(built[key].plan),
             }
-        return built[precision]
+        return built[key]
 
     return obtain
 
 
 @pytest.fixture
 def open_runtime(
-    api: Any, cuda: Cuda, device: Device, bundle: Bundle, engines: Callable[[str], Any]
+    api: Any, cuda: Cuda, device: Device, bundle: Bundle, engines: Callable[..., Any]
 ) -> Iterator[OpenRuntime]:
     """See `OpenRuntime`."""
     opened: list[TensorRTRuntime] = []
 
     def start(
-        precision: str, plan: bytes | None = None, max_batch: int = MAX_BATCH, **settings: Any
+        precision: str, plan: bytes | None = None, max_batch: int = MAX_BATCH, *, sums: bool = True, **settings: Any
     ) -> TensorRTRuntime:
-        engine = engines(precision)
+        engine = engines(precision, sums)
         tensors = Tensors("image", engine.network.side, engine.network.outputs, max_batch)
         opened.append(
             TensorRTRuntime(

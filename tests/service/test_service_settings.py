@@ -47,6 +47,7 @@ def test_every_setting_can_be_set_everywhere(tmp_path: Path) -> None:
         "bundle": "/b",
         "runtime": "onnxruntime",
         "precision": "fp32",
+        "sums": "device",
         "detector": "yunet",
         "yunet_model": "/y.onnx",
         "presence_threshold": "0.25",

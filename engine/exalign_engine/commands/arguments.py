@@ -29,7 +29,8 @@ def add_bundle(parser: argparse.ArgumentParser) -> None:
         "--precision",
         choices=PRECISIONS,
         default="auto",
-        help="precision of the network; fp32 of an int8 bundle is derived from its weights (default: as it is stored)",
+        help="precision of the network; fp32 and fp16 (TensorRT only) of an int8 bundle are derived from its weights "
+        "(default: as it is stored)",
     )
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="threads of the network (default: 2)")
 

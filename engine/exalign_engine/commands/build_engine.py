@@ -16,13 +16,12 @@ from tqdm import tqdm
 from exalign_engine.bundle import Bundle, default_bundle_path
 from exalign_engine.commands.arguments import print_json
 from exalign_engine.errors import RuntimeUnavailableError
+from exalign_engine.mixture_tables import MixtureTables
+from exalign_engine.runtime import PRECISIONS
 from exalign_engine.tensorrt.builder import BuildOptions
 from exalign_engine.tensorrt.cache import EngineCache, write_engine
 from exalign_engine.tensorrt.modules import FLAVOURS, load_module
 from exalign_engine.tensorrt.probe import Device, require_device
-
-#: As in `exalign_engine.tensorrt.precisions`, which needs onnx; ``--help`` should not.
-PRECISIONS = ("auto", "fp32", "fp16", "int8")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +41,18 @@ def add(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="default: int8 where the file is, else fp16",
     )
-    parser.add_argument("--network", type=Path, metavar="FILE", help="an ONNX file in place of the bundle's")
+    parser.add_argument(
+        "--network",
+        type=Path,
+        metavar="FILE",
+        help="an ONNX file in place of the bundle's; it is built as it is, without sums over exemplars",
+    )
+    parser.add_argument(
+        "--sums",
+        choices=("host", "device"),
+        default="host",
+        help="who sums the moments over the exemplars; as the server's --sums (default: host)",
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the engine here too")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="where engines are kept (default: ~/.cache/exalign)")
     parser.add_argument(
@@ -76,7 +86,9 @@ def run(args: argparse.Namespace) -> int:
         from exalign_engine.tensorrt.precisions import stored_precision
     except ModuleNotFoundError as e:
         raise RuntimeUnavailableError(f"runtime {args.runtime}: not installed: {e.name}; {flavour.install}") from e
-    network = args.network or Bundle.load(args.bundle).network
+    bundle = None if args.network is not None else Bundle.load(args.bundle)
+    network = args.network if bundle is None else bundle.network
+    tables = None if bundle is None or args.sums == "host" else MixtureTables.of(bundle)
     precision = stored_precision(network) if args.precision == "auto" else args.precision
     options = BuildOptions(
         max_batch=args.max_batch,
@@ -89,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
     cache = EngineCache(args.cache or default_cache())
     progress, close = _bar()
     try:
-        engine = obtain_engine(api, flavour, network, precision, options, cache, device, progress)
+        engine = obtain_engine(api, flavour, network, precision, options, cache, device, progress, tables=tables)
     finally:
         close()
     if args.out is not None:

@@ -25,17 +25,21 @@ class Outputs:
         embedding: (B, D) float32.
         features: (B, C, h, w) float32.
         local: (B, L, h', w') float32, the map that the residual reads; None where the network has no such output.
+        sums: (B, W) float32, what the graph itself summed over the exemplars (`exalign_engine.mixture_sums`); None
+            where it sums nothing.
     """
 
     scores: F32
     embedding: F32
     features: F32
     local: F32 | None = None
+    sums: F32 | None = None
 
     def row(self, i: int) -> FaceOutputs:
         """What the network says about crop ``i``."""
         image = None if self.local is None else ImageFeatures(self.embedding[i], self.local[i])
-        return FaceOutputs(self.scores[i], self.features[i], self.embedding[i], image)
+        sums = None if self.sums is None else self.sums[i]
+        return FaceOutputs(self.scores[i], self.features[i], self.embedding[i], image, sums)
 
     def rows(self) -> list[FaceOutputs]:
         """`row` of every crop."""
@@ -51,12 +55,14 @@ class FaceOutputs:
         features: (C, h, w) float32.
         embedding: (D,) float32.
         image: what a residual starts from; None where the network has no ``local`` output.
+        sums: (W,) float32, see `Outputs`.
     """
 
     scores: F32
     features: F32
     embedding: F32
     image: ImageFeatures | None
+    sums: F32 | None = None
 
 
 class Runtime(Protocol):
@@ -89,6 +95,10 @@ class Runtime(Protocol):
         """Free what the runtime holds; no call may follow."""
 
 
+#: Outputs that a network may be without.
+OPTIONAL_OUTPUTS = ("local", "sums")
+
+
 def known_outputs(network: Path, names: Sequence[str]) -> list[str]:
     """The outputs of a network file that make `Outputs`.
 
@@ -96,7 +106,7 @@ def known_outputs(network: Path, names: Sequence[str]) -> list[str]:
         BundleError: one that every network must have is missing.
     """
     known = [f.name for f in fields(Outputs)]
-    missing = [name for name in known if name not in names and name != "local"]
+    missing = [name for name in known if name not in names and name not in OPTIONAL_OUTPUTS]
     if missing:
         raise BundleError(network, f"has no output {missing[0]!r}; its outputs: {', '.join(names)}")
     return [name for name in known if name in names]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from exalign_engine.bundle import Bundle
 from exalign_engine.errors import RuntimeUnavailableError
 from exalign_engine.frames import diagonal, tight_box
+from exalign_engine.mixture_tables import MixtureTables
 from exalign_engine.posterior import Posterior, PosteriorModel
 from exalign_engine.runtime.base import Runtime
 from exalign_engine.runtime.select import create_runtime
@@ -40,11 +41,14 @@ class Divergence:
         kl: KL(reference ‖ chosen), nats.
         landmarks: largest distance between two landmarks, as a share of the face box's diagonal.
         coverage: change of the mean confidence, which is the claimed coverage of 5 % of the diagonal.
+        sums: largest difference between a mean or covariance that the runtime's graph summed itself and the host's sum
+            of the same scores, box sides or box sides²; 0 where the graph sums nothing.
     """
 
     kl: float
     landmarks: float
     coverage: float
+    sums: float = 0.0
 
     def beyond(self, bound: Divergence) -> list[str]:
         """What is larger than the bound, in words; not-a-number is."""
@@ -56,16 +60,18 @@ class Divergence:
                 bound.landmarks,
             ),
             (f"coverage {self.coverage:.2g} (at most {bound.coverage:g})", self.coverage, bound.coverage),
+            (f"sums {self.sums:.2g} box sides (at most {bound.sums:g})", self.sums, bound.sums),
         ]
         return [text for text, value, limit in pairs if not value <= limit]
 
 
 #: What each precision may differ from float32 by, from strict to loose. On the default bundle half precision was at
 #: 5e-6 nats and 0.007 %, int8 at 0.007 nats and 0.3 %, and OpenVINO in float32 at 1e-7 nats.
+#: Sums are made in float32 whatever the scores come from: on CPUs they were at 1e-6.
 BOUNDS = {
-    "f32": Divergence(kl=1e-4, landmarks=1e-4, coverage=1e-3),
-    "f16": Divergence(kl=1e-2, landmarks=5e-4, coverage=5e-3),
-    "int8": Divergence(kl=0.5, landmarks=5e-3, coverage=3e-2),
+    "f32": Divergence(kl=1e-4, landmarks=1e-4, coverage=1e-3, sums=1e-4),
+    "f16": Divergence(kl=1e-2, landmarks=5e-4, coverage=5e-3, sums=1e-4),
+    "int8": Divergence(kl=0.5, landmarks=5e-3, coverage=3e-2, sums=1e-4),
 }
 
 
@@ -116,15 +122,14 @@ def measure(reference: Runtime, chosen: Runtime, bundle: Bundle) -> Divergence:
     crops = probe_batch(bundle)
     right, other = reference.infer(crops), chosen.infer(crops)
     if not np.isfinite(other.scores).all():  # there is no posterior to compare
-        return Divergence(np.nan, np.nan, np.nan)
+        return Divergence(np.nan, np.nan, np.nan, np.nan)
     model = PosteriorModel(bundle.exemplars, bundle.calibration, bundle.residual)
-    pairs = [
-        tuple(model.posterior(row.scores, row.image) for row in both)
-        for both in zip(right.rows(), other.rows(), strict=True)
-    ]
-    each = [_compare(p, q) for p, q in pairs]
+    each = []
+    for ours, its in zip(right.rows(), other.rows(), strict=True):
+        p, q = (model.posterior(row.scores, row.image, row.sums) for row in (ours, its))
+        each.append(replace(_compare(p, q), sums=_sums_difference(q, model.posterior(its.scores, its.image))))
     # np.max keeps a not-a-number, which max may drop.
-    return Divergence(*(float(np.max([getattr(d, name) for d in each])) for name in ("kl", "landmarks", "coverage")))
+    return Divergence(*(float(np.max([getattr(d, field.name) for d in each])) for field in fields(Divergence)))
 
 
 def _compare(p: Posterior, q: Posterior) -> Divergence:
@@ -136,6 +141,12 @@ def _compare(p: Posterior, q: Posterior) -> Divergence:
     return Divergence(
         max(kl, 0.0) if np.isfinite(kl) else kl, moved, abs(float(p.confidence.mean() - q.confidence.mean()))
     )
+
+
+def _sums_difference(summed: Posterior, by_host: Posterior) -> float:
+    """Two ways of summing the same scores."""
+    pairs = ((summed.mean, by_host.mean), (summed.covariance, by_host.covariance))
+    return float(np.max([np.abs(a - b).max() for a, b in pairs]))
 
 
 @dataclass(frozen=True)
@@ -190,16 +201,21 @@ def create_verified_runtime(
     streams: int = 1,
     gpu: GpuOptions | None = None,
     precision: str = "auto",
+    device_sums: bool = False,
 ) -> Verified:
     """`create_runtime` for a bundle, compared with ONNX Runtime; "auto" falls back to OpenVINO, others refuse.
+
+    On a GPU, and with ``device_sums``, the network also sums over the exemplars (`exalign_engine.mixture_sums`).
 
     Raises:
         RuntimeUnavailableError: it differs beyond `BOUNDS`, or what it needs is not on this machine.
         ExalignError: see `create_runtime`.
     """
 
+    options = replace(gpu or GpuOptions(), tables=MixtureTables.of(bundle) if device_sums else None)
+
     def load(name: str) -> Runtime:
-        return create_runtime(name, bundle.network, threads=threads, streams=streams, gpu=gpu, precision=precision)
+        return create_runtime(name, bundle.network, threads=threads, streams=streams, gpu=options, precision=precision)
 
     def fallback(reason: str) -> Runtime:
         runtime = load("openvino")
@@ -207,7 +223,8 @@ def create_verified_runtime(
         return runtime
 
     chosen = load(name)
-    may_fall_back = name == "auto" and chosen.name == "tensorrt"
+    # No CPU computes fp16: whoever asked for it is refused.
+    may_fall_back = name == "auto" and chosen.name == "tensorrt" and precision != "fp16"
     return verify(
         chosen,
         bundle,

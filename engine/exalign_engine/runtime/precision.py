@@ -7,8 +7,8 @@ from pathlib import Path
 
 from exalign_engine.errors import BundleError, RuntimeUnavailableError
 
-#: What `--precision` takes; "auto" computes as the file is.
-PRECISIONS = ("auto", "fp32", "int8")
+#: What `--precision` takes; "auto" computes as the file is. fp16 is for the TensorRT runtimes.
+PRECISIONS = ("auto", "fp32", "fp16", "int8")
 
 
 @dataclass(frozen=True)
@@ -31,18 +31,23 @@ class LoadedNetwork:
 
 
 def load_network(network: Path, precision: str) -> LoadedNetwork:
-    """Read a bundle's network in a precision.
+    """Read a bundle's network in a precision, for a runtime on a CPU.
 
     Args:
         network: network.onnx, float32 or with int8 weights (`exalign_engine.quantise`).
         precision: one of `PRECISIONS`.
 
     Raises:
-        RuntimeUnavailableError: the precision is unknown, the file has no int8 weights, or onnx is not installed.
+        RuntimeUnavailableError: the precision is unknown or not for a CPU, the file has no int8 weights, or onnx is not
+            installed.
         BundleError: the file cannot be read, or is quantised in another way than ours.
     """
     if precision not in PRECISIONS:
         raise RuntimeUnavailableError(f"precision {precision!r} is unknown; known: {', '.join(PRECISIONS)}")
+    if precision == "fp16":
+        raise RuntimeUnavailableError(
+            "precision fp16: is for runtimes tensorrt and tensorrt-rtx; a CPU takes fp32 or int8"
+        )
     try:
         content = network.read_bytes()
     except OSError as e:

@@ -75,6 +75,8 @@ def _auto(network: Path, threads: int, streams: int, options: GpuOptions, precis
     except ExalignError as e:  # a GPU is there, and this network or its memory is not for it
         _log.warning("TensorRT cannot serve this network: %s", e)
         why = f"TensorRT failed ({e})"
+    if precision == "fp16":
+        raise RuntimeUnavailableError(f"precision fp16: {why}, and a CPU takes fp32 or int8")
     try:
         return _openvino(network, threads, streams, precision, f"auto: {why}; OpenVINO is installed")
     except ImportError:

@@ -28,6 +28,8 @@ from exalign_engine.tensorrt.probe import require_device
 if TYPE_CHECKING:
     import tensorrt as trt
 
+    from exalign_engine.mixture_tables import MixtureTables
+
 _log = logging.getLogger(__name__)
 
 F32 = NDArray[np.float32]
@@ -48,12 +50,14 @@ class GpuOptions:
         max_batch: largest batch of one launch; larger ones are cut.
         cache: where engines are kept; None: ~/.cache/exalign/engines.
         record: launch recorded CUDA graphs; False queues every copy and kernel by itself.
+        tables: of the bundle, for a network that also sums over the exemplars on the device; None: it only scores.
     """
 
     precision: str = "auto"
     max_batch: int = 8
     cache: Path | None = None
     record: bool = True
+    tables: MixtureTables | None = None
 
 
 class TensorRTRuntime:
@@ -231,6 +235,7 @@ def open_tensorrt(name: str, network: Path, *, streams: int, options: GpuOptions
         EngineCache(options.cache or default_cache()),
         device,
         _Reporter(),
+        tables=options.tables,
     )
     tensors = Tensors(INPUT, engine.network.side, engine.network.outputs, options.max_batch)
     return TensorRTRuntime(

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from exalign_engine.mixture_tables import MixtureTables
 from exalign_engine.tensorrt.builder import BuildOptions, BuildProgress, build_engine
 from exalign_engine.tensorrt.cache import EngineCache, EngineKey, write_whole
 from exalign_engine.tensorrt.modules import Flavour
@@ -55,6 +56,8 @@ def obtain_engine(
     cache: EngineCache,
     device: Device | None,
     progress: BuildProgress | None = None,
+    *,
+    tables: MixtureTables | None = None,
 ) -> Engine:
     """The engine for a network on a device.
 
@@ -67,6 +70,7 @@ def obtain_engine(
         cache: where engines are kept.
         device: what it will run on; None for a TensorRT-RTX engine that is not bound to one.
         progress: hears of a build.
+        tables: see `precisions.prepare`.
 
     Raises:
         BundleError: the network is not there or not ONNX.
@@ -75,7 +79,7 @@ def obtain_engine(
         EngineFileError: the cache cannot be written.
     """
     start = time.monotonic()
-    prepared = prepare(network, precision)
+    prepared = prepare(network, precision, tables)
     key = EngineKey(
         bundle=_bundle_id(network),
         onnx=hashlib.sha256(prepared.onnx).hexdigest(),

@@ -8,7 +8,9 @@ from pathlib import Path
 import onnx
 
 from exalign_engine.errors import BundleError
+from exalign_engine.mixture_tables import MixtureTables
 from exalign_engine.quantise import dequantise
+from exalign_engine.runtime.sums_graph import with_sums
 from exalign_engine.tensorrt.errors import GraphError
 from exalign_engine.tensorrt.graph import (
     cast_first,
@@ -38,17 +40,19 @@ class Prepared:
     outputs: dict[str, tuple[int, ...]]
 
 
-def prepare(network: Path, precision: str) -> Prepared:
+def prepare(network: Path, precision: str, tables: MixtureTables | None = None) -> Prepared:
     """Rewrite a network for a precision.
 
     Args:
         network: float32, or with symmetric int8 weights (`exalign_engine.quantise`). "int8" needs the latter; the
             others are computed with the weights that it holds, and activations are not rounded.
         precision: one of `PRECISIONS`.
+        tables: of the bundle, for a network that also sums over the exemplars (`runtime.sums_graph`); None leaves the
+            outputs as they are.
 
     Raises:
         BundleError: it is not an ONNX file.
-        GraphError: it cannot be computed in this precision.
+        GraphError: it cannot be computed in this precision, or the tables are of another K.
     """
     if precision not in PRECISIONS:
         raise GraphError("precision", f"is {precision!r}, must be one of {', '.join(PRECISIONS)}")
@@ -65,6 +69,11 @@ def prepare(network: Path, precision: str) -> Prepared:
     cast_first(model)
     if precision == "fp16":
         model = to_half(model)
+    if tables is not None:
+        try:
+            model = with_sums(model, tables)
+        except ValueError as e:
+            raise GraphError(network.name, str(e)) from e
     return Prepared(model.SerializeToString(), input_side(model), output_shapes(model))
 
 
