@@ -30,6 +30,7 @@ class Calibration:
         pose_excess: ν ≥ 0 of yaw, pitch and roll, square degrees: how much the poses of exemplars that share a face
             spread beyond what is unknown of the face's pose; see `exalign_engine.pose_calibration`.
         click_gain: 68 factors g_n ≥ 0 of what a click is expected to buy; see `exalign_engine.click_calibration`.
+        click_offset: 68 values o_n: what it buys beside, in units of the expected error.
         card: figures measured on the split it was fitted on, as a JSON object; empty before calibration.
     """
 
@@ -42,6 +43,7 @@ class Calibration:
     pose_scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
     pose_excess: tuple[float, float, float] = (0.0, 0.0, 0.0)
     click_gain: tuple[float, ...] = (1.0,) * N_LANDMARKS
+    click_offset: tuple[float, ...] = (0.0,) * N_LANDMARKS
     card: dict[str, Any] = field(default_factory=dict)
 
     def presence(self, scores: NDArray[np.float32]) -> float:
@@ -71,20 +73,18 @@ class Calibration:
         for name, least, strict in _NUMBERS:
             value = raw[name]
             if not (_is_finite(value) and (value > least if strict else value >= least)):
-                limit = "" if least == -math.inf else f" {'above' if strict else 'of at least'} {least:g}"
-                raise BundleError(path, f"{name} is {value!r}, must be a finite number{limit}")
+                raise BundleError(path, f"{name} is {value!r}, must be a finite number{_limit(least, strict)}")
         threshold = raw["presence_threshold"]
         if not (_is_finite(threshold) and 0 <= threshold <= 1):
             raise BundleError(path, f"presence_threshold is {threshold!r}, must be a number from 0 to 1")
-        for name, length, strict in _LISTS:
+        for name, length, least, strict in _LISTS:
             values = raw[name]
             right = isinstance(values, list) and len(values) == length
-            if not (right and all(_is_finite(v) and (v > 0 if strict else v >= 0) for v in values)):
-                limit = "above 0" if strict else "of at least 0"
-                raise BundleError(path, f"{name} must hold {length} finite numbers {limit}")
+            if not (right and all(_is_finite(v) and (v > least if strict else v >= least) for v in values)):
+                raise BundleError(path, f"{name} must hold {length} finite numbers{_limit(least, strict)}")
         if not isinstance(raw["card"], dict):
             raise BundleError(path, "card must be an object")
-        return cls(**raw | {name: tuple(raw[name]) for name, _, _ in _LISTS})
+        return cls(**raw | {name: tuple(raw[name]) for name, *_ in _LISTS})
 
 
 #: Fields that are a number: the least value, and whether it is excluded.
@@ -95,13 +95,18 @@ _NUMBERS = (
     ("presence_offset", -math.inf, False),
 )
 
-#: Fields that are a list of numbers: its length, and whether 0 is excluded.
+#: Fields that are a list of numbers: its length, the least value, and whether it is excluded.
 _LISTS = (
-    ("landmark_scale", N_LANDMARKS, True),
-    ("pose_scale", 3, True),
-    ("pose_excess", 3, False),
-    ("click_gain", N_LANDMARKS, False),
+    ("landmark_scale", N_LANDMARKS, 0.0, True),
+    ("pose_scale", 3, 0.0, True),
+    ("pose_excess", 3, 0.0, False),
+    ("click_gain", N_LANDMARKS, 0.0, False),
+    ("click_offset", N_LANDMARKS, -math.inf, False),
 )
+
+
+def _limit(least: float, strict: bool) -> str:
+    return "" if least == -math.inf else f" {'above' if strict else 'of at least'} {least:g}"
 
 
 def _is_finite(value: object) -> bool:

@@ -9,8 +9,8 @@ Where the click will land is itself a question to the posterior: e ~ Σ_j p_j N(
 
     Δε(n) = ε(p) − E_e ε(p'),        ΔH(n) = E_e I(p, n, e)                                                  (S3)
 
-and what is promised is g_n Δε(n), with the calibrated gain g_n of landmark n (Eq. S4 of `click_calibration`): how much
-of Δε clicks on ``val`` really bought.
+and what is promised is g_n Δε(n) + o_n ε, with landmark n's calibrated gain and offset (Eq. S4 of `click_calibration`):
+what clicks on ``val`` really bought.
 
 Averaged over e, the entropy falls by the mutual information of class and click, which is the mean of I; unlike the
 difference of two entropies, I is never negative and knows no bias from leaving exemplars out.
@@ -61,7 +61,7 @@ class Suggestion:
 
     Attributes:
         landmark: 0-based.
-        error_reduction: g_n Δε, box sides; may be slightly negative.
+        error_reduction: g_n Δε + o_n ε, box sides; may be slightly negative.
         entropy_reduction: ΔH, nats, ≥ 0.
     """
 
@@ -118,9 +118,9 @@ def suggest(
         sigma * sigma,
         (model or EvidenceModel()).misfit_variance(posterior.prior_error),
     )
-    before, gain = members.error(), posterior.model.calibration.click_gain
+    before, learnt = members.error(), posterior.model.calibration
     found = [
-        Suggestion(n, gain[n] * (before - float(e)), max(float(i), 0.0))
+        Suggestion(n, learnt.click_gain[n] * (before - float(e)) + learnt.click_offset[n] * before, max(float(i), 0.0))
         for n, e, i in zip(chosen, errors, information, strict=True)
     ]
     if criterion is Criterion.ERROR:

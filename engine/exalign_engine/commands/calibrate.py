@@ -143,8 +143,9 @@ def calibrate(
     mean_face = bundle.poses.mean_face
     turned = wrap(solve_pose(truth, mean_face) - np.stack([displaced_turn(p, mean_face) for p in posteriors]))
     pose = fit_pose(probabilities, turned, bundle.poses)
-    gain = fit_click_gain(
-        PosteriorModel(bundle.exemplars, replace(narrowed, click_gain=(1.0,) * N_LANDMARKS), displacer),
+    unlearnt = replace(narrowed, click_gain=(1.0,) * N_LANDMARKS, click_offset=(0.0,) * N_LANDMARKS)
+    gain, offset = fit_click_gain(
+        PosteriorModel(bundle.exemplars, unlearnt, displacer),
         network,
         val,
         manifest.input_size,
@@ -152,9 +153,13 @@ def calibrate(
         limit=min(limit or CLICK_FACES, CLICK_FACES),
         threads=threads,
         progress=progress_bar(min(limit or CLICK_FACES, CLICK_FACES, len(val)), "clicks"),
-    )
+    ).T.tolist()
     calibration = replace(
-        narrowed, pose_scale=pose.scale, pose_excess=pose.excess, click_gain=tuple(float(g) for g in gain)
+        narrowed,
+        pose_scale=pose.scale,
+        pose_excess=pose.excess,
+        click_gain=tuple(gain),
+        click_offset=tuple(offset),
     )
     val_features = flat_features(out.features, out.embedding)
     baseline, baseline_card = _fit_control(
