@@ -44,8 +44,8 @@ def test_an_answer_is_displaced_from_the_mean_of_the_belief_as_far_as_the_pictur
         face = track.given.face
         posterior, mean = face.posterior, face.posterior.mixture_mean
         assert seen.image is not None
-        found = ToyDisplacer().displacement(seen.image, mean)
-        carried = strength(seen) * found + (1 - strength(seen)) * carried
+        found, e = ToyDisplacer().displacement(seen.image, mean), strength(seen, 0.7) ** 16
+        carried = e * found + (1 - e) * carried
         assert moved(track) == pytest.approx(carried, abs=1e-4)
         assert face.located.frame.from_image(face.landmarks) == pytest.approx(mean + posterior.mean_displacement)
 

@@ -3,12 +3,18 @@
 The chain knows nothing of it: beliefs, transitions and emissions are about the exemplars as they are. An answer is
 about exemplars displaced by
 
-    r_t = e_t r(I_t, m_t) + (1 − e_t) r_{t−1}                                                                  (D1)
+    r_t = u_t r(I_t, m_t) + (1 − u_t) r_{t−1}                                                                  (D1)
 
 with r(I, m) what the residual reads in picture I from shape m (`exalign_engine.residual`), m_t the mean of the frame's
-belief, and e_t the exponent of its emission, 0 where that is flat. So a picture in which little is seen of the face
-displaces it little, and what the face was seen to have of its own stays with it while it is hidden. How much of r_t an
-exemplar takes depends on how far it is from the mean of whatever belief is answered with.
+belief, and u_t = (π min(1, i/u₀))¹⁶, 0 where the emission is flat; π is the crop's presence and i what it tells about
+the shape (`strength`). So a picture in which little is seen of the face displaces it little, and what the face was seen
+to have of its own stays with it while it is hidden. How much of r_t an exemplar takes depends on how far it is from the
+mean of whatever belief is answered with.
+
+The residual was fitted on faces in view, and what covers one leads it astray sooner than the exemplars. With the
+emission's own exponent in place of u_t, a face covered by 40 to 95 % was .778 as far off as without its past, now it is
+.697, at .9 % for faces in view (41 clips of ``val``; with u₀ = i₀ .712, .3 %). To let r fade while the face is hidden
+brings nothing more.
 
 Evidence is weighed with displaced exemplars and leaves r_t as it is, whether it comes in time or late.
 """
@@ -30,6 +36,9 @@ F32 = NDArray[np.float32]
 #: i₀, chosen on ``val``: an open face tells .7 of ln K on average, one that is half covered .5, a hidden one .1.
 FULL_TELLING = 0.6
 
+#: u₀ and the power in u_t of Eq. D1.
+OPEN_TELLING, CAUTION = 0.7, 16
+
 
 def displacement(weights: F32, posterior: Posterior, carried: F16) -> F16:
     """Eq. D1 where the emission is not flat.
@@ -42,11 +51,11 @@ def displacement(weights: F32, posterior: Posterior, carried: F16) -> F16:
     Returns:
         (68, 2) r_t, box sides.
     """
-    model, image, e = posterior.model, posterior.image, strength(posterior)
+    model, image, u = posterior.model, posterior.image, strength(posterior, OPEN_TELLING) ** CAUTION
     if model.displacer is None or image is None:
         return carried
     found = model.displacer.displacement(image, Posterior(model, weights, 1.0).mixture_mean)
-    return np.asarray(e * found + (1 - e) * carried.astype(np.float64), dtype=np.float16)
+    return np.asarray(u * found + (1 - u) * carried.astype(np.float64), dtype=np.float16)
 
 
 def displaced(model: PosteriorModel, weights: F32, presence: float, r: F16) -> Posterior:
@@ -66,7 +75,10 @@ def reweighted(posterior: Posterior, weights: F32) -> Posterior:
     )
 
 
-def strength(posterior: Posterior) -> float:
-    """How much a crop counts against the frames before, from 0 to 1: e_t, the exponent of its emission."""
+def strength(posterior: Posterior, full: float = FULL_TELLING) -> float:
+    """How much a crop counts against the frames before, from 0 to 1: π min(1, i/full).
+
+    With `FULL_TELLING` it is the exponent of the crop's emission.
+    """
     telling = 1 - posterior.entropy / math.log(len(posterior.probabilities))
-    return posterior.presence * min(max(telling / FULL_TELLING, 0.0), 1.0)
+    return posterior.presence * min(max(telling / full, 0.0), 1.0)

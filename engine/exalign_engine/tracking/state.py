@@ -22,7 +22,7 @@ from exalign_engine.hmm import Belief, Chain, Emission, LowPass, PathState
 from exalign_engine.residual import REACH as SHARED_REACH
 from exalign_engine.tracking.association import ASSOCIATION
 from exalign_engine.tracking.binary import Reader, Writer
-from exalign_engine.tracking.displacing import FULL_TELLING
+from exalign_engine.tracking.displacing import CAUTION, FULL_TELLING, OPEN_TELLING
 from exalign_engine.tracking.errors import StateError, StateReason
 from exalign_engine.tracking.evidence_text import read_evidence, write_evidence
 from exalign_engine.tracking.joining import EMISSION_MEMBERS, LEAST_REST, Joiner
@@ -71,6 +71,8 @@ def settings_name(aligner: Aligner, chain: Chain) -> str:
         SKETCH_DRAWS,
         LEAST_REST,
         FULL_TELLING,
+        OPEN_TELLING,
+        CAUTION,
         SURE,
         REACH,
         JUMP,
