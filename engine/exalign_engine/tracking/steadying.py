@@ -26,8 +26,8 @@ F64 = NDArray[np.float64]
 #: Frames to either side that a mean may reach.
 REACH = 2
 
-#: Mean distance of the landmarks from one frame to the next, in box diagonals, above which the track has jumped: faces of the
-#: ``val`` clips move by at most .052, and by .084 at least where a clip cuts to another face.
+#: Mean distance of the landmarks from one frame to the next, in box diagonals, above which the track has jumped. Faces
+#: of the ``val`` clips move by at most .052, and by .084 at least where a clip cuts to another face.
 JUMP = 0.07
 
 
