@@ -62,7 +62,10 @@ def test_the_engine_knows_no_grpc_no_sockets_and_no_asyncio(package: str) -> Non
 @pytest.mark.parametrize("package", sorted(PACKAGES))
 def test_only_training_and_export_need_torch(package: str) -> None:
     for path in sources(package):
-        allowed = path.parent.name == "train" and path.name in TORCH
+        allowed = (path.parent.name == "train" and path.name in TORCH) or path.parts[-2:] == (
+            "reproduction",
+            "learning.py",
+        )
         assert allowed or "torch" not in imported(path), f"{path.relative_to(ROOT)} imports torch"
 
 

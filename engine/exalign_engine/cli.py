@@ -17,6 +17,7 @@ COMMANDS = {
     "calibrate": "fit temperature, kernels, presence, detectors and control of a bundle",
     "evaluate": "accuracy of a bundle on annotated faces",
     "build-engine": "a bundle's network to a TensorRT engine",
+    "reproduce": "the tables and figures of the paper, from CSV files or from scratch",
     "inspect": "what a bundle is, after verifying every hash",
 }
 
