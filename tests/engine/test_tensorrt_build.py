@@ -156,7 +156,7 @@ def test_build_engine_builds_the_default_bundle_as_a_server_would(
 ) -> None:
     command = [sys.executable, "-m", "exalign_engine.cli", "build-engine", "--runtime", "tensorrt-rtx", "--json"]
     result = subprocess.run(
-        [*command, "--precision", "fp16", "--cache", str(tmp_path), *(["--sums", sums] if sums == "host" else [])],
+        [*command, "--precision", "fp16", "--cache", str(tmp_path), *(["--sums", sums] if sums == "device" else [])],
         capture_output=True,
         text=True,
         timeout=600,
