@@ -2,7 +2,7 @@
 
     python benchmarks/face.py --data FACES [--bundle DIR] [--calls N] [--json]
 
-Medians on one thread of OpenVINO, batch 1, over faces of ``val`` about true boxes, each seen anew between others, so
+Medians on one thread of OpenVINO, batch 1, over 32 faces of ``val`` about true boxes, each seen between others, so
 that nothing of the last face is in the cache by chance. "network" is the runtime's call, "reading" what the host does
 with its outputs: mean, displaced, and covariances. The rows take turns in one run:
 
@@ -28,7 +28,6 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from exalign_engine.bundle import Bundle, default_bundle_path
-from exalign_engine.exemplars import Exemplars
 from exalign_engine.posterior import PosteriorModel
 from exalign_engine.quantise import read_network, write_network
 from exalign_engine.runtime import Runtime, create_runtime
@@ -57,13 +56,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="faces with a split val")
     parser.add_argument("--bundle", type=Path, default=default_bundle_path(), metavar="DIR")
-    parser.add_argument("--calls", type=int, default=200, metavar="N", help="timed faces of each row (default: 200)")
+    parser.add_argument("--calls", type=int, default=200, metavar="N", help="timed calls of each row (default: 200)")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     bundle = Bundle.load(args.bundle)
     whole = PosteriorModel(bundle.exemplars, bundle.calibration, bundle.residual)
     kept = mirrored_part(bundle.exemplars.count, FEW)
-    few = PosteriorModel(_part(bundle.exemplars, kept), bundle.calibration, bundle.residual)
+    few = PosteriorModel(bundle.exemplars.part(kept), bundle.calibration, bundle.residual)
     with tempfile.TemporaryDirectory() as folder:
         narrow = Path(folder) / "network.onnx"
         narrow.write_bytes(write_network(with_classes(read_network(bundle.network), kept)))
@@ -102,16 +101,6 @@ def with_classes(model: onnx.ModelProto, kept: NDArray[np.intp]) -> onnx.ModelPr
     scores.type.tensor_type.shape.dim[1].dim_value = len(kept)
     del model.graph.value_info[:]
     return model
-
-
-def _part(exemplars: Exemplars, kept: NDArray[np.intp]) -> Exemplars:
-    return Exemplars(
-        exemplars.shapes[kept],
-        exemplars.variance[kept],
-        np.zeros(len(kept), np.int32),
-        exemplars.source[kept],
-        exemplars.source_ids,
-    )
 
 
 def measure(contestants: list[tuple[str, PosteriorModel, Runtime]], crops: NDArray[np.uint8], calls: int) -> list[Row]:

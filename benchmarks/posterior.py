@@ -19,7 +19,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import cv2
 import numpy as np
@@ -30,7 +30,6 @@ from skimage import data
 from exalign_engine import Aligner
 from exalign_engine.conditioning import condition
 from exalign_engine.evidence import BoxMotion, Click, Evidence, HardClick, SoftClick
-from exalign_engine.exemplars import Exemplars
 from exalign_engine.heatmaps import Grid, heaviest, marginal_heatmaps
 from exalign_engine.kernels import disc_mass, rice_table, weighted_moments
 from exalign_engine.landmarks import NOSE_TIP
@@ -279,11 +278,9 @@ def resample(model: PosteriorModel, k: int, rng: np.random.Generator) -> Classes
     known = model.shapes.shape[0]
     of = np.sort(np.concatenate([rng.permutation(known)[: k - start] for start in range(0, k, known)]))
     copied = k > known
-    known_ones = model.exemplars
-    noise = rng.normal(0, SHAPE_NOISE if copied else 0, (k, *known_ones.shapes.shape[1:])).astype(np.float32)
-    shapes = known_ones.shapes[of] + noise
-    exemplars = Exemplars(shapes, known_ones.variance[of], np.zeros(k, np.int32), known_ones.source[of], ())
-    resampled = PosteriorModel(exemplars, model.calibration)
+    part = model.exemplars.part(of)
+    noise = rng.normal(0, SHAPE_NOISE if copied else 0, part.shapes.shape).astype(np.float32)
+    resampled = PosteriorModel(replace(part, shapes=part.shapes + noise), model.calibration)
     _ = resampled.by_landmark  # made when first read, once a bundle
     return Classes(resampled, of)
 

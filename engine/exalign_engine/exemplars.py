@@ -72,6 +72,14 @@ class Exemplars:
         """Id of the training face behind class k; empty for a k-means centre."""
         return self.source_ids[self.source[k]] if self.source[k] >= 0 else ""
 
+    def part(self, classes: NDArray[np.integer]) -> Exemplars:
+        """Some classes, (M,) ids in the order in which they will be; an id may occur again.
+
+        Which class mirrors which, and the recipe, are not known of a part: ``mirror_of`` is all 0.
+        """
+        unknown = np.zeros(len(classes), np.int32)
+        return Exemplars(self.shapes[classes], self.variance[classes], unknown, self.source[classes], self.source_ids)
+
 
 def squared_distances(a: NDArray[np.floating], b: NDArray[np.floating]) -> F32:
     """Squared distances between shapes (design §2: mean over points of the squared Euclidean distance).

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from exalign_engine.exemplar_building import SHAPE_UNIT, build, k_means, member_variance
-from exalign_engine.exemplars import PRIOR_MEMBERS, squared_distances
+from exalign_engine.exemplars import PRIOR_MEMBERS, Exemplars, squared_distances
 from exalign_engine.landmarks import mirror_shapes
 
 if TYPE_CHECKING:
@@ -111,3 +111,13 @@ def test_k_means_survives_fewer_distinct_shapes_than_clusters(make_shapes: MakeS
     centres = k_means(shapes, 5, np.random.default_rng(0))
     assert np.isfinite(centres).all()
     assert spread_within(shapes, centres) == pytest.approx(0, abs=1e-9)
+
+
+def test_a_part_has_its_classes_in_the_order_they_were_asked_for(toy_exemplars: Exemplars) -> None:
+    chosen = np.array([5, 0, 5])
+    part = toy_exemplars.part(chosen)
+    assert part.count == 3
+    assert (part.shapes == toy_exemplars.shapes[chosen]).all()
+    assert (part.variance == toy_exemplars.variance[chosen]).all()
+    assert [part.source_id(k) for k in range(3)] == [toy_exemplars.source_id(k) for k in (5, 0, 5)]
+    assert part.recipe is None

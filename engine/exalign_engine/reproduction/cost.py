@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -18,7 +19,6 @@ from numpy.typing import NDArray
 
 from exalign_engine.bundle import Bundle
 from exalign_engine.errors import BundleError
-from exalign_engine.exemplars import Exemplars
 from exalign_engine.posterior import PosteriorModel
 from exalign_engine.reproduction.tables import Row
 from exalign_engine.runtime import Runtime
@@ -143,8 +143,8 @@ def _resampled(known: int, k: int, rng: np.random.Generator) -> NDArray[np.intp]
 
 
 def _model(bundle: Bundle, of: NDArray[np.intp], rng: np.random.Generator) -> PosteriorModel:
-    e, k = bundle.exemplars, len(of)
-    noise = rng.normal(0, SHAPE_NOISE, (k, *e.shapes.shape[1:])) if k > e.count else 0.0
-    shapes = (e.shapes[of] + noise).astype(np.float32)
-    part = Exemplars(shapes, e.variance[of], np.zeros(k, np.int32), e.source[of], e.source_ids)
+    part = bundle.exemplars.part(of)
+    if len(of) > bundle.exemplars.count:
+        shapes = part.shapes + rng.normal(0, SHAPE_NOISE, part.shapes.shape)
+        part = replace(part, shapes=shapes.astype(np.float32))
     return PosteriorModel(part, bundle.calibration)

@@ -221,11 +221,13 @@ def refinement_section(results: Results) -> Section:
     if suite is None:
         return Section("fig-6", title, (missing("refinement-SPLIT.csv", "refinement"),))
     rows = suite.rows
+    rounds: dict[tuple[str, int], list[Row]] = {}
+    for row in sorted(rows, key=lambda r: int(r["round"])):
+        rounds.setdefault((row["condition"], row["severity"]), []).append(row)
     conditions = list(dict.fromkeys((r["condition"], r["severity"]) for r in rows))
     cells = []
     for condition in conditions:
-        here = sorted((r for r in rows if (r["condition"], r["severity"]) == condition), key=lambda r: int(r["round"]))
-        before, after = here[0], here[-1]
+        before, after = rounds[condition][0], rounds[condition][-1]
         cells.append(
             (
                 _condition(*condition),
@@ -241,10 +243,7 @@ def refinement_section(results: Results) -> Section:
         left, right = canvas.subplots(1, 2)
         names = [_condition(*c) for c in conditions]
         for offset, pick, label in ((-0.2, 0, "before"), (0.2, -1, "after")):
-            chosen = []
-            for c in conditions:
-                here = sorted((r for r in rows if (r["condition"], r["severity"]) == c), key=lambda r: int(r["round"]))
-                chosen.append(here[pick])
+            chosen = [rounds[c][pick] for c in conditions]
             at = [i + offset for i in range(len(names))]
             left.bar(at, [100 * (r["box_error"] or 0.0) for r in chosen], 0.36, label=label)
             right.bar(at, [r["auc"] for r in chosen], 0.36, label=label)

@@ -127,7 +127,10 @@ def measure(reference: Runtime, chosen: Runtime, bundle: Bundle) -> Divergence:
     each = []
     for ours, its in zip(right.rows(), other.rows(), strict=True):
         p, q = (model.posterior(row.scores, row.image, row.sums) for row in (ours, its))
-        each.append(replace(_compare(p, q), sums=_sums_difference(q, model.posterior(its.scores, its.image))))
+        difference = 0.0
+        if its.sums is not None:
+            difference = _sums_difference(q, model.posterior(its.scores, its.image))
+        each.append(replace(_compare(p, q), sums=difference))
     # np.max keeps a not-a-number, which max may drop.
     return Divergence(*(float(np.max([getattr(d, field.name) for d in each])) for field in fields(Divergence)))
 
@@ -211,7 +214,6 @@ def create_verified_runtime(
         RuntimeUnavailableError: it differs beyond `BOUNDS`, or what it needs is not on this machine.
         ExalignError: see `create_runtime`.
     """
-
     options = replace(gpu or GpuOptions(), tables=MixtureTables.of(bundle) if device_sums else None)
 
     def load(name: str) -> Runtime:

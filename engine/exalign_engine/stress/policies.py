@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from exalign_engine.conditioning import condition
 from exalign_engine.evidence import Evidence, SoftClick
-from exalign_engine.exemplars import Exemplars
 from exalign_engine.landmarks import N_LANDMARKS, NOSE_TIP
 from exalign_engine.posterior import Posterior, PosteriorModel
 from exalign_engine.stress.corruptions import seeded
@@ -125,9 +124,7 @@ def heaviest_part(posterior: Posterior, members: int) -> Posterior:
     if len(p) <= members:
         return posterior
     kept = np.sort(np.argpartition(p, -members)[-members:])
-    e = posterior.model.exemplars
-    part = Exemplars(e.shapes[kept], e.variance[kept], np.zeros(members, np.int32), e.source[kept], e.source_ids)
     weights = p[kept] / p[kept].sum(dtype=np.float64).astype(np.float32)
     share = None if posterior.share is None else posterior.share[kept]
-    model = PosteriorModel(part, posterior.model.calibration)
+    model = PosteriorModel(posterior.model.exemplars.part(kept), posterior.model.calibration)
     return Posterior(model, weights, posterior.presence, displacement=posterior.displacement, share=share)

@@ -13,8 +13,8 @@ mean of whatever belief is answered with.
 
 The residual was fitted on faces in view, and what covers one leads it astray sooner than the exemplars. With the
 emission's own exponent in place of u_t, a face covered by 40 to 95 % was .778 as far off as without its past, now it is
-.697, at .9 % for faces in view (41 clips of ``val``; with u₀ = i₀ .712, .3 %). To let r fade while the face is hidden
-brings nothing more.
+.697, at .9 % for faces in view (the 41 clips of ``val`` that do not cut, r taken at the beliefs' means; with u₀ = i₀
+.712, .3 %). To let r fade while the face is hidden brings nothing more.
 
 Evidence is weighed with displaced exemplars and leaves r_t as it is, whether it comes in time or late.
 """
