@@ -16,7 +16,7 @@ from exalign_engine.reproduction.checklist import CHECKLIST
 from exalign_engine.reproduction.page import write_report
 from exalign_engine.reproduction.results import Results
 from exalign_engine.reproduction.runs import EPOCHS, LOSSES, TAU
-from exalign_engine.reproduction.tables import ACCURACY, RUN, read_table, write_table
+from exalign_engine.reproduction.tables import ACCURACY, REFINEMENT, RUN, read_table, write_table
 
 Row = dict[str, Any]
 
@@ -88,7 +88,7 @@ def write_everything(folder: Path) -> None:
     write_table(folder / "stress-val.csv", rows)
     peer = {"pictures": "crops", "source": "all", "corruption": "clean", "severity": 0, "boxes": "given", "n": 10}
     peer |= {"contestant": "dlib", "points": "all68", "auc": 0.7, "auc_lower": 0.6, "auc_upper": 0.8}
-    write_table(folder / "peers.csv", [peer | {"failure_rate": 1.0, "cpu_ms_median": 2.0}])
+    write_table(folder / "peers.csv", [peer | {"failure_rate": 1.0, "missed": 0.5, "cpu_ms_median": 2.0}])
 
 
 @pytest.fixture
@@ -163,6 +163,73 @@ def test_losses_within_each_others_error_bars_are_not_told_apart(results: Path) 
         rows = [row | {"top1_nrmse": 0.0295 + 1e-3 * seed} for row in run_rows("multilabel", 33_736, seed)]
         write_table(path, rows)
     assert "multi-label and soft target are within each other's error bars" in report_of(results)
+
+
+def test_the_outcome_of_fig_3_is_of_the_largest_k_with_several_seeds(results: Path) -> None:
+    for loss in LOSSES:
+        write_table(results / f"runs/{loss}-every17-seed1.csv", run_rows(loss, 143_378))
+    text = report_of(results)
+    outcome = text[text.index("| Fig. 3: three losses") :].splitlines()[0]
+    assert "K = 33,736" in outcome
+    assert "softmax comes last, as in the paper; multi-label comes first, as in the paper" in outcome
+    for seed in (1, 2):
+        path = results / f"runs/soft-target-every4-seed{seed}.csv"
+        write_table(path, [row | {"top1_nrmse": 0.01} for row in run_rows("soft-target", 33_736, seed)])
+    assert "soft target comes first, outside of the error bars, not multi-label as in the paper" in report_of(results)
+
+
+def test_longer_training_stands_beside_the_usual(results: Path) -> None:
+    longer = [row | {"top1_nrmse": 0.015} for row in run_rows("multilabel", 33_736, epochs=3 * EPOCHS)]
+    write_table(results / "runs/multilabel-every4-seed1-passes3.csv", longer)
+    assert "| multi-label | 33,736 | 2.10 → 1.50 | 2.00 → 2.00 |" in report_of(results)
+
+
+@pytest.mark.parametrize(
+    ("weights", "features", "told"),
+    [
+        ((-0.001, 0.001), (0.002, 0.004), "w cannot be told from the classifier and s is worse: as in the paper"),
+        ((0.001, 0.002), (0.002, 0.004), "w can be told from the classifier and s is worse: not as in the paper"),
+        ((-0.001, 0.001), (-0.002, 0.004), "w cannot be told from the classifier and s is not worse: not as in"),
+    ],
+)
+def test_table_1_is_judged_by_its_paired_intervals_in_every_seed(
+    results: Path, weights: tuple[float, float], features: tuple[float, float], told: str
+) -> None:
+    ends = {"linear classifier": (0.0, 0.0), "nearest weights w": weights, "nearest features s": features}
+    nrmse = {"n": 10, "nrmse": 0.03, "nrmse_lower": 0.029, "nrmse_upper": 0.031, "minus_linear": 0.0}
+    for seed in (1, 2):
+        usual = {name: (0.0, 0.0) if name == "linear classifier" else (-0.001, 0.001) for name in ends}
+        usual["nearest features s"] = (0.002, 0.004)
+        rows = [
+            {"method": method, "classes": "real", "seed": seed, "minus_linear_lower": a, "minus_linear_upper": b}
+            | nrmse
+            for method, (a, b) in (ends if seed == 2 else usual).items()
+        ]
+        write_table(results / f"neighbours/multilabel-every4-seed{seed}.csv", rows)
+    assert f"in each of 2 seeds, {told}" in report_of(results)
+
+
+def test_table_2_has_methods_side_by_side_and_a_dash_where_none_was_measured(results: Path) -> None:
+    rows = read_table(results / "accuracy-val.csv", ACCURACY)
+    detected = [row | {"boxes": "detector"} for row in rows if row["method"] != "classification"]
+    write_table(results / "accuracy-val.csv", rows + detected)
+    text = report_of(results)
+    assert "| true | 68 | all faces | 10 | 0.750 (2.00, 0.00) | 0.750 (2.00, 0.00) | 0.750 (2.00, 0.00) |" in text
+    assert "| detector, refined | 68 | hard tenth | 10 | – | 0.750 (2.00, 0.00) | 0.750 (2.00, 0.00) |" in text
+
+
+def test_what_the_hmm_does_for_hidden_faces_stands_at_the_top(results: Path) -> None:
+    text = report_of(results)
+    told = "each frame by itself 2.0 (20°; 91 %), HMM smoother 2.0 (20°; 91 %), errors in %."
+    assert told in text[text.index("## In short") : text.index('<a id="fig-2">')]
+
+
+def test_boxes_that_are_not_refined_have_one_figure(results: Path) -> None:
+    path = results / "refinement-val.csv"
+    rows = read_table(path, REFINEMENT)
+    write_table(path, [*rows, rows[0] | {"condition": "mtcnn as drawn"}])
+    assert "| mtcnn | 10 | 6.0 → 3.0 | 0.750 → 0.750 | 0.00 → 0.00 | 0.50 |" in report_of(results)
+    assert "| mtcnn as drawn | 10 | 6.0 | 0.750 | 0.00 | – |" in report_of(results)
 
 
 def test_the_order_of_table_3_is_judged_in_every_column(results: Path) -> None:

@@ -30,6 +30,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train (or go on), export, calibrate."""
     try:
+        from exalign_engine.train.distributed import open_ranks
         from exalign_engine.train.loop import Trainer
         from exalign_engine.train.plots import plot_curves
     except ImportError as e:
@@ -37,21 +38,25 @@ def run(args: argparse.Namespace) -> int:
 
     config = TrainConfig.read(args.config)
     folder = args.run or Path("runs") / args.config.stem
-    trainer = Trainer(config, open_faces(args.data, "train"), open_faces(args.data, "val"), folder)
-    if args.config.resolve() != (folder / CONFIG).resolve():
-        shutil.copyfile(args.config, folder / CONFIG)
-    print(
-        f"{len(trainer.train_faces)} faces, K = {trainer.exemplars.count}, {config.epochs} epochs, "
-        f"from epoch {trainer.epoch}",
-        file=sys.stderr,
-    )
-    trained = trainer.run(stop_after=args.stop_after)
-    plot_curves(folder / "curves.csv", folder / "curves.png")
-    if trained.epoch < config.epochs:
-        print(f"stopped after epoch {trained.epoch} of {config.epochs}; the same call goes on", file=sys.stderr)
+    with open_ranks() as ranks:
+        trainer = Trainer(config, open_faces(args.data, "train"), open_faces(args.data, "val"), folder, ranks)
+        if ranks.first:
+            if args.config.resolve() != (folder / CONFIG).resolve():
+                shutil.copyfile(args.config, folder / CONFIG)
+            print(
+                f"{len(trainer.train_faces)} faces, K = {trainer.exemplars.count}, {config.epochs} epochs, "
+                f"from epoch {trainer.epoch}",
+                file=sys.stderr,
+            )
+        trained = trainer.run(stop_after=args.stop_after)
+        if not ranks.first:
+            return 0
+        plot_curves(folder / "curves.csv", folder / "curves.png")
+        if trained.epoch < config.epochs:
+            print(f"stopped after epoch {trained.epoch} of {config.epochs}; the same call goes on", file=sys.stderr)
+            return 0
+        out = args.out or folder / "bundle"
+        write_bundle(trained, folder / CONFIG, out)
+        calibrate(out, args.data, limit=config.limit)
+        print(f"wrote {out}", file=sys.stderr)
         return 0
-    out = args.out or folder / "bundle"
-    write_bundle(trained, folder / CONFIG, out)
-    calibrate(out, args.data, limit=config.limit)
-    print(f"wrote {out}", file=sys.stderr)
-    return 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from matplotlib.figure import Figure as Canvas
@@ -76,3 +77,9 @@ def number(value: float | None, digits: int) -> str:
 def percent(value: float | None, digits: int = 2) -> str:
     """A share as a cell in %."""
     return number(None if value is None else 100 * value, digits)
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """Mean ± standard deviation over seeds; a single seed without the latter."""
+    mean = number(statistics.fmean(values), digits)
+    return f"{mean} ± {number(statistics.stdev(values), digits)}" if len(values) > 1 else mean

@@ -1,4 +1,4 @@
-"""What is measured of the model itself: Fig. 2 (cost against K), Fig. 4 (membership), and the peers."""
+"""What is measured of the model itself: Fig. 2 (cost against K) and Fig. 4 (membership)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from matplotlib.figure import Figure as Canvas
 
 from exalign_engine.reproduction.blocks import Figure, Section, Table, Text, missing, number
 from exalign_engine.reproduction.results import Results
+from exalign_engine.reproduction.tables import Row
 
 
 def cost_section(results: Results) -> Section:
@@ -67,7 +68,12 @@ def cost_section(results: Results) -> Section:
         "fig-2",
         title,
         (
-            Figure("fig-2-cost", "The paper's orange and blue, and the posterior.", (10.0, 3.8), draw),
+            Figure(
+                "fig-2-cost",
+                "The paper's two parts in its colours, and the posterior on top.",
+                (10.0, 3.8),
+                draw,
+            ),
             Table(head, cells),
             Text(
                 f"From K = {first['k']:,} to {last['k']:,} a face costs {total[1] / total[0]:.1f} times as much, and "
@@ -108,51 +114,19 @@ def membership_section(results: Results) -> Section:
         (
             Figure("fig-4-membership", "Training faces ranked by |M_i| (Eq. 6), in equal parts.", (10.0, 3.6), draw),
             Text(
-                f"Of {last:,} training faces the {top['rank_to']:,} with the most have {top['members']:,.0f} members "
-                f"in the mean, those at the median {median['members']:,.0f}, the last "
-                f"{last - bottom['rank_from'] + 1:,} {bottom['members']:,.0f}. As in the paper, large sets belong to "
-                f"frontal, upright faces near the mean (|yaw| {top['yaw']:.1f}°, |roll| {top['roll']:.1f}°), small "
-                f"ones to extreme poses (|yaw| {bottom['yaw']:.1f}°, |roll| {bottom['roll']:.1f}°). The paper's median "
+                f"Of {last:,} training faces the {top['rank_to']:,} with the most members have "
+                f"{top['members']:,.0f} in the mean, those at the median {median['members']:,.0f}, the "
+                f"{last - bottom['rank_from'] + 1:,} with the fewest {bottom['members']:,.0f}{_classes(top)}. As in "
+                "the paper, large sets belong to frontal, upright faces near the mean (the first part: |yaw| "
+                f"{top['yaw']:.1f}°, |roll| {top['roll']:.1f}°), small ones to extreme poses (|yaw| up to "
+                f"{max(r['yaw'] for r in rows):.1f}° in the mean of a part, |roll| up to "
+                f"{max(r['roll'] for r in rows):.1f}°). The paper's median "
                 "is above 4,000 of 140,428. The faces themselves are not drawn: their data may not be redistributed."
             ),
         ),
     )
 
 
-def peers_section(results: Results) -> Section:
-    """Beside what a user would pick instead."""
-    title = "Beside today's peers"
-    if not results.peers:
-        text = (
-            "Not measured here: `peers.csv` is not there. `python -m benchmarks.peers --data FACES --out "
-            "docs/reproduction/peers` makes it."
-        )
-        return Section("peers", title, (Text(text),))
-    cells = tuple(
-        (
-            r["contestant"],
-            r["pictures"],
-            f"{r['corruption']} {r['severity']}" if r["severity"] else r["corruption"],
-            r["boxes"],
-            r["points"],
-            str(r["n"]),
-            f"{number(r['auc'], 3)} ({number(r['auc_lower'], 3)} … {number(r['auc_upper'], 3)})",
-            number(r["failure_rate"], 2),
-            number(r["cpu_ms_median"], 1),
-        )
-        for r in results.peers
-        if r["source"] == "all"
-    )
-    head = ("who", "pictures", "condition", "boxes", "points", "n", "AUC (95 %)", "failures, %", "CPU-ms")
-    return Section(
-        "peers",
-        title,
-        (
-            Table(head, cells),
-            Text(
-                "The same faces and the same code for all. dlib's predictor was trained on 300-W, from which HELEN and "
-                "LFPW come: it may have seen these faces. MediaPipe's jaw points mean something else, so the inner 51 "
-                "stand beside all 68."
-            ),
-        ),
-    )
+def _classes(row: Row) -> str:
+    """Of how many classes the sets are, where the file says so."""
+    return f", of K = {int(row['k']):,} classes" if row.get("k") else ""

@@ -15,20 +15,16 @@ mpl.use("Agg")  # files only
 
 import matplotlib.pyplot as plt
 
+from exalign_engine.reproduction.accuracy_figures import accuracy_section, curves_section
 from exalign_engine.reproduction.blocks import Block, Figure, Section, Table, Text
 from exalign_engine.reproduction.checklist import CHECKLIST, Item
-from exalign_engine.reproduction.model_figures import cost_section, membership_section, peers_section
+from exalign_engine.reproduction.model_figures import cost_section, membership_section
+from exalign_engine.reproduction.neighbours_figures import neighbours_section
+from exalign_engine.reproduction.peers_figures import peers_section
 from exalign_engine.reproduction.results import Results
-from exalign_engine.reproduction.suite_figures import (
-    accuracy_section,
-    curves_section,
-    refinement_section,
-    stress_section,
-    video_section,
-)
+from exalign_engine.reproduction.suite_figures import refinement_section, stress_section, video_section
 from exalign_engine.reproduction.sweep_figures import (
     losses_section,
-    neighbours_section,
     sharing_section,
     synthetic_section,
     tau_section,
@@ -67,7 +63,10 @@ SECTIONS = (
 )
 
 #: Sections whose outcome stands at the top of the page, also where there is none yet.
-HEADLINES = ("fig-2", "fig-3", "fig-5", "table-1", "fig-6", "table-2", "fig-9", "table-3")
+HEADLINES = ("fig-2", "fig-3", "fig-5", "table-1", "fig-6", "table-2", "fig-9", "fig-10", "table-3", "peers")
+
+#: Cells of at most so many characters are not broken.
+SHORT = 28
 
 _STYLE: dict[str, Any] = {
     "font.size": 9.5,
@@ -92,7 +91,8 @@ figure, .scroll { background: #fff; border: 1px solid #e1e5ea; border-radius: 8p
 figure { margin: 12px 0; padding: 10px 12px; } figure svg { width: 100%; height: auto; display: block; }
 figcaption { color: #5d6878; font-size: 13px; margin-top: 4px; }
 .scroll { overflow-x: auto; margin: 12px 0; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: 4px 12px; text-align: left; border-top: 1px solid #eceff3; vertical-align: top; }
+th, td { padding: 4px 10px; text-align: left; border-top: 1px solid #eceff3; vertical-align: top; }
+.short { white-space: nowrap; }
 thead th { border-top: 0; color: #5d6878; font-weight: 600; }
 """
 
@@ -163,7 +163,7 @@ def _markdown(sections: Sequence[Section]) -> str:
         links = ", ".join(f"[{s.title.split(':')[0]}](#{s.anchor})" for s in shown)
         rows.append((str(item.number), item.what, ". ".join(t for t in (links, item.where) if t)))
     parts.append(_markdown_table(Table(("#", "item", "where"), tuple(rows))))
-    parts += ["## In short", _markdown_table(Table(("", "outcome"), tuple(_summaries(sections))))]
+    parts += ["## In short", _markdown_table(Table(("what", "outcome"), tuple(_summaries(sections))))]
     for section in sections:
         parts.append(f'<a id="{section.anchor}"></a>\n\n## {section.title}')
         parts += [_markdown_block(block) for block in section.blocks]
@@ -205,7 +205,7 @@ def _page(sections: Sequence[Section], drawn: dict[str, str]) -> str:
 <h2>The checklist</h2>
 <div class="scroll">{checklist}</tbody></table></div>
 <h2>In short</h2>
-{_html_block(Table(("", "outcome"), tuple(_summaries(sections))), drawn)}
+{_html_block(Table(("what", "outcome"), tuple(_summaries(sections))), drawn)}
 {body}
 </main></body></html>
 """
@@ -216,13 +216,19 @@ def _html_block(block: Block, drawn: dict[str, str]) -> str:
         return f"<p>{_inline(block.text)}</p>"
     if isinstance(block, Table):
         head = "".join(f"<th>{html.escape(name)}</th>" for name in block.head)
-        body = "\n".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in block.rows)
+        body = "\n".join("<tr>" + "".join(map(_html_cell, row)) + "</tr>" for row in block.rows)
         return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
     svg = drawn[block.name]
     # Ids of several drawings on one page must not meet.
     for reference in ('id="', 'href="#', "url(#"):
         svg = svg.replace(reference, f"{reference}{block.name}-")
     return f"<figure>{svg}<figcaption>{html.escape(block.caption)}</figcaption></figure>"
+
+
+def _html_cell(text: str) -> str:
+    """A cell; figures with their interval stay on one line."""
+    opened = '<td class="short">' if len(text) <= SHORT else "<td>"
+    return f"{opened}{html.escape(text)}</td>"
 
 
 def _inline(text: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from exalign_engine.errors import DataError
 from exalign_engine.reproduction.tables import (
     ACCURACY,
     COST,
@@ -41,6 +43,19 @@ class Suite:
     name: str
     split: str
     rows: list[Row]
+
+
+@dataclass(frozen=True)
+class PeersAbout:
+    """What the rows of the peers were made with.
+
+    Attributes:
+        split: of the faces.
+        contestants: version or model of each, by its name.
+    """
+
+    split: str
+    contestants: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -87,6 +102,12 @@ class Results:
         return self._table("peers.csv", PEERS)
 
     @cached_property
+    def peers_about(self) -> PeersAbout | None:
+        """What they were made with, from the JSON file beside the rows."""
+        path = self.folder / "peers.json"
+        return _peers_about(path) if path.is_file() else None
+
+    @cached_property
     def accuracy(self) -> Suite | None:
         """Table 2."""
         return self._suite("accuracy", ACCURACY)
@@ -124,3 +145,24 @@ class Results:
                 rows = read_table(path, schema)
                 return Suite(path.name, str(rows[0].get("split", "")), rows)
         return None
+
+
+def _peers_about(path: Path) -> PeersAbout:
+    """Read what `benchmarks.peers` wrote.
+
+    Raises:
+        DataError: it is no JSON, or lacks something.
+    """
+    try:
+        head = json.loads(path.read_text(encoding="utf-8"))
+        contestants = {
+            str(name): f"{about['classes']:,} classes, bundle `{about['bundle_id'][:12]}`, {about['runtime']}"
+            if "bundle_id" in about
+            else str(about["version"])
+            for name, about in head["contestants"].items()
+        }
+        return PeersAbout(str(head["split"]), contestants)
+    except ValueError as e:
+        raise DataError(path, f"is no JSON: {e}") from e
+    except (KeyError, TypeError, AttributeError) as e:
+        raise DataError(path, f"is not what `benchmarks.peers` writes: {e}") from e

@@ -31,6 +31,7 @@ from exalign_engine.frames import diagonal, tight_box
 from exalign_engine.landmarks import N_LANDMARKS
 from exalign_engine.train.augment import Augmenter
 from exalign_engine.train.config import TrainConfig
+from exalign_engine.train.distributed import ALONE, Ranks, joined
 from exalign_engine.train.losses import class_loss
 from exalign_engine.train.network import ExemplarNetwork
 from exalign_engine.train.residual import moved_off
@@ -88,31 +89,37 @@ class Trainer:
         train: faces to learn from.
         val: faces to look at on the way; never learned from.
         folder: where the run lives; an existing checkpoint in it is continued.
+        ranks: which of several processes this is.
 
     Raises:
-        DataError: the folder's checkpoint belongs to another configuration.
+        DataError: the folder's checkpoint belongs to another configuration, or the processes cannot share a batch.
     """
 
-    def __init__(self, config: TrainConfig, train: FaceSource, val: FaceSource, folder: Path) -> None:
-        self.config, self.folder = config, folder
+    def __init__(
+        self, config: TrainConfig, train: FaceSource, val: FaceSource, folder: Path, ranks: Ranks = ALONE
+    ) -> None:
+        self.config, self.folder, self.ranks = config, folder, ranks
+        if config.batch_size % ranks.size:
+            raise DataError("batch_size", f"is {config.batch_size}, must be a multiple of the {ranks.size} processes")
         folder.mkdir(parents=True, exist_ok=True)
         torch.set_num_threads(config.threads)
-        torch.use_deterministic_algorithms(True)
+        # On a GPU what the residual reads has no deterministic gradient.
+        torch.use_deterministic_algorithms(True, warn_only=ranks.device.type == "cuda")
         torch.manual_seed(config.seed)
         self.train_faces: FaceMemory = load_faces(train, config.limit)
         self.val_faces: FaceMemory = load_faces(val, config.limit)
         self.exemplars = make_exemplars(config, self.train_faces)
         if config.augment.turned_pictures:
-            self.train_faces = _turned(self.train_faces, config)
+            self.train_faces = _turned(self.train_faces, config, quiet=not ranks.first)
         self.network = ExemplarNetwork(config.network, self.exemplars.count, 2 * N_LANDMARKS, config.shards)
         mean_shape = self.exemplars.shapes.mean(axis=0).reshape(-1)
         self.network.regression.bias.data = torch.from_numpy(mean_shape)
-        self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = self.network.to(ranks.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = torch.optim.AdamW(
             _decay_groups(self.network, config.weight_decay), lr=config.learning_rate, fused=True
         )
         self.augmenter = Augmenter(config.augment, config.network.input_size, config.network.margin)
-        shapes = torch.from_numpy(self.exemplars.shapes.reshape(self.exemplars.count, -1) - 0.5)
+        shapes = torch.from_numpy(self.exemplars.shapes.reshape(self.exemplars.count, -1) - 0.5).to(ranks.device)
         #: Per piece of the head: its exemplars (K_i, 136) less ½, and their squared norms.
         self._pieces = [piece.contiguous() for piece in (shapes[i :: config.shards] for i in range(config.shards))]
         self._norms = [(piece * piece).sum(dim=1) for piece in self._pieces]
@@ -126,6 +133,7 @@ class Trainer:
             self._start_from(folder / config.start)
         self.averaged = copy.deepcopy(self.network)
         self._resume()
+        self._joined_terms = joined(self.network, self._terms, ranks)
 
     @property
     def checkpoint(self) -> Path:
@@ -141,16 +149,19 @@ class Trainer:
             unit="step",
             file=sys.stderr,
             mininterval=2.0,
+            disable=not self.ranks.first,
         ) as bar:
             while self.epoch < last:
                 self._one_epoch(bar)
+                if not self.ranks.first:
+                    continue
                 if self.epoch % self.config.checkpoint_every == 0 or self.epoch == last:
                     self._save()
         return self.result()
 
     def result(self) -> Trained:
         """What has been learned so far."""
-        self.averaged.eval()
+        self.averaged.cpu().eval()
         faces = box_frame_shapes(self.train_faces.landmarks)
         return Trained(self.averaged, self.exemplars, self.config, faces, self.epoch)
 
@@ -158,7 +169,7 @@ class Trainer:
         c, started = self.config, time.monotonic()
         self.network.train()
         sums, steps = np.zeros(4), 0
-        batches = training_batches(self.train_faces, self.augmenter, c.seed, self.epoch, c.batch_size)
+        batches = training_batches(self.train_faces, self.augmenter, c.seed, self.epoch, c.batch_size, ranks=self.ranks)
         for step, batch in enumerate(batches, start=self.epoch * self.steps_per_epoch):
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(c, step, c.epochs * self.steps_per_epoch)
@@ -169,6 +180,9 @@ class Trainer:
             bar.update()
             bar.set_postfix(epoch=self.epoch, loss=f"{sums[0] / steps:.1f}", refresh=False)
         self.epoch += 1
+        sums = self.ranks.mean(sums)
+        if not self.ranks.first:
+            return
         row = dict(zip(CURVES[3:7], (sums / steps).round(4).tolist(), strict=True))
         row |= {
             "epoch": self.epoch,
@@ -176,7 +190,7 @@ class Trainer:
             "samples": self.epoch * self.steps_per_epoch * c.batch_size,
         }
         if self.epoch % c.validate_every == 0 or self.epoch == c.epochs:
-            row |= validate(self.averaged, self.exemplars, self.val_faces, self.augmenter, c)
+            row |= validate(self.averaged, self.exemplars, self.val_faces, self.augmenter, c, self.ranks.device)
         row["seconds"] = round(time.monotonic() - started, 1)
         self.curves.append(row)
         with (self.folder / "curves.csv").open("w", newline="") as f:
@@ -185,11 +199,21 @@ class Trainer:
             writer.writerows(self.curves)
 
     def _step(self, batch: Batch, step: int) -> tuple[float, float, float, float]:
-        c, piece = self.config, step % self.config.shards
-        is_face = torch.from_numpy(batch.is_face)
-        target = torch.from_numpy(batch.shapes.reshape(len(batch.shapes), -1))
-        with autocast(c):
-            embedding, _, local = self.network.see(torch.from_numpy(batch.crops))
+        loss, class_part, regression, residual = self._joined_terms(batch, step)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        if not torch.isfinite(loss):
+            raise DataError(self.folder, f"the loss is {loss.item()} in epoch {self.epoch}: lower learning_rate")
+        return loss.item(), class_part.item(), regression.item(), residual.item()
+
+    def _terms(self, batch: Batch, step: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The loss of a batch, or of this process's share of it, and what it is made of."""
+        c, piece, device = self.config, step % self.config.shards, self.ranks.device
+        is_face = torch.from_numpy(batch.is_face).to(device)
+        target = torch.from_numpy(batch.shapes.reshape(len(batch.shapes), -1)).to(device)
+        with autocast(c, device):
+            embedding, _, local = self.network.see(torch.from_numpy(batch.crops).to(device))
             scores = self.network.head(embedding, piece)
             shape = self.network.regression(embedding)
         per_face = class_loss(
@@ -201,12 +225,7 @@ class Trainer:
         regression = torch.where(is_face, squared, 0.0).mean()
         residual = self._residual_error(scores.detach(), embedding, local, target, is_face, step)
         loss = per_face.mean() + c.regression_weight * regression + c.residual_weight * residual
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
-        if not torch.isfinite(loss):
-            raise DataError(self.folder, f"the loss is {loss.item()} in epoch {self.epoch}: lower learning_rate")
-        return loss.item(), per_face.mean().item(), regression.item(), residual.item()
+        return loss, per_face.mean(), regression, residual
 
     def _residual_error(
         self, scores: Tensor, embedding: Tensor, local: Tensor, target: Tensor, is_face: Tensor, step: int
@@ -217,7 +236,7 @@ class Trainer:
         p = torch.softmax(scores.float() / CURVE_TEMPERATURE, dim=1)
         mean = (p @ self._pieces[step % self.config.shards] + 0.5).reshape(-1, N_LANDMARKS, 2)
         generator = torch.Generator().manual_seed(self.config.seed * 1_000_003 + step)
-        shapes = self.network.residual(local.float(), embedding.float(), moved_off(mean, generator))
+        shapes = self.network.residual(local.float(), embedding.float(), moved_off(mean, generator, self.ranks))
         truth = target.reshape(-1, N_LANDMARKS, 2)
         errors = torch.stack([(shape - truth).norm(dim=2).mean(dim=1) for shape in shapes]).mean(dim=0)
         return torch.where(is_face, errors, 0.0).mean()
@@ -247,7 +266,7 @@ class Trainer:
         """
         if not checkpoint.is_file():
             raise DataError(checkpoint, "start: no such checkpoint")
-        state = torch.load(checkpoint, weights_only=True)
+        state = torch.load(checkpoint, weights_only=True, map_location="cpu")
         earlier, own = state.get("averaged", state["network"]), self.network.state_dict()
         fitting = {k: v for k, v in earlier.items() if k in own and own[k].shape == v.shape}
         if not fitting:
@@ -270,7 +289,7 @@ class Trainer:
     def _resume(self) -> None:
         if not self.checkpoint.is_file():
             return
-        state = torch.load(self.checkpoint, weights_only=True)
+        state = torch.load(self.checkpoint, weights_only=True, map_location="cpu")
         config, earlier = asdict(self.config), _completed(state["config"])
         changed = sorted(k for k in config if k not in NO_WEIGHTS and earlier.get(k) != config[k])
         if changed:
@@ -308,10 +327,10 @@ def make_exemplars(config: TrainConfig, faces: FaceMemory) -> Exemplars:
     )
 
 
-def _turned(faces: FaceMemory, config: TrainConfig) -> FaceMemory:
+def _turned(faces: FaceMemory, config: TrainConfig, quiet: bool) -> FaceMemory:
     """The faces with turned pictures beside them, with progress."""
-    a = config.augment
-    with tqdm(total=len(faces), unit="face", desc="turning", file=sys.stderr, mininterval=2.0) as bar:
+    a, options = config.augment, {"unit": "face", "desc": "turning", "file": sys.stderr, "mininterval": 2.0}
+    with tqdm(total=len(faces), disable=quiet, **options) as bar:
         return with_turned(
             faces, a.turned_pictures, a.turn_deg, config.seed, lambda done: bar.update(done - bar.n) and None
         )
@@ -326,9 +345,9 @@ def learning_rate(config: TrainConfig, step: int, total: int) -> float:
 
 
 @contextmanager
-def autocast(config: TrainConfig) -> Iterator[None]:
+def autocast(config: TrainConfig, device: torch.device = ALONE.device) -> Iterator[None]:
     """bfloat16 where it is safe, if the configuration says so."""
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=config.bf16):
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.bf16):
         yield
 
 
@@ -338,19 +357,20 @@ def validate(
     faces: FaceMemory,
     augmenter: Augmenter,
     config: TrainConfig,
+    device: torch.device,
 ) -> dict[str, float]:
     """AUC (%) of the mixture mean, the best exemplar, the auxiliary regression and the residual, undisturbed crops."""
     network.eval()
-    flat = torch.from_numpy(exemplars.shapes.reshape(exemplars.count, -1))
+    flat = torch.from_numpy(exemplars.shapes.reshape(exemplars.count, -1)).to(device)
     errors: dict[str, list[float]] = {
         "val_auc": [],
         "val_top1_auc": [],
         "val_regression_auc": [],
         "val_residual_auc": [],
     }
-    with torch.no_grad(), autocast(config):
+    with torch.no_grad(), autocast(config, device):
         for batch in plain_batches(faces, augmenter, config.batch_size):
-            scores, embedding, _, local = network(torch.from_numpy(batch.crops))
+            scores, embedding, _, local = network(torch.from_numpy(batch.crops).to(device))
             p = torch.softmax(scores.float() / CURVE_TEMPERATURE, dim=1)
             mean = p.to(flat.dtype) @ flat
             moved = network.residual(local.float(), embedding.float(), mean.reshape(-1, N_LANDMARKS, 2))
@@ -361,7 +381,7 @@ def validate(
                 "val_regression_auc": network.regression(embedding).float(),
             }
             for name, answer in answers.items():
-                y = answer.float().numpy().reshape(-1, N_LANDMARKS, 2)
+                y = answer.float().cpu().numpy().reshape(-1, N_LANDMARKS, 2)
                 distance = np.linalg.norm(y - batch.shapes, axis=-1).mean(axis=1)
                 errors[name] += [float(d) / diagonal(tight_box(t)) for d, t in zip(distance, batch.shapes, strict=True)]
     return {k: round(100 * float(np.maximum(0, 1 - np.array(v) / 0.08).mean()), 3) for k, v in errors.items()}

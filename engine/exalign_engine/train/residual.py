@@ -9,6 +9,7 @@ from torch.nn import functional
 from exalign_engine.landmarks import N_LANDMARKS
 from exalign_engine.residual import F32, STEP, Level, ResidualHead
 from exalign_engine.train.config import NetworkConfig
+from exalign_engine.train.distributed import ALONE, Ranks
 
 #: How far training starts are moved off: shift and ln scale (box sides), turn (radians), standard deviations. On faces
 #: that it learned from, the mixture's mean is better than it will be on others; the levels must not rely on that.
@@ -67,12 +68,20 @@ class ResidualLevels(nn.Module):
         return ResidualHead(levels, self.margin)
 
 
-def moved_off(shapes: Tensor, generator: torch.Generator) -> Tensor:
-    """Starts for training: (B, 68, 2) shifted, scaled and turned at random about their centres."""
+def moved_off(shapes: Tensor, generator: torch.Generator, ranks: Ranks = ALONE) -> Tensor:
+    """Starts for training: (B, 68, 2) shifted, scaled and turned at random about their centres.
+
+    What is drawn is drawn for the whole batch, of which ``shapes`` are the process's share.
+    """
     b = len(shapes)
-    shift = START_SHIFT * torch.randn(b, 1, 2, generator=generator)
-    scale = torch.exp(START_SCALE * torch.randn(b, 1, 1, generator=generator))
-    turn = START_TURN * torch.randn(b, generator=generator)
+    every = b * ranks.size
+
+    def drawn(*size: int) -> Tensor:
+        return torch.randn(every, *size, generator=generator)[ranks.rows(every)].to(shapes.device)
+
+    shift = START_SHIFT * drawn(1, 2)
+    scale = torch.exp(START_SCALE * drawn(1, 1))
+    turn = START_TURN * drawn()
     rotation = torch.stack([turn.cos(), turn.sin(), -turn.sin(), turn.cos()], dim=1).reshape(b, 2, 2)
     centre = shapes.mean(dim=1, keepdim=True)
     return scale * (shapes - centre) @ rotation + centre + shift

@@ -15,6 +15,7 @@ from exalign_engine.pose import fit_mean_face, solve_pose
 from exalign_engine.scoring import Progress
 from exalign_engine.synthetic import Variation, bounded_turn, draw_transforms
 from exalign_engine.train.augment import Augmenter, CropSample
+from exalign_engine.train.distributed import ALONE, Ranks
 from exalign_engine.turning import TurnableFace
 
 #: Faces are kept in memory as squares of this many box sides …
@@ -130,9 +131,17 @@ def stack(samples: list[CropSample]) -> Batch:
 
 
 def training_batches(
-    faces: FaceMemory, augmenter: Augmenter, seed: int, epoch: int, batch_size: int, ahead: int = 4
+    faces: FaceMemory,
+    augmenter: Augmenter,
+    seed: int,
+    epoch: int,
+    batch_size: int,
+    ahead: int = 4,
+    ranks: Ranks = ALONE,
 ) -> Iterator[Batch]:
     """One epoch: every face once in a random order, a share of them turned into negatives.
+
+    Of every batch a process makes its own rows only.
 
     Two threads work ``ahead`` batches in front of the consumer (OpenCV and NumPy leave the GIL); the batches
     come in order and are the same for any number of threads. A last incomplete batch is left out.
@@ -148,7 +157,7 @@ def training_batches(
         return make(*picture, rng)
 
     def make_batch(start: int) -> Batch:
-        return stack([sample(i) for i in order[start : start + batch_size]])
+        return stack([sample(i) for i in order[start : start + batch_size][ranks.rows(batch_size)]])
 
     starts = range(0, len(order) - batch_size + 1, batch_size)
     with ThreadPoolExecutor(2, thread_name_prefix="augment") as pool:

@@ -1,0 +1,165 @@
+"""Training in two processes ends where one process ends; only the first one writes."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs torch")
+
+TINY = Path(str(files("exalign_engine"))) / "configs" / "tiny.toml"
+TIMEOUT = 280
+
+#: What a few steps of training may move a weight by.
+STEPS = 0.05
+
+#: Three steps of a small network in float32, each a mean over a batch of 12, of which a process sees its share.
+SCRIPT = """
+import sys
+import torch
+from torch import nn
+from exalign_engine.train.distributed import joined, open_ranks
+
+torch.manual_seed(0)
+conv, norm = nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4)
+flat = nn.Sequential(nn.Linear(16, 5, bias=False), nn.BatchNorm1d(5))
+network = nn.ModuleList([conv, norm, flat, nn.Linear(5, 1), nn.Linear(5, 1)])
+x, y = torch.randn(3, 12, 3, 4, 4), torch.randn(3, 12, 1)
+with open_ranks() as ranks:
+    def terms(step):
+        rows = ranks.rows(12)
+        seen = flat(torch.relu(norm(conv(x[step][rows]))).flatten(1))
+        return (((network[3 + step % 2](seen) - y[step][rows]) ** 2).mean(),)
+    both = joined(network, terms, ranks)
+    found = []
+    optimizer = torch.optim.AdamW(network.parameters(), 1e-2)
+    for step in range(3):
+        (loss,) = both(step)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        found.append({n: None if p.grad is None else p.grad.clone() for n, p in network.named_parameters()})
+        optimizer.step()
+    torch.save({"gradients": found, "state": network.state_dict()}, f"{sys.argv[1]}/{ranks.rank}.pt")
+"""
+
+
+def configuration(folder: Path, batch_size: int = 16) -> Path:
+    """The tiny one with few faces."""
+    text = TINY.read_text()
+    changed = {"limit": 48, "batch_size": batch_size, "epochs": 2, "validate_every": 2, "threads": 1}
+    lines = [line for line in text.splitlines() if line.split("=")[0].strip() not in changed]
+    path = folder / "pair.toml"
+    path.write_text("\n".join([*(f"{key} = {value}" for key, value in changed.items()), *lines]) + "\n")
+    return path
+
+
+def spread(processes: int) -> list[str]:
+    """How several processes are started; what follows is a module and its arguments."""
+    start = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m", "--"]
+    return [sys.executable, *(start if processes > 1 else ["-m"])]
+
+
+def train(
+    config: Path, data: Path, run: Path, processes: int, *options: str, check: bool = True
+) -> subprocess.CompletedProcess[str]:
+    words = [*spread(processes), "exalign_engine.cli", "train", "--config", str(config), "--data", str(data)]
+    return subprocess.run(
+        [*words, "--run", str(run), *options], check=check, capture_output=True, text=True, timeout=TIMEOUT
+    )
+
+
+def state(run: Path) -> dict[str, Any]:
+    loaded: dict[str, Any] = torch.load(run / "checkpoint.pt", weights_only=True)
+    return loaded
+
+
+def curves(run: Path) -> list[dict[str, str]]:
+    with (run / "curves.csv").open(newline="") as f:
+        return list(csv.DictReader(f))
+
+
+def losses(run: Path) -> list[list[float]]:
+    return [[float(row[c]) for c in ("class_loss", "regression_loss", "residual_loss")] for row in curves(run)]
+
+
+def test_gradients_and_running_statistics_are_those_of_the_whole_batch(tmp_path: Path) -> None:
+    (tmp_path / "small_steps.py").write_text(SCRIPT)
+    found = []
+    for processes in (1, 2):
+        folder = tmp_path / str(processes)
+        folder.mkdir()
+        words = [*spread(processes), "small_steps", str(folder)]
+        subprocess.run(words, check=True, capture_output=True, timeout=TIMEOUT, cwd=tmp_path)
+        found.append([torch.load(p, weights_only=True) for p in sorted(folder.glob("*.pt"))])
+    ((one,), pair) = found
+    assert len(pair) == 2
+    for other in pair:
+        for mine, theirs in zip(one["gradients"], other["gradients"], strict=True):
+            assert [n for n, g in mine.items() if g is None] == [n for n, g in theirs.items() if g is None]
+            for name, gradient in mine.items():
+                if gradient is not None:
+                    torch.testing.assert_close(theirs[name], gradient, rtol=1e-4, atol=1e-6)
+        for name, tensor in one["state"].items():
+            torch.testing.assert_close(other["state"][name], tensor, rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def alone(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One epoch by one process."""
+    run = tmp_path_factory.mktemp("alone")
+    train(configuration(run), data_folder, run, 1, "--stop-after", "1")
+    return run
+
+
+@pytest.fixture(scope="module")
+def pair(data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same epoch by two."""
+    run = tmp_path_factory.mktemp("pair")
+    train(configuration(run), data_folder, run, 2, "--stop-after", "1")
+    return run
+
+
+def test_an_epoch_of_two_processes_is_that_of_one(alone: Path, pair: Path) -> None:
+    # In bfloat16 sums round differently, and Adam makes whole steps of small gradients.
+    np.testing.assert_allclose(losses(alone), losses(pair), rtol=2e-3)
+    a, b = state(alone), state(pair)
+    assert a["epoch"] == b["epoch"] == 1
+    for name, tensor in a["network"].items():
+        assert (b["network"][name] - tensor).abs().max() < STEPS, name
+    assert not list(pair.glob("*.partial"))
+
+
+def test_a_run_of_one_process_goes_on_in_two_and_is_exported_once(alone: Path, data_folder: Path) -> None:
+    finished = train(configuration(alone), data_folder, alone, 2)
+    assert state(alone)["epoch"] == 2
+    assert [row["epoch"] for row in curves(alone)] == ["1", "2"]
+    assert curves(alone)[-1]["val_auc"]
+    assert (alone / "bundle" / "manifest.json").is_file()
+    assert finished.stderr.count("wrote ") == 1
+
+
+def test_processes_that_cannot_share_a_batch_are_refused(data_folder: Path, tmp_path: Path) -> None:
+    refused = train(configuration(tmp_path, 15), data_folder, tmp_path / "run", 2, check=False)
+    assert refused.returncode != 0
+    assert "batch_size: is 15, must be a multiple of the 2 processes" in refused.stderr
+
+
+def test_shares_are_the_rows_of_the_batch() -> None:
+    from exalign_engine.train.distributed import Ranks
+    from exalign_engine.train.residual import moved_off
+
+    shapes = torch.rand(8, 68, 2)
+    whole = moved_off(shapes, torch.Generator().manual_seed(3))
+    for rank in range(2):
+        ranks = Ranks(rank, 2)
+        rows = ranks.rows(8)
+        part = moved_off(shapes[rows], torch.Generator().manual_seed(3), ranks)
+        torch.testing.assert_close(part, whole[rows])
+    assert (Ranks().mean(np.array([1.0, 2.0])) == [1.0, 2.0]).all()
