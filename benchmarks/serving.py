@@ -29,8 +29,8 @@ from exalign_client.local import local_server
 from exalign_engine import Aligner
 from exalign_engine.image import ImageLimits, decode
 
-#: The astronaut's face box.
-BOX = (173.0, 77.0, 271.0, 181.0)
+#: The face box in that picture; the network is content with it. About a box that is off, a server looks twice.
+BOX = (221.0, 107.0, 340.0, 225.0)
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,8 @@ def photograph() -> bytes:
 def floor(seconds: float, callers: int, batch: int) -> Row:
     """The same work in process."""
     aligner, encoded = Aligner.default(threads=1), photograph()
-    scale = np.array([640 / 512, 480 / 384] * 2)
     aligner.warm_up([batch])
-    box = np.array(BOX) * scale
+    box = np.array(BOX)
 
     def once() -> float:
         start = time.perf_counter()
@@ -84,7 +83,6 @@ def floor(seconds: float, callers: int, batch: int) -> Row:
 async def served(address: str, pid: int, seconds: float, concurrency: int, base: Row) -> Row:
     """Calls through the server."""
     encoded, times = photograph(), list[float]()
-    box = (np.array(BOX) * np.array([640 / 512, 480 / 384] * 2)).tolist()
     async with AsyncClient(address) as client:
         await client.wait_ready()
         until = time.perf_counter() + seconds
@@ -92,7 +90,7 @@ async def served(address: str, pid: int, seconds: float, concurrency: int, base:
         async def caller() -> None:
             while time.perf_counter() < until:
                 start = time.perf_counter()
-                await client.predict(encoded, [box])
+                await client.predict(encoded, [BOX])
                 times.append(time.perf_counter() - start)
 
         cpu, start = _cpu_seconds(pid), time.perf_counter()
