@@ -25,7 +25,7 @@ MAY_IMPORT = {
 }
 
 # The only modules that may need torch: they train and export.
-TORCH = {"network.py", "residual.py", "losses.py", "loop.py", "export.py"}
+TORCH = {"network.py", "residual.py", "losses.py", "loop.py", "distributed.py", "export.py"}
 
 
 def imported(path: Path) -> set[str]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -23,44 +22,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from exalign_engine.train.ranks import Ranks
+
 #: How long processes wait for each other; the first one also validates.
 PATIENCE = timedelta(hours=1)
-
-
-@dataclass(frozen=True)
-class Ranks:
-    """Which of how many processes this is.
-
-    Attributes:
-        rank: from 0.
-        size: processes in all.
-        device: that this one computes on.
-    """
-
-    rank: int = 0
-    size: int = 1
-    device: torch.device = torch.device("cpu")  # noqa: RUF009 - immutable
-
-    @property
-    def first(self) -> bool:
-        """Whether this process writes."""
-        return self.rank == 0
-
-    def rows(self, count: int) -> slice:
-        """This process's rows of a batch of ``count``, which ``size`` divides."""
-        n = count // self.size
-        return slice(self.rank * n, (self.rank + 1) * n)
-
-    def mean(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The mean of every process's values."""
-        if self.size == 1:
-            return values
-        total = torch.from_numpy(values.copy()).to(self.device)
-        dist.all_reduce(total)
-        return total.cpu().numpy() / self.size
-
-
-ALONE = Ranks()
 
 
 @contextmanager
@@ -68,7 +33,7 @@ def open_ranks() -> Iterator[Ranks]:
     """Join the other processes that ``torchrun`` started, if it did; a CUDA device each where there is one."""
     size, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
     cuda = torch.cuda.is_available()
-    device = torch.device("cuda", local) if cuda else torch.device("cpu")
+    device = f"cuda:{local}" if cuda else "cpu"
     if size == 1:
         yield Ranks(device=device)
         return
@@ -79,6 +44,15 @@ def open_ranks() -> Iterator[Ranks]:
         yield Ranks(dist.get_rank(), dist.get_world_size(), device)
     finally:
         dist.destroy_process_group()
+
+
+def mean_of_all(values: NDArray[np.float64], ranks: Ranks) -> NDArray[np.float64]:
+    """The mean of every process's values."""
+    if ranks.size == 1:
+        return values
+    total = torch.from_numpy(values.copy()).to(ranks.device)
+    dist.all_reduce(total)
+    return total.cpu().numpy() / ranks.size
 
 
 def joined(network: nn.Module, terms: Callable[..., tuple[Tensor, ...]], ranks: Ranks) -> Callable[..., Any]:

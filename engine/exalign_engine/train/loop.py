@@ -31,9 +31,10 @@ from exalign_engine.frames import diagonal, tight_box
 from exalign_engine.landmarks import N_LANDMARKS
 from exalign_engine.train.augment import Augmenter
 from exalign_engine.train.config import TrainConfig
-from exalign_engine.train.distributed import ALONE, Ranks, joined
+from exalign_engine.train.distributed import joined, mean_of_all
 from exalign_engine.train.losses import class_loss
 from exalign_engine.train.network import ExemplarNetwork
+from exalign_engine.train.ranks import ALONE, Ranks
 from exalign_engine.train.residual import moved_off
 from exalign_engine.train.samples import Batch, FaceMemory, load_faces, plain_batches, training_batches, with_turned
 
@@ -104,7 +105,7 @@ class Trainer:
         folder.mkdir(parents=True, exist_ok=True)
         torch.set_num_threads(config.threads)
         # On a GPU what the residual reads has no deterministic gradient.
-        torch.use_deterministic_algorithms(True, warn_only=ranks.device.type == "cuda")
+        torch.use_deterministic_algorithms(True, warn_only=ranks.on_gpu)
         torch.manual_seed(config.seed)
         self.train_faces: FaceMemory = load_faces(train, config.limit)
         self.val_faces: FaceMemory = load_faces(val, config.limit)
@@ -180,7 +181,7 @@ class Trainer:
             bar.update()
             bar.set_postfix(epoch=self.epoch, loss=f"{sums[0] / steps:.1f}", refresh=False)
         self.epoch += 1
-        sums = self.ranks.mean(sums)
+        sums = mean_of_all(sums, self.ranks)
         if not self.ranks.first:
             return
         row = dict(zip(CURVES[3:7], (sums / steps).round(4).tolist(), strict=True))
@@ -190,7 +191,7 @@ class Trainer:
             "samples": self.epoch * self.steps_per_epoch * c.batch_size,
         }
         if self.epoch % c.validate_every == 0 or self.epoch == c.epochs:
-            row |= validate(self.averaged, self.exemplars, self.val_faces, self.augmenter, c, self.ranks.device)
+            row |= validate(self.averaged, self.exemplars, self.val_faces, self.augmenter, c, self.ranks)
         row["seconds"] = round(time.monotonic() - started, 1)
         self.curves.append(row)
         with (self.folder / "curves.csv").open("w", newline="") as f:
@@ -212,7 +213,7 @@ class Trainer:
         c, piece, device = self.config, step % self.config.shards, self.ranks.device
         is_face = torch.from_numpy(batch.is_face).to(device)
         target = torch.from_numpy(batch.shapes.reshape(len(batch.shapes), -1)).to(device)
-        with autocast(c, device):
+        with autocast(c, self.ranks):
             embedding, _, local = self.network.see(torch.from_numpy(batch.crops).to(device))
             scores = self.network.head(embedding, piece)
             shape = self.network.regression(embedding)
@@ -345,9 +346,9 @@ def learning_rate(config: TrainConfig, step: int, total: int) -> float:
 
 
 @contextmanager
-def autocast(config: TrainConfig, device: torch.device = ALONE.device) -> Iterator[None]:
+def autocast(config: TrainConfig, ranks: Ranks = ALONE) -> Iterator[None]:
     """bfloat16 where it is safe, if the configuration says so."""
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.bf16):
+    with torch.autocast("cuda" if ranks.on_gpu else "cpu", dtype=torch.bfloat16, enabled=config.bf16):
         yield
 
 
@@ -357,20 +358,20 @@ def validate(
     faces: FaceMemory,
     augmenter: Augmenter,
     config: TrainConfig,
-    device: torch.device,
+    ranks: Ranks,
 ) -> dict[str, float]:
     """AUC (%) of the mixture mean, the best exemplar, the auxiliary regression and the residual, undisturbed crops."""
     network.eval()
-    flat = torch.from_numpy(exemplars.shapes.reshape(exemplars.count, -1)).to(device)
+    flat = torch.from_numpy(exemplars.shapes.reshape(exemplars.count, -1)).to(ranks.device)
     errors: dict[str, list[float]] = {
         "val_auc": [],
         "val_top1_auc": [],
         "val_regression_auc": [],
         "val_residual_auc": [],
     }
-    with torch.no_grad(), autocast(config, device):
+    with torch.no_grad(), autocast(config, ranks):
         for batch in plain_batches(faces, augmenter, config.batch_size):
-            scores, embedding, _, local = network(torch.from_numpy(batch.crops).to(device))
+            scores, embedding, _, local = network(torch.from_numpy(batch.crops).to(ranks.device))
             p = torch.softmax(scores.float() / CURVE_TEMPERATURE, dim=1)
             mean = p.to(flat.dtype) @ flat
             moved = network.residual(local.float(), embedding.float(), mean.reshape(-1, N_LANDMARKS, 2))

@@ -9,7 +9,7 @@ from torch.nn import functional
 from exalign_engine.landmarks import N_LANDMARKS
 from exalign_engine.residual import F32, STEP, Level, ResidualHead
 from exalign_engine.train.config import NetworkConfig
-from exalign_engine.train.distributed import ALONE, Ranks
+from exalign_engine.train.ranks import ALONE, Ranks
 
 #: How far training starts are moved off: shift and ln scale (box sides), turn (radians), standard deviations. On faces
 #: that it learned from, the mixture's mean is better than it will be on others; the levels must not rely on that.

@@ -15,7 +15,7 @@ from exalign_engine.pose import fit_mean_face, solve_pose
 from exalign_engine.scoring import Progress
 from exalign_engine.synthetic import Variation, bounded_turn, draw_transforms
 from exalign_engine.train.augment import Augmenter, CropSample
-from exalign_engine.train.distributed import ALONE, Ranks
+from exalign_engine.train.ranks import ALONE, Ranks
 from exalign_engine.turning import TurnableFace
 
 #: Faces are kept in memory as squares of this many box sides …
