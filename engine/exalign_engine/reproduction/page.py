@@ -41,8 +41,8 @@ INTRODUCTION = (
     "`exalign-model reproduce --from-scratch --data FACES` makes the CSV files that are missing, one by one as they "
     "end, and resumes where it stopped (`--only NAME` makes one piece). Cost on one core of two: a training 40 to 60 "
     "seconds up to K = 33,736 and five to six minutes at K = 143,378, all of them about an hour and a half; cost, "
-    "membership, accuracy and refinement on `val` two minutes together; the stress suite about ten minutes on two "
-    "cores; the video suite minutes a clip.",
+    "membership, accuracy and refinement about three minutes together. On two cores, on `test`: the stress suite ten "
+    "to twenty minutes, the video suite half a minute a clip, the peers (`python -m benchmarks.peers`) twenty minutes.",
 )
 
 #: In the order of the page.
