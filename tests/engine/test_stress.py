@@ -15,7 +15,8 @@ from exalign_engine.data import open_faces
 from exalign_engine.data.source import FaceSource
 from exalign_engine.runtime import create_runtime
 from exalign_engine.stress.corruptions import CORRUPTIONS, OCCLUDER, PICTURE, SEVERITIES, seeded, stress
-from exalign_engine.stress.suite import Key, run_suite, stress_report
+from exalign_engine.stress.policies import RANDOM_ORDERS
+from exalign_engine.stress.suite import Key, comparisons, run_suite, stress_report
 
 if TYPE_CHECKING:
     from tests.engine.conftest import MakePrepared
@@ -52,7 +53,9 @@ def test_the_order_of_the_rows_changes_nothing(toy_bundle: Path, data: Path) -> 
     forward, backward = run(toy_bundle, faces), run(toy_bundle, Reversed(faces))
     assert list(forward) == list(backward)
     for key, errors in forward.items():
-        assert errors == pytest.approx(backward[key][::-1], abs=1e-5), key
+        # A face's errors stay together, also where there are several.
+        there, back = (np.reshape(e, (len(faces), -1)) for e in (errors, backward[key]))
+        np.testing.assert_allclose(there, back[::-1], atol=1e-5, err_msg=str(key))
 
 
 def test_the_report_has_every_row_and_the_oracle_bounds_each_first_click(toy_bundle: Path, data: Path) -> None:
@@ -60,11 +63,22 @@ def test_the_report_has_every_row_and_the_oracle_bounds_each_first_click(toy_bun
     rows = stress_report(errors)["rows"]
     # 22 conditions with two answers each; five of them with translate and four policies of three clicks.
     assert len(rows) == 22 * 2 + 5 * 13
-    assert {r["n"] for r in rows} == {5}
+    assert {r["n"] for r in rows if r["policy"] != "random"} == {5}
+    assert {r["n"] for r in rows if r["policy"] == "random"} == {5 * RANDOM_ORDERS}
     for corruption, severity in (("clean", 0), ("occluder", 3), ("mixed", 3)):
         best = np.array(errors[corruption, severity, "oracle", 1])
         for policy in ("nose", "random", "suggested"):
-            assert (best <= np.array(errors[corruption, severity, policy, 1]) + 1e-6).all()
+            others = np.reshape(errors[corruption, severity, policy, 1], (5, -1))
+            assert (best[:, None] <= others + 1e-6).all()
+
+
+def test_a_policy_is_compared_with_the_mean_over_random_orders() -> None:
+    e: dict[Key, list[float]] = {("clean", 0, p, 1): [0.04, 0.02] for p in ("suggested", "nose", "oracle")}
+    e["clean", 0, "random", 1] = [0.08, 0.04] * (RANDOM_ORDERS // 2) + [0.02, 0.10] * (RANDOM_ORDERS // 2)
+    random = next(c for c in comparisons(e) if c["other"] == "random")
+    # Shares of AUC: .5 and .75 against the means of (0, .5) and (.75, 0).
+    assert random["auc"]["mean"] == pytest.approx((0.25 + 0.375) / 2)
+    assert random["failure_rate"]["mean"] == pytest.approx(-25.0)
 
 
 def test_the_command_prints_one_object_and_draws(
@@ -75,7 +89,7 @@ def test_the_command_prints_one_object_and_draws(
     assert main([*command, "--limit", "2", "--json", "--picture", str(out), "--runtime", "onnxruntime"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["suite"] == "stress"
-    assert {r["n"] for r in printed["rows"]} == {2}
+    assert {r["n"] for r in printed["rows"]} == {2, 2 * RANDOM_ORDERS}
     assert set(printed["rows"][0]) == {
         "corruption",
         "severity",

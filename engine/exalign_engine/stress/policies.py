@@ -28,6 +28,10 @@ NOSE_ORDER = (NOSE_TIP, 8, 36)
 CLICKING = ("nose", "random", "suggested", "oracle")
 MAX_CLICKS = 3
 
+#: Orders in which ``random`` clicks each face. Others are compared with their mean: with one order, the luck of the
+#: draw is as large as all that policies differ by on an easy face.
+RANDOM_ORDERS = 8
+
 #: The oracle tries every landmark on so many of the heaviest exemplars, and the best few on all of them.
 ORACLE_MEMBERS, ORACLE_FINALISTS = 1024, 5
 
@@ -64,6 +68,10 @@ class Case:
         return float(np.linalg.norm(points - self.truth, axis=1).mean())
 
 
+#: The case, the posterior so far and the landmarks clicked so far, to the next.
+_Choice = Callable[[Case, Posterior, Sequence[int]], int]
+
+
 def simulated_clicks(truth: F64, sigma: float, face_id: str) -> F64:
     """(68, 2) where a click on each landmark would land: (68, 2) truth and σ in box sides."""
     noise: F64 = seeded(face_id, "clicks").standard_normal((N_LANDMARKS, 2))
@@ -76,9 +84,16 @@ def translated(case: Case) -> F64:
     return np.asarray(mean + (case.clicks[NOSE_TIP] - mean[NOSE_TIP]), dtype=np.float64)
 
 
-def click_answers(policy: str, case: Case, clicks: int = MAX_CLICKS) -> list[F64]:
-    """Answers after 1, 2, … clicks of a policy of `CLICKING`: (68, 2) each, frame of the given box."""
-    choose = _CHOICES[policy]
+def click_answers(policy: str, case: Case, clicks: int = MAX_CLICKS, order: int = 0) -> list[F64]:
+    """Answers after 1, 2, … clicks of a policy of `CLICKING`: (68, 2) each, frame of the given box.
+
+    Args:
+        policy: which.
+        case: the face.
+        clicks: how many.
+        order: of ``random``, which of its orders, from 0.
+    """
+    choose = _CHOICES.get(policy) or _random(case, order)
     clicked: list[int] = []
     current, answers = case.posterior, []
     for _ in range(clicks):
@@ -88,12 +103,13 @@ def click_answers(policy: str, case: Case, clicks: int = MAX_CLICKS) -> list[F64
     return answers
 
 
+def _random(case: Case, order: int) -> _Choice:
+    landmarks = seeded(case.face_id, f"random {order}").permutation(N_LANDMARKS)
+    return lambda case, current, clicked: int(landmarks[len(clicked)])
+
+
 def _nose(case: Case, current: Posterior, clicked: Sequence[int]) -> int:
     return NOSE_ORDER[len(clicked)]
-
-
-def _random(case: Case, current: Posterior, clicked: Sequence[int]) -> int:
-    return int(seeded(case.face_id, "random").permutation(N_LANDMARKS)[len(clicked)])
 
 
 def _suggested(case: Case, current: Posterior, clicked: Sequence[int]) -> int:
@@ -110,9 +126,8 @@ def _oracle(case: Case, current: Posterior, clicked: Sequence[int]) -> int:
     return min(finalists, key=lambda n: (exact[n], n))
 
 
-_CHOICES: dict[str, Callable[[Case, Posterior, Sequence[int]], int]] = {
+_CHOICES: dict[str, _Choice] = {
     "nose": _nose,
-    "random": _random,
     "suggested": _suggested,
     "oracle": _oracle,
 }

@@ -18,7 +18,7 @@ from exalign_engine.posterior import PosteriorModel
 from exalign_engine.runtime import FaceOutputs, Runtime
 from exalign_engine.scoring import Progress, score
 from exalign_engine.stress.corruptions import CORRUPTIONS, SEVERITIES, StressedFace, stress
-from exalign_engine.stress.policies import CLICKING, Case, click_answers, simulated_clicks, translated
+from exalign_engine.stress.policies import CLICKING, RANDOM_ORDERS, Case, click_answers, simulated_clicks, translated
 
 F64 = NDArray[np.float64]
 
@@ -59,7 +59,8 @@ def run_suite(
         progress: told how many faces are done.
 
     Returns:
-        One list a row of the report, in the order of the report; faces in the order of the source.
+        One list a row of the report, in the order of the report; faces in the order of the source, each with one error,
+        or `RANDOM_ORDERS` where the policy is ``random``.
     """
     n = len(faces)
     rows = list(range(n)) if not 0 < limit < n else [int(i) for i in np.linspace(0, n - 1, limit)]
@@ -81,8 +82,8 @@ def run_suite(
                 _Job(faces.ids[part[j // len(CONDITIONS)]], *CONDITIONS[j % len(CONDITIONS)], s)
                 for j, s in enumerate(stressed)
             ]
-            for found in pool.map(lambda a: dict(_errors(model, *a)), zip(jobs, out.rows(), shapes, strict=True)):
-                for key, error in found.items():
+            for found in pool.map(lambda a: list(_errors(model, *a)), zip(jobs, out.rows(), shapes, strict=True)):
+                for key, error in found:
                     errors.setdefault(key, []).append(error)
             done += len(part)
             if progress:
@@ -113,8 +114,9 @@ def _errors(
     if clicked(*at):
         yield (*at, "translate", 1), case.error(translated(case)) / unit
         for policy in CLICKING:
-            for i, points in enumerate(click_answers(policy, case)):
-                yield (*at, policy, i + 1), case.error(points) / unit
+            for order in range(RANDOM_ORDERS if policy == "random" else 1):
+                for i, points in enumerate(click_answers(policy, case, order=order)):
+                    yield (*at, policy, i + 1), case.error(points) / unit
 
 
 def stress_report(errors: dict[Key, list[float]]) -> dict[str, Any]:
@@ -142,9 +144,10 @@ def comparisons(errors: dict[Key, list[float]]) -> list[dict[str, Any]]:
             continue
         ours = np.array(e)
         for other in ("random", "nose", "oracle"):
-            theirs = np.array(errors[corruption, severity, other, clicks])
-            gain = np.maximum(0, 1 - ours / FAILURE) - np.maximum(0, 1 - theirs / FAILURE)
-            fails = 100.0 * ((ours > FAILURE).astype(np.float64) - (theirs > FAILURE))
+            # A face's errors, several where the policy is drawn at random, are one row.
+            theirs = np.array(errors[corruption, severity, other, clicks]).reshape(len(ours), -1)
+            gain = np.maximum(0, 1 - ours / FAILURE) - np.maximum(0, 1 - theirs / FAILURE).mean(axis=1)
+            fails = 100.0 * ((ours > FAILURE) - (theirs > FAILURE).mean(axis=1))
             found.append(
                 {"corruption": corruption, "severity": severity, "clicks": clicks, "other": other}
                 | {"auc": _interval(gain), "failure_rate": _interval(fails)}
