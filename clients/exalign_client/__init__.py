@@ -52,7 +52,7 @@ from exalign_client.results import (
 )
 from exalign_client.sync import Client
 from exalign_client.track_aio import AsyncTrackStream
-from exalign_client.track_requests import TrackFrame
+from exalign_client.track_requests import PastEvidence, TrackFrame
 from exalign_client.track_results import (
     FrameSuggestion,
     RevisionCause,
@@ -102,6 +102,7 @@ __all__ = [
     "Model",
     "NotFoundError",
     "Outside",
+    "PastEvidence",
     "Polygon",
     "Pose",
     "PoseHistogram",

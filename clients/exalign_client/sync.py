@@ -319,6 +319,7 @@ class Client(Connection):
 
         Args:
             frames: pictures, each as in `predict`, or `TrackFrame`, of one size. An array (N, H, W, 3) is N frames.
+                Among them, `PastEvidence` about frames given before.
             live: the newest frame wins: one that is overtaken is skipped, and named in the next result. False: every
                 frame is answered, however long it takes.
             temporal_model: how frames are joined: "filter", "low_pass" (mean over three frames) or "per_frame".

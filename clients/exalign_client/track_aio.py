@@ -16,7 +16,7 @@ from grpc import aio
 from exalign.v1 import service_pb2, track_pb2
 from exalign_client.errors import DeadlineError, ExalignClientError, UnavailableError, error_from_rpc
 from exalign_client.retry import ReconnectBudget
-from exalign_client.track_requests import FrameInput, frame_message
+from exalign_client.track_requests import FrameInput, VideoMessages
 from exalign_client.track_results import TrackClosed, TrackEvent
 from exalign_client.track_session import FAREWELL, TrackSession
 
@@ -49,7 +49,7 @@ class AsyncTrackStream(AsyncIterator[TrackEvent]):
         timeout: float,
     ) -> None:
         session = TrackSession(config, window, address)
-        self._conversation = _Conversation(open_stream, address, session, frames, timeout)
+        self._conversation = _Conversation(open_stream, address, session, VideoMessages(config), frames, timeout)
         # The tasks know the conversation, not this object: when the caller lets go of it, they end.
         self._finalizer = weakref.finalize(self, self._conversation.stop)
         self._finalizer.atexit = False
@@ -91,10 +91,11 @@ class _Conversation:
         open_stream: _OpenStream,
         address: str,
         session: TrackSession,
+        messages: VideoMessages,
         frames: Iterable[FrameInput] | AsyncIterable[FrameInput],
         timeout: float,
     ) -> None:
-        self.session = session
+        self.session, self._messages = session, messages
         self._open_stream, self._address, self._timeout = open_stream, address, timeout
         self._frames = frames
         self._budget = ReconnectBudget(timeout)
@@ -232,12 +233,10 @@ class _Conversation:
 
     async def _feed(self, frames: Iterable[FrameInput] | AsyncIterable[FrameInput]) -> None:
         """Take frames from the caller's iterable, as fast as there is room for them."""
-        index = -1
         try:
             async for given in _each(frames):
                 # In a thread: a file may be read, and pixels are copied.
-                message = await asyncio.to_thread(frame_message, given, index)
-                index = message.frame_index
+                message = await asyncio.to_thread(self._messages.message, given)
                 while not self.session.room:
                     await self._wait()
                 self.session.add(message)

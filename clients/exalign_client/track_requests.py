@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from collections import deque
 from collections.abc import AsyncIterable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -69,8 +70,25 @@ class TrackFrame:
     box_moves: bool = True
 
 
-#: A frame, or only its picture.
-FrameInput: TypeAlias = "TrackFrame | ImageInput"
+@dataclass(frozen=True)
+class PastEvidence:
+    """Evidence that comes late: about a frame given before, among the frames of a video.
+
+    Revisions answer it, of all frames within the smoothing lag. Not in live videos, which may have skipped the frame.
+
+    Args:
+        frame_index: number of the frame; one of the last ``smoothing_lag`` + 1 that were given.
+        evidence: as in `TrackFrame`; it is added to what the frame already has.
+        box_moves: whether clicks may also shift and scale the box.
+    """
+
+    frame_index: int
+    evidence: Evidence | Mapping[int, Evidence]
+    box_moves: bool = True
+
+
+#: A frame, or only its picture; or evidence about an earlier one.
+FrameInput: TypeAlias = "TrackFrame | PastEvidence | ImageInput"
 
 
 def track_config(
@@ -130,7 +148,44 @@ def check_frames(frames: object, *, asynchronous: bool = False) -> None:
         refuse([Violation("frames", f"an array of shape {frames.shape} is one picture, not {wanted}")])
 
 
-def frame_message(given: FrameInput, after: int) -> track_pb2.VideoFrame:
+class VideoMessages:
+    """What a caller gives, one by one, as messages.
+
+    Args:
+        config: of the video.
+    """
+
+    def __init__(self, config: track_pb2.TrackConfig) -> None:
+        self._lag, self._live = config.smoothing_lag, config.mode == track_pb2.TRACK_MODE_LIVE
+        #: Numbers of the newest frames.
+        self._recent: deque[int] = deque(maxlen=self._lag + 1)
+
+    def message(self, given: FrameInput) -> track_pb2.VideoFrame | track_pb2.PastEvidence:
+        """The message of a frame or of late evidence."""
+        if isinstance(given, PastEvidence):
+            return self._past(given)
+        message = frame_message(given, self._recent[-1] if self._recent else -1)
+        self._recent.append(message.frame_index)
+        return message
+
+    def _past(self, given: PastEvidence) -> track_pb2.PastEvidence:
+        wrong: list[Violation] = []
+        index, where = whole(given.frame_index), f"frames: evidence about frame {given.frame_index!r}"
+        if self._live or not self._lag:
+            reason = "a live video takes evidence with its frames only" if self._live else "needs a smoothing_lag ≥ 1"
+            wrong.append(Violation(where, reason))
+        elif index is None or index not in self._recent:
+            last = ", ".join(map(str, self._recent)) or "none yet"
+            wrong.append(Violation(where, f"must be about one of the last {self._lag + 1} frames given: {last}"))
+        message = track_pb2.PastEvidence(frame_index=index if index in self._recent else None)
+        _add_evidence(message, given, wrong)
+        if not message.evidence and not wrong:
+            wrong.append(Violation(where, "holds no click, region or pose"))
+        refuse(wrong)
+        return message
+
+
+def frame_message(given: TrackFrame | ImageInput, after: int) -> track_pb2.VideoFrame:
     """One frame as a message.
 
     Args:
@@ -172,10 +227,12 @@ def _add_boxes(
             message.boxes.add(track_id=_track_id(track_id, "boxes", wrong), box=found)
 
 
-def _add_evidence(message: track_pb2.VideoFrame, frame: TrackFrame, wrong: list[Violation]) -> None:
-    by_track = frame.evidence if isinstance(frame.evidence, Mapping) else {0: frame.evidence}
+def _add_evidence(
+    message: track_pb2.VideoFrame | track_pb2.PastEvidence, given: TrackFrame | PastEvidence, wrong: list[Violation]
+) -> None:
+    by_track = given.evidence if isinstance(given.evidence, Mapping) else {0: given.evidence}
     for track_id, evidence in by_track.items():
-        found = evidence_message(evidence, frame.box_moves, wrong)
+        found = evidence_message(evidence, given.box_moves, wrong)
         if found.clicks or found.regions or found.poses:
             message.evidence.add(track_id=_track_id(track_id, "evidence", wrong), evidence=found)
 

@@ -1,6 +1,7 @@
 """One video on the caller's side, without any I/O: what is sent, what is answered, what to send again.
 
-A frame is kept until its result has come, so that whatever breaks, it can be sent again. A resumed stream begins with
+A frame is kept until its result has come, and late evidence until that of a later frame has, so that whatever breaks,
+it can be sent again: evidence that was taken in already changes nothing. A resumed stream begins with
 the token of the newest result; the server then repeats what it has kept, of which everything that had come is dropped
 here. Results come in order, so all revisions that earlier results caused have come when a result has; only then is
 the earlier result acknowledged.
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import uuid
 from collections import deque
+from dataclasses import dataclass
 
 from exalign.v1 import service_pb2, track_pb2
 from exalign_client.errors import (
@@ -48,6 +50,19 @@ _HEARTBEAT_PAUSE = 1.0
 FAREWELL = 1.0
 
 
+@dataclass(frozen=True, eq=False)
+class _Late:
+    """Evidence about an earlier frame.
+
+    Attributes:
+        after: newest frame when it was given.
+        message: what is sent.
+    """
+
+    after: int
+    message: track_pb2.PastEvidence
+
+
 class TrackSession:
     """The state of one video.
 
@@ -71,11 +86,13 @@ class TrackSession:
         self._unanswered: dict[int, track_pb2.VideoFrame] = {}
         #: Those of them that were never sent.
         self._unsent: set[int] = set()
+        self._late: list[_Late] = []
+        self._last_given = -1
         #: Live: frames that gave way to newer ones before they were sent.
         self._dropped: list[int] = []
         self._newest = -1
         self._token = b""
-        self._revised: set[tuple[int, ...]] = set()
+        self._revised: set[object] = set()
         self._ackable = self._acked = -1
         self._heartbeats, self._barrier = 0, -1
         #: Whether the server wants the stream to end.
@@ -84,7 +101,7 @@ class TrackSession:
 
     def _begin_stream(self) -> None:
         self._opened = self.going = False
-        self._to_send: deque[int] = deque()
+        self._to_send: deque[int | _Late] = deque()
         self._sent: set[int] = set()
         self._heartbeat_pause = _HEARTBEAT_PAUSE
         self._acked = -1
@@ -96,16 +113,22 @@ class TrackSession:
         """Whether another frame may be added; live there always is, at the cost of those not sent yet."""
         return self._live or len(self._unanswered) < self._window
 
-    def add(self, frame: track_pb2.VideoFrame) -> None:
-        """Take a frame, with an index above all before it."""
-        index = frame.frame_index
+    def add(self, message: track_pb2.VideoFrame | track_pb2.PastEvidence) -> None:
+        """Take a frame, with an index above all before it, or evidence about one of them."""
+        if isinstance(message, track_pb2.PastEvidence):
+            late = _Late(self._last_given, message)
+            self._late.append(late)
+            if self._opened:
+                self._to_send.append(late)
+            return
+        index = self._last_given = message.frame_index
         if self._live and self._unsent:
             self._to_send = deque(waiting for waiting in self._to_send if waiting not in self._unsent)
             for stale in self._unsent:
                 del self._unanswered[stale]
             self._dropped += self._unsent
             self._unsent.clear()
-        self._unanswered[index] = frame
+        self._unanswered[index] = message
         self._unsent.add(index)
         if self._opened:
             self._to_send.append(index)
@@ -136,10 +159,12 @@ class TrackSession:
         return service_pb2.TrackVideoRequest(config=config), ((SESSION_HEADER, self._name),)
 
     def next_message(self) -> service_pb2.TrackVideoRequest | None:
-        """The next frame to send; None: there is none now."""
+        """The next frame or late evidence to send; None: there is none now."""
         if not self._to_send or self.going or len(self._sent) >= self._window:
             return None
         index = self._to_send.popleft()
+        if isinstance(index, _Late):
+            return service_pb2.TrackVideoRequest(past_evidence=index.message)
         self._sent.add(index)
         self._unsent.discard(index)
         frame = self._unanswered[index]
@@ -168,7 +193,7 @@ class TrackSession:
     @property
     def may_half_close(self) -> bool:
         """Whether all is sent and answered. Not earlier: acknowledgements could not follow."""
-        return self._opened and self._finished and not self._unanswered
+        return self._opened and self._finished and not self._unanswered and not self._to_send
 
     @property
     def should_move(self) -> bool:
@@ -205,7 +230,11 @@ class TrackSession:
         self._opened = self.ever_opened = True
         # The server has seen the frames below next_frame; where resumed, their results follow by themselves.
         first = opened.next_frame if self._token else 0
-        self._to_send.extend(index for index in self._unanswered if index >= first)
+        # What came after a frame was taken in before the next one. Whether the last of it was, nobody knows.
+        again: list[tuple[int, int, int | _Late]]
+        again = [(index, 0, index) for index in self._unanswered if index >= first]
+        again += [(late.after, 1, late) for late in self._late if late.after >= first - 1]
+        self._to_send.extend(item for _, _, item in sorted(again, key=lambda a: a[:2]))
         self._sent.update(index for index in self._unanswered if index < first)
         allowed = seconds(opened.idle_timeout)
         if allowed > 0:
@@ -230,14 +259,18 @@ class TrackSession:
             del self._unanswered[answered]
             self._sent.discard(answered)
         if passed:
-            self._to_send = deque(waiting for waiting in self._to_send if waiting > index)
+            self._to_send = deque(waiting for waiting in self._to_send if isinstance(waiting, _Late) or waiting > index)
+        self._late = [late for late in self._late if late.after >= index]
         self._ackable = self._newest if self._config.smoothing_lag else index
         self._newest, self._token = index, message.resume_token
         self._revised.clear()
         return result
 
     def _revision(self, message: track_pb2.FrameRevision) -> TrackRevision | None:
-        key = (message.frame_index, message.cause, *(track.track_id for track in message.tracks))
+        key: object = (message.frame_index, message.cause, *(track.track_id for track in message.tracks))
+        if message.cause == track_pb2.REVISION_CAUSE_EVIDENCE:
+            # A frame may be told several things before the next result.
+            key = message.SerializeToString(deterministic=True)
         if message.through_frame < self._newest or key in self._revised:
             return None  # repeated after a break
         self._revised.add(key)

@@ -19,7 +19,7 @@ import grpc
 from exalign.v1 import service_pb2, track_pb2
 from exalign_client.errors import DeadlineError, ExalignClientError, UnavailableError, error_from_rpc
 from exalign_client.retry import ReconnectBudget
-from exalign_client.track_requests import FrameInput, frame_message
+from exalign_client.track_requests import FrameInput, VideoMessages
 from exalign_client.track_results import TrackClosed, TrackEvent
 from exalign_client.track_session import FAREWELL, TrackSession
 
@@ -53,7 +53,7 @@ class TrackStream(Iterator[TrackEvent]):
         timeout: float,
     ) -> None:
         session = TrackSession(config, window, address)
-        self._conversation = _Conversation(open_stream, address, session, frames, timeout)
+        self._conversation = _Conversation(open_stream, address, session, VideoMessages(config), frames, timeout)
         # The threads know the conversation, not this object: when the caller lets go of it, they end.
         self._finalizer = weakref.finalize(self, self._conversation.stop)
 
@@ -104,10 +104,11 @@ class _Conversation:
         open_stream: _OpenStream,
         address: str,
         session: TrackSession,
+        messages: VideoMessages,
         frames: Iterable[FrameInput],
         timeout: float,
     ) -> None:
-        self.session = session
+        self.session, self._messages = session, messages
         self._open_stream, self._address, self._timeout = open_stream, address, timeout
         self._frames: Iterable[FrameInput] | None = frames
         self._budget = ReconnectBudget(timeout)
@@ -225,11 +226,9 @@ class _Conversation:
 
     def _feed(self, frames: Iterable[FrameInput]) -> None:
         """Take frames from the caller's iterable, as fast as there is room for them."""
-        index = -1
         try:
             for given in frames:
-                message = frame_message(given, index)
-                index = message.frame_index
+                message = self._messages.message(given)
                 with self._changed:
                     self._changed.wait_for(lambda: self._stopped or self.session.room)
                     if self._stopped:

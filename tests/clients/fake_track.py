@@ -64,6 +64,8 @@ class Session:
     kept: list[tuple[int, list[Response]]] = field(default_factory=list)
     most_kept: int = 0
     skipped: list[int] = field(default_factory=list)
+    #: Late evidence: frame, landmarks, and the newest frame when it came.
+    late: list[tuple[int, tuple[int, ...], int]] = field(default_factory=list)
 
 
 @dataclass
@@ -165,6 +167,12 @@ class FakeTracking:
                     answered += 1
                     if answered == plan.go_away_after:
                         yield Response(go_away=track_pb2.GoAway(reason=track_pb2.GO_AWAY_REASON_DRAIN))
+                case "past_evidence":
+                    responses = self._take_late(session, request.past_evidence)
+                    step()
+                    for response in responses:
+                        yield response
+                        step()
                 case "ack":
                     self._acknowledge(session, request.ack, plan)
                 case "heartbeat":
@@ -223,7 +231,7 @@ class FakeTracking:
         """A result, and with a lag the revision of the frame that leaves it."""
         index = frame.frame_index
         if index <= session.newest:
-            return [responses[0] for kept, responses in session.kept if kept == index]
+            return [r[0] for kept, r in session.kept if kept == index and r[0].HasField("result")]
         if index in plan.skips:
             session.skipped.append(index)
             session.newest = index
@@ -248,6 +256,18 @@ class FakeTracking:
         session.kept.append((index, responses))
         session.most_kept = max(session.most_kept, len(session.kept))
         return responses
+
+    def _take_late(self, session: Session, past: track_pb2.PastEvidence) -> list[Response]:
+        """Revise one frame. Taking it in again changes nothing, and is answered again."""
+        assert past.frame_index in session.frames[-1 - session.config.smoothing_lag :]
+        landmarks = tuple(click.landmark for click in past.evidence[0].evidence.clicks)
+        if (past.frame_index, landmarks) not in [(frame, clicked) for frame, clicked, _ in session.late]:
+            session.late.append((past.frame_index, landmarks, session.newest))
+        response = self._revision(session, past.frame_index)
+        response.revision.cause = track_pb2.REVISION_CAUSE_EVIDENCE
+        response.revision.tracks[0].face.posterior.entropy += 1000 * (1 + landmarks[0])
+        session.kept.append((session.newest + 1, [response]))
+        return [response]
 
     def _track(self, count: int, config: track_pb2.TrackConfig) -> track_pb2.Track:
         face = self.view(config, self.face())

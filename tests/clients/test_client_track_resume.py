@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 
 import exalign_client.retry
 from exalign_client import (
+    Click,
     InternalServerError,
+    InvalidRequestError,
+    PastEvidence,
     ServerBusyError,
     SessionLostError,
     SuggestionOptions,
@@ -64,6 +67,59 @@ def test_a_cut_at_any_point_changes_nothing(track: Track, lag: int, code: grpc.S
             assert closed.summary.frames_answered == FRAMES
         # Where nothing had been answered there was nothing to resume; all others were.
         assert {len(s.frames) for s in service.tracking.all_sessions} <= {0, 1, FRAMES}
+
+
+def with_late_evidence() -> list[Any]:
+    """Five pictures; after the third and the last, evidence about earlier ones."""
+    given: list[Any] = list(pictures(FRAMES))
+    given.append(PastEvidence(3, Click("nose_tip", 3, 2)))
+    given[3:3] = [PastEvidence(1, Click(8, 3, 2)), PastEvidence(1, Click(36, 1, 1))]
+    return given
+
+
+LATE = [(1, (8,), 2), (1, (36,), 2), (3, (30,), 4)]
+
+
+@pytest.mark.parametrize("code", BREAKS, ids=lambda code: code.name)
+@pytest.mark.parametrize("deaf", [False, True], ids=["acks", "acks lost"])
+def test_late_evidence_survives_a_cut_at_any_point(track: Track, code: grpc.StatusCode, deaf: bool) -> None:
+    """Every piece is taken in at its place, and no revision is left out; the last may come twice."""
+    with serving(FakeService()) as service:
+        uncut_events, _ = track(service.address, with_late_evidence(), smoothing_lag=2)
+        expected = told(uncut_events)
+        assert [e[1:3] for e in expected if e[0] == "revision" and e[-1] > 2000] == [(1, 2), (1, 2), (3, 4)]
+        for point in range(2 + 2 * FRAMES + FRAMES + 2 * len(LATE)):
+            service.tracking.plans = [Plan(breaks_at=point, code=code, deaf=deaf)]
+            events, closed = track(service.address, with_late_evidence(), smoothing_lag=2)
+            assert closed is not None, point
+            found = told(events)
+            assert list(dict.fromkeys(found)) == expected, point
+            assert [e for e in found if e[0] == "result"] == UNCUT
+            assert service.tracking.all_sessions[-1].late == LATE
+
+
+@pytest.mark.parametrize(
+    ("options", "about", "says"),
+    [
+        ({"smoothing_lag": 2}, 5, r"evidence about frame 5: must be about one of the last 3 frames given: 2, 3, 4"),
+        ({"smoothing_lag": 2}, 1, "last 3 frames given: 2, 3, 4"),
+        ({"smoothing_lag": 2}, -1, "last 3 frames given"),
+        ({"smoothing_lag": 2}, "x", "'x'"),
+        ({}, 4, "needs a smoothing_lag ≥ 1"),
+        ({"smoothing_lag": 2, "live": True}, 4, "a live video takes evidence with its frames only"),
+    ],
+)
+def test_late_evidence_that_cannot_be_used_is_refused_here(
+    track: Track, options: dict[str, Any], about: Any, says: str
+) -> None:
+    with serving(FakeService()) as service, pytest.raises(InvalidRequestError, match=says):
+        track(service.address, [*pictures(FRAMES), PastEvidence(about, Click(8, 3, 2))], **options)
+    assert not any(s.late for s in service.tracking.all_sessions)
+
+
+def test_late_evidence_without_any_is_refused(track: Track) -> None:
+    with serving(FakeService()) as service, pytest.raises(InvalidRequestError, match="holds no click"):
+        track(service.address, [*pictures(2), PastEvidence(1, ())], smoothing_lag=1)
 
 
 plans = st.lists(

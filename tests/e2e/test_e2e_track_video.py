@@ -18,6 +18,16 @@ import pytest
 from track_e2e import Talk, clip, config, frame, gauges, plain
 
 from exalign.v1 import evidence_pb2, geometry_pb2, service_pb2_grpc, track_pb2
+from exalign_client import (
+    Click,
+    Client,
+    Face,
+    PastEvidence,
+    RevisionCause,
+    TrackEvent,
+    TrackFrame,
+    TrackRevision,
+)
 from exalign_client.local import LocalServer, local_server
 
 Stub = service_pb2_grpc.FaceAlignmentServiceStub
@@ -229,3 +239,27 @@ def test_64_sessions_at_once_are_answered_in_order_and_alike(
         everything = list(pool.map(session, range(64)))
     assert all(one == everything[0] for one in everything)
     until(lambda: gauges(server.metrics_address) == {})
+
+
+def test_a_click_that_comes_late_ends_where_one_in_time_does(server: LocalServer, video: list[bytes]) -> None:
+    lag = 3
+
+    def final(given: list[TrackFrame | PastEvidence], frame: int) -> tuple[list[TrackEvent], Face]:
+        with Client(server.address) as client, client.track(given, smoothing_lag=lag) as told:
+            events = list(told)
+        last = [e for e in events if isinstance(e, TrackRevision) and e.frame_index == frame][-1]
+        return events, last.tracks[0].face
+
+    plain: list[TrackFrame | PastEvidence] = [TrackFrame(p) for p in video[:7]]
+    _, before = final(plain, 3)
+    nose = before.landmarks[30] + [6, 4]
+    click = Click("nose_tip", *nose.tolist(), sigma=1.0)
+    _, timely = final([*plain[:3], TrackFrame(video[3], evidence=click), *plain[4:]], 3)
+    events, late = final([*plain[:5], PastEvidence(3, click), *plain[5:]], 3)
+    told = [e for e in events if isinstance(e, TrackRevision) and e.cause is RevisionCause.EVIDENCE]
+    # All frames that can still change, the clicked one and its neighbours.
+    assert [e.frame_index for e in told] == [1, 2, 3, 4]
+    assert {e.through_frame for e in told} == {4}
+    # The pictures of frames 4 and 5 had been looked at before, where the face was expected without the click.
+    assert np.abs(late.landmarks - timely.landmarks).max() < 0.3
+    assert np.linalg.norm(late.landmarks[30] - nose) < 3 < np.linalg.norm(before.landmarks[30] - nose)
