@@ -29,8 +29,9 @@ class Calibration:
         pose_scale: 3 factors > 0 of the pose's kernel variances, for yaw, pitch and roll.
         pose_excess: ν ≥ 0 of yaw, pitch and roll, square degrees: how much the poses of exemplars that share a face
             spread beyond what is unknown of the face's pose; see `exalign_engine.pose_calibration`.
-        click_gain: 68 factors g_n ≥ 0 of what a click is expected to buy; see `exalign_engine.click_calibration`.
-        click_offset: 68 values o_n: what it buys beside, in units of the expected error.
+        click_slopes: 2 factors α, β ≥ 0 of the error and the entropy that a click is expected to take; see
+            `exalign_engine.click_calibration`.
+        click_offset: 68 values o_n: what a click buys beside, in units of the expected error.
         card: figures measured on the split it was fitted on, as a JSON object; empty before calibration.
     """
 
@@ -42,7 +43,7 @@ class Calibration:
     presence_threshold: float = 0.5
     pose_scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
     pose_excess: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    click_gain: tuple[float, ...] = (1.0,) * N_LANDMARKS
+    click_slopes: tuple[float, float] = (1.0, 0.0)
     click_offset: tuple[float, ...] = (0.0,) * N_LANDMARKS
     card: dict[str, Any] = field(default_factory=dict)
 
@@ -100,7 +101,7 @@ _LISTS = (
     ("landmark_scale", N_LANDMARKS, 0.0, True),
     ("pose_scale", 3, 0.0, True),
     ("pose_excess", 3, 0.0, False),
-    ("click_gain", N_LANDMARKS, 0.0, False),
+    ("click_slopes", 2, 0.0, False),
     ("click_offset", N_LANDMARKS, -math.inf, False),
 )
 

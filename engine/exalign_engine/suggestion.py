@@ -9,8 +9,8 @@ Where the click will land is itself a question to the posterior: e ~ Σ_j p_j N(
 
     Δε(n) = ε(p) − E_e ε(p'),        ΔH(n) = E_e I(p, n, e)                                                  (S3)
 
-and what is promised is g_n Δε(n) + o_n ε, with landmark n's calibrated gain and offset (Eq. S4 of `click_calibration`):
-what clicks on ``val`` really bought.
+and what is promised is α Δε(n) + (β ΔH(n) + o_n) ε, with the calibrated slopes and landmark n's offset (Eq. S4 of
+`click_calibration`): what clicks on ``val`` really bought.
 
 Averaged over e, the entropy falls by the mutual information of class and click, which is the mean of I; unlike the
 difference of two entropies, I is never negative and knows no bias from leaving exemplars out.
@@ -61,7 +61,7 @@ class Suggestion:
 
     Attributes:
         landmark: 0-based.
-        error_reduction: g_n Δε + o_n ε, box sides; may be slightly negative.
+        error_reduction: α Δε + (β ΔH + o_n) ε, box sides; may be slightly negative.
         entropy_reduction: ΔH, nats, ≥ 0.
     """
 
@@ -118,10 +118,11 @@ def suggest(
         sigma * sigma,
         (model or EvidenceModel()).misfit_variance(posterior.prior_error),
     )
-    before, learnt = members.error(), posterior.model.calibration
+    before, (alpha, beta) = members.error(), posterior.model.calibration.click_slopes
+    gains, offset = np.maximum(information, 0.0), posterior.model.calibration.click_offset
     found = [
-        Suggestion(n, learnt.click_gain[n] * (before - float(e)) + learnt.click_offset[n] * before, max(float(i), 0.0))
-        for n, e, i in zip(chosen, errors, information, strict=True)
+        Suggestion(n, alpha * (before - float(e)) + (beta * float(h) + offset[n]) * before, float(h))
+        for n, e, h in zip(chosen, errors, gains, strict=True)
     ]
     if criterion is Criterion.ERROR:
         found.sort(key=lambda s: (-s.error_reduction, s.landmark))

@@ -1,7 +1,8 @@
-"""What clicks really buy: the line through them, and what suggestions make of it."""
+"""What clicks really buy: least squares, and what suggestions make of it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.optimize import lsq_linear
 
 from exalign_engine.calibration import Calibration
-from exalign_engine.click_calibration import _line, _normal_equations
+from exalign_engine.click_calibration import _moments, solved
 from exalign_engine.exemplars import Exemplars
 from exalign_engine.posterior import Posterior, PosteriorModel
 from exalign_engine.stress.policies import Case, simulated_clicks
@@ -20,31 +22,33 @@ from exalign_engine.suggestion import suggest
 SIGMA = 0.0135
 
 
-def equations(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.array([[(x * x).sum(), x.sum(), (x * y).sum()], [x.sum(), len(x), y.sum()]])
+def moments(clicks: Sequence[tuple[int, float, float, float]]) -> NDArray[np.float64]:
+    gathered = np.zeros((68, 4, 4))
+    for n, *rest in clicks:
+        v = np.array([1.0, *rest])
+        gathered[n] += np.outer(v, v)
+    return gathered
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.integers(3, 200))
-def test_the_line_is_that_of_least_squares(seed: int, n: int) -> None:
+@given(st.integers(0, 2**32 - 1), st.sampled_from([(0.8, 0.1), (0.0, 0.2), (-0.5, 0.1), (0.6, -0.3)]))
+def test_the_fit_is_that_of_least_squares(seed: int, slopes: tuple[float, float]) -> None:
     rng = np.random.default_rng(seed)
-    x = rng.uniform(0, 0.3, n)
-    y = 0.8 * x + 0.02 + rng.normal(0, 0.01, n)
-    slope, offset = np.polyfit(x, y, 1)
-    found = _line(*equations(x, y))
-    if slope < 0:
-        slope, offset = 0.0, y.mean()
-    assert found == pytest.approx((slope, offset), rel=1e-5, abs=1e-7)
-
-
-def test_clicks_that_buy_less_where_more_is_expected_have_no_gain_but_their_mean() -> None:
-    x = np.array([0.1, 0.2, 0.3])
-    assert _line(*equations(x, 0.1 - 0.1 * x)) == pytest.approx((0.0, 0.08))
+    n = np.concatenate([np.arange(68), rng.integers(0, 68, 300)])
+    x = rng.uniform(0, 0.3, (len(n), 2))
+    offset = rng.normal(0, 0.05, 68)
+    y = x @ slopes + offset[n] + rng.normal(0, 0.01, len(n))
+    found = solved(moments([(i, *row, v) for i, row, v in zip(n.tolist(), x.tolist(), y.tolist(), strict=True)]))
+    # A column a landmark, whose offset may have either sign, and the two slopes, which may not.
+    columns = np.eye(68)[n]
+    dense = lsq_linear(np.hstack([x, columns]), y, ([0.0, 0.0, *[-np.inf] * 68], np.inf))
+    np.testing.assert_allclose([*found.slopes, *found.offset], dense.x, atol=1e-5)
 
 
 def test_clicks_of_which_the_same_is_always_expected_have_their_mean() -> None:
-    x = np.full(5, 0.25)
-    assert sum(np.array(_line(*equations(x, np.arange(5.0)))) * (0.25, 1)) == pytest.approx(2.0)
+    found = solved(moments([(n, 0.25, 1.5, a) for n in range(68) for a in (0.0, 0.1)]))
+    assert found.slopes == pytest.approx((0.0, 0.0), abs=1e-6)
+    assert found.offset == pytest.approx(0.05)
 
 
 @pytest.fixture
@@ -57,29 +61,32 @@ def case(toy_exemplars: Exemplars) -> Case:
 
 
 def test_a_case_counts_what_its_clicks_bought_in_units_of_the_expected_error(case: Case) -> None:
-    found = _normal_equations(case)
-    assert found.shape == (68, 2, 3)
-    seen = found[:, 1, 1]
-    # One landmark was clicked first, and is no candidate for the second click.
-    assert sorted(seen) == [1.0] + [2.0] * 67
+    found = _moments(case)
+    seen = found[:, 0, 0]
+    # Two landmarks were clicked, and are no candidates for the clicks after.
+    assert sorted(seen) == [1.0, 2.0] + [3.0] * 66
     (once,) = np.flatnonzero(seen == 1)
     unit = case.posterior.expected_error
     bought = (case.error(case.posterior.mean) - case.error(case.answer([int(once)]).mean)) / unit
-    expected = {s.landmark: s.error_reduction for s in suggest(case.posterior, SIGMA).ranked}[int(once)] / unit
-    assert found[once, :, 2] == pytest.approx((bought * expected, bought), rel=1e-4)
-    assert found[once, 0, :2] == pytest.approx((expected**2, expected), rel=1e-4)
+    suggestion = next(s for s in suggest(case.posterior, SIGMA).ranked if s.landmark == once)
+    v = (1.0, suggestion.error_reduction / unit, suggestion.entropy_reduction, bought)
+    np.testing.assert_allclose(found[once], np.outer(v, v), rtol=1e-4)
 
 
-def test_a_suggestion_promises_gain_times_expectation_plus_offset_times_error(case: Case) -> None:
+def test_a_suggestion_promises_what_its_slopes_and_offset_make_of_it(case: Case) -> None:
     rng = np.random.default_rng(0)
-    gain, offset = rng.uniform(0, 2, 68), rng.normal(0, 0.1, 68)
-    learnt = replace(case.posterior.model.calibration, click_gain=tuple(gain), click_offset=tuple(offset))
+    offset = rng.normal(0, 0.1, 68)
+    learnt = replace(case.posterior.model.calibration, click_slopes=(0.7, 0.2), click_offset=tuple(offset))
     model = PosteriorModel(case.posterior.model.exemplars, learnt)
     before = suggest(case.posterior, SIGMA)
     after = suggest(replace_model(case, model), SIGMA)
-    plain = {s.landmark: s.error_reduction for s in before.ranked}
+    plain = {s.landmark: s for s in before.ranked}
     for s in after.ranked:
-        promised = gain[s.landmark] * plain[s.landmark] + offset[s.landmark] * before.expected_error
+        was = plain[s.landmark]
+        assert s.entropy_reduction == was.entropy_reduction
+        promised = (
+            0.7 * was.error_reduction + (0.2 * was.entropy_reduction + offset[s.landmark]) * before.expected_error
+        )
         assert s.error_reduction == pytest.approx(promised, rel=1e-4, abs=1e-7)
     assert [s.error_reduction for s in after.ranked] == sorted((s.error_reduction for s in after.ranked), reverse=True)
 

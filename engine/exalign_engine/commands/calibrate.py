@@ -14,7 +14,7 @@ import numpy as np
 from exalign_engine.bundle import Baseline, Bundle, seal, write_baseline, write_refiner
 from exalign_engine.calibrate import FACTORS, fit_baseline, fit_coverage, fit_kernels, fit_presence, flat_features
 from exalign_engine.click_calibration import FACES as CLICK_FACES
-from exalign_engine.click_calibration import fit_click_gain
+from exalign_engine.click_calibration import fit_clicks
 from exalign_engine.commands.arguments import add_bundle, add_data, progress_bar
 from exalign_engine.commands.rewriting import rewritten
 from exalign_engine.coverage import coverage_rows, measure
@@ -143,8 +143,8 @@ def calibrate(
     mean_face = bundle.poses.mean_face
     turned = wrap(solve_pose(truth, mean_face) - np.stack([displaced_turn(p, mean_face) for p in posteriors]))
     pose = fit_pose(probabilities, turned, bundle.poses)
-    unlearnt = replace(narrowed, click_gain=(1.0,) * N_LANDMARKS, click_offset=(0.0,) * N_LANDMARKS)
-    gain, offset = fit_click_gain(
+    unlearnt = replace(narrowed, click_slopes=(1.0, 0.0), click_offset=(0.0,) * N_LANDMARKS)
+    clicks = fit_clicks(
         PosteriorModel(bundle.exemplars, unlearnt, displacer),
         network,
         val,
@@ -153,13 +153,13 @@ def calibrate(
         limit=min(limit or CLICK_FACES, CLICK_FACES),
         threads=threads,
         progress=progress_bar(min(limit or CLICK_FACES, CLICK_FACES, len(val)), "clicks"),
-    ).T.tolist()
+    )
     calibration = replace(
         narrowed,
         pose_scale=pose.scale,
         pose_excess=pose.excess,
-        click_gain=tuple(gain),
-        click_offset=tuple(offset),
+        click_slopes=clicks.slopes,
+        click_offset=tuple(clicks.offset.tolist()),
     )
     val_features = flat_features(out.features, out.embedding)
     baseline, baseline_card = _fit_control(
