@@ -11,7 +11,8 @@ and a third third. Those before them are as people click: where most is expected
 corner, as the face's id has it. Mirrored landmarks share o. A suggestion promises α Δε(n) + (β ΔH(n) + o_n) ε.
 
 What kind of fit was chosen on 152 faces of ``val``, and judged on 228 others by the AUC that three suggested clicks
-in a row bring beyond three random ones (one click, two, three; ± .0015 on clean faces, ± .013 where everything is mixed):
+in a row bring beyond three random ones (one click, two, three; ± .0015 on clean faces, ± .013 where everything is
+mixed):
 
                                      clean                    mixed 3
     a slope of Δε a landmark, o_n    .0012, .0014, .0007      .062, .052, .038

@@ -3,7 +3,10 @@
 States are the K exemplars, transitions lead to those within τ (`exalign_engine.neighbours`). With e_t the evidence of
 frame t, N(j) the exemplars within τ of j and n_j their number, j among them, the filter is
 
-    p_t(j) = Σ_{i ∈ N(j)} α_{t−1}(i) / √(n_i n_j)  +  ε Σ_i α_{t−1}(i) / K          α_t(j) ∝ e_t(j)^γ p_t(j)        (F1)
+    p_t(j) = s α_{t−1}(j) + (1 − s) Σ_{i ∈ N(j)} α_{t−1}(i) / √(n_i n_j) + ε Σ_i α_{t−1}(i) / K
+    α_t(j) ∝ e_t(j)^γ p_t(j)                                                                                      (F1)
+
+s is the emission's ``stay``: how much keeps its place where there is reason to believe that little has moved.
 
 **Why 1/√(n_i n_j).** Design §4 has one common 1/n̄ for all, so that rare poses are not favoured, as rows that sum to 1
 would do. But then a belief that sees no evidence turns into the leading eigenvector of the neighbour graph, which sits
@@ -15,8 +18,9 @@ vector: dense places are favoured, but no longer exponentially. They are symmetr
 **Truncation.** A belief is M classes with weights a(i) and one more state, ``rest`` r, which is spread evenly over all
 K classes and from where every class is alike. What is computed is (F1) with
 
-    p_t(j) = Σ_{i kept, ∈ N(j)} a_{t−1}(i) / √(n_i n_j)  +  (r_{t−1} + ε) / K       (total mass Σ a + r = 1)       (F2)
+    p_t(j) = s a_{t−1}(j) + (1 − s) Σ_{i kept, ∈ N(j)} a_{t−1}(i) / √(n_i n_j) + (r_{t−1} + ε) / K                (F2)
 
+(a(j) = 0 where j is not kept; total mass Σ a + r = 1).
 After each frame, what all classes have in common, min_j e_t(j)^γ times the last term of (F2), goes to the rest; so do
 the lightest classes, as many as together hold at most `MASS_CUT`. If more than M are left, as after frames without
 evidence, they are *thinned* (`hmm_state.thinned`): heavy ones keep what they hold, of the others a few stand for those
@@ -27,16 +31,16 @@ Through six hidden frames at K = 33,736, against the dense filter and smoother: 
 classes is off by a total variation of at most .051 (1,500: .043; 2,000: .036; 6,000: .017), its mean shape by at most
 .0023 box sides a landmark (.0018; .0010; .0009).
 
-Classes with little evidence are not even evaluated: with w_i = a(i)/√n_i, the sum of (F2) is at most
+Classes with little evidence are not even evaluated: with w_i = (1 − s) a(i)/√n_i, the sum of (F2) is at most
 min(Σ_i w_i, n_j max_i w_i) / √n_j, as N(j) holds n_j classes, so that a class holds no more than α̂_t(j) = e_t(j)^γ
-times that and (r + ε)/K. What α̂ sums to over the classes not evaluated counts as held by the rest.
+times that, s a(j) and (r + ε)/K. What α̂ sums to over the classes not evaluated counts as held by the rest.
 
 **Smoothing** gives the mass γ_t of each class back to where (F2) had it from, p_t(j) being what it had, and what the
 rest holds to all in proportion, from γ_T = a_T:
 
     g(j) = γ_t(j) / p_t(j)
-    γ_{t−1}(i) = a_{t−1}(i) [ Σ_{j ∈ N(i), kept} g(j) / √(n_i n_j)  +  ε/K Σ_{kept} g(j)  +  γ_t(r) ]
-    γ_{t−1}(r) = r_{t−1}    [                                    (1 + ε)/K Σ_{kept} g(j)  +  γ_t(r) ]               (S1)
+    γ_{t−1}(i) = a_{t−1}(i) [ s g(i) + (1 − s) Σ_{j ∈ N(i), kept} g(j) / √(n_i n_j) + ε/K Σ_{kept} g(j) + γ_t(r) ]
+    γ_{t−1}(r) = r_{t−1}    [                                         (1 + ε)/K Σ_{kept} g(j) + γ_t(r) ]          (S1)
 
 It sums to 1 as it stands. Without truncation γ is α β of the forward-backward recursion; the classes of a thinned
 belief stand for those around them here as well, which a sum of e_t β_t over the kept ones alone would get wrong.
@@ -156,9 +160,10 @@ class Chain:
         """
         evidence = self._evidence(emission)
         alpha, rest = _shares(belief)
-        sources = alpha * self._scale[belief.index]
+        moves, stays = 1 - emission.stay, emission.stay * self._spread(belief.index, alpha)
+        sources = moves * alpha * self._scale[belief.index]
         even = (rest + self.settings.restart) / self.count
-        near = np.minimum(sources.sum(), self.neighbours.counts * sources.max(initial=0.0)) * self._scale
+        near = np.minimum(sources.sum(), self.neighbours.counts * sources.max(initial=0.0)) * self._scale + stays
         most = evidence * (near + even).astype(np.float32)  # α̂
         exact = self.members >= self.count
         everything = float(most.sum(dtype=np.float64))
@@ -167,7 +172,7 @@ class Chain:
         while True:
             floor = mass_floor(most, share)
             added = np.flatnonzero((most >= floor) & (most < above)).astype(np.int32)
-            prior = self.neighbours.mass(belief.index, sources, added) * self._scale[added] + even
+            prior = self.neighbours.mass(belief.index, sources, added) * self._scale[added] + stays[added] + even
             index, mass = np.concatenate([index, added]), np.concatenate([mass, evidence[added] * prior])
             found = float(mass.sum())
             # Rounded to float32, a bound may be too low by as much.
@@ -176,9 +181,9 @@ class Chain:
                 break
             # What is unseen then is surely little enough, as what is found only grows.
             share, above = 0.9 * MASS_CUT / 2 * found / everything, floor
-        return self._kept(index, mass, unseen, 0.0 if exact else even * float(evidence.min()))
+        return self._kept(index, mass, unseen, 0.0 if exact else even * float(evidence.min()), emission.stay)
 
-    def _kept(self, index: I32, mass: F64, unseen: float, even: float) -> Belief:
+    def _kept(self, index: I32, mass: F64, unseen: float, even: float, stay: float) -> Belief:
         """Truncate.
 
         Args:
@@ -186,6 +191,7 @@ class Chain:
             mass: (len(index),) their α, in any unit.
             unseen: α of all others, or a bound, in that unit.
             even: what of every class's α is for the rest, in that unit.
+            stay: of the emission.
         """
         total = float(mass.sum()) + unseen
         p, level = np.maximum(mass - even, 0.0) / total, even / total
@@ -203,7 +209,7 @@ class Chain:
         rest = level * self.count + dropped
         chosen = np.flatnonzero(kept)
         chosen = chosen[np.argsort(index[chosen])]
-        return Belief(index[chosen], rounded(kept[chosen]), rest, min(dropped + moved, 1.0))
+        return Belief(index[chosen], rounded(kept[chosen]), rest, min(dropped + moved, 1.0), stay)
 
     def smooth(self, beliefs: Sequence[Belief]) -> list[Belief]:
         """Each frame's posterior given all of these frames (Eq. S1).
@@ -212,7 +218,7 @@ class Chain:
             beliefs: the filter's, frame by frame; what the frames said is in them.
 
         Returns:
-            One belief a frame; ``cut`` is the filter's.
+            One belief a frame; ``cut`` and ``stay`` are the filter's.
         """
         found: list[Belief] = []
         for t in range(len(beliefs) - 1, -1, -1):
@@ -220,7 +226,7 @@ class Chain:
             if t == len(beliefs) - 1:
                 mass, rest = _shares(belief)
             chosen = mass >= LEAST_WEIGHT
-            found.append(Belief(belief.index[chosen], rounded(mass[chosen]), rest, belief.cut))
+            found.append(Belief(belief.index[chosen], rounded(mass[chosen]), rest, belief.cut, belief.stay))
             if t:
                 mass, rest = self._backwards(beliefs[t - 1], belief, mass, rest)
         return found[::-1]
@@ -229,11 +235,20 @@ class Chain:
         """Eq. S1: γ_{t−1} of the classes that ``before`` keeps and of its rest, from γ_t of ``belief``."""
         alpha, before_rest = _shares(before)
         own, others, e = self._scale[before.index], self._scale[belief.index], self.settings.restart
-        came = self.neighbours.mass(before.index, alpha * own, belief.index) * others
+        stay, moves = belief.stay, 1 - belief.stay
+        came = moves * self.neighbours.mass(before.index, alpha * own, belief.index) * others
+        came += stay * self._spread(before.index, alpha)[belief.index]
         given = mass / (came + (before_rest + e) / self.count)
-        back = self.neighbours.mass(belief.index, given * others, before.index) * own
+        back = moves * self.neighbours.mass(belief.index, given * others, before.index) * own
+        back += stay * self._spread(belief.index, given)[before.index]
         even = float(given.sum()) / self.count
         return alpha * (back + e * even + rest), before_rest * ((1 + e) * even + rest)
+
+    def _spread(self, index: I32, values: F64) -> F64:
+        """(K,) the values at their classes, 0 elsewhere."""
+        found = np.zeros(self.count)
+        found[index] = values
+        return found
 
     def open_path(self, emission: Emission, window: int) -> PathState:
         """Max-product's state after a first frame.

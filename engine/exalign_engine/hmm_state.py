@@ -33,8 +33,8 @@ LEAST_WEIGHT = 2.0**-31
 #: Frames that the low-pass takes the mean of.
 LOW_PASS_FRAMES = 3
 
-_HEAD = struct.Struct("<4sIBdd")
-_BELIEF, _EMISSION = b"XBE1", b"XEM1"
+_HEAD = struct.Struct("<4sIBddd")
+_BELIEF, _EMISSION = b"XBE2", b"XEM2"
 _FLAT, _BITMAP, _LIST, _HALF, _SINGLE = 0, 1, 2, 4, 8
 _CODE_BASE = (127 - 31) << 11
 
@@ -46,25 +46,31 @@ class Emission:
     Attributes:
         log: (K,) float32, log e_j up to a constant, −∞ allowed but not everywhere; None is flat: the frame says
             nothing.
+        stay: how much of each exemplar's mass the step into this frame keeps where it is, 0 ≤ stay < 1 (Eq. F2 of
+            `exalign_engine.hmm`). Max-product knows nothing of it.
 
     Raises:
-        ValueError: NaN, +∞, or −∞ everywhere.
+        ValueError: NaN, +∞, or −∞ everywhere; or a ``stay`` out of range.
     """
 
     log: F32 | None
+    stay: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.stay < 1:
+            raise ValueError(f"stay is {self.stay}, must be from 0 to below 1")
         # The maximum is NaN if any value is.
         if self.log is not None and not np.isfinite(self.log.max()):
             raise ValueError("an emission needs a finite logarithm, and none that is NaN or above all bounds")
 
     @classmethod
-    def of_probabilities(cls, probabilities: F32, strength: float = 1.0) -> Emission:
+    def of_probabilities(cls, probabilities: F32, strength: float = 1.0, stay: float = 0.0) -> Emission:
         """Evidence p^strength, with p floored at `LOG_FLOOR`.
 
         Args:
             probabilities: (K,) float32 ≥ 0, in any scale.
             strength: 0 (says nothing) to 1.
+            stay: as it is kept.
 
         Raises:
             ValueError: strength outside [0, 1], or no probability above 0.
@@ -75,9 +81,9 @@ class Emission:
         if not (np.isfinite(top) and top > 0):
             raise ValueError("no probability is above 0, or one is not finite")
         if strength == 0:
-            return cls(None)
+            return cls(None, stay)
         floored = np.maximum(probabilities / top, np.float32(math.exp(LOG_FLOOR)))
-        return cls(np.log(floored) * np.float32(strength))
+        return cls(np.log(floored) * np.float32(strength), stay)
 
     def with_likelihood(self, log_likelihood: F64) -> Emission:
         """Multiply evidence in.
@@ -92,7 +98,7 @@ class Emission:
         own = 0.0 if self.log is None else self.log.astype(np.float64)
         log = own + log_likelihood
         top = log.max()
-        return Emission((log - top).astype(np.float32)) if top > -np.inf else self
+        return Emission((log - top).astype(np.float32), self.stay) if top > -np.inf else self
 
     def truncated(self, members: int) -> Emission:
         """What a state keeps: values of the best classes in half precision, one floor for all others.
@@ -112,12 +118,12 @@ class Emission:
             cut[kept] = np.maximum(log[kept], floor)
             log = cut
         with np.errstate(over="ignore"):
-            return Emission(log.astype(np.float16).astype(np.float32))
+            return Emission(log.astype(np.float16).astype(np.float32), self.stay)
 
     def encode(self) -> bytes:
         """Small where truncated: 2 bytes a member and at most one bit a class; lossless always."""
         if self.log is None:
-            return _HEAD.pack(_EMISSION, 0, _FLAT, 0.0, 0.0)
+            return _HEAD.pack(_EMISSION, 0, _FLAT, 0.0, 0.0, self.stay)
         floor = self.log.min()
         index = np.flatnonzero(self.log > floor).astype(np.int32)
         values = self.log[index]
@@ -125,7 +131,7 @@ class Emission:
             half = values.astype(np.float16)
         lossless = bool((half.astype(np.float32) == values).all())
         form, packed = _pack(index)
-        head = _HEAD.pack(_EMISSION, len(index), form | (_HALF if lossless else _SINGLE), float(floor), 0.0)
+        head = _HEAD.pack(_EMISSION, len(index), form | (_HALF if lossless else _SINGLE), float(floor), 0.0, self.stay)
         return head + packed + (half.astype("<f2") if lossless else values.astype("<f4")).tobytes()
 
     @classmethod
@@ -135,13 +141,13 @@ class Emission:
         Raises:
             ValueError: not an encoded emission over ``count`` classes.
         """
-        kept, form, floor, _, at = _head(data, _EMISSION)
+        kept, form, floor, _, stay, at = _head(data, _EMISSION)
         if form == _FLAT:
-            return cls(None)
+            return cls(None, stay)
         index, at = _unpack(data, at, kept, form & (_BITMAP | _LIST), count)
         log = np.full(count, floor, np.float32)
         log[index] = _array(data, at, kept, "<f2" if form & _HALF else "<f4", last=True).astype(np.float32)
-        return cls(log)
+        return cls(log, stay)
 
 
 @dataclass(frozen=True)
@@ -154,12 +160,14 @@ class Belief:
         rest: mass spread evenly over all K classes.
         cut: mass of the classes that this step's truncation left out, or a bound on it: at most so much is misplaced,
             most of it by no more than what is kept is apart.
+        stay: of the emission that led here.
     """
 
     index: I32
     weights: F32
     rest: float
     cut: float
+    stay: float = 0.0
 
     def probabilities(self, count: int) -> F32:
         """(K,) float32 that sums to 1."""
@@ -171,7 +179,7 @@ class Belief:
     def encode(self) -> bytes:
         """At most `BELIEF_BYTES` bytes from a `Chain`: 2 a class kept, and one bit a class or 4 bytes a class kept."""
         form, packed = _pack(self.index)
-        head = _HEAD.pack(_BELIEF, len(self.index), form, self.rest, self.cut)
+        head = _HEAD.pack(_BELIEF, len(self.index), form, self.rest, self.cut, self.stay)
         return head + packed + _codes(self.weights).astype("<u2").tobytes()
 
     @classmethod
@@ -181,9 +189,9 @@ class Belief:
         Raises:
             ValueError: not an encoded belief over ``count`` classes.
         """
-        kept, form, rest, cut, at = _head(data, _BELIEF)
+        kept, form, rest, cut, stay, at = _head(data, _BELIEF)
         index, at = _unpack(data, at, kept, form, count)
-        return cls(index, _weights(_array(data, at, kept, "<u2", last=True)), rest, cut)
+        return cls(index, _weights(_array(data, at, kept, "<u2", last=True)), rest, cut, stay)
 
 
 @dataclass(frozen=True)
@@ -320,12 +328,12 @@ def _unpack(data: bytes, at: int, kept: int, form: int, count: int) -> tuple[I32
     return index, at
 
 
-def _head(data: bytes, magic: bytes) -> tuple[int, int, float, float, int]:
-    """Number of classes, form, two numbers, and where to read on."""
+def _head(data: bytes, magic: bytes) -> tuple[int, int, float, float, float, int]:
+    """Number of classes, form, three numbers, and where to read on."""
     if len(data) < _HEAD.size or data[:4] != magic:
         raise ValueError(f"not an encoded {'belief' if magic == _BELIEF else 'emission'}")
-    _, kept, form, first, second = _HEAD.unpack_from(data)
-    return kept, form, first, second, _HEAD.size
+    _, kept, form, first, second, third = _HEAD.unpack_from(data)
+    return kept, form, first, second, third, _HEAD.size
 
 
 def _array(data: bytes, at: int, count: int, dtype: str, last: bool = False) -> NDArray[Any]:

@@ -28,18 +28,20 @@ def evidence(emission: Emission, count: int, sharpness: float) -> F64:
     return np.exp(log - log.max())
 
 
-def transition(near: Bool, settings: ChainSettings) -> F64:
+def transition(near: Bool, settings: ChainSettings, stay: float) -> F64:
     """(K, K) weight of i → j."""
     number = near.sum(axis=1)
-    return near / np.sqrt(np.outer(number, number)) + settings.restart / len(near)
+    moving = near / np.sqrt(np.outer(number, number))
+    return stay * np.eye(len(near)) + (1 - stay) * moving + settings.restart / len(near)
 
 
 def forward(near: Bool, settings: ChainSettings, emissions: Sequence[Emission]) -> list[F64]:
     """α_t of every frame, each sums to 1."""
-    move, found = transition(near, settings), []
+    found = []
     alpha = np.ones(len(near))
     for t, emission in enumerate(emissions):
-        alpha = evidence(emission, len(near), settings.sharpness) * (alpha @ move if t else alpha)
+        prior = alpha @ transition(near, settings, emission.stay) if t else alpha
+        alpha = evidence(emission, len(near), settings.sharpness) * prior
         alpha = alpha / alpha.sum()
         found.append(alpha)
     return found
@@ -47,10 +49,11 @@ def forward(near: Bool, settings: ChainSettings, emissions: Sequence[Emission]) 
 
 def smoothed(near: Bool, settings: ChainSettings, emissions: Sequence[Emission]) -> list[F64]:
     """α_t β_t of every frame, each sums to 1."""
-    move, found = transition(near, settings), []
+    found = []
     beta = np.ones(len(near))
     for alpha, emission in zip(reversed(forward(near, settings, emissions)), reversed(emissions), strict=True):
         found.append(alpha * beta / (alpha * beta).sum())
+        move = transition(near, settings, emission.stay)
         beta = move @ (evidence(emission, len(near), settings.sharpness) * beta)
         beta = beta / beta.max()
     return found[::-1]

@@ -33,9 +33,9 @@ def random_emissions(rng: np.random.Generator, count: int, frames: int) -> list[
     found = []
     for _ in range(frames):
         log = np.round(rng.normal(0, rng.choice([0.3, 2.0, 8.0]), count) * rng.choice([1, 4])) / 4
-        kind = rng.integers(0, 6)
+        kind, stay = rng.integers(0, 6), float(rng.choice([0.0, 0.3, 0.95]))
         if kind == 0:
-            found.append(Emission(None))
+            found.append(Emission(None, stay))
             continue
         if kind == 1:
             log[rng.random(count) < 0.5] = -np.inf
@@ -44,7 +44,7 @@ def random_emissions(rng: np.random.Generator, count: int, frames: int) -> list[
             log[:] = -7.0
         if kind == 3:
             log = np.where(np.arange(count) == rng.integers(count), 0.0, -np.inf)
-        found.append(Emission(log.astype(np.float32)))
+        found.append(Emission(log.astype(np.float32), stay))
     return found
 
 
@@ -228,6 +228,7 @@ def test_truncated_emissions_keep_the_best_and_the_total_and_stay(seed: int, cou
 def test_any_emission_is_written_without_loss(seed: int, count: int) -> None:
     for emission in random_emissions(np.random.default_rng(seed), count, 4):
         read = Emission.decode(emission.encode(), count)
+        assert read.stay == emission.stay
         if emission.log is None:
             assert read.log is None
         else:
@@ -238,9 +239,26 @@ def test_any_emission_is_written_without_loss(seed: int, count: int) -> None:
 def test_the_largest_belief_fits(count: int) -> None:
     most = min(most_members(count), count)
     spread = np.linspace(0, count - 1, most).astype(np.int32)
-    belief = Belief(spread, np.full(most, 2.0**-20, np.float32), 0.5, 0.25)
+    belief = Belief(spread, np.full(most, 2.0**-20, np.float32), 0.5, 0.25, 0.1)
     assert len(belief.encode()) <= BELIEF_BYTES
-    assert Belief.decode(belief.encode(), count).encode() == belief.encode()
+    read = Belief.decode(belief.encode(), count)
+    assert read.encode() == belief.encode()
+    assert (read.rest, read.cut, read.stay) == (0.5, 0.25, 0.1)
+
+
+def test_the_longer_a_chain_stays_the_less_a_blind_frame_spreads_it() -> None:
+    chain = Chain(random_shapes(np.random.default_rng(4), 400), TAU, ChainSettings(members=2000))
+    belief = chain.start(Emission(np.where(np.arange(400) == 7, 0.0, -20.0).astype(np.float32)))
+    kept = [chain.step(belief, Emission(None, stay)).probabilities(400)[7] for stay in (0.0, 0.5, 0.9)]
+    assert kept[0] < kept[1] < kept[2]
+    assert kept[1] == pytest.approx(0.5 + kept[0] / 2, abs=0.02)
+
+
+def test_evidence_and_truncation_leave_stay_as_it_was() -> None:
+    emission = Emission(np.linspace(-3, 0, 30, dtype=np.float32), 0.4)
+    assert emission.with_likelihood(np.linspace(0, 1, 30)).stay == 0.4
+    assert emission.truncated(9).stay == 0.4
+    assert Emission.of_probabilities(np.ones(3, np.float32), 0.0, 0.3).stay == 0.3
 
 
 def test_impossible_evidence_leaves_an_emission_as_it_was() -> None:
@@ -265,6 +283,9 @@ def test_wrong_emissions_are_refused() -> None:
     for log in ([-np.inf, -np.inf], [0.0, np.nan], [0.0, np.inf]):
         with pytest.raises(ValueError, match="finite"):
             Emission(np.array(log, np.float32))
+    for stay in (-0.1, 1.0, np.nan):
+        with pytest.raises(ValueError, match="stay is"):
+            Emission(None, stay)
     chain = Chain(random_shapes(np.random.default_rng(0), 9), TAU)
     with pytest.raises(ValueError, match=r"\(8,\).*K = 9"):
         chain.start(Emission(np.zeros(8, np.float32)))

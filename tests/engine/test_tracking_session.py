@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from conftest import MakeShapes
 from exalign_engine.aligner import Face
@@ -23,6 +25,7 @@ from exalign_engine.tracking import (
     TrackState,
 )
 from exalign_engine.tracking.joining import LEAST_REST, answered, cut_mass, picture_emission
+from exalign_engine.tracking.telling import FADING, FRESH, LAZINESS, LEAST_STRENGTH, faded, staying, strength, weighed
 from exalign_engine.views import conditioned
 from tracking_toy import LEFT, MIDDLE, RIGHT, SIZE, Toy, click, detection, fingerprint, row
 
@@ -48,11 +51,11 @@ def test_options_name_every_wrong_field() -> None:
 def test_the_answer_is_the_chains_belief(toy: Toy) -> None:
     session = toy.session()
     rows = [toy.scores(3), toy.scores(9, 0.9), toy.scores(9, 0.8)]
-    belief = None
+    belief, known = None, FRESH
     for i, scores in enumerate(rows):
         (track,) = toy.play(session, i, scores, boxes=[(0, MIDDLE)]).tracks
         p = toy.aligner.posterior(row(scores))
-        emission = picture_emission(p)
+        emission, known = picture_emission(p, known)
         belief = toy.chain.start(emission) if belief is None else toy.chain.step(belief, emission)
         np.testing.assert_array_equal(weights(track), answered(belief, toy.chain.count))
         assert track.cut_mass == cut_mass(belief, None)
@@ -69,14 +72,47 @@ def test_what_is_spread_evenly_is_left_out_while_it_is_little() -> None:
 
 def test_a_frame_that_shows_nothing_leaves_the_chain_to_itself(toy: Toy) -> None:
     session = toy.session()
-    belief = None
+    belief, known = None, FRESH
     for i in range(6):
         blind = i >= 2
         (track,) = toy.play(session, i, toy.scores(5), boxes=[(0, MIDDLE)], occluded=blind).tracks
         p = toy.aligner.posterior(row(toy.scores(5)))
-        emission = Emission(None) if blind else picture_emission(p)
+        blank = Emission(None, staying(0.0, known)), faded(known, 1)
+        emission, known = blank if blind else picture_emission(p, known)
         belief = toy.chain.start(emission) if belief is None else toy.chain.step(belief, emission)
         np.testing.assert_array_equal(weights(track), answered(belief, toy.chain.count))
+
+
+def test_after_a_face_was_hidden_what_is_seen_of_it_counts_for_more(toy: Toy) -> None:
+    session = toy.session()
+    open_, half = toy.scores(3), toy.scores(9, 0.6)
+    s = strength(toy.aligner.posterior(row(half)))
+    assert 0.1 < s < 0.9
+    toy.play(session, 0, open_, boxes=[(0, MIDDLE)])
+    for i in range(1, 5):
+        toy.play(session, i, open_, boxes=[(0, MIDDLE)], occluded=True)
+    (before,) = session._state.tracks
+    assert strength(toy.aligner.posterior(row(open_))) < FADING
+    assert before.known == pytest.approx(FADING**5)
+    # Two frames are left out.
+    toy.play(session, 7, half, boxes=[(0, MIDDLE)])
+    (after,) = session._state.tracks
+    p = toy.aligner.posterior(row(half))
+    known = faded(before.known, 2)
+    expected = Emission.of_probabilities(p.probabilities, weighed(s, known), staying(s, known))
+    assert before.belief is not None
+    assert after.belief is not None
+    assert after.belief.encode() == toy.chain.step(before.belief, expected).encode()
+    assert after.known == pytest.approx(max(s, FADING**8))
+
+
+@given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
+def test_the_less_is_known_the_more_a_picture_counts(s: float, known: float, less: float) -> None:
+    assert weighed(s, 1.0) == (pytest.approx(s) if s >= LEAST_STRENGTH else 0)
+    assert 0 <= weighed(s, known) <= weighed(s, known * less) <= 1
+    assert 0 <= staying(s, known * less) <= staying(s, known) <= LAZINESS
+    assert staying(1.0, known) == 0
+    assert faded(known, 0) == known
 
 
 def test_a_hidden_face_is_answered_by_the_chain_whatever_its_crop_says(toy: Toy) -> None:
@@ -350,9 +386,9 @@ def test_there_is_one_suggestion_a_frame(toy: Toy) -> None:
 def test_a_click_that_changes_more_frames_buys_more(toy: Toy) -> None:
     still, turning = toy.session(path_frames=6), toy.session(path_frames=6)
     for i in range(6):
-        toy.play(still, i, toy.scores(4, 0.999, 0.03), boxes=[(0, MIDDLE)])
+        toy.play(still, i, toy.scores(4, 0.999, 0.01), boxes=[(0, MIDDLE)])
         # The last frame is the same; those before it showed another shape, too far from it to be changed.
-        toy.play(turning, i, toy.scores(4 if i == 5 else 30, 0.999, 0.03 if i == 5 else 1e-3), boxes=[(0, MIDDLE)])
+        toy.play(turning, i, toy.scores(4 if i == 5 else 30, 0.999, 0.01 if i == 5 else 1e-3), boxes=[(0, MIDDLE)])
     wish = SuggestionWish(landmarks=(30,), count=6)
     gain = [
         next(s.suggestion.error_reduction for s in session.close(wish).suggestions if s.frame_index == 5)

@@ -7,9 +7,9 @@ about exemplars displaced by
 
 with r(I, m) what the residual reads in picture I from shape m (`exalign_engine.residual`), m_t the mean of the frame's
 belief, and u_t = (π min(1, i/u₀))¹⁶, 0 where the emission is flat; π is the crop's presence and i what it tells about
-the shape (`strength`). So a picture in which little is seen of the face displaces it little, and what the face was seen
-to have of its own stays with it while it is hidden. How much of r_t an exemplar takes depends on how far it is from the
-mean of whatever belief is answered with.
+the shape (`exalign_engine.tracking.telling`). So a picture in which little is seen of the face displaces it little, and
+what the face was seen to have of its own stays with it while it is hidden. How much of r_t an exemplar takes depends on
+how far it is from the mean of whatever belief is answered with.
 
 The residual was fitted on faces in view, and what covers one leads it astray sooner than the exemplars. With the
 emission's own exponent in place of u_t, a face covered by 40 to 95 % was .778 as far off as without its past, now it is
@@ -21,20 +21,16 @@ Evidence is weighed with displaced exemplars and leaves r_t as it is, whether it
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
 from exalign_engine.kernels import nearness
 from exalign_engine.posterior import Posterior, PosteriorModel
 from exalign_engine.residual import REACH
+from exalign_engine.tracking.telling import strength
 
 F16 = NDArray[np.float16]
 F32 = NDArray[np.float32]
-
-#: i₀, chosen on ``val``: an open face tells .7 of ln K on average, one that is half covered .5, a hidden one .1.
-FULL_TELLING = 0.6
 
 #: u₀ and the power in u_t of Eq. D1.
 OPEN_TELLING, CAUTION = 0.7, 16
@@ -73,12 +69,3 @@ def reweighted(posterior: Posterior, weights: F32) -> Posterior:
     return Posterior(
         posterior.model, weights, posterior.presence, displacement=posterior.displacement, share=posterior.share
     )
-
-
-def strength(posterior: Posterior, full: float = FULL_TELLING) -> float:
-    """How much a crop counts against the frames before, from 0 to 1: π min(1, i/full).
-
-    With `FULL_TELLING` it is the exponent of the crop's emission.
-    """
-    telling = 1 - posterior.entropy / math.log(len(posterior.probabilities))
-    return posterior.presence * min(max(telling / full, 0.0), 1.0)

@@ -16,6 +16,7 @@ from exalign_engine.tracking.joining import Joined, Joiner, cut_mass
 from exalign_engine.tracking.options import TemporalModel
 from exalign_engine.tracking.planning import Placement
 from exalign_engine.tracking.smoothing import smoothed
+from exalign_engine.tracking.telling import FRESH
 from exalign_engine.tracking.track import NO_DISPLACEMENT, Record, Seen, Sketch, Start, Track, aged, extended
 from exalign_engine.tracking.visibility import TrackState, Visibility
 from exalign_engine.views import ConditionedFace
@@ -55,7 +56,7 @@ def follow(joiner: Joiner, placement: Placement, index: int, gap: int, row: Face
             visibility = visibility.refound()
     presence = None if posterior is None else posterior.presence
     visibility = visibility.updated(presence, placement.found)
-    picture = joiner.emission(posterior, visibility)
+    picture, known = joiner.emission(posterior, visibility, FRESH if track is None else track.known, gap)
     carried = NO_DISPLACEMENT if track is None else track.displacement
     seen = Seen(index, gap, placement.place, presence or 0.0, visibility, picture, placement.evidence, carried)
     joined = joiner.join(start, seen, posterior)
@@ -65,7 +66,7 @@ def follow(joiner: Joiner, placement: Placement, index: int, gap: int, row: Face
         given, low_pass = joiner.low_passed(given, low_pass, posterior is None)
     sketch = sketched(seen, given)
     if track is None:
-        first = (placement.track_id, visibility, joined.motion, None, joined.displacement)
+        first = (placement.track_id, visibility, joined.motion, None, known, joined.displacement)
         empty = Track(*first, Start(), (), (), None, low_pass, ())
         grown = _grown(joiner, empty, seen, joined, sketch)
     else:
@@ -75,6 +76,7 @@ def follow(joiner: Joiner, placement: Placement, index: int, gap: int, row: Face
         visibility=visibility,
         motion=joined.motion,
         belief=joined.belief,
+        known=known,
         displacement=joined.displacement,
         low_pass=low_pass,
     )

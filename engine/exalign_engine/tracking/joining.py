@@ -5,12 +5,10 @@ answer is base_t conditioned on this frame's evidence exactly as a single image 
 the likelihood L_k that this took is read off, L_k ∝ answer_k ÷ base_k, and multiplied into the emission with which
 the chain goes on. So clicks, moved boxes and surprises mean what they mean on a single image, and reach other frames.
 
-**Emission.** p_k^(π min(1, i/i₀)), π the crop's presence and i = 1 − H(p)/ln K what it tells about the shape: the less
-there is a face and the less of it is seen, the less weight its shape has against the frames before. A face in full view
-has i ≥ i₀ and keeps its p_k. Flat where the face is not visible. With a lag it is the truncated emission that the
-filter takes, at once, so that filtering a frame again gives what it gave the first time, bit for bit. While a face is
-lost its belief rests as it is: steps without any emission are the dearest of all, and spread what is known of a face
-that nobody sees.
+**Emission.** p^s' and the chain's ``stay``, see `exalign_engine.tracking.telling`; flat where the face is not visible.
+With a lag it is the truncated emission that the filter takes, at once, so that filtering a frame again gives what it
+gave the first time, bit for bit. While a face is lost its belief rests as it is: steps without any emission are the
+dearest of all, and spread what is known of a face that nobody sees.
 
 **Rest.** What a belief spreads evenly over all exemplars is left out of an answer without evidence while it is at most
 `LEAST_REST`: it hardly moves a landmark, and would make every view of the answer visit every exemplar.
@@ -31,9 +29,10 @@ from exalign_engine.evidence import Evidence
 from exalign_engine.frames import tight_box
 from exalign_engine.hmm import Belief, Chain, Emission, LowPass
 from exalign_engine.posterior import Posterior
-from exalign_engine.tracking.displacing import displaced, displacement, reweighted, strength
+from exalign_engine.tracking.displacing import displaced, displacement, reweighted
 from exalign_engine.tracking.motion import MOTION, Motion
 from exalign_engine.tracking.options import SessionOptions, TemporalModel
+from exalign_engine.tracking.telling import faded, staying, strength, weighed
 from exalign_engine.tracking.track import Seen, Start
 from exalign_engine.tracking.visibility import TrackState, Visibility
 from exalign_engine.views import ConditionedFace, conditioned
@@ -81,12 +80,22 @@ class Joiner:
     chain: Chain
     options: SessionOptions
 
-    def emission(self, posterior: Posterior | None, visibility: Visibility) -> Emission:
-        """What a frame's picture says; None: there is none."""
+    def emission(
+        self, posterior: Posterior | None, visibility: Visibility, known: float, gap: int
+    ) -> tuple[Emission, float]:
+        """What a frame's picture says, and what is known of the face after it.
+
+        Args:
+            posterior: of the crop alone; None: there is none.
+            visibility: after this frame.
+            known: κ after the track's last frame.
+            gap: frames by index since.
+        """
+        before = faded(known, gap - 1)
         if posterior is None or visibility.state is not TrackState.VISIBLE:
-            return Emission(None)
-        emission = picture_emission(posterior)
-        return emission.truncated(EMISSION_MEMBERS) if self.options.smoothing_lag else emission
+            return Emission(None, staying(0.0, before)), faded(before, 1)
+        emission, known = picture_emission(posterior, before)
+        return emission.truncated(EMISSION_MEMBERS) if self.options.smoothing_lag else emission, known
 
     def join(self, start: Start, seen: Seen, posterior: Posterior | None = None) -> Joined:
         """Filter one frame.
@@ -150,9 +159,16 @@ class Joiner:
         return replace(given, face=replace(given.face, landmarks=mean)), after
 
 
-def picture_emission(posterior: Posterior) -> Emission:
-    """What a crop says about the shape of its face, see the module."""
-    return Emission.of_probabilities(posterior.probabilities, strength(posterior))
+def picture_emission(posterior: Posterior, known: float) -> tuple[Emission, float]:
+    """What a crop says about the shape of its face, and what is known after it.
+
+    Args:
+        posterior: of the crop alone.
+        known: κ of the frame before.
+    """
+    s = strength(posterior)
+    emission = Emission.of_probabilities(posterior.probabilities, weighed(s, known), staying(s, known))
+    return emission, max(s, faded(known, 1))
 
 
 def answered(belief: Belief, count: int) -> F32:

@@ -22,17 +22,18 @@ from exalign_engine.hmm import Belief, Chain, Emission, LowPass, PathState
 from exalign_engine.residual import REACH as SHARED_REACH
 from exalign_engine.tracking.association import ASSOCIATION
 from exalign_engine.tracking.binary import Reader, Writer
-from exalign_engine.tracking.displacing import CAUTION, FULL_TELLING, OPEN_TELLING
+from exalign_engine.tracking.displacing import CAUTION, OPEN_TELLING
 from exalign_engine.tracking.errors import StateError, StateReason
 from exalign_engine.tracking.evidence_text import read_evidence, write_evidence
 from exalign_engine.tracking.joining import EMISSION_MEMBERS, LEAST_REST, Joiner
 from exalign_engine.tracking.motion import MOTION, Motion
 from exalign_engine.tracking.options import SessionOptions, TemporalModel
 from exalign_engine.tracking.steadying import JUMP, REACH, Moment
+from exalign_engine.tracking.telling import FADING, FRESH, FULL_TELLING, LAZINESS, LEAST_KNOWN, LEAST_STRENGTH
 from exalign_engine.tracking.track import SKETCH_DRAWS, SURE, Record, Seen, Sketch, Start, Track
 from exalign_engine.tracking.visibility import VISIBILITY, TrackState, Visibility
 
-MAGIC, VERSION = b"exaltrck", 3
+MAGIC, VERSION = b"exaltrck", 4
 
 _HEADER = struct.Struct("<8sH32s")
 
@@ -71,6 +72,11 @@ def settings_name(aligner: Aligner, chain: Chain) -> str:
         SKETCH_DRAWS,
         LEAST_REST,
         FULL_TELLING,
+        FADING,
+        FRESH,
+        LEAST_KNOWN,
+        LEAST_STRENGTH,
+        LAZINESS,
         OPEN_TELLING,
         CAUTION,
         SURE,
@@ -157,6 +163,7 @@ def _write_track(w: Writer, track: Track) -> None:
     _write_motion(w, track.motion)
     # The newest record holds the belief already.
     w.optional(None if track.records else track.belief, lambda belief: w.blob(belief.encode()))
+    w.real(track.known)
     w.halves(track.displacement)
     w.optional(track.start.belief, lambda belief: w.blob(belief.encode()))
     w.optional(track.start.motion, lambda motion: _write_motion(w, motion))
@@ -176,7 +183,7 @@ def _write_track(w: Writer, track: Track) -> None:
 def _read_track(r: Reader, count: int) -> Track:
     track_id, visibility, motion = r.integer(), _read_visibility(r), _read_motion(r)
     belief = r.optional(lambda: Belief.decode(r.blob(), count))
-    displacement = _read_displacement(r)
+    known, displacement = r.real(), _read_displacement(r)
     start = Start(r.optional(lambda: Belief.decode(r.blob(), count)), r.optional(lambda: _read_motion(r)))
     records = tuple(_read_record(r, count) for _ in range(r.integer()))
     settled = tuple(_read_moment(r) for _ in range(r.integer()))
@@ -184,7 +191,8 @@ def _read_track(r: Reader, count: int) -> Track:
     low_pass = LowPass.decode(r.blob())
     sketches = tuple(_read_sketch(r) for _ in range(r.integer()))
     belief = records[-1].belief if records else belief
-    return Track(track_id, visibility, motion, belief, displacement, start, records, settled, path, low_pass, sketches)
+    seen = visibility, motion, belief, known, displacement
+    return Track(track_id, *seen, start, records, settled, path, low_pass, sketches)
 
 
 def _write_record(w: Writer, record: Record) -> None:

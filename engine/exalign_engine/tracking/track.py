@@ -147,6 +147,7 @@ class Track:
         visibility: the chain of `exalign_engine.tracking.visibility`.
         motion: where it is.
         belief: the filter; None where frames are not joined by it.
+        known: κ of Eq. T3 after the last frame (`exalign_engine.tracking.telling`).
         displacement: (68, 2) float16, r_t of Eq. D1 after the last frame, box sides.
         start: what the oldest of ``records`` was filtered from.
         records: the frames within the lag, this one included, ascending; empty without a lag.
@@ -161,6 +162,7 @@ class Track:
     visibility: Visibility
     motion: Motion
     belief: Belief | None
+    known: float
     displacement: F16
     start: Start
     records: tuple[Record, ...]

@@ -27,6 +27,7 @@ from exalign_engine.scoring import score
 from exalign_engine.tracking.displacing import displaced, displacement
 from exalign_engine.tracking.joining import picture_emission
 from exalign_engine.tracking.steadying import Moment, steadied
+from exalign_engine.tracking.telling import FRESH
 from exalign_engine.tracking.track import NO_DISPLACEMENT
 from exalign_engine.video_suite.clips import Clip
 
@@ -160,7 +161,10 @@ def _yaw_interval(model: PosteriorModel, answer: Answer, bundle: Bundle) -> tupl
 
 def _chained(posteriors: Sequence[Posterior], chain: Chain, methods: Sequence[str]) -> dict[str, list[Posterior]]:
     """The posterior in every frame by the methods that use the chain, displaced as in a session."""
-    emissions, model = [picture_emission(p) for p in posteriors], posteriors[0].model
+    emissions, known, model = [], FRESH, posteriors[0].model
+    for seen in posteriors:
+        emission, known = picture_emission(seen, known)
+        emissions.append(emission)
     beliefs = [chain.start(emissions[0])]
     for e in emissions[1:]:
         beliefs.append(chain.step(beliefs[-1], e))

@@ -1,0 +1,66 @@
+"""What a picture tells about a shape, and how much that counts against what is remembered.
+
+    s_t  = π min(1, i/i₀)                                                                                      (T1)
+    κ_t  = max(s_t, `FADING` κ_{t−1})                                                                          (T2)
+    s'_t = s_t ^ max(κ_{t−1}, `LEAST_KNOWN`), or 0 where s_t < `LEAST_STRENGTH`                                (T3)
+    stay = `LAZINESS` κ_{t−1}² (1 − s_t)                                                                       (T4)
+
+π is the crop's presence and i = 1 − H(p)/ln K. A frame's emission is p^s', and the chain's step into it keeps ``stay``
+of every exemplar's mass where it is (Eq. F2 of `exalign_engine.hmm`).
+
+The less there is a face and the less of it is seen, the less weight its shape has: a face in full view has i ≥ i₀,
+s = 1 and keeps its p. What is behind one obstacle is covered in the same way for several frames, whose errors are not
+independent; so half a face counts for less than a chain of independent pictures would let it. κ is what is known of
+the face from before: 1 in full view, and then it grows stale. While a face disappears, κ is near 1: its shape was seen
+a moment ago, and the chain hardly moves. When it comes out again it may have turned: κ has faded, the chain moves
+freely, and the same half of a face counts for more.
+
+On the 41 clips of ``val`` that do not cut (true boxes with 3 % jitter), the filter's error behind an obstacle that
+covers 40 to 95 % of the face was .694 of that of single frames without (T3) and (T4); going in .573, coming out .822.
+With both it is .666 (.541, .797), for .2 % in view. (T4) alone lets the chain lag when the face comes out, .839; (T3)
+alone gains nothing while it goes in.
+"""
+
+from __future__ import annotations
+
+import math
+
+from exalign_engine.posterior import Posterior
+
+#: i₀, chosen on ``val``: an open face tells .7 of ln K on average, one that is half covered .5, a hidden one .1.
+FULL_TELLING = 0.6
+
+#: What is left of κ after each frame in which less is seen.
+FADING = 0.9
+
+#: κ of a face that is seen for the first time: s' is s.
+FRESH = 1.0
+
+#: Bounds in Eq. T3, and the factor of Eq. T4.
+LEAST_KNOWN, LEAST_STRENGTH, LAZINESS = 0.4, 0.02, 0.9
+
+
+def strength(posterior: Posterior, full: float = FULL_TELLING) -> float:
+    """s, from 0 to 1 (Eq. T1).
+
+    Args:
+        posterior: of a crop alone.
+        full: i₀.
+    """
+    telling = 1 - posterior.entropy / math.log(len(posterior.probabilities))
+    return posterior.presence * min(max(telling / full, 0.0), 1.0)
+
+
+def weighed(s: float, known: float) -> float:
+    """s' from s and κ, all from 0 to 1 (Eq. T3)."""
+    return 0.0 if s < LEAST_STRENGTH else float(s ** max(known, LEAST_KNOWN))
+
+
+def staying(s: float, known: float) -> float:
+    """``stay`` from s and κ, from 0 to `LAZINESS` (Eq. T4)."""
+    return LAZINESS * known * known * (1 - s)
+
+
+def faded(known: float, frames: int) -> float:
+    """κ after so many frames ≥ 0 in which nothing was seen (Eq. T2)."""
+    return float(known * FADING**frames)
