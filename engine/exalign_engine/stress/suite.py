@@ -120,10 +120,10 @@ def _errors(
 
 
 def stress_report(errors: dict[Key, list[float]]) -> dict[str, Any]:
-    """Rows of figures, and the comparisons by paired bootstrap."""
+    """Rows of figures, and the comparisons by paired bootstrap; ``n`` counts faces."""
     rows = []
     for (corruption, severity, policy, clicks), e in errors.items():
-        figures = summarise(e)
+        figures = summarise(e) | {"n": len(e) // (RANDOM_ORDERS if policy == "random" else 1)}
         rows.append(
             {"corruption": corruption, "severity": severity, "policy": policy, "clicks": clicks}
             | {name: figures[name] for name in ("n", "failure_rate", "auc", "nrmse_mean")}
