@@ -29,7 +29,7 @@ from exalign_engine.tracking.joining import EMISSION_MEMBERS, LEAST_REST, Joiner
 from exalign_engine.tracking.motion import MOTION, Motion
 from exalign_engine.tracking.options import SessionOptions, TemporalModel
 from exalign_engine.tracking.steadying import JUMP, REACH, Moment
-from exalign_engine.tracking.telling import FADING, FRESH, FULL_TELLING, LAZINESS, LEAST_KNOWN, LEAST_STRENGTH
+from exalign_engine.tracking.telling import FADING, FRESH, FULL_TELLING, LAZINESS, LEAST_KNOWN, LEAST_STRENGTH, OPEN
 from exalign_engine.tracking.track import SKETCH_DRAWS, SURE, Record, Seen, Sketch, Start, Track
 from exalign_engine.tracking.visibility import VISIBILITY, TrackState, Visibility
 
@@ -77,6 +77,7 @@ def settings_name(aligner: Aligner, chain: Chain) -> str:
         LEAST_KNOWN,
         LEAST_STRENGTH,
         LAZINESS,
+        OPEN,
         OPEN_TELLING,
         CAUTION,
         SURE,
