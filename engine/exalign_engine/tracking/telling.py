@@ -15,8 +15,8 @@ the face from before: 1 in full view, and then it grows stale. While a face disa
 a moment ago, and the chain hardly moves. When it comes out again it may have turned: κ has faded, the chain moves
 freely, and the same half of a face counts for more.
 
-The filter's error behind an obstacle that covers 40 to 95 % of the face, ÷ that of single frames, on 20 clips of ``val``
-that do not cut (true boxes with 3 % jitter):
+The filter's error behind an obstacle that covers 40 to 95 % of the face, ÷ that of single frames, on 20 clips of
+``val`` that do not cut (true boxes with 3 % jitter):
 
                     all     going in  coming out  in view
     neither         .698    .578      .839        1.011
