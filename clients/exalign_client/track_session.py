@@ -162,9 +162,10 @@ class TrackSession:
         """The next frame or late evidence to send; None: there is none now."""
         if not self._to_send or self.going or len(self._sent) >= self._window:
             return None
-        index = self._to_send.popleft()
-        if isinstance(index, _Late):
-            return service_pb2.TrackVideoRequest(past_evidence=index.message)
+        item = self._to_send.popleft()
+        if isinstance(item, _Late):
+            return service_pb2.TrackVideoRequest(past_evidence=item.message)
+        index = item
         self._sent.add(index)
         self._unsent.discard(index)
         frame = self._unanswered[index]
