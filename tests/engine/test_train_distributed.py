@@ -98,7 +98,13 @@ def train_in_float32(data: Path, run: Path, processes: int, epoch: int) -> None:
     (run / "float32.py").write_text(FLOAT32)
     config = configuration(run, bf16="false", epochs=3)
     words = [*spread(processes), "float32", "train", "--config", str(config), "--data", str(data), "--run", str(run)]
-    subprocess.run([*words, "--stop-after", str(epoch)], check=True, capture_output=True, timeout=TIMEOUT, cwd=run)
+    words += ["--stop-after", str(epoch)]
+    # Once in a while processes do not come together, on a machine that does other work. A run that broke goes on.
+    for _ in range(2):
+        ended = subprocess.run(words, check=False, capture_output=True, text=True, timeout=TIMEOUT, cwd=run)
+        if ended.returncode == 0:
+            return
+    pytest.fail(ended.stderr[-4000:])
 
 
 def state(run: Path) -> dict[str, Any]:
