@@ -99,7 +99,7 @@ def train_in_float32(data: Path, run: Path, processes: int, epoch: int) -> None:
     config = configuration(run, bf16="false", epochs=3)
     words = [*spread(processes), "float32", "train", "--config", str(config), "--data", str(data), "--run", str(run)]
     words += ["--stop-after", str(epoch)]
-    # Once in a while processes do not come together, on a machine that does other work. A run that broke goes on.
+    # Once in a dozen times the start ended with exit code 1; why is not known. A run that broke is started again.
     for _ in range(2):
         ended = subprocess.run(words, check=False, capture_output=True, text=True, timeout=TIMEOUT, cwd=run)
         if ended.returncode == 0:
