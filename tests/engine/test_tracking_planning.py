@@ -10,7 +10,7 @@ import pytest
 from conftest import MakeShapes
 from exalign_engine.aligner import LocatedFace
 from exalign_engine.errors import InvalidInputError
-from exalign_engine.tracking import TRACK_BOX, Frame, TrackingSession, TrackState
+from exalign_engine.tracking import TRACK_BOX, Frame, TemporalModel, TrackingSession, TrackState
 from exalign_engine.tracking.visibility import VISIBILITY
 from tracking_toy import LEFT, MIDDLE, RIGHT, SIZE, Toy, at, click, detection
 
@@ -64,8 +64,31 @@ def test_the_detector_looks_for_a_lost_face(toy: Toy) -> None:
 def test_a_given_box_wins_over_detection_and_prediction(toy: Toy) -> None:
     session = toy.session(detect_every=1, max_faces=2)
     toy.play(session, 0, boxes=[(0, MIDDLE)])
-    (place,) = looked_at(session, Frame(1, SIZE, ((1, at((260, 100, 360, 200))),)), detection(MIDDLE))
-    assert place.box.tolist() == [260, 100, 360, 200]
+    (place,) = looked_at(session, Frame(1, SIZE, ((1, at((300, 100, 400, 200))),)), detection(MIDDLE))
+    assert place.box.tolist() == [300, 100, 400, 200]
+
+
+def test_given_boxes_are_filtered_where_frames_are_joined_by_the_chain(toy: Toy) -> None:
+    near = (252.0, 100.0, 352.0, 200.0)
+    session = toy.session()
+    toy.play(session, 0, boxes=[(0, MIDDLE)])
+    (place,) = looked_at(session, Frame(1, SIZE, ((1, at(near)),)))
+    assert MIDDLE[0] < place.box[0] < near[0]
+    assert place.source_box.tolist() == list(near)
+    answer = toy.play(session, 1, boxes=[(1, near)]).tracks[0]
+    assert (answer.given.face.located.box == place.box).all()
+    # A frame without a box: the next one begins anew.
+    toy.play(session, 2)
+    (place,) = looked_at(session, Frame(3, SIZE, ((1, at(near)),)))
+    assert place.box.tolist() == list(near)
+
+
+@pytest.mark.parametrize("model", [TemporalModel.PER_FRAME, TemporalModel.LOW_PASS])
+def test_given_boxes_are_taken_as_they_are_where_frames_are_not_joined(toy: Toy, model: TemporalModel) -> None:
+    session = toy.session(temporal_model=model)
+    toy.play(session, 0, boxes=[(0, MIDDLE)])
+    (place,) = looked_at(session, Frame(1, SIZE, ((1, at((252, 100, 352, 200))),)))
+    assert place.box.tolist() == [252, 100, 352, 200]
 
 
 def test_without_news_a_track_looks_where_its_face_was(toy: Toy) -> None:
@@ -82,7 +105,7 @@ def test_a_box_without_a_track_goes_to_the_one_it_overlaps_most(toy: Toy) -> Non
     toy.play(session, 0, boxes=[(0, LEFT), (0, RIGHT)])
     near_right = (455, 105, 555, 205)
     places = looked_at(session, Frame(1, SIZE, ((0, at(near_right)),)))
-    assert [p.box.tolist() == list(near_right) for p in places] == [False, True]
+    assert [p.source_box.tolist() == list(near_right) for p in places] == [False, True]
 
 
 def test_a_box_where_no_track_is_opens_one(toy: Toy) -> None:

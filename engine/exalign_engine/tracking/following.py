@@ -66,7 +66,7 @@ def follow(joiner: Joiner, placement: Placement, index: int, gap: int, row: Face
         given, low_pass = joiner.low_passed(given, low_pass, posterior is None)
     sketch = sketched(seen, given)
     if track is None:
-        first = (placement.track_id, visibility, joined.motion, None, known, joined.displacement)
+        first = (placement.track_id, visibility, joined.motion, None, None, known, joined.displacement)
         empty = Track(*first, Start(), (), (), None, low_pass, ())
         grown = _grown(joiner, empty, seen, joined, sketch)
     else:
@@ -75,6 +75,7 @@ def follow(joiner: Joiner, placement: Placement, index: int, gap: int, row: Face
         grown,
         visibility=visibility,
         motion=joined.motion,
+        boxes=placement.boxes,
         belief=joined.belief,
         known=known,
         displacement=joined.displacement,

@@ -7,6 +7,9 @@
   as by a cut; else it opens a track if there is room.
 - Every other track looks where its motion predicts.
 
+Where frames are joined by the chain, given boxes are joined too (`exalign_engine.tracking.box_filter`): who is who is
+decided by a box as it was given, and looked at is the filtered one.
+
 Where all places are taken, a new track takes that of the track that was lost longest ago; a given box then takes, where
 none is lost, that of the track least likely to be visible.
 """
@@ -14,7 +17,7 @@ none is lost, that of the track least likely to be visible.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +28,9 @@ from exalign_engine.evidence import Evidence
 from exalign_engine.tracking.answers import TRACK_BOX, Frame
 from exalign_engine.tracking.assignment import assign
 from exalign_engine.tracking.association import ASSOCIATION, match, near
+from exalign_engine.tracking.box_filter import BoxFilter, filtered
 from exalign_engine.tracking.motion import MOTION, Motion
-from exalign_engine.tracking.options import SessionOptions
+from exalign_engine.tracking.options import SessionOptions, TemporalModel
 from exalign_engine.tracking.track import Track
 from exalign_engine.tracking.visibility import TrackState
 
@@ -44,6 +48,8 @@ class Placement:
         given: whether the caller gave the place.
         told: whether the caller or the detector did, rather than the prediction.
         found: what the detector says of the face; None where it did not run.
+        boxes: what is known of its given boxes after this one; None where this frame gives none, or each counts by
+            itself.
         evidence: about this face in this frame.
     """
 
@@ -53,6 +59,7 @@ class Placement:
     given: bool
     told: bool
     found: bool | None
+    boxes: BoxFilter | None
     evidence: Evidence | None = None
 
 
@@ -118,14 +125,21 @@ class Planner:
         frame: the frame.
         tracks: that are followed, ascending by id.
         predicted: (4,) predicted box of each.
+        gap: frames by index since the last one.
         next_id: id of the first track that this frame opens.
         options: of the session.
     """
 
     def __init__(
-        self, frame: Frame, tracks: Sequence[Track], predicted: Sequence[F64], next_id: int, options: SessionOptions
+        self,
+        frame: Frame,
+        tracks: Sequence[Track],
+        predicted: Sequence[F64],
+        gap: int,
+        next_id: int,
+        options: SessionOptions,
     ) -> None:
-        self._frame, self._options, self._next_id = frame, options, next_id
+        self._frame, self._options, self._gap, self._next_id = frame, options, gap, next_id
         self._tracks = {t.track_id: t for t in tracks}
         self._predicted = {t.track_id: box for t, box in zip(tracks, predicted, strict=True)}
         #: Tracks that may not make room: named by the caller, or placed already.
@@ -150,13 +164,25 @@ class Planner:
         placements = []
         for track_id, track in sorted(self._tracks.items()):
             found = None if detections is None else track_id in self._found
-            place = self._given.get(track_id) or self._detected.get(track_id)
-            box = self._predicted[track_id]
-            located = place or LocatedFace(box, box, TRACK_BOX, False, None)
-            placements.append(Placement(track_id, track, located, track_id in self._given, place is not None, found))
+            given, told = track_id in self._given, track_id in self._given or track_id in self._detected
+            if given:
+                place, boxes = self._filtered(self._given[track_id], track.boxes)
+            else:
+                box = self._predicted[track_id]
+                place = self._detected.get(track_id) or LocatedFace(box, box, TRACK_BOX, False, None)
+                boxes = None
+            placements.append(Placement(track_id, track, place, given, told, found, boxes))
         for track_id, (place, given) in self._opened.items():
-            placements.append(Placement(track_id, None, place, given, True, None if given else True))
+            boxes = self._filtered(place, None)[1] if given else None
+            placements.append(Placement(track_id, None, place, given, True, None if given else True, boxes))
         return Plan(_with_evidence(placements, self._frame.evidence))
+
+    def _filtered(self, place: LocatedFace, before: BoxFilter | None) -> tuple[LocatedFace, BoxFilter | None]:
+        """Where to look for a face whose box is given, and what is known of its given boxes then."""
+        if self._options.temporal_model is not TemporalModel.FILTER:
+            return place, None
+        boxes = filtered(before, place.box, self._gap)
+        return replace(place, box=boxes.box_like(place.box)), boxes
 
     def _place_given(self) -> None:
         loose = []
@@ -254,6 +280,4 @@ class Planner:
 
 def _with_evidence(placements: Sequence[Placement], evidence: Sequence[tuple[int, Evidence]]) -> tuple[Placement, ...]:
     about = assign(evidence, {p.track_id: p.place.box for p in placements})
-    return tuple(
-        Placement(p.track_id, p.track, p.place, p.given, p.told, p.found, about.get(p.track_id)) for p in placements
-    )
+    return tuple(replace(p, evidence=about.get(p.track_id)) for p in placements)

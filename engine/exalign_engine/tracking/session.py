@@ -127,7 +127,7 @@ class TrackingSession:
         gap = self._gap(pending)
         size = pending.before.size or frame.size
         predicted = [t.motion.predicted(gap, size).box for t in tracks]
-        planner = Planner(frame, tracks, predicted, pending.before.next_id, pending.before.options)
+        planner = Planner(frame, tracks, predicted, gap, pending.before.next_id, pending.before.options)
         pending.plan = planner.plan(detections if pending.detect else None)
         return [] if frame.blind else [p.place for p in pending.plan.placements]
 

@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 
 from exalign_engine.aligner import Aligner, LocatedFace
 from exalign_engine.errors import InvalidInputError
+from exalign_engine.frames import BoxFrame
 from exalign_engine.hmm import Belief, Chain, Emission, LowPass, PathState
 from exalign_engine.residual import REACH as SHARED_REACH
 from exalign_engine.tracking.association import ASSOCIATION
 from exalign_engine.tracking.binary import Reader, Writer
+from exalign_engine.tracking.box_filter import BOX_FILTER, BoxFilter, Variances
 from exalign_engine.tracking.displacing import CAUTION, OPEN_TELLING
 from exalign_engine.tracking.errors import StateError, StateReason
 from exalign_engine.tracking.evidence_text import read_evidence, write_evidence
@@ -33,7 +35,7 @@ from exalign_engine.tracking.telling import FADING, FRESH, FULL_TELLING, LAZINES
 from exalign_engine.tracking.track import SKETCH_DRAWS, SURE, Record, Seen, Sketch, Start, Track
 from exalign_engine.tracking.visibility import VISIBILITY, TrackState, Visibility
 
-MAGIC, VERSION = b"exaltrck", 4
+MAGIC, VERSION = b"exaltrck", 5
 
 _HEADER = struct.Struct("<8sH32s")
 
@@ -67,6 +69,7 @@ def settings_name(aligner: Aligner, chain: Chain) -> str:
         aligner.bundle.manifest.tau,
         VISIBILITY,
         MOTION,
+        BOX_FILTER,
         ASSOCIATION,
         EMISSION_MEMBERS,
         SKETCH_DRAWS,
@@ -162,6 +165,7 @@ def _write_track(w: Writer, track: Track) -> None:
     w.integer(track.track_id)
     _write_visibility(w, track.visibility)
     _write_motion(w, track.motion)
+    w.optional(track.boxes, lambda boxes: _write_boxes(w, boxes))
     # The newest record holds the belief already.
     w.optional(None if track.records else track.belief, lambda belief: w.blob(belief.encode()))
     w.real(track.known)
@@ -183,6 +187,7 @@ def _write_track(w: Writer, track: Track) -> None:
 
 def _read_track(r: Reader, count: int) -> Track:
     track_id, visibility, motion = r.integer(), _read_visibility(r), _read_motion(r)
+    boxes = r.optional(lambda: _read_boxes(r))
     belief = r.optional(lambda: Belief.decode(r.blob(), count))
     known, displacement = r.real(), _read_displacement(r)
     start = Start(r.optional(lambda: Belief.decode(r.blob(), count)), r.optional(lambda: _read_motion(r)))
@@ -192,7 +197,7 @@ def _read_track(r: Reader, count: int) -> Track:
     low_pass = LowPass.decode(r.blob())
     sketches = tuple(_read_sketch(r) for _ in range(r.integer()))
     belief = records[-1].belief if records else belief
-    seen = visibility, motion, belief, known, displacement
+    seen = visibility, motion, boxes, belief, known, displacement
     return Track(track_id, *seen, start, records, settled, path, low_pass, sketches)
 
 
@@ -287,3 +292,18 @@ def _write_motion(w: Writer, motion: Motion) -> None:
 
 def _read_motion(r: Reader) -> Motion:
     return Motion(r.real(), r.real(), r.real(), r.real(), r.real(), r.real(), r.integer())
+
+
+def _write_boxes(w: Writer, boxes: BoxFilter) -> None:
+    frame, centre, size = boxes.frame, boxes.centre, boxes.size
+    for value in (frame.cx, frame.cy, frame.side, boxes.vx, boxes.vy, boxes.growth):
+        w.real(value)
+    for value in (centre.place, centre.shared, centre.speed, size.place, size.shared, size.speed):
+        w.real(value)
+
+
+def _read_boxes(r: Reader) -> BoxFilter:
+    frame = BoxFrame(r.real(), r.real(), r.real())
+    speeds = r.real(), r.real(), r.real()
+    centre, size = (Variances(r.real(), r.real(), r.real()) for _ in range(2))
+    return BoxFilter(frame, *speeds, centre, size)

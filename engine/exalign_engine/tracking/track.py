@@ -14,6 +14,7 @@ from exalign_engine.hmm import Belief, Chain, Emission, LowPass, PathState
 from exalign_engine.landmarks import N_LANDMARKS
 from exalign_engine.suggestion import systematic
 from exalign_engine.tracking.answers import TRACK_BOX
+from exalign_engine.tracking.box_filter import BoxFilter
 from exalign_engine.tracking.motion import Motion
 from exalign_engine.tracking.options import SessionOptions
 from exalign_engine.tracking.steadying import REACH, Moment
@@ -146,6 +147,8 @@ class Track:
         track_id: ≥ 1.
         visibility: the chain of `exalign_engine.tracking.visibility`.
         motion: where it is.
+        boxes: the boxes that the caller gave for it up to the last frame; None where that one had none, or where frames
+            are not joined by the filter.
         belief: the filter; None where frames are not joined by it.
         known: κ of Eq. T3 after the last frame (`exalign_engine.tracking.telling`).
         displacement: (68, 2) float16, r_t of Eq. D1 after the last frame, box sides.
@@ -161,6 +164,7 @@ class Track:
     track_id: int
     visibility: Visibility
     motion: Motion
+    boxes: BoxFilter | None
     belief: Belief | None
     known: float
     displacement: F16

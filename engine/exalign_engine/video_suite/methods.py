@@ -1,9 +1,10 @@
-"""What each method answers to every frame of one clip, all of them in the same boxes.
+"""What each method answers to every frame of one clip, all of them given the same boxes.
 
 ``per_frame`` looks at each frame alone. ``low_pass`` is the paper's mean over three frames, this one and the two
-before it. ``filter`` knows the frames so far, ``smoother`` and ``viterbi`` the whole clip; the smoother's answers are
-steadied, as a session's revisions are. ``hold`` is the control: the
-last answer of ``per_frame`` to a frame that was visible, kept in the frame of the box while the face is hidden.
+before it. ``filter`` knows the frames and boxes so far, ``smoother`` and ``viterbi`` all frames of the clip; as in a
+session, these three look where `exalign_engine.tracking.box_filter` says, and the smoother's answers are steadied.
+``hold`` is the control: the last answer of ``per_frame`` to a frame that was visible, kept in the frame of the box
+while the face is hidden.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from numpy.typing import NDArray
 
 from exalign_engine.aligner import Aligner
 from exalign_engine.bundle import Bundle
-from exalign_engine.frames import extract_crop
+from exalign_engine.frames import BoxFrame, extract_crop
 from exalign_engine.hmm import Chain, viterbi
 from exalign_engine.metrics import nrmse
 from exalign_engine.pose import YAW, solve_pose
 from exalign_engine.pose_view import credible_intervals, displaced_poses
 from exalign_engine.posterior import MOMENT_CUT, Posterior, PosteriorModel
 from exalign_engine.scoring import score
+from exalign_engine.tracking.box_filter import BoxFilter, filtered
 from exalign_engine.tracking.displacing import displaced, displacement
 from exalign_engine.tracking.joining import picture_emission
 from exalign_engine.tracking.steadying import Moment, steadied
@@ -50,11 +52,15 @@ class WatchedClip:
     Attributes:
         clip: the clip. Its frames are not read any more.
         posteriors: of its frames, each in the given box's frame.
+        filtered_boxes: where methods that remember look.
+        filtered_posteriors: of its frames, each in the filtered box's frame.
         yaw: (F,) of the true shapes, degrees.
     """
 
     clip: Clip
     posteriors: tuple[Posterior, ...]
+    filtered_boxes: tuple[BoxFrame, ...]
+    filtered_posteriors: tuple[Posterior, ...]
     yaw: F64
 
 
@@ -91,25 +97,40 @@ class Outcome:
 
 
 def watch(aligner: Aligner, clip: Clip) -> WatchedClip:
-    """Score every frame of a clip in its given box."""
-    m = aligner.bundle.manifest
-    crops = (extract_crop(f, box, m.margin, m.input_size) for f, box in zip(clip.frames, clip.given, strict=True))
-    posteriors = tuple(aligner.posterior(row) for row in score(aligner.runtime, crops).rows())
+    """Score every frame of a clip in its given box, and in the filtered one."""
+    boxes = _filtered(clip.given)
+    looks = [_looked(aligner, clip, places) for places in (clip.given, boxes)]
     yaw = solve_pose(clip.truth, aligner.bundle.poses.mean_face)[:, YAW].astype(np.float64)
-    return WatchedClip(clip, posteriors, yaw)
+    return WatchedClip(clip, looks[0], boxes, looks[1], yaw)
+
+
+def _looked(aligner: Aligner, clip: Clip, boxes: Sequence[BoxFrame]) -> tuple[Posterior, ...]:
+    m = aligner.bundle.manifest
+    crops = (extract_crop(f, box, m.margin, m.input_size) for f, box in zip(clip.frames, boxes, strict=True))
+    return tuple(aligner.posterior(row) for row in score(aligner.runtime, crops).rows())
+
+
+def _filtered(given: Sequence[BoxFrame]) -> tuple[BoxFrame, ...]:
+    """The boxes of a clip as a session takes them."""
+    known: BoxFilter | None = None
+    found = []
+    for frame in given:
+        known = filtered(known, frame.box, 1)
+        found.append(known.frame)
+    return tuple(found)
 
 
 def answers(watched: WatchedClip, chain: Chain, methods: Sequence[str] = METHODS) -> dict[str, list[Answer]]:
     """Every method's answers to every frame, in the order of the frames."""
-    boxes = watched.clip.given
     chained: dict[str, list[Posterior]] = {}
     if {"filter", "smoother", "viterbi"} & set(methods):
-        chained = _chained(watched.posteriors, chain, methods)
+        chained = _chained(watched.filtered_posteriors, chain, methods)
     found: dict[str, list[Answer]] = {}
     for method in methods:
         if method == "low_pass":
             found[method] = _low_pass(watched)
             continue
+        boxes = watched.filtered_boxes if method in chained else watched.clip.given
         if method == "hold":
             local = [watched.posteriors[t] for t in _held(watched.clip)]
         elif method == "per_frame":
