@@ -55,7 +55,8 @@ class TrackFrame:
         index: number of the frame, ≥ 0, greater than the one before; None: the one before plus 1, from 0.
         media_time: presentation time, seconds; only comes back with the result.
         boxes: faces that the caller knows, which win over prediction and detection: boxes, each for the track that
-            it overlaps most or a new one, or a mapping from track id to box.
+            it overlaps most or a new one, or a mapping from track id to box. With the filter, what one face's boxes
+            tremble by from frame to frame is filtered out; a jump is followed at once.
         evidence: about this frame: of one face (the only one, or the nearest), or a mapping from track id to evidence.
         occluded: the face cannot be seen in this frame: its picture says nothing.
         box_moves: whether clicks may also shift and scale the box.

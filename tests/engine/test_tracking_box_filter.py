@@ -124,7 +124,15 @@ def test_a_jump_begins_anew(box: F64) -> None:
         known = known.after(START, 1)
     assert (numbers(known.after(box, 1)) == numbers(BoxFilter.begun(box))).all()
     # After a while the same move is none.
-    assert known.after(box, 30).frame.cx == pytest.approx((box[0] + box[2]) / 2, abs=1.0)
+    later = known.after(box, BOX_FILTER.most_gap)
+    assert later.frame.cx == pytest.approx((box[0] + box[2]) / 2, abs=1.0)
+    assert (numbers(later) != numbers(BoxFilter.begun(box))).any()
+
+
+@pytest.mark.parametrize("gap", [BOX_FILTER.most_gap + 1, 2**62])
+def test_after_many_frames_a_box_begins_anew(gap: int) -> None:
+    known = BoxFilter.begun(START).after(box_at(141, 171, 101), 1)
+    assert (numbers(known.after(START, gap)) == numbers(BoxFilter.begun(START))).all()
 
 
 def test_the_aspect_is_that_of_the_given_box() -> None:

@@ -14,7 +14,7 @@ tremble by .017; with (B1) they are off by .014, and their ln side by .012 (the 
 of .005 to .01 does as well).
 
 A box that is out of all proportion to this begins anew: the face jumped, the video cut, or it is another face. So does
-the first box after a frame without one.
+the first box after a frame without one, or after many that were left out.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class BoxFilterSettings:
         first_speed: standard deviation of ż in the first frame.
         most_surprise: squared Mahalanobis distance of the three together above which a box begins anew: one in a
             thousand.
+        most_gap: frames by index from one box to the next, above which it begins anew.
     """
 
     centre_noise: float = 0.015
@@ -48,6 +49,7 @@ class BoxFilterSettings:
     acceleration: float = 0.007
     first_speed: float = 0.03
     most_surprise: float = 16.0
+    most_gap: int = 10
 
 
 BOX_FILTER = BoxFilterSettings()
@@ -116,6 +118,8 @@ class BoxFilter:
             gap: frames by index since the last one, ≥ 1.
             settings: constants.
         """
+        if gap > settings.most_gap:
+            return BoxFilter.begun(box, settings)
         old, new, q = self.frame, BoxFrame.from_box(box), settings.acceleration**2
         centre, size = self.centre.later(gap, q), self.size.later(gap, q)
         # The innovations and their variances.
