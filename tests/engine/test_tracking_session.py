@@ -224,12 +224,12 @@ def test_a_short_video_is_revised_at_its_end(toy: Toy) -> None:
 
 def test_a_revision_knows_the_frames_after_it(toy: Toy) -> None:
     session = toy.session(smoothing_lag=2)
-    toy.play(session, 0, toy.scores(7, 0.999, 0.01), boxes=[(0, MIDDLE)])
+    toy.play(session, 0, toy.scores(7, 0.999, 0.03), boxes=[(0, MIDDLE)])
     (before,) = toy.play(session, 1, boxes=HERE, occluded=True).tracks
     toy.play(session, 2, toy.scores(7, 0.999, 0.01), boxes=HERE)
     (revision,) = toy.play(session, 3, toy.scores(7, 0.999, 0.01), boxes=HERE).revisions
     assert revision.frame_index == 1
-    assert revision.tracks[0].given.face.entropy < before.given.face.entropy
+    assert revision.tracks[0].given.face.entropy < before.given.face.entropy - 0.1
 
 
 @pytest.mark.parametrize("late", [0, 1, 2, 3])

@@ -204,9 +204,9 @@ def video_section(results: Results) -> Section:
             ),
             Table(("mean error, % (90 % yaw interval; truth inside)", *(phases[p] for p in there)), cells),
             Text(
-                "The paper shows one web video; here the truth is known. All are given the same trembling boxes; filter and "
-                "smoother filter them too, as sessions do. The joint yaw × roll map of any frame is `EstimatePose`'s "
-                "histogram and `exalign pose --out`."
+                "The paper shows one web video; here the truth is known. All are given the same trembling boxes; "
+                "filter and smoother filter them too, as sessions do. The joint yaw × roll map of any frame is "
+                "`EstimatePose`'s histogram and `exalign pose --out`."
             ),
         ),
         _hidden_summary(rows),
