@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -85,6 +85,7 @@ def test_points_and_uncertainties_are_those_of_moved_exemplars(
 
 @PLENTY
 @given(seeds, st.floats(0, 3))
+@example(164836, 0.0)
 def test_heatmaps_and_levels_are_those_of_moved_exemplars(toy_exemplars: Exemplars, seed: int, spread: float) -> None:
     one, twin = pair(toy_exemplars, seed, spread)
     grid, landmarks, scale = Grid(-0.1, -0.2, 1.1, 1.2, 40, 32), np.array([0, 30, 50]), one.model.landmark_scale
@@ -95,7 +96,9 @@ def test_heatmaps_and_levels_are_those_of_moved_exemplars(toy_exemplars: Exempla
     assert np.abs(maps[0].cells - maps[1].cells).sum(axis=(1, 2)).max() <= 2 * ERROR_BOUND
     truth = twin.mean + np.random.default_rng(seed).normal(0, 0.01, (N, 2))
     (level, nll), (expected_level, expected_nll) = (landmark_levels(p, truth) for p in (one, twin))
-    np.testing.assert_allclose(level, expected_level, atol=2e-3)
+    # A level is a sum over cells: one that is as dense as the truth may fall on either side.
+    np.testing.assert_allclose(level, expected_level, atol=1e-2)
+    assert np.abs(level - expected_level).mean() <= 2e-4
     np.testing.assert_allclose(nll, expected_nll, atol=1e-3)
 
 

@@ -360,7 +360,9 @@ class VideoFrame(_message.Message):
 
     @_builtins.property
     def boxes(self) -> _containers.RepeatedCompositeFieldContainer[Global___TrackBox]:
-        """Boxes that the caller knows; they win over prediction and detection."""
+        """Boxes that the caller knows; they win over prediction and detection. With the filter, what one face's boxes
+        tremble by from frame to frame, a few hundredths of their sides, is filtered out; a jump is followed at once.
+        """
 
     @_builtins.property
     def evidence(self) -> _containers.RepeatedCompositeFieldContainer[Global___TrackEvidence]:
