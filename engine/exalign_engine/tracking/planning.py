@@ -164,7 +164,8 @@ class Planner:
         placements = []
         for track_id, track in sorted(self._tracks.items()):
             found = None if detections is None else track_id in self._found
-            given, told = track_id in self._given, track_id in self._given or track_id in self._detected
+            given = track_id in self._given
+            told = given or track_id in self._detected
             if given:
                 place, boxes = self._filtered(self._given[track_id], track.boxes)
             else:
