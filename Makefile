@@ -32,7 +32,7 @@ $(READY_DEV): pyproject.toml | $(BIN)/python
 	touch $@ $(READY_DEMO)
 
 demo: $(READY_DEMO) ## a real face through the real server; pictures in out/
-	$(BIN)/python -m exalign_client.demo --out out
+	$(BIN)/python -m exalign_client.commands.demo --out out
 
 test: lint unit ## linters, type checks and all tests
 

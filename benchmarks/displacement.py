@@ -22,21 +22,24 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from benchmarks.cascade.cascade import Cascade, read_cascade, write_cascade
+from benchmarks.cascade.examples import collect, disturbed_crops, perturbed, plain_crops, pose_classes
+from benchmarks.cascade.fitting import auc_of, fit_cascade
 from numpy.typing import NDArray
 
-from exalign_engine.bundle import Bundle, default_bundle_path
-from exalign_engine.cascade import Cascade, read_cascade, write_cascade
-from exalign_engine.cascade_examples import collect, disturbed_crops, perturbed, plain_crops, pose_classes
-from exalign_engine.cascade_fitting import auc_of, fit_cascade
-from exalign_engine.data.source import FaceSource, open_faces
-from exalign_engine.metrics import nrmse, summarise
-from exalign_engine.posterior import PosteriorModel
-from exalign_engine.residual import Displacer, ImageFeatures
-from exalign_engine.runtime import Runtime, create_runtime
-from exalign_engine.subsets import difficult_subsets, yaw_of
-from exalign_engine.train.augment import Augmenter
-from exalign_engine.train.config import AugmentConfig, TrainConfig
-from exalign_engine.train.samples import load_faces
+from exalign_engine.bundle.bundle import Bundle, default_bundle_path
+from exalign_engine.data.face_source import FaceSource
+from exalign_engine.data.source import open_faces
+from exalign_engine.metrics.accuracy import nrmse, summarise
+from exalign_engine.metrics.subsets import difficult_subsets, yaw_of
+from exalign_engine.network.outputs import Runtime
+from exalign_engine.posterior.posterior import PosteriorModel
+from exalign_engine.posterior.residual import Displacer, ImageFeatures
+from exalign_engine.runtime import create_runtime
+from exalign_engine.sampling.augment import Augmenter
+from exalign_engine.sampling.augment_config import AugmentConfig
+from exalign_engine.sampling.faces import load_faces
+from exalign_engine.train.config import TrainConfig
 
 F64 = NDArray[np.float64]
 

@@ -27,10 +27,11 @@ from benchmarks.sums import val_crops
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from exalign_engine.bundle import Bundle, default_bundle_path
-from exalign_engine.posterior import PosteriorModel
-from exalign_engine.quantise import read_network, write_network
-from exalign_engine.runtime import Runtime, create_runtime
+from exalign_engine.bundle.bundle import Bundle, default_bundle_path
+from exalign_engine.network.outputs import Runtime
+from exalign_engine.onnx_graph.onnx_file import read_network, write_network
+from exalign_engine.posterior.posterior import PosteriorModel
+from exalign_engine.runtime import create_runtime
 
 FEW = 1000
 PAPER_MS = 60.0

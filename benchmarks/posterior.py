@@ -28,13 +28,13 @@ from scipy.special import ndtr
 from skimage import data
 
 from exalign_engine import Aligner
-from exalign_engine.conditioning import condition
-from exalign_engine.evidence import BoxMotion, Click, Evidence, HardClick, SoftClick
-from exalign_engine.heatmaps import Grid, heaviest, marginal_heatmaps
-from exalign_engine.kernels import disc_mass, rice_table, weighted_moments
-from exalign_engine.landmarks import NOSE_TIP
-from exalign_engine.posterior import CONFIDENCE_RADIUS, Posterior, PosteriorModel
-from exalign_engine.suggestion import MAX_MEMBERS, NODES, suggest
+from exalign_engine.evidence.conditioning import condition
+from exalign_engine.evidence.evidence import BoxMotion, Click, Evidence, HardClick, SoftClick
+from exalign_engine.evidence.suggestion import MAX_MEMBERS, NODES, suggest
+from exalign_engine.geometry.landmarks import NOSE_TIP
+from exalign_engine.heatmaps.marginals import Grid, heaviest, marginal_heatmaps
+from exalign_engine.posterior.kernels import disc_mass, rice_table, weighted_moments
+from exalign_engine.posterior.posterior import CONFIDENCE_RADIUS, Posterior, PosteriorModel
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]

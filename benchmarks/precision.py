@@ -28,19 +28,21 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from exalign_engine.bundle import Bundle, default_bundle_path
+from exalign_engine.bundle.bundle import Bundle, default_bundle_path
 from exalign_engine.commands.quantise import training_crops
 from exalign_engine.data.source import open_faces
-from exalign_engine.frames import diagonal, tight_box
-from exalign_engine.metrics import nrmse, summarise
-from exalign_engine.posterior import PosteriorModel
-from exalign_engine.quantise import dequantise, measure_scales, quantise, read_network, write_network
-from exalign_engine.runtime import Outputs, Runtime, create_runtime
-from exalign_engine.scoring import score
-from exalign_engine.tensorrt.precisions import prepare
-from exalign_engine.train.augment import Augmenter
-from exalign_engine.train.config import AugmentConfig
-from exalign_engine.train.samples import load_faces
+from exalign_engine.geometry.frames import diagonal, tight_box
+from exalign_engine.metrics.accuracy import nrmse, summarise
+from exalign_engine.network.batches import score
+from exalign_engine.network.outputs import Outputs, Runtime
+from exalign_engine.onnx_graph.int8 import measure_scales, quantise
+from exalign_engine.onnx_graph.onnx_file import dequantise, read_network, write_network
+from exalign_engine.posterior.posterior import PosteriorModel
+from exalign_engine.runtime import create_runtime
+from exalign_engine.runtime.tensorrt.precisions import prepare
+from exalign_engine.sampling.augment import Augmenter
+from exalign_engine.sampling.augment_config import AugmentConfig
+from exalign_engine.sampling.faces import load_faces
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]

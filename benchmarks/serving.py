@@ -25,9 +25,9 @@ import numpy as np
 from skimage import data
 
 from exalign_client import AsyncClient
-from exalign_client.local import local_server
+from exalign_client.transport.local_server import local_server
 from exalign_engine import Aligner
-from exalign_engine.image import ImageLimits, decode
+from exalign_engine.geometry.image import ImageLimits, decode
 
 #: The face box in that picture; the network is content with it. About a box that is off, a server looks twice.
 BOX = (221.0, 107.0, 340.0, 225.0)

@@ -1,4 +1,4 @@
-"""Who should sum over the exemplars: the host, or the network's own graph (`exalign_engine.mixture_sums`)?
+"""Who should sum over the exemplars: the host, or the network's own graph (`exalign_engine.posterior.device_sums`)?
 
     python benchmarks/sums.py [--bundle DIR] [--data FACES] [--calls N] [--json]
 
@@ -24,15 +24,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from exalign_engine.bundle import Bundle, default_bundle_path
+from exalign_engine.bundle.bundle import Bundle, default_bundle_path
 from exalign_engine.data.source import open_faces
-from exalign_engine.frames import BoxFrame, extract_crop, tight_box
-from exalign_engine.mixture_tables import MixtureTables
-from exalign_engine.posterior import Posterior, PosteriorModel
-from exalign_engine.quantise import read_network, write_network
-from exalign_engine.runtime import FaceOutputs, Runtime, create_runtime
+from exalign_engine.geometry.frames import BoxFrame, extract_crop, tight_box
+from exalign_engine.network.outputs import FaceOutputs, Runtime
+from exalign_engine.onnx_graph.onnx_file import read_network, write_network
+from exalign_engine.onnx_graph.sums import with_sums
+from exalign_engine.onnx_graph.sums_tables import MixtureTables
+from exalign_engine.posterior.posterior import Posterior, PosteriorModel
+from exalign_engine.runtime import create_runtime
 from exalign_engine.runtime.equivalence import probe_batch
-from exalign_engine.runtime.sums_graph import with_sums
 
 U8 = NDArray[np.uint8]
 

@@ -23,8 +23,8 @@ from pathlib import Path
 import numpy as np
 
 from exalign_client import Client, TrackFrame, TrackResult
-from exalign_client.local import local_server
-from exalign_client.video_files import VideoPicture, open_video
+from exalign_client.pictures.video_files import VideoPicture, open_video
+from exalign_client.transport.local_server import local_server
 from exalign_engine import Aligner
 
 _ENDINGS = (".mp4", ".avi", ".mkv", ".mov", ".webm")

@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 from skimage import data
 
 from exalign_engine import Aligner
-from exalign_engine.hmm import Chain, Emission
+from exalign_engine.hmm.chain import Chain, Emission
 
 T = TypeVar("T")
 F64 = NDArray[np.float64]

@@ -16,12 +16,12 @@ from benchmarks.peers.environments import PEERS
 from benchmarks.peers.measure import chosen, compare, crops, photos, rows
 from benchmarks.peers.remote import RemotePeer
 
-from exalign_engine.aligner import Aligner
-from exalign_engine.bundle import default_bundle_path
-from exalign_engine.commands.arguments import progress_bar
+from exalign_engine.bundle.bundle import default_bundle_path
 from exalign_engine.data.prepared import annotated_photos
 from exalign_engine.data.source import open_faces
-from exalign_engine.stress.suite import CONDITIONS
+from exalign_engine.evaluation.stress.suite import CONDITIONS
+from exalign_engine.face.aligner import Aligner
+from exalign_engine.progress import progress_bar
 
 #: Faces of ``train`` that the maps between boxes are fitted on.
 FIT = 200

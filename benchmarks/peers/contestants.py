@@ -12,12 +12,12 @@ from benchmarks.peers.mesh_points import to_68
 from benchmarks.peers.remote import FoundFace, RemotePeer
 from numpy.typing import NDArray
 
-from exalign_engine.aligner import Aligner
-from exalign_engine.data.source import FaceSource
+from exalign_engine.data.face_source import FaceSource
 from exalign_engine.detect import MISS_IOU, BoxAffine
 from exalign_engine.detect.affine import best_overlap, square
-from exalign_engine.frames import iou, tight_box
-from exalign_engine.landmarks import N_LANDMARKS
+from exalign_engine.face.aligner import Aligner
+from exalign_engine.geometry.frames import iou, tight_box
+from exalign_engine.geometry.landmarks import N_LANDMARKS
 
 F64 = NDArray[np.float64]
 U8 = NDArray[np.uint8]

@@ -17,9 +17,9 @@ from benchmarks.peers.measure import chosen
 from benchmarks.peers.remote import RemotePeer
 from numpy.typing import NDArray
 
-from exalign_engine.commands.arguments import progress_bar
 from exalign_engine.data.source import open_faces
-from exalign_engine.frames import diagonal, tight_box
+from exalign_engine.geometry.frames import diagonal, tight_box
+from exalign_engine.progress import progress_bar
 
 F64 = NDArray[np.float64]
 

@@ -10,13 +10,13 @@ import numpy as np
 from benchmarks.peers.contestants import Contestant, Reply
 from numpy.typing import NDArray
 
+from exalign_engine.data.face_source import FaceSource
 from exalign_engine.data.prepared import AnnotatedPhoto
-from exalign_engine.data.source import FaceSource
-from exalign_engine.frames import diagonal, tight_box
-from exalign_engine.image import ImageLimits, decode
-from exalign_engine.metrics import summarise
-from exalign_engine.stress.corruptions import stress
-from exalign_engine.stress.suite import CONDITIONS
+from exalign_engine.evaluation.stress.suite import CONDITIONS
+from exalign_engine.geometry.frames import diagonal, tight_box
+from exalign_engine.geometry.image import ImageLimits, decode
+from exalign_engine.metrics.accuracy import summarise
+from exalign_engine.sampling.corruptions import stress
 
 F64 = NDArray[np.float64]
 U8 = NDArray[np.uint8]
@@ -38,7 +38,7 @@ class Case:
     Attributes:
         pictures: "crops" or "photos".
         origin: the face's collection.
-        corruption: of `exalign_engine.stress`, or "clean".
+        corruption: of `exalign_engine.evaluation.stress`, or "clean".
         severity: 0 to 3.
         image: (H, W, 3) uint8 RGB.
         truth: (68, 2) image frame.

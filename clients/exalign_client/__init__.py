@@ -7,9 +7,8 @@ Example:
     ...     print(faces[0].landmarks)
 """
 
-from exalign_client.aio import AsyncClient
-from exalign_client.answers import Conditional, Exemplar, Suggestion, Suggestions
-from exalign_client.arguments import Box
+from exalign_client.calls.aio import AsyncClient
+from exalign_client.calls.sync import Client
 from exalign_client.errors import (
     AccessDeniedError,
     DeadlineError,
@@ -27,7 +26,8 @@ from exalign_client.errors import (
     UnimplementedError,
     Violation,
 )
-from exalign_client.evidence import (
+from exalign_client.requests.arguments import Box
+from exalign_client.requests.evidence import (
     Circle,
     Click,
     EvidenceOutcome,
@@ -37,11 +37,10 @@ from exalign_client.evidence import (
     PoseRange,
     Rectangle,
 )
-from exalign_client.health import HealthStatus
-from exalign_client.local import LocalServer, local_server
-from exalign_client.model import Model
-from exalign_client.requests import LandmarkOptions, SuggestionOptions
-from exalign_client.results import (
+from exalign_client.requests.messages import LandmarkOptions, SuggestionOptions
+from exalign_client.requests.views import HeatmapOptions, PoseOptions
+from exalign_client.results.conditional import Conditional, Exemplar, Suggestion, Suggestions
+from exalign_client.results.faces import (
     BoxSource,
     ExemplarProbability,
     Face,
@@ -50,10 +49,11 @@ from exalign_client.results import (
     Prediction,
     Timing,
 )
-from exalign_client.sync import Client
-from exalign_client.track_aio import AsyncTrackStream
-from exalign_client.track_requests import PastEvidence, TrackFrame
-from exalign_client.track_results import (
+from exalign_client.results.model import Model
+from exalign_client.results.views import Heatmaps, Pose, PoseHistogram, PoseIntervals
+from exalign_client.track.aio import AsyncTrackStream
+from exalign_client.track.requests import PastEvidence, TrackFrame
+from exalign_client.track.results import (
     FrameSuggestion,
     RevisionCause,
     Track,
@@ -66,8 +66,9 @@ from exalign_client.track_results import (
     TrackSummary,
     settled,
 )
-from exalign_client.track_sync import TrackStream
-from exalign_client.views import HeatmapOptions, Heatmaps, Pose, PoseHistogram, PoseIntervals, PoseOptions
+from exalign_client.track.sync import TrackStream
+from exalign_client.transport.health import HealthStatus
+from exalign_client.transport.local_server import LocalServer, local_server
 
 __all__ = [
     "AccessDeniedError",

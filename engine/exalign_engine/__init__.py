@@ -10,8 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from exalign_engine.aligner import FACE_BOX, Aligner, Face, LocatedFace
-    from exalign_engine.bundle import Bundle, default_bundle_path
+    from exalign_engine.bundle.bundle import Bundle, default_bundle_path
     from exalign_engine.errors import (
         BundleError,
         DataError,
@@ -20,7 +19,8 @@ if TYPE_CHECKING:
         RuntimeUnavailableError,
         Violation,
     )
-    from exalign_engine.posterior import GroupUncertainty, Posterior, PosteriorModel
+    from exalign_engine.face.aligner import FACE_BOX, Aligner, Face, LocatedFace
+    from exalign_engine.posterior.posterior import GroupUncertainty, Posterior, PosteriorModel
 
 __all__ = [
     "FACE_BOX",
@@ -41,8 +41,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "aligner": ("FACE_BOX", "Aligner", "Face", "LocatedFace"),
-    "bundle": ("Bundle", "default_bundle_path"),
+    "face.aligner": ("FACE_BOX", "Aligner", "Face", "LocatedFace"),
+    "bundle.bundle": ("Bundle", "default_bundle_path"),
     "errors": (
         "BundleError",
         "DataError",
@@ -51,7 +51,7 @@ _HOMES = {
         "RuntimeUnavailableError",
         "Violation",
     ),
-    "posterior": ("GroupUncertainty", "Posterior", "PosteriorModel"),
+    "posterior.posterior": ("GroupUncertainty", "Posterior", "PosteriorModel"),
 }
 
 

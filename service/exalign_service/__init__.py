@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from exalign_service.config import ServerConfig
+    from exalign_service.config.schema import ServerConfig
     from exalign_service.server import Server
 
 __all__ = ["Server", "ServerConfig"]
@@ -18,7 +18,7 @@ def __getattr__(name: str) -> Any:
 
         return Server
     if name == "ServerConfig":
-        from exalign_service.config import ServerConfig
+        from exalign_service.config.schema import ServerConfig
 
         return ServerConfig
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

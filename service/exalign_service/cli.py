@@ -23,8 +23,9 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from exalign_engine.errors import ExalignError
-from exalign_service import logs, settings
-from exalign_service.config import ConfigError, ServerConfig
+from exalign_service.config import sources as settings
+from exalign_service.config.schema import ConfigError, ServerConfig
+from exalign_service.observability import logs
 from exalign_service.server import Server, StartError
 
 _log = logging.getLogger("exalign_service")

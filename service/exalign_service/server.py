@@ -19,26 +19,26 @@ from numpy.typing import NDArray
 from exalign.v1 import service_pb2, service_pb2_grpc
 from exalign_engine import Aligner, Bundle, default_bundle_path
 from exalign_engine.detect import create_detector
-from exalign_engine.runtime import Outputs
+from exalign_engine.face.views import warm_up
+from exalign_engine.network.outputs import Outputs
 from exalign_engine.runtime.equivalence import Divergence, create_verified_runtime
-from exalign_engine.runtime.tensorrt_runtime import GpuOptions
-from exalign_engine.tensorrt.errors import DeviceLostError
-from exalign_engine.views import warm_up
-from exalign_service import model_info
-from exalign_service.batcher import Batcher
-from exalign_service.cache import PosteriorCache
-from exalign_service.calibration_metrics import export_calibration, export_divergence
-from exalign_service.config import ServerConfig
-from exalign_service.http import MetricsPort
-from exalign_service.interceptor import CallInterceptor
-from exalign_service.lifecycle import Lifecycle
-from exalign_service.metrics import Metrics
-from exalign_service.pipeline import Pipeline
-from exalign_service.requests import Known
+from exalign_engine.runtime.tensorrt.errors import DeviceLostError
+from exalign_engine.runtime.tensorrt.runtime import GpuOptions
+from exalign_service.config.schema import ServerConfig
+from exalign_service.inference.batcher import Batcher
+from exalign_service.inference.posterior_cache import PosteriorCache
+from exalign_service.methods.pipeline import Pipeline
+from exalign_service.metrics_port import MetricsPort
+from exalign_service.observability.calibration_metrics import export_calibration, export_divergence
+from exalign_service.observability.metrics import Metrics
+from exalign_service.requests.picture import Known
+from exalign_service.responses import model as model_info
+from exalign_service.rpc.interceptor import CallInterceptor
+from exalign_service.rpc.lifecycle import Lifecycle
 from exalign_service.servicer import FaceAlignmentServicer
-from exalign_service.track_sessions import Sessions, Tracker
-from exalign_service.track_store import MemoryStore
-from exalign_service.track_stream import TrackMethod
+from exalign_service.track.registry import Sessions, Tracker
+from exalign_service.track.store import MemoryStore
+from exalign_service.track.stream import TrackMethod
 
 _log = logging.getLogger(__name__)
 

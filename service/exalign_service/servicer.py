@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from exalign.v1 import service_pb2, service_pb2_grpc
-from exalign_service.errors import NotServingError
-from exalign_service.evidence_methods import EvidenceMethods
-from exalign_service.exemplar_answers import answer_exemplars
-from exalign_service.faces_methods import FacesMethods
-from exalign_service.lifecycle import Lifecycle, Phase
-from exalign_service.pipeline import Pipeline
-from exalign_service.track_conversation import Writer
-from exalign_service.track_stream import TrackMethod
+from exalign_service.methods.evidence import EvidenceMethods
+from exalign_service.methods.faces import FacesMethods
+from exalign_service.methods.pipeline import Pipeline
+from exalign_service.responses.exemplars import answer_exemplars
+from exalign_service.rpc.errors import NotServingError
+from exalign_service.rpc.lifecycle import Lifecycle, Phase
+from exalign_service.track.conversation import Writer
+from exalign_service.track.stream import TrackMethod
 
 
 class FaceAlignmentServicer(service_pb2_grpc.FaceAlignmentServiceServicer):

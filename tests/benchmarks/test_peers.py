@@ -19,7 +19,7 @@ from benchmarks.peers.mesh_points import TABLE, to_68
 from benchmarks.peers.remote import FoundFace, RemotePeer
 from numpy.typing import NDArray
 
-from exalign_engine.frames import tight_box
+from exalign_engine.geometry.frames import tight_box
 
 F64 = NDArray[np.float64]
 U8 = NDArray[np.uint8]

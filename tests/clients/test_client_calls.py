@@ -12,7 +12,7 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 
-import exalign_client.retry
+import exalign_client.transport.retry
 from both_clients import Ask, ask_async, ask_sync
 from exalign_client import (
     AccessDeniedError,
@@ -29,7 +29,7 @@ from exalign_client import (
     UnavailableError,
     UnimplementedError,
 )
-from exalign_client.channel import channel_options
+from exalign_client.transport.channel import channel_options
 from fake_server import FakeService, abort, retry_info
 
 JPEG = b"\xff\xd8"
@@ -193,15 +193,15 @@ def test_health_is_what_the_standard_service_says(service: FakeService, ask: Ask
 def test_wait_ready_waits_until_it_is_serving(service: FakeService, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     service.health.set("", HealthCheckResponse.NOT_SERVING)
     looks = []
-    pause = exalign_client.retry.CallBudget.pause_until_ready
+    pause = exalign_client.transport.retry.CallBudget.pause_until_ready
 
-    def counted(self: exalign_client.retry.CallBudget, seen: HealthStatus, address: str) -> float:
+    def counted(self: exalign_client.transport.retry.CallBudget, seen: HealthStatus, address: str) -> float:
         looks.append(seen)
         if len(looks) == 2:
             service.health.set("", HealthCheckResponse.SERVING)
         return pause(self, seen, address)
 
-    monkeypatch.setattr(exalign_client.retry.CallBudget, "pause_until_ready", counted)
+    monkeypatch.setattr(exalign_client.transport.retry.CallBudget, "pause_until_ready", counted)
     ask("wait_ready", service.address, 10.0)
     assert looks == [HealthStatus.NOT_SERVING] * 2
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from google.rpc import error_details_pb2
 
-from exalign_client.cli import main
+from exalign_client.commands.cli import main
 from fake_server import IMAGE_SIZE, FakeService, abort
 
 
@@ -156,7 +156,7 @@ def test_model_prints_a_summary_or_everything(service: FakeService, capsys: pyte
 
 
 def test_a_reader_that_goes_away_is_no_traceback(service: FakeService, picture: Path) -> None:
-    command = [sys.executable, "-m", "exalign_client.cli", "predict", *[str(picture)] * 3]
+    command = [sys.executable, "-m", "exalign_client.commands.cli", "predict", *[str(picture)] * 3]
     command += ["--landmarks", "--server", service.address]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""``python -m exalign_client.demo``, with the fake server in the place of the one that it would start."""
+"""``python -m exalign_client.commands.demo``, with the fake server in the place of the one that it would start."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 import cv2
 import pytest
 
-import exalign_client.demo
+import exalign_client.commands.demo
 from exalign_client import LocalServer
-from exalign_client.overlay import decode_picture
+from exalign_client.pictures.overlay import decode_picture
 from fake_server import FakeService
 
 pytest.importorskip("skimage", reason="the demo's photograph comes with scikit-image (extra 'demo')")
@@ -54,7 +54,7 @@ def started(service: FakeService, metrics_address: str, monkeypatch: pytest.Monk
         assert tcp  # the demo shows a real network socket
         yield LocalServer(service.address, metrics_address)
 
-    monkeypatch.setattr(exalign_client.demo, "local_server", fake_local_server)
+    monkeypatch.setattr(exalign_client.commands.demo, "local_server", fake_local_server)
     service.image_size = (512, 512)
     return service
 
@@ -62,7 +62,7 @@ def started(service: FakeService, metrics_address: str, monkeypatch: pytest.Monk
 def test_the_demo_shows_landmarks_an_overlay_and_latencies(
     started: FakeService, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert exalign_client.demo.main(["--out", str(tmp_path / "new")]) == 0
+    assert exalign_client.commands.demo.main(["--out", str(tmp_path / "new")]) == 0
     out = capsys.readouterr().out
     assert [line.split()[1] for line in out.splitlines() if " point_" in line] == [f"point_{n}" for n in range(68)]
     drawn = cv2.imread(str(tmp_path / "new" / "astronaut.png"))
@@ -79,5 +79,5 @@ def test_a_photograph_without_an_answer_is_a_failure(
     started: FakeService, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     started.faces = 0
-    assert exalign_client.demo.main(["--out", str(tmp_path)]) == 1
+    assert exalign_client.commands.demo.main(["--out", str(tmp_path)]) == 1
     assert "no face was found" in capsys.readouterr().err

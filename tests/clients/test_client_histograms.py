@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from exalign_client.histograms import Histogram, draw_histogram, parse_histograms
+from exalign_client.commands.histograms import Histogram, draw_histogram, parse_histograms
 
 PAGE = """\
 # HELP t_seconds Time.

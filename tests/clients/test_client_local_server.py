@@ -14,9 +14,9 @@ from textwrap import dedent
 
 import pytest
 
-import exalign_client.local
+import exalign_client.transport.local_server
 from exalign_client import LocalServerError, MissingExtraError, local_server
-from exalign_client.cli import main
+from exalign_client.commands.cli import main
 
 WELL_BEHAVED = """
     import json, pathlib, sys
@@ -95,7 +95,7 @@ def test_a_server_that_fails_is_explained_in_its_own_words(install: Install) -> 
 
 
 def test_a_server_that_never_serves_is_ended(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exalign_client.local, "_STOP_GRACE", 0.3)
+    monkeypatch.setattr(exalign_client.transport.local_server, "_STOP_GRACE", 0.3)
     install(SILENT)
     with (
         pytest.raises(LocalServerError, match=r"did not serve within 2 s: still loading"),

@@ -10,8 +10,8 @@ import pytest
 
 from exalign.v1 import service_pb2
 from exalign_client import InvalidRequestError, Prediction
-from exalign_client.overlay import COLOURS, decode_picture, draw_overlay
-from exalign_client.results import prediction_from
+from exalign_client.pictures.overlay import COLOURS, decode_picture, draw_overlay
+from exalign_client.results.faces import prediction_from
 from fake_server import BOX, IMAGE_SIZE, face, points
 
 WIDTH, HEIGHT = IMAGE_SIZE

@@ -11,7 +11,7 @@ from exalign_client import errors
 
 def test_importing_the_client_brings_in_neither_server_nor_opencv() -> None:
     program = (
-        "import sys, exalign_client, exalign_client.cli, exalign_client.demo;"
+        "import sys, exalign_client, exalign_client.commands.cli, exalign_client.commands.demo;"
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
@@ -23,7 +23,7 @@ def test_importing_the_client_brings_in_neither_server_nor_opencv() -> None:
 def test_without_opencv_the_extra_is_named() -> None:
     program = (
         "import sys; sys.modules['cv2'] = None\n"
-        "from exalign_client.cli import main\n"
+        "from exalign_client.commands.cli import main\n"
         "sys.exit(main(['predict', 'a.png', '--out', 'b.png']))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)

@@ -11,7 +11,7 @@ import pytest
 
 from exalign.v1 import geometry_pb2, image_pb2
 from exalign_client import Box, InvalidRequestError
-from exalign_client.requests import predict_request
+from exalign_client.requests.messages import predict_request
 
 JPEG = b"\xff\xd8 as good as any"
 

@@ -10,7 +10,7 @@ import pytest
 from both_clients import Ask
 from exalign.v1 import face_pb2, service_pb2
 from exalign_client import BoxSource, Client, InternalServerError, Prediction
-from exalign_client.results import prediction_from
+from exalign_client.results.faces import prediction_from
 from fake_server import BOX, FakeService, face, points
 
 JPEG = b"\xff\xd8"

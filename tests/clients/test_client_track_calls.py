@@ -31,8 +31,8 @@ from exalign_client import (
     UnavailableError,
     settled,
 )
-from exalign_client.track_requests import frame_message, track_config
-from exalign_client.track_session import TrackSession
+from exalign_client.track.requests import frame_message, track_config
+from exalign_client.track.session import TrackSession
 from fake_server import FakeService, face
 from fake_track import Plan
 from track_both import Track, pictures, told, track_async, track_sync
@@ -265,7 +265,7 @@ async def test_a_wait_that_is_cancelled_loses_nothing(service: FakeService) -> N
 def test_a_slow_camera_is_kept_alive_by_heartbeats(
     service: FakeService, track: Track, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("exalign_client.track_session._HEARTBEAT_PAUSE", 0.05)
+    monkeypatch.setattr("exalign_client.track.session._HEARTBEAT_PAUSE", 0.05)
 
     def slow() -> Iterator[bytes]:
         for _ in range(2):

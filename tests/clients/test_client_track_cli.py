@@ -18,10 +18,10 @@ import pytest
 import exalign_client.commands.track
 from exalign.v1 import track_pb2
 from exalign_client import Client, InvalidRequestError, PoseOptions, TrackResult, TrackState
-from exalign_client.cli import main
-from exalign_client.terminal import Progress
-from exalign_client.track_picture import draw_track
-from exalign_client.video_files import Video, VideoPicture, VideoWriter, open_video
+from exalign_client.commands.cli import main
+from exalign_client.commands.terminal import Progress
+from exalign_client.pictures.track import draw_track
+from exalign_client.pictures.video_files import Video, VideoPicture, VideoWriter, open_video
 from fake_server import IMAGE_SIZE, FakeService
 from fake_track import Plan
 
@@ -217,7 +217,7 @@ def test_what_cannot_be_read_is_one_line_and_exit_code_1(
 def test_without_opencv_the_extra_is_named(clip: Path) -> None:
     program = (
         "import sys; sys.modules['cv2'] = None\n"
-        "from exalign_client.cli import main\n"
+        "from exalign_client.commands.cli import main\n"
         f"sys.exit(main(['track', {str(clip)!r}]))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
@@ -289,7 +289,7 @@ def test_a_picture_of_odd_size_becomes_even(result: TrackResult) -> None:
 
 def test_progress_tells_rate_and_time_left(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
-    monkeypatch.setattr("exalign_client.terminal.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("exalign_client.commands.terminal.time.monotonic", lambda: now[0])
     progress = Progress("frames", 400)
     now[0] += 1
     progress.at(1)

@@ -10,7 +10,7 @@ from google.rpc import error_details_pb2
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import exalign_client.retry
+import exalign_client.transport.retry
 from exalign_client import (
     Click,
     InternalServerError,
@@ -22,7 +22,7 @@ from exalign_client import (
     TrackResult,
     UnavailableError,
 )
-from exalign_client.retry import ReconnectBudget
+from exalign_client.transport.retry import ReconnectBudget
 from fake_server import FakeService, abort, retry_info, serving
 from fake_track import Plan
 from track_both import Track, pictures, told, track_async, track_sync
@@ -45,7 +45,7 @@ def uncut(lag: int, frames: int = FRAMES) -> list[tuple[Any, ...]]:
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exalign_client.retry, "_FIRST_PAUSE", 0.002)
+    monkeypatch.setattr(exalign_client.transport.retry, "_FIRST_PAUSE", 0.002)
 
 
 @pytest.fixture(params=[track_sync, track_async], ids=["sync", "async"])
@@ -267,14 +267,14 @@ def test_a_full_server_is_asked_again_when_it_said(service: FakeService, track: 
 def test_a_server_that_falls_silent_is_left(
     service: FakeService, track: Track, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("exalign_client.track_session._HEARTBEAT_PAUSE", 0.05)
+    monkeypatch.setattr("exalign_client.track.session._HEARTBEAT_PAUSE", 0.05)
     service.tracking.plans = [Plan(silent=True)]
     assert told(track(service.address, pictures(FRAMES), timeout=0.3)[0]) == UNCUT
     assert len(service.tracking.configs) == 2
 
 
 def test_pauses_grow_differ_between_callers_and_begin_anew_after_progress(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exalign_client.retry, "_FIRST_PAUSE", 0.1)
+    monkeypatch.setattr(exalign_client.transport.retry, "_FIRST_PAUSE", 0.1)
     away = UnavailableError("away")
     callers = [ReconnectBudget(60.0) for _ in range(20)]
     for bound in (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0):

@@ -27,8 +27,8 @@ from exalign_client import (
     PoseRange,
     Rectangle,
 )
-from exalign_client.layout import GROUPS, NAMES, group_of
-from exalign_client.results import face_from
+from exalign_client.landmarks import GROUPS, NAMES, group_of
+from exalign_client.results.faces import face_from
 from fake_server import BOX, FakeService, cells, face, heatmaps, points, pose
 
 JPEG = b"\xff\xd8"
@@ -257,7 +257,7 @@ def test_an_answer_whose_cells_do_not_fit_the_grid_is_the_servers_fault() -> Non
 
 
 def test_names_and_groups_are_those_of_the_engine() -> None:
-    engine = pytest.importorskip("exalign_engine.landmarks")
+    engine = pytest.importorskip("exalign_engine.geometry.landmarks")
     assert engine.NAMES == NAMES
     assert engine.GROUPS == GROUPS
     assert tuple(group_of(n) for n in range(68)) == engine.GROUP_OF

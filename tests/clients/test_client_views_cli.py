@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from exalign_client import Click, Client, HeatmapOptions, InvalidRequestError, PoseOptions
-from exalign_client.canvas import close_up
-from exalign_client.cli import main
-from exalign_client.evidence_picture import draw_conditional, draw_suggestions
-from exalign_client.heatmap_picture import draw_heatmaps
-from exalign_client.overlay import COLOURS
-from exalign_client.pose_picture import draw_pose
+from exalign_client.commands.cli import main
+from exalign_client.pictures.canvas import close_up
+from exalign_client.pictures.evidence import draw_conditional, draw_suggestions
+from exalign_client.pictures.heatmaps import draw_heatmaps
+from exalign_client.pictures.overlay import COLOURS
+from exalign_client.pictures.pose import draw_pose
 from fake_server import IMAGE_SIZE, FakeService
 
 PIXELS = np.full((IMAGE_SIZE[1], IMAGE_SIZE[0], 3), 90, np.uint8)

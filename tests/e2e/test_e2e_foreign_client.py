@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from exalign_client.local import LocalServer
+from exalign_client.transport.local_server import LocalServer
 
 BUF = shutil.which("buf") or str(Path(sys.executable).with_name("buf"))
 SERVICE = "exalign.v1.FaceAlignmentService"

@@ -14,7 +14,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from exalign.v1 import geometry_pb2, image_pb2, service_pb2, service_pb2_grpc
-from exalign_client.local import LocalServer, local_server
+from exalign_client.transport.local_server import LocalServer, local_server
 from exalign_engine import Bundle, default_bundle_path
 
 GOOD, BAD, CANCELLED = 10, 3, 2

@@ -12,9 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from exalign_client import Client
-from exalign_client.views import Pose
-from exalign_engine.frames import tight_box
-from exalign_engine.landmarks import mirror_shapes
+from exalign_client.results.views import Pose
+from exalign_engine.geometry.frames import tight_box
+from exalign_engine.geometry.landmarks import mirror_shapes
 
 F64 = NDArray[np.float64]
 

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from exalign_client import AsyncClient, Client
-from exalign_client.local import LocalServer, local_server
+from exalign_client.transport.local_server import LocalServer, local_server
 from exalign_engine import Aligner
-from exalign_engine.landmarks import NOSE_TIP
+from exalign_engine.geometry.landmarks import NOSE_TIP
 
 # Where the astronaut's features are in the 512×512 photograph, read off it by eye: pixels.
 EYES_Y, NOSE, MOUTH = (94, 112), (223, 127), (222, 147)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from exalign_engine import default_bundle_path
-from exalign_engine.bundle import FILES, MANIFEST
+from exalign_engine.bundle.bundle import FILES, MANIFEST
 
 SERVE = [sys.executable, "-m", "exalign_service.cli", "serve"]
 ANYWHERE = ["--address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"]

@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 
 from exalign_client import Click, Client, TrackFrame, TrackResult, settled
-from exalign_client.local import LocalServer, local_server
-from exalign_client.video_files import VideoWriter, open_video
+from exalign_client.pictures.video_files import VideoWriter, open_video
+from exalign_client.transport.local_server import LocalServer, local_server
 
 FRAMES = 12
 CLIPS = Path(os.environ.get("EXALIGN_DATA", Path(__file__).parents[3] / "shared" / "data")) / "video"
@@ -43,7 +43,7 @@ def clip(pan: list[np.ndarray[Any, np.dtype[np.uint8]]], tmp_path_factory: pytes
 
 
 def track(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "exalign_client.cli", "track", *arguments]
+    command = [sys.executable, "-m", "exalign_client.commands.cli", "track", *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
 
 

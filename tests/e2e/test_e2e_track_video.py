@@ -18,17 +18,8 @@ import pytest
 from track_e2e import Talk, clip, config, frame, gauges, plain
 
 from exalign.v1 import evidence_pb2, geometry_pb2, service_pb2_grpc, track_pb2
-from exalign_client import (
-    Click,
-    Client,
-    Face,
-    PastEvidence,
-    RevisionCause,
-    TrackEvent,
-    TrackFrame,
-    TrackRevision,
-)
-from exalign_client.local import LocalServer, local_server
+from exalign_client import Click, Client, Face, PastEvidence, RevisionCause, TrackEvent, TrackFrame, TrackRevision
+from exalign_client.transport.local_server import LocalServer, local_server
 
 Stub = service_pb2_grpc.FaceAlignmentServiceStub
 

@@ -10,8 +10,8 @@ import pytest
 
 from exalign.v1 import evidence_pb2, face_pb2, geometry_pb2, heatmap_pb2, image_pb2, pose_pb2, service_pb2
 from exalign.v1.service_pb2_grpc import FaceAlignmentServiceStub
-from exalign_client.local import local_server
-from exalign_engine.landmarks import NOSE_TIP
+from exalign_client.transport.local_server import local_server
+from exalign_engine.geometry.landmarks import NOSE_TIP
 
 CHIN = 8
 SECONDS = 20

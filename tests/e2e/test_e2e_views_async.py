@@ -11,10 +11,10 @@ import pytest_asyncio
 
 from exalign_client import AsyncClient, Client
 from exalign_client.errors import InvalidRequestError, NotFoundError
-from exalign_client.evidence import Click, EvidenceOutcome, PoseRange
-from exalign_client.local import LocalServer
-from exalign_client.results import Face
-from exalign_client.views import HeatmapOptions, PoseOptions
+from exalign_client.requests.evidence import Click, EvidenceOutcome, PoseRange
+from exalign_client.requests.views import HeatmapOptions, PoseOptions
+from exalign_client.results.faces import Face
+from exalign_client.transport.local_server import LocalServer
 
 CHIN, NOSE_TIP = 8, 30
 

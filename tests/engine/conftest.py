@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from exalign_engine.exemplar_building import build
-from exalign_engine.exemplars import Exemplars
-from exalign_engine.landmarks import mirror_shapes
-from exalign_engine.synthetic import rebox, rotate
+from exalign_engine.exemplars.building import build
+from exalign_engine.exemplars.exemplars import Exemplars
+from exalign_engine.exemplars.synthetic import rebox, rotate
+from exalign_engine.geometry.landmarks import mirror_shapes
 
 F64 = NDArray[np.float64]
 
@@ -86,7 +86,7 @@ def toy_bundle(tmp_path_factory: pytest.TempPathFactory, toy_exemplars: Exemplar
     """A complete bundle of an untrained network; shared, so never to be changed: see `toy_bundle_copy`."""
     torch = pytest.importorskip("torch", reason="torch makes the toy bundle (extra 'train')")
     pytest.importorskip("onnxscript", reason="onnxscript makes the toy bundle (extra 'train')")
-    from exalign_engine.commands.export import write_bundle
+    from exalign_engine.train.bundle_export import write_bundle
     from exalign_engine.train.config import TrainConfig
     from exalign_engine.train.loop import Trained
     from exalign_engine.train.network import ExemplarNetwork
@@ -154,9 +154,9 @@ def astronaut_crop() -> NDArray[np.uint8]:
 @pytest.fixture(scope="session")
 def val_crops(data_folder: Path) -> NDArray[np.uint8]:
     """(32, S, S, 3) real faces of ``val`` about their true boxes, as the default bundle's network sees them."""
-    from exalign_engine.bundle import Bundle, default_bundle_path
+    from exalign_engine.bundle.bundle import Bundle, default_bundle_path
     from exalign_engine.data import open_faces
-    from exalign_engine.frames import BoxFrame, extract_crop, tight_box
+    from exalign_engine.geometry.frames import BoxFrame, extract_crop, tight_box
 
     faces, manifest = open_faces(data_folder, "val"), Bundle.load(default_bundle_path()).manifest
     crops = []

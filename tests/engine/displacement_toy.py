@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from exalign_engine.landmarks import MIRROR, N_LANDMARKS
-from exalign_engine.residual import ImageFeatures
+from exalign_engine.geometry.landmarks import MIRROR, N_LANDMARKS
+from exalign_engine.posterior.residual import ImageFeatures
 
 F64 = NDArray[np.float64]
 
@@ -20,7 +20,7 @@ class ToldDisplacer:
     pull: float = 0.1
 
     def displacement(self, image: ImageFeatures, start: F64) -> F64:
-        """See `exalign_engine.residual.Displacer`."""
+        """See `exalign_engine.posterior.residual.Displacer`."""
         told = image.embedding.astype(np.float64).reshape(N_LANDMARKS, 2)
         return np.asarray(told + self.pull * (0.5 - start))
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from exalign_engine.hmm import ChainSettings, Emission
+from exalign_engine.hmm.chain import ChainSettings, Emission
 
 F64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]

@@ -1,4 +1,4 @@
-"""The slow twin of `exalign_engine.residual.sample_map`, which the twins of all displacers call."""
+"""The slow twin of `exalign_engine.posterior.residual.sample_map`, which the twins of all displacers call."""
 
 from __future__ import annotations
 

@@ -17,11 +17,11 @@ import tensorrt_rtx
 from onnx import TensorProto, helper, numpy_helper
 
 import tensorrt_networks as networks
-from exalign_engine.bundle import Bundle, default_bundle_path
+from exalign_engine.bundle.bundle import Bundle, default_bundle_path
 from exalign_engine.errors import ExalignError
-from exalign_engine.mixture_tables import MixtureTables
-from exalign_engine.tensorrt.builder import BuildOptions, build_engine
-from exalign_engine.tensorrt.precisions import Prepared, prepare
+from exalign_engine.onnx_graph.sums_tables import MixtureTables
+from exalign_engine.runtime.tensorrt.builder import BuildOptions, build_engine
+from exalign_engine.runtime.tensorrt.precisions import Prepared, prepare
 
 DEFAULTS = BuildOptions()
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from exalign_engine.aligner import Aligner
-from exalign_engine.bundle import Bundle
+from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.errors import BundleError
-from exalign_engine.residual import Level, ResidualHead
-from exalign_engine.runtime import Outputs, Runtime, create_runtime
+from exalign_engine.face.aligner import Aligner
+from exalign_engine.network.outputs import Outputs, Runtime
+from exalign_engine.posterior.residual import Level, ResidualHead
+from exalign_engine.runtime import create_runtime
 
 BOX = (20.0, 24.0, 70.0, 76.0)
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from exalign_engine.landmarks import MIRROR, N_LANDMARKS
-from exalign_engine.train.augment import Augmenter, CropSample
-from exalign_engine.train.config import AugmentConfig
-from exalign_engine.train.samples import FaceMemory, load_faces, plain_batches, training_batches
+from exalign_engine.geometry.landmarks import MIRROR, N_LANDMARKS
+from exalign_engine.sampling.augment import Augmenter, CropSample
+from exalign_engine.sampling.augment_config import AugmentConfig
+from exalign_engine.sampling.faces import FaceMemory, load_faces
+from exalign_engine.train.batches import plain_batches, training_batches
 
 if TYPE_CHECKING:
     from tests.engine.conftest import MakeShapes

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exalign_engine.boxes import MAX_BOX_SIDES, MAX_FACES, MIN_BOX_SIDE, check_boxes
 from exalign_engine.errors import InvalidInputError
+from exalign_engine.geometry.boxes import MAX_BOX_SIDES, MAX_FACES, MIN_BOX_SIDE, check_boxes
 
 SHAPE = (100, 200, 3)
 GOOD = (10.0, 20.0, 60.0, 80.0)

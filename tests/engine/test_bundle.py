@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from exalign_engine.bundle import (
+from exalign_engine.bundle.bundle import (
     FILES,
     MANIFEST,
     OPTIONAL_FILES,
@@ -25,12 +25,12 @@ from exalign_engine.bundle import (
     seal_of,
     sha256,
 )
+from exalign_engine.bundle.exemplar_file import read_exemplars, write_exemplars
 from exalign_engine.errors import BundleError
-from exalign_engine.exemplar_building import SHAPE_UNIT, build
-from exalign_engine.exemplar_file import read_exemplars, write_exemplars
-from exalign_engine.exemplars import Exemplars
-from exalign_engine.landmarks import mirror_shapes
-from exalign_engine.pose import Poses, exemplar_pose
+from exalign_engine.exemplars.building import SHAPE_UNIT, build
+from exalign_engine.exemplars.exemplars import Exemplars
+from exalign_engine.exemplars.poses import Poses, exemplar_pose
+from exalign_engine.geometry.landmarks import mirror_shapes
 
 if TYPE_CHECKING:
     from tests.engine.conftest import MakeShapes

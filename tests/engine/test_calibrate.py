@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from exalign_engine.bundle import Baseline
-from exalign_engine.calibrate import (
+from exalign_engine.bundle.bundle import Baseline
+from exalign_engine.calibration.mixture import (
     FACTORS,
     TEMPERATURES,
     fit_baseline,
@@ -23,10 +23,10 @@ from exalign_engine.calibrate import (
     fit_presence,
     flat_features,
 )
-from exalign_engine.calibration import Calibration, score_mass
 from exalign_engine.errors import BundleError
-from exalign_engine.exemplars import Exemplars
-from exalign_engine.landmarks import MIRROR
+from exalign_engine.exemplars.exemplars import Exemplars
+from exalign_engine.geometry.landmarks import MIRROR
+from exalign_engine.posterior.calibration import Calibration, score_mass
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]

@@ -10,10 +10,10 @@ from pathlib import Path
 import cv2
 import pytest
 
-from exalign_engine.bundle import Bundle, default_bundle_path
-from exalign_engine.calibration_report import write_report
+from exalign_engine.bundle.bundle import Bundle, default_bundle_path
+from exalign_engine.calibration.report import write_report
 from exalign_engine.cli import main
-from exalign_engine.landmarks import GROUPS
+from exalign_engine.geometry.landmarks import GROUPS
 
 #: Elements without an end.
 VOID = {"meta", "br", "img", "link", "hr", "input"}

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import lsq_linear
 
-from exalign_engine.calibration import Calibration
-from exalign_engine.click_calibration import _moments, solved
-from exalign_engine.exemplars import Exemplars
-from exalign_engine.posterior import Posterior, PosteriorModel
-from exalign_engine.stress.policies import Case, simulated_clicks
-from exalign_engine.suggestion import suggest
+from exalign_engine.calibration.clicks import _moments, solved
+from exalign_engine.evidence.suggestion import suggest
+from exalign_engine.exemplars.exemplars import Exemplars
+from exalign_engine.face.click_policies import Case, simulated_clicks
+from exalign_engine.posterior.calibration import Calibration
+from exalign_engine.posterior.posterior import Posterior, PosteriorModel
 
 SIGMA = 0.0135
 

@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from exalign_engine.calibration import Calibration
-from exalign_engine.conditioning import (
+from exalign_engine.evidence.conditioning import (
     NEAREST_SLACK,
     SIDES_PER_DEGREE,
     Conditioned,
@@ -21,7 +20,7 @@ from exalign_engine.conditioning import (
     Outcome,
     condition,
 )
-from exalign_engine.evidence import (
+from exalign_engine.evidence.evidence import (
     BoxMotion,
     Click,
     Disc,
@@ -33,9 +32,10 @@ from exalign_engine.evidence import (
     RegionConstraint,
     SoftClick,
 )
-from exalign_engine.exemplars import Exemplars
-from exalign_engine.landmarks import MIRROR, mirror_shapes
-from exalign_engine.posterior import Posterior, PosteriorModel
+from exalign_engine.exemplars.exemplars import Exemplars
+from exalign_engine.geometry.landmarks import MIRROR, mirror_shapes
+from exalign_engine.posterior.calibration import Calibration
+from exalign_engine.posterior.posterior import Posterior, PosteriorModel
 
 F64 = NDArray[np.float64]
 

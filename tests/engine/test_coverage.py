@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from exalign_engine.calibration import Calibration
-from exalign_engine.coverage import MASSES, Levels, coverage_report, coverage_rows, measure
-from exalign_engine.exemplars import Exemplars
-from exalign_engine.landmarks import GROUPS
-from exalign_engine.posterior import PosteriorModel
+from exalign_engine.exemplars.exemplars import Exemplars
+from exalign_engine.geometry.landmarks import GROUPS
+from exalign_engine.metrics.coverage import MASSES, Levels, coverage_report, coverage_rows, measure
+from exalign_engine.posterior.calibration import Calibration
+from exalign_engine.posterior.posterior import PosteriorModel
 
 
 def levels(exemplars: Exemplars, stated: float, faces: int = 120) -> Levels:

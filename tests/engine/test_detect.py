@@ -16,13 +16,10 @@ import onnxruntime as ort
 import pytest
 import skimage.data
 
-from exalign_engine.detect import (
-    BoxAffine,
-    create_detector,
-)
+from exalign_engine.detect import BoxAffine, create_detector
 from exalign_engine.detect.mtcnn import MtcnnDetector
 from exalign_engine.errors import InvalidInputError, RuntimeUnavailableError
-from exalign_engine.frames import iou
+from exalign_engine.geometry.frames import iou
 
 DATA = Path(os.environ.get("EXALIGN_DATA", Path(__file__).parents[2] / "../shared/data"))
 YUNET = DATA / "models" / "face_detection_yunet_2023mar.onnx"

@@ -12,21 +12,22 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from displacement_toy import ToldDisplacer, drawn, mirrored, telling
-from exalign_engine.calibrate import fit_coverage, fit_kernels
-from exalign_engine.calibration import Calibration
-from exalign_engine.conditioning import EvidenceModel, condition
-from exalign_engine.coverage import landmark_levels
-from exalign_engine.evidence import BoxMotion, Disc, Evidence, HardClick, RegionConstraint, SoftClick
-from exalign_engine.exemplars import Exemplars
-from exalign_engine.heatmaps import ERROR_BOUND, Grid, marginal_heatmaps
-from exalign_engine.kernels import kernel_layout, moved_shapes, nearness
-from exalign_engine.landmarks import MIRROR, mirror_shapes
-from exalign_engine.pose import Poses, solve_pose, wrap
-from exalign_engine.pose_view import displaced_poses, displaced_turn
-from exalign_engine.posterior import MOMENT_CUT, Posterior, PosteriorModel
-from exalign_engine.residual import REACH
-from exalign_engine.stress.policies import heaviest_part
-from exalign_engine.suggestion import suggest
+from exalign_engine.calibration.mixture import fit_coverage, fit_kernels
+from exalign_engine.evidence.conditioning import EvidenceModel, condition
+from exalign_engine.evidence.evidence import BoxMotion, Disc, Evidence, HardClick, RegionConstraint, SoftClick
+from exalign_engine.evidence.suggestion import suggest
+from exalign_engine.exemplars.exemplars import Exemplars
+from exalign_engine.exemplars.poses import Poses
+from exalign_engine.face.click_policies import heaviest_part
+from exalign_engine.geometry.head_pose import solve_pose, wrap
+from exalign_engine.geometry.landmarks import MIRROR, mirror_shapes
+from exalign_engine.heatmaps.marginals import ERROR_BOUND, Grid, marginal_heatmaps
+from exalign_engine.metrics.coverage import landmark_levels
+from exalign_engine.posterior.calibration import Calibration
+from exalign_engine.posterior.kernels import kernel_layout, moved_shapes, nearness
+from exalign_engine.posterior.pose import displaced_poses, displaced_turn
+from exalign_engine.posterior.posterior import MOMENT_CUT, Posterior, PosteriorModel
+from exalign_engine.posterior.residual import REACH
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]

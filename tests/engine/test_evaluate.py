@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from exalign_engine.aligner import Aligner
-from exalign_engine.bundle import Bundle
+from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.cli import main
 from exalign_engine.data import open_faces
 from exalign_engine.data.prepared import annotated_photos
 from exalign_engine.detect import BoxAffine, RawDetection
 from exalign_engine.errors import InvalidInputError
-from exalign_engine.evaluate import FaceError, evaluate_crops, evaluate_photos, report
-from exalign_engine.frames import tight_box
-from exalign_engine.metrics import nrmse
+from exalign_engine.evaluation.photos import FaceError, evaluate_crops, evaluate_photos, report
+from exalign_engine.face.aligner import Aligner
+from exalign_engine.geometry.frames import tight_box
+from exalign_engine.metrics.accuracy import nrmse
 from exalign_engine.runtime import create_runtime
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from exalign_engine.errors import InvalidInputError
-from exalign_engine.evidence import (
+from exalign_engine.evidence.evidence import (
     Disc,
     Evidence,
     HardClick,

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from exalign_engine.exemplar_building import SHAPE_UNIT, build, k_means, member_variance
-from exalign_engine.exemplars import PRIOR_MEMBERS, Exemplars, squared_distances
-from exalign_engine.landmarks import mirror_shapes
+from exalign_engine.exemplars.building import SHAPE_UNIT, build, k_means, member_variance
+from exalign_engine.exemplars.exemplars import PRIOR_MEMBERS, Exemplars, squared_distances
+from exalign_engine.geometry.landmarks import mirror_shapes
 
 if TYPE_CHECKING:
     from tests.engine.conftest import MakeShapes

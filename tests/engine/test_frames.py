@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from exalign_engine.frames import BoxFrame, diagonal, extract_crop, iou, tight_box
+from exalign_engine.geometry.frames import BoxFrame, diagonal, extract_crop, iou, tight_box
 
 F64 = NDArray[np.float64]
 

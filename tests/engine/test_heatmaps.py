@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from exalign_engine.errors import InvalidInputError
-from exalign_engine.heatmaps import (
+from exalign_engine.heatmaps.marginals import (
     ERROR_BOUND,
     Grid,
     density_region,
@@ -21,7 +21,7 @@ from exalign_engine.heatmaps import (
     quantise_uint8,
     sparse,
 )
-from exalign_engine.kernels import kernel_layout
+from exalign_engine.posterior.kernels import kernel_layout
 
 special = pytest.importorskip("scipy.special", reason="SciPy's Φ is the reference")
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from exalign_engine.hmm import Belief, Chain, ChainSettings, Emission, LowPass, forward_backward
-from exalign_engine.hmm_state import BELIEF_BYTES, most_members, thinned
+from exalign_engine.hmm.belief import BELIEF_BYTES, most_members, thinned
+from exalign_engine.hmm.chain import Belief, Chain, ChainSettings, Emission, LowPass, forward_backward
 from hmm_reference import adjacency, forward, smoothed
 
 F32 = NDArray[np.float32]

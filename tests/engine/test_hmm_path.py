@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exalign_engine.hmm import Chain, ChainSettings, Emission, PathState, viterbi
+from exalign_engine.hmm.chain import Chain, ChainSettings, Emission, PathState, viterbi
 from hmm_reference import adjacency, best_score, score_of
 from test_hmm import TAU, random_emissions, random_shapes
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from exalign_engine.kernels import (
+from exalign_engine.posterior.kernels import (
     disc_mass,
     kernel_layout,
     marginal_log_likelihood,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from exalign_engine.data import box_frame_shapes, open_faces
-from exalign_engine.landmarks import GROUP_OF, GROUPS, MIRROR, N_LANDMARKS, NAMES, NOSE_TIP, mirror_shapes
+from exalign_engine.geometry.landmarks import GROUP_OF, GROUPS, MIRROR, N_LANDMARKS, NAMES, NOSE_TIP, mirror_shapes
 
 if TYPE_CHECKING:
     from tests.engine.conftest import MakeShapes

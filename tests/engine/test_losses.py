@@ -10,13 +10,7 @@ from numpy.typing import NDArray
 
 torch = pytest.importorskip("torch", reason="the losses are torch's (extra 'train')")
 
-from exalign_engine.train.losses import (  # noqa: E402  # torch first
-    class_loss,
-    gaussian_soft_target,
-    multilabel,
-    soft_target,
-    softmax_target,
-)
+from exalign_engine.train.losses import class_loss, gaussian_soft_target, multilabel, soft_target, softmax_target
 
 F64 = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exalign_engine.metrics import FAILURE, nrmse, reliability, roc_auc, summarise
+from exalign_engine.metrics.accuracy import FAILURE, nrmse, reliability, roc_auc, summarise
 
 
 def test_nrmse_is_the_mean_distance_over_the_diagonal_of_the_true_box() -> None:

@@ -9,17 +9,18 @@ import pytest
 from numpy.typing import NDArray
 
 from displacement_toy import ToldDisplacer, drawn, mirrored
-from exalign_engine.bundle import Bundle, default_bundle_path
-from exalign_engine.calibration import Calibration
-from exalign_engine.conditioning import condition
-from exalign_engine.evidence import Evidence, HardClick, SoftClick
-from exalign_engine.exemplars import Exemplars
-from exalign_engine.heatmaps import Grid, marginal_heatmaps
-from exalign_engine.landmarks import MIRROR, mirror_shapes
-from exalign_engine.pose import MIRROR_SIGN, Poses
-from exalign_engine.pose_calibration import calibrated_poses
-from exalign_engine.pose_view import PoseGrid, displaced_poses, view_pose
-from exalign_engine.posterior import Posterior, PosteriorModel
+from exalign_engine.bundle.bundle import Bundle, default_bundle_path
+from exalign_engine.evidence.conditioning import condition
+from exalign_engine.evidence.evidence import Evidence, HardClick, SoftClick
+from exalign_engine.exemplars.exemplars import Exemplars
+from exalign_engine.exemplars.poses import Poses
+from exalign_engine.geometry.head_pose import MIRROR_SIGN
+from exalign_engine.geometry.landmarks import MIRROR, mirror_shapes
+from exalign_engine.heatmaps.marginals import Grid, marginal_heatmaps
+from exalign_engine.posterior.calibration import Calibration
+from exalign_engine.posterior.pose import PoseGrid, displaced_poses, view_pose
+from exalign_engine.posterior.pose_calibrated import calibrated_poses
+from exalign_engine.posterior.posterior import Posterior, PosteriorModel
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]

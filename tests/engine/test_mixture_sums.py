@@ -12,22 +12,23 @@ from numpy.typing import NDArray
 
 onnx = pytest.importorskip("onnx", reason="needs onnx (extra 'tensorrt' or 'train')")
 
-import tensorrt_networks as networks  # noqa: E402
-from exalign_engine.bundle import Bundle, default_bundle_path  # noqa: E402
-from exalign_engine.calibration import Calibration  # noqa: E402
-from exalign_engine.exemplars import Exemplars  # noqa: E402
-from exalign_engine.landmarks import N_LANDMARKS  # noqa: E402
-from exalign_engine.mixture_sums import WIDTH, MixtureSums  # noqa: E402
-from exalign_engine.mixture_tables import MixtureTables  # noqa: E402
-from exalign_engine.pose import Poses  # noqa: E402
-from exalign_engine.pose_view import pose_moments  # noqa: E402
-from exalign_engine.posterior import Measurement, Posterior, PosteriorModel  # noqa: E402
-from exalign_engine.quantise import read_network, write_network  # noqa: E402
-from exalign_engine.runtime import Runtime, create_runtime  # noqa: E402
-from exalign_engine.runtime.equivalence import measure, probe_batch  # noqa: E402
-from exalign_engine.runtime.sums_graph import with_sums  # noqa: E402
-from exalign_engine.tensorrt.errors import GraphError  # noqa: E402
-from exalign_engine.tensorrt.precisions import prepare  # noqa: E402
+import tensorrt_networks as networks
+from exalign_engine.bundle.bundle import Bundle, default_bundle_path
+from exalign_engine.exemplars.exemplars import Exemplars
+from exalign_engine.exemplars.poses import Poses
+from exalign_engine.geometry.landmarks import N_LANDMARKS
+from exalign_engine.network.outputs import Runtime
+from exalign_engine.onnx_graph.errors import GraphError
+from exalign_engine.onnx_graph.onnx_file import read_network, write_network
+from exalign_engine.onnx_graph.sums import with_sums
+from exalign_engine.onnx_graph.sums_tables import MixtureTables
+from exalign_engine.posterior.calibration import Calibration
+from exalign_engine.posterior.device_sums import WIDTH, MixtureSums
+from exalign_engine.posterior.pose import pose_moments
+from exalign_engine.posterior.posterior import Measurement, Posterior, PosteriorModel
+from exalign_engine.runtime import create_runtime
+from exalign_engine.runtime.equivalence import measure, probe_batch
+from exalign_engine.runtime.tensorrt.precisions import prepare
 
 F64 = NDArray[np.float64]
 U8 = NDArray[np.uint8]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from exalign_engine.neighbours import ENOUGH, Neighbours
+from exalign_engine.hmm.neighbours import ENOUGH, Neighbours
 from hmm_reference import adjacency
 
 F32 = NDArray[np.float32]
@@ -70,8 +70,8 @@ def test_counts_of_few_classes_are_exact(seed: int, count: int, grid: bool) -> N
 
 
 def test_counts_of_many_classes_are_near_the_truth_and_always_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("exalign_engine.neighbours.COUNTED", 1000)
-    monkeypatch.setattr("exalign_engine.neighbours.SAMPLED", 256)
+    monkeypatch.setattr("exalign_engine.hmm.neighbours.COUNTED", 1000)
+    monkeypatch.setattr("exalign_engine.hmm.neighbours.SAMPLED", 256)
     shapes = cloud(6, 5000, 2, False)
     one, two = (Neighbours(shapes, 0.05).counts for _ in range(2))
     np.testing.assert_array_equal(one, two)

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exalign_engine.errors import DataError
-from exalign_engine.landmarks import mirror_shapes
-from exalign_engine.residual import ImageFeatures
+from exalign_engine.geometry.landmarks import mirror_shapes
+from exalign_engine.posterior.residual import ImageFeatures
 from exalign_engine.runtime import create_runtime
 
 torch = pytest.importorskip("torch", reason="the network is trained with torch (extra 'train')")
@@ -178,7 +178,8 @@ def test_training_starts_are_moved_off_as_stated_and_repeatably() -> None:
 def trainers(make_prepared: MakePrepared, tmp_path: Path):  # type: ignore[no-untyped-def]
     """Makes trainers of a tiny run on pictures of noise."""
     from exalign_engine.data import open_faces
-    from exalign_engine.train.config import AugmentConfig, ExemplarConfig, NetworkConfig, TrainConfig
+    from exalign_engine.sampling.augment_config import AugmentConfig
+    from exalign_engine.train.config import ExemplarConfig, NetworkConfig, TrainConfig
     from exalign_engine.train.loop import Trainer
 
     make_prepared(tmp_path / "data", ["train"] * 10 + ["val"] * 4)
@@ -205,7 +206,7 @@ def trainers(make_prepared: MakePrepared, tmp_path: Path):  # type: ignore[no-un
 def test_a_step_learns_one_piece_of_the_head_and_every_level(trainers) -> None:  # type: ignore[no-untyped-def]
     trainer = trainers("run", shards=2)
     before = {k: v.clone() for k, v in trainer.network.state_dict().items()}
-    from exalign_engine.train.samples import training_batches
+    from exalign_engine.train.batches import training_batches
 
     batch = next(training_batches(trainer.train_faces, trainer.augmenter, 1, 0, 4))
     trainer._step(batch, 1)

@@ -16,12 +16,13 @@ import pytest
 from numpy.typing import NDArray
 
 from exalign_engine.errors import InvalidInputError
-from exalign_engine.exemplar_building import build
-from exalign_engine.exemplars import Exemplars
-from exalign_engine.landmarks import MIRROR, NOSE_TIP, mirror_shapes
-from exalign_engine.pose import MIRROR_SIGN, exemplar_pose, fit_mean_face, project, rotation, solve_pose
-from exalign_engine.pose_view import PoseGrid, credible_intervals, joint_histogram, pose_moments, view_pose
-from exalign_engine.synthetic import rebox, rotate
+from exalign_engine.exemplars.building import build
+from exalign_engine.exemplars.exemplars import Exemplars
+from exalign_engine.exemplars.poses import exemplar_pose
+from exalign_engine.exemplars.synthetic import rebox, rotate
+from exalign_engine.geometry.head_pose import MIRROR_SIGN, fit_mean_face, project, rotation, solve_pose
+from exalign_engine.geometry.landmarks import MIRROR, NOSE_TIP, mirror_shapes
+from exalign_engine.posterior.pose import PoseGrid, credible_intervals, joint_histogram, pose_moments, view_pose
 
 if TYPE_CHECKING:
     from tests.engine.conftest import MakeShapes

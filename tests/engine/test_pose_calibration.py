@@ -9,20 +9,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from exalign_engine.calibration import Calibration
-from exalign_engine.exemplars import squared_distances
-from exalign_engine.landmarks import mirror_shapes
-from exalign_engine.pose import Poses, project, rotation, solve_pose
-from exalign_engine.pose_calibration import (
-    ANGLES,
-    SLACK,
-    calibrated_poses,
-    error_rows,
-    fit_pose,
-    interval_rows,
-    known_pose_error,
-)
-from exalign_engine.pose_view import pose_moments
+from exalign_engine.calibration.pose import SLACK, error_rows, fit_pose, interval_rows, known_pose_error
+from exalign_engine.exemplars.exemplars import squared_distances
+from exalign_engine.exemplars.poses import Poses
+from exalign_engine.geometry.head_pose import project, rotation, solve_pose
+from exalign_engine.geometry.landmarks import mirror_shapes
+from exalign_engine.posterior.calibration import Calibration
+from exalign_engine.posterior.pose import pose_moments
+from exalign_engine.posterior.pose_calibrated import ANGLES, calibrated_poses
 
 if TYPE_CHECKING:
     from tests.engine.conftest import MakeShapes

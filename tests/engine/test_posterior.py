@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from exalign_engine.calibration import Calibration
-from exalign_engine.exemplars import Exemplars
-from exalign_engine.frames import diagonal, tight_box
-from exalign_engine.landmarks import GROUPS, MIRROR, N_LANDMARKS, mirror_shapes
-from exalign_engine.posterior import CONFIDENCE_RADIUS, MOMENT_CUT, PosteriorModel
+from exalign_engine.exemplars.exemplars import Exemplars
+from exalign_engine.geometry.frames import diagonal, tight_box
+from exalign_engine.geometry.landmarks import GROUPS, MIRROR, N_LANDMARKS, mirror_shapes
+from exalign_engine.posterior.calibration import Calibration
+from exalign_engine.posterior.posterior import CONFIDENCE_RADIUS, MOMENT_CUT, PosteriorModel
 
 F64 = NDArray[np.float64]
 

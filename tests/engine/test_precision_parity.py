@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 
 pytest.importorskip("onnx", reason="needs onnx (extra 'tensorrt' or 'train')")
 
-from exalign_engine.bundle import Bundle, default_bundle_path
-from exalign_engine.frames import diagonal, tight_box
-from exalign_engine.posterior import Posterior, PosteriorModel
-from exalign_engine.runtime import Runtime, create_runtime
-from exalign_engine.tensorrt.precisions import prepare
+from exalign_engine.bundle.bundle import Bundle, default_bundle_path
+from exalign_engine.geometry.frames import diagonal, tight_box
+from exalign_engine.network.outputs import Runtime
+from exalign_engine.posterior.posterior import Posterior, PosteriorModel
+from exalign_engine.runtime import create_runtime
+from exalign_engine.runtime.tensorrt.precisions import prepare
 
 U8 = NDArray[np.uint8]
 

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from exalign_engine.aligner import Aligner
-from exalign_engine.bundle import Bundle
+from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.cli import main
 from exalign_engine.data.annotated_videos import open_clips
 from exalign_engine.detect import BoxAffine, RawDetection
-from exalign_engine.frames import diagonal, tight_box
-from exalign_engine.hmm import Chain
-from exalign_engine.metrics import nrmse
-from exalign_engine.point_formats import FORMATS, format_error
-from exalign_engine.protocol_300vw import LOW_PASS, METHODS, FrameError, Protocol, table_2
+from exalign_engine.evaluation.protocol_300vw import LOW_PASS, METHODS, FrameError, Protocol, table_2
+from exalign_engine.face.aligner import Aligner
+from exalign_engine.geometry.frames import diagonal, tight_box
+from exalign_engine.geometry.landmark_formats import FORMATS, format_error
+from exalign_engine.hmm.chain import Chain
+from exalign_engine.metrics.accuracy import nrmse
 from exalign_engine.runtime import create_runtime
 
 if TYPE_CHECKING:

@@ -15,27 +15,26 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from conftest import MakePrepared
-from exalign_engine.bundle import Bundle
+from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.cli import main
 
 onnx = pytest.importorskip("onnx", reason="needs onnx (extra 'train')")
 
-import onnxruntime  # noqa: E402
-from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
 
-from exalign_engine.quantise import (  # noqa: E402
+from exalign_engine.onnx_graph.int8 import (
     LEAST,
     MOST,
     choose_scale,
-    dequantise,
     measure_scales,
     quantise,
     round_activation,
     round_weight,
     rounded_tensors,
     widest_scale,
-    write_network,
 )
+from exalign_engine.onnx_graph.onnx_file import dequantise, write_network
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]

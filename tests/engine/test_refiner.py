@@ -11,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from exalign_engine.calibration import Calibration
-from exalign_engine.exemplars import Exemplars
-from exalign_engine.frames import BoxFrame
-from exalign_engine.landmarks import mirror_shapes
-from exalign_engine.posterior import PosteriorModel
-from exalign_engine.refiner import (
+from exalign_engine.exemplars.exemplars import Exemplars
+from exalign_engine.geometry.frames import BoxFrame
+from exalign_engine.geometry.landmarks import mirror_shapes
+from exalign_engine.network.outputs import FaceOutputs
+from exalign_engine.posterior.calibration import Calibration
+from exalign_engine.posterior.posterior import PosteriorModel
+from exalign_engine.posterior.residual import ImageFeatures
+from exalign_engine.refiner.refiner import (
     GEOMETRY,
     MAX_LOG_SCALE,
     MAX_SHIFT,
@@ -28,8 +30,6 @@ from exalign_engine.refiner import (
     next_frames,
     seen_shape,
 )
-from exalign_engine.residual import ImageFeatures
-from exalign_engine.runtime import FaceOutputs
 
 F64 = NDArray[np.float64]
 

@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from exalign_engine.calibration import Calibration
 from exalign_engine.detect import BoxAffine, RawDetection
-from exalign_engine.exemplars import Exemplars
-from exalign_engine.frames import BoxFrame, extract_crop, tight_box
-from exalign_engine.landmarks import mirror_shapes
-from exalign_engine.posterior import PosteriorModel
-from exalign_engine.refiner import GEOMETRY, NOISE, BoxMove, Look, Refiner, network_inputs
-from exalign_engine.refiner_calibration import (
+from exalign_engine.evaluation.refinement import Outcome, measure, table, worst, write_refinement
+from exalign_engine.exemplars.exemplars import Exemplars
+from exalign_engine.geometry.frames import BoxFrame, extract_crop, tight_box
+from exalign_engine.geometry.landmarks import mirror_shapes
+from exalign_engine.network.outputs import FaceOutputs, Outputs
+from exalign_engine.posterior.calibration import Calibration
+from exalign_engine.posterior.posterior import PosteriorModel
+from exalign_engine.progress import Progress
+from exalign_engine.refiner.fitting import (
     GAUSSIAN,
     UNIFORM,
     BoxedFace,
@@ -29,10 +31,8 @@ from exalign_engine.refiner_calibration import (
     fit_refiner,
     noise_move,
 )
-from exalign_engine.refiner_regression import TRIED, Seen, choose_round
-from exalign_engine.refiner_report import Outcome, measure, table, worst, write_refinement
-from exalign_engine.runtime import FaceOutputs, Outputs
-from exalign_engine.scoring import Progress
+from exalign_engine.refiner.refiner import GEOMETRY, NOISE, BoxMove, Look, Refiner, network_inputs
+from exalign_engine.refiner.regression import TRIED, Seen, choose_round
 
 F64 = NDArray[np.float64]
 U8 = NDArray[np.uint8]

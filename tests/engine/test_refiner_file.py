@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from exalign_engine.bundle import Bundle, read_refiner, seal, write_refiner
+from exalign_engine.bundle.bundle import Bundle, read_refiner, seal, write_refiner
 from exalign_engine.errors import BundleError
-from exalign_engine.refiner import NOISE, Refiner, Round
+from exalign_engine.refiner.refiner import NOISE, Refiner, Round
 
 REFINER = "refiner.npz"
 

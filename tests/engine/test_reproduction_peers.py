@@ -11,9 +11,9 @@ import pytest
 pytest.importorskip("matplotlib", reason="matplotlib draws the report (extra 'train')")
 
 from exalign_engine.errors import DataError
-from exalign_engine.reproduction.blocks import Figure, Table, Text
-from exalign_engine.reproduction.peers_figures import peers_section
-from exalign_engine.reproduction.peers_verdict import (
+from exalign_engine.evaluation.reproduction.blocks import Figure, Table, Text
+from exalign_engine.evaluation.reproduction.peers_figures import peers_section
+from exalign_engine.evaluation.reproduction.peers_verdict import (
     ABOVE,
     LOWEST,
     NEAR_BEST,
@@ -22,8 +22,8 @@ from exalign_engine.reproduction.peers_verdict import (
     failures_among_found,
     judge,
 )
-from exalign_engine.reproduction.results import Results
-from exalign_engine.reproduction.tables import write_table
+from exalign_engine.evaluation.reproduction.results import Results
+from exalign_engine.evaluation.reproduction.tables import write_table
 
 Row = dict[str, Any]
 

@@ -12,11 +12,11 @@ pytest.importorskip("matplotlib", reason="matplotlib draws the report (extra 'tr
 
 from exalign_engine.cli import main
 from exalign_engine.errors import DataError
-from exalign_engine.reproduction.checklist import CHECKLIST
-from exalign_engine.reproduction.page import write_report
-from exalign_engine.reproduction.results import Results
-from exalign_engine.reproduction.runs import EPOCHS, LOSSES, TAU
-from exalign_engine.reproduction.tables import ACCURACY, REFINEMENT, RUN, read_table, write_table
+from exalign_engine.evaluation.reproduction.checklist import CHECKLIST
+from exalign_engine.evaluation.reproduction.page import write_report
+from exalign_engine.evaluation.reproduction.results import Results
+from exalign_engine.evaluation.reproduction.runs import EPOCHS, LOSSES, TAU
+from exalign_engine.evaluation.reproduction.tables import ACCURACY, REFINEMENT, RUN, read_table, write_table
 
 Row = dict[str, Any]
 

@@ -12,20 +12,21 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the sweeps train (extra 'train')")
 
-from exalign_engine.aligner import Aligner  # noqa: E402  # torch first
-from exalign_engine.bundle import Bundle  # noqa: E402
-from exalign_engine.data.source import open_faces  # noqa: E402
-from exalign_engine.exemplars import squared_distances  # noqa: E402
-from exalign_engine.reproduction import pieces, suites  # noqa: E402
-from exalign_engine.reproduction.cost import cost_rows  # noqa: E402
-from exalign_engine.reproduction.faces import SweepFaces  # noqa: E402
-from exalign_engine.reproduction.learning import Classes, own_classes  # noqa: E402
-from exalign_engine.reproduction.measures import measure, shape_errors  # noqa: E402
-from exalign_engine.reproduction.membership import membership_rows, membership_sizes  # noqa: E402
-from exalign_engine.reproduction.neighbours import regression  # noqa: E402
-from exalign_engine.reproduction.runs import MAIN, PIECES, Run  # noqa: E402
-from exalign_engine.reproduction.sweep import do_run, open_runs  # noqa: E402
-from exalign_engine.reproduction.tables import (  # noqa: E402
+from exalign_engine.bundle.bundle import Bundle
+from exalign_engine.data.source import open_faces
+from exalign_engine.evaluation.reproduction import (
+    pieces,
+    suites,
+)
+from exalign_engine.evaluation.reproduction.cost import cost_rows
+from exalign_engine.evaluation.reproduction.faces import SweepFaces
+from exalign_engine.evaluation.reproduction.learning import Classes, own_classes
+from exalign_engine.evaluation.reproduction.measures import measure, shape_errors
+from exalign_engine.evaluation.reproduction.membership import membership_rows, membership_sizes
+from exalign_engine.evaluation.reproduction.neighbours import regression
+from exalign_engine.evaluation.reproduction.runs import MAIN, PIECES, Run
+from exalign_engine.evaluation.reproduction.sweep import do_run, open_runs
+from exalign_engine.evaluation.reproduction.tables import (
     ACCURACY,
     COST,
     CURVES,
@@ -37,8 +38,10 @@ from exalign_engine.reproduction.tables import (  # noqa: E402
     read_table,
     write_table,
 )
-from exalign_engine.runtime import create_runtime  # noqa: E402
-from exalign_engine.video_suite.methods import Outcome  # noqa: E402
+from exalign_engine.evaluation.video.methods import Outcome
+from exalign_engine.exemplars.exemplars import squared_distances
+from exalign_engine.face.aligner import Aligner  # torch first
+from exalign_engine.runtime import create_runtime
 
 MakePrepared = Callable[..., Any]
 
@@ -141,7 +144,7 @@ def test_what_is_done_is_not_run_again(
             raise KeyboardInterrupt
         write_table(folder / f"runs/{run.name}.csv", [{"any": 1}])
 
-    monkeypatch.setattr("exalign_engine.reproduction.sweep.do_run", do)
+    monkeypatch.setattr("exalign_engine.evaluation.reproduction.sweep.do_run", do)
     request = request_of(tmp_path, data, toy_bundle, "sharing", "tau")
     with pytest.raises(KeyboardInterrupt):
         pieces.run_pieces(request)

@@ -11,8 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from exalign_engine.landmarks import mirror_shapes
-from exalign_engine.residual import STEP, ImageFeatures, Level, ResidualHead, sample_map
+from exalign_engine.geometry.landmarks import mirror_shapes
+from exalign_engine.posterior.residual import STEP, ImageFeatures, Level, ResidualHead, sample_map
 from map_twin import sample_twin
 
 F32 = NDArray[np.float32]

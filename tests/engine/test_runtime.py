@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from exalign_engine.bundle import Bundle, default_bundle_path
+from exalign_engine.bundle.bundle import Bundle, default_bundle_path
 from exalign_engine.data import open_faces
 from exalign_engine.errors import BundleError, RuntimeUnavailableError
-from exalign_engine.frames import BoxFrame, extract_crop, tight_box
-from exalign_engine.runtime import Runtime, create_runtime
+from exalign_engine.geometry.frames import BoxFrame, extract_crop, tight_box
+from exalign_engine.network.outputs import Runtime
+from exalign_engine.runtime import create_runtime
 
 RUNTIMES = ("onnxruntime", "openvino")
 PRECISIONS = ("f32", "int8")
@@ -30,7 +31,7 @@ def bundle() -> Bundle:
 def networks(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """By precision: the bundle's own network, which is int8, and float32 made of it."""
     pytest.importorskip("onnx", reason="needs onnx (extra 'train')")
-    from exalign_engine.quantise import dequantise, read_network, write_network
+    from exalign_engine.onnx_graph.onnx_file import dequantise, read_network, write_network
 
     other = tmp_path_factory.mktemp("other") / NETWORK
     other.write_bytes(write_network(dequantise(read_network(bundle.network))))
@@ -173,7 +174,7 @@ def test_the_runtime_says_what_it_is_and_why(networks: dict[str, Path]) -> None:
 def test_fp32_of_an_int8_file_is_its_dequantised_network_and_the_runtime_says_so(
     name: str, networks: dict[str, Path], noise: NDArray[np.uint8], tmp_path: Path
 ) -> None:
-    from exalign_engine.quantise import dequantise, read_network, write_network
+    from exalign_engine.onnx_graph.onnx_file import dequantise, read_network, write_network
 
     expected = tmp_path / NETWORK
     expected.write_bytes(write_network(dequantise(read_network(networks["int8"]))))

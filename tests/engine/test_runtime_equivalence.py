@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from exalign_engine.bundle import Bundle, default_bundle_path
+from exalign_engine.bundle.bundle import Bundle, default_bundle_path
 from exalign_engine.errors import RuntimeUnavailableError
-from exalign_engine.mixture_sums import WIDTH
-from exalign_engine.posterior import PosteriorModel
-from exalign_engine.runtime import Outputs, Runtime, create_runtime
+from exalign_engine.network.outputs import Outputs, Runtime
+from exalign_engine.posterior.device_sums import WIDTH
+from exalign_engine.posterior.posterior import PosteriorModel
+from exalign_engine.runtime import create_runtime
 from exalign_engine.runtime.equivalence import (
     BOUNDS,
     PROBES,
@@ -25,7 +26,7 @@ from exalign_engine.runtime.equivalence import (
     probe_batch,
     verify,
 )
-from exalign_engine.runtime.tensorrt_runtime import GpuOptions
+from exalign_engine.runtime.tensorrt.runtime import GpuOptions
 
 
 class Distorted:
@@ -96,7 +97,7 @@ def test_openvino_is_well_within_its_bound(bundle: Bundle) -> None:
 def test_half_precision_is_well_within_its_bound(bundle: Bundle, reference: Runtime, tmp_path: Path) -> None:
     """Rounded weights, as ONNX Runtime computes them on a CPU: not half accumulation."""
     pytest.importorskip("onnx", reason="needs onnx (extra 'tensorrt' or 'train')")
-    from exalign_engine.tensorrt.precisions import prepare
+    from exalign_engine.runtime.tensorrt.precisions import prepare
 
     half = tmp_path / "half.onnx"
     half.write_bytes(prepare(bundle.network, "fp16").onnx)

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from exalign_engine.bundle import Bundle
+from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.cli import main
 from exalign_engine.data import open_faces
-from exalign_engine.data.source import FaceSource
+from exalign_engine.data.face_source import FaceSource
+from exalign_engine.evaluation.stress.suite import Key, comparisons, run_suite, stress_report
+from exalign_engine.face.click_policies import RANDOM_ORDERS
 from exalign_engine.runtime import create_runtime
-from exalign_engine.stress.corruptions import CORRUPTIONS, OCCLUDER, PICTURE, SEVERITIES, seeded, stress
-from exalign_engine.stress.policies import RANDOM_ORDERS
-from exalign_engine.stress.suite import Key, comparisons, run_suite, stress_report
+from exalign_engine.sampling.corruptions import CORRUPTIONS, OCCLUDER, PICTURE, SEVERITIES, seeded, stress
 
 if TYPE_CHECKING:
     from tests.engine.conftest import MakePrepared

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from exalign_engine.data import box_frame_shapes, open_faces
 from exalign_engine.errors import DataError
-from exalign_engine.landmarks import mirror_shapes
-from exalign_engine.pose import YAW, solve_pose
-from exalign_engine.subsets import difficult_subsets, yaw_of
-from exalign_engine.synthetic import rotate
+from exalign_engine.exemplars.synthetic import rotate
+from exalign_engine.geometry.head_pose import YAW, solve_pose
+from exalign_engine.geometry.landmarks import mirror_shapes
+from exalign_engine.metrics.subsets import difficult_subsets, yaw_of
 
 if TYPE_CHECKING:
     from tests.engine.conftest import MakePrepared, MakeShapes

@@ -10,22 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from exalign_engine import suggestion
-from exalign_engine.calibration import Calibration
-from exalign_engine.conditioning import EvidenceModel, condition
 from exalign_engine.errors import InvalidInputError
-from exalign_engine.evidence import BoxMotion, Evidence, SoftClick
-from exalign_engine.exemplars import Exemplars
-from exalign_engine.landmarks import MIRROR
-from exalign_engine.posterior import Posterior, PosteriorModel
-from exalign_engine.suggestion import (
-    MAX_MEMBERS,
-    NODES,
-    Criterion,
-    normal_points,
-    suggest,
-    systematic,
-)
+from exalign_engine.evidence import suggestion
+from exalign_engine.evidence.conditioning import EvidenceModel, condition
+from exalign_engine.evidence.evidence import BoxMotion, Evidence, SoftClick
+from exalign_engine.evidence.suggestion import MAX_MEMBERS, NODES, Criterion, normal_points, suggest, systematic
+from exalign_engine.exemplars.exemplars import Exemplars
+from exalign_engine.geometry.landmarks import MIRROR
+from exalign_engine.posterior.calibration import Calibration
+from exalign_engine.posterior.posterior import Posterior, PosteriorModel
 
 F64 = NDArray[np.float64]
 

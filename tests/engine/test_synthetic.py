@@ -10,11 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from exalign_engine.exemplar_building import build, make_recipe
-from exalign_engine.frames import BoxFrame, tight_box
-from exalign_engine.landmarks import mirror_shapes
-from exalign_engine.pose import project, rotation, solve_pose
-from exalign_engine.synthetic import (
+from exalign_engine.exemplars.building import build, make_recipe
+from exalign_engine.exemplars.synthetic import (
     CUT,
     MAX_YAW,
     PITCH_SHARE,
@@ -27,6 +24,9 @@ from exalign_engine.synthetic import (
     synthesise,
     turn_out_of_plane,
 )
+from exalign_engine.geometry.frames import BoxFrame, tight_box
+from exalign_engine.geometry.head_pose import project, rotation, solve_pose
+from exalign_engine.geometry.landmarks import mirror_shapes
 
 if TYPE_CHECKING:
     from tests.engine.conftest import MakeShapes

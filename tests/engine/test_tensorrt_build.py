@@ -119,8 +119,8 @@ def test_a_build_is_cancelled_by_its_progress_bar(tmp_path: Path) -> None:
     code = (
         "import sys, tensorrt_rtx as api, tensorrt_networks as n\n"
         "from pathlib import Path\n"
-        "from exalign_engine.tensorrt.builder import BuildOptions, build_engine\n"
-        "from exalign_engine.tensorrt.precisions import prepare\n"
+        "from exalign_engine.runtime.tensorrt.builder import BuildOptions, build_engine\n"
+        "from exalign_engine.runtime.tensorrt.precisions import prepare\n"
         f"p = prepare(n.save(n.tiny(), Path({str(tmp_path)!r}) / 'network.onnx'), 'fp32')\n"
         "def stop(phase, share):\n"
         "    if share > 0.1: raise KeyboardInterrupt\n"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from exalign_engine.tensorrt.cache import EngineCache, EngineKey, read_engine, write_engine
-from exalign_engine.tensorrt.errors import EngineFileError
+from exalign_engine.runtime.tensorrt.cache import EngineCache, EngineKey, read_engine, write_engine
+from exalign_engine.runtime.tensorrt.errors import EngineFileError
 
 KEY = EngineKey(
     bundle="b" * 64,

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 onnx = pytest.importorskip("onnx", reason="needs onnx (extra 'tensorrt' or 'train')")
 
-import onnxruntime  # noqa: E402
-from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
 
-import tensorrt_networks as networks  # noqa: E402
-from exalign_engine.errors import BundleError, ExalignError  # noqa: E402
-from exalign_engine.tensorrt.errors import GraphError  # noqa: E402
-from exalign_engine.tensorrt.precisions import prepare, stored_precision  # noqa: E402
+import tensorrt_networks as networks
+from exalign_engine.errors import BundleError, ExalignError
+from exalign_engine.onnx_graph.errors import GraphError
+from exalign_engine.runtime.tensorrt.precisions import prepare, stored_precision
 
 F32 = NDArray[np.float32]
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from exalign_engine.bundle import default_bundle_path
+from exalign_engine.bundle.bundle import default_bundle_path
 from exalign_engine.errors import RuntimeUnavailableError
 from exalign_engine.runtime import create_runtime
-from exalign_engine.tensorrt import modules
-from exalign_engine.tensorrt.modules import FLAVOURS, load_module, missing_packages
-from exalign_engine.tensorrt.probe import Device, find_devices, require_device
+from exalign_engine.runtime.tensorrt import modules
+from exalign_engine.runtime.tensorrt.modules import FLAVOURS, load_module, missing_packages
+from exalign_engine.runtime.tensorrt.probe import Device, find_devices, require_device
 
 NETWORK = default_bundle_path() / "network.onnx"
 

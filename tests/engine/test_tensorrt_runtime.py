@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 import tensorrt_fake as fake
 from exalign_engine.errors import BundleError, ExalignError, RuntimeUnavailableError
-from exalign_engine.runtime.tensorrt_runtime import TensorRTRuntime
-from exalign_engine.tensorrt import api_log
-from exalign_engine.tensorrt.cuda import LOST, Cuda
-from exalign_engine.tensorrt.errors import DeviceError, DeviceLostError, DeviceMemoryError, EngineFileError
-from exalign_engine.tensorrt.lane import Tensors
+from exalign_engine.runtime.tensorrt import api_log
+from exalign_engine.runtime.tensorrt.cuda import LOST, Cuda
+from exalign_engine.runtime.tensorrt.errors import DeviceError, DeviceLostError, DeviceMemoryError, EngineFileError
+from exalign_engine.runtime.tensorrt.lane import Tensors
+from exalign_engine.runtime.tensorrt.runtime import TensorRTRuntime
 
 BUCKETS = (1, 2, 4)
 

@@ -20,11 +20,11 @@ tensorrt_rtx = pytest.importorskip("tensorrt_rtx", reason="needs tensorrt-rtx (e
 tensorrt_lean = pytest.importorskip("tensorrt_lean", reason="needs tensorrt-lean (extra 'tensorrt-lean')")
 cudart = pytest.importorskip("cuda.bindings.runtime", reason="needs cuda-bindings (extra 'tensorrt-rtx')")
 
-import exalign_engine.tensorrt  # noqa: E402
-import tensorrt_fake as fake  # noqa: E402
-from exalign_engine.tensorrt.cuda import LOST  # noqa: E402
+import exalign_engine.runtime.tensorrt
+import tensorrt_fake as fake
+from exalign_engine.runtime.tensorrt.cuda import LOST
 
-PACKAGE = Path(exalign_engine.tensorrt.__file__).parent
+PACKAGE = Path(exalign_engine.runtime.tensorrt.__file__).parent
 RUNTIME = PACKAGE.parent / "runtime" / "tensorrt_runtime.py"
 BUILDER_FILES = [PACKAGE / name for name in ("builder.py", "progress.py", "api_log.py")]
 RUNTIME_FILES = [PACKAGE / "lane.py", PACKAGE / "api_log.py", RUNTIME]

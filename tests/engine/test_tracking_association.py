@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from exalign_engine.errors import InvalidInputError
-from exalign_engine.evidence import Disc, Evidence, Polygon, PoseRange, Rectangle, RegionConstraint
-from exalign_engine.tracking.assignment import assign
+from exalign_engine.evidence.evidence import Disc, Evidence, Polygon, PoseRange, Rectangle, RegionConstraint
 from exalign_engine.tracking.association import match, near
+from exalign_engine.tracking.evidence_assignment import assign
 from tracking_toy import LEFT, MIDDLE, RIGHT, click
 
 BOXES = {1: np.array(LEFT), 2: np.array(MIDDLE), 5: np.array(RIGHT)}

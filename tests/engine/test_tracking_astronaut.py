@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from exalign_engine.aligner import Aligner
-from exalign_engine.frames import diagonal
-from exalign_engine.hmm import Chain
+from exalign_engine.face.aligner import Aligner
+from exalign_engine.geometry.frames import diagonal
+from exalign_engine.hmm.chain import Chain
 from exalign_engine.tracking import Frame, FrameAnswer, SessionOptions, TemporalModel, TrackingSession, TrackState
 
 data = pytest.importorskip("skimage.data", reason="scikit-image carries the picture (extra 'demo')")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from exalign_engine.frames import BoxFrame
+from exalign_engine.geometry.frames import BoxFrame
 from exalign_engine.tracking.box_filter import BOX_FILTER, BoxFilter, filtered
 
 F64 = NDArray[np.float64]

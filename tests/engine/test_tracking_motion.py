@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exalign_engine.boxes import check_boxes
+from exalign_engine.geometry.boxes import check_boxes
 from exalign_engine.tracking.motion import MOTION, Motion
 
 BOX = np.array([100.0, 100.0, 200.0, 220.0])

@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import MakeShapes
-from exalign_engine.aligner import Face
 from exalign_engine.errors import InvalidInputError
-from exalign_engine.evidence import Evidence, PoseRange
-from exalign_engine.hmm import Belief, ChainSettings, Emission
-from exalign_engine.posterior import Posterior
+from exalign_engine.evidence.evidence import Evidence, PoseRange
+from exalign_engine.face.aligner import Face
+from exalign_engine.face.views import conditioned
+from exalign_engine.hmm.chain import Belief, ChainSettings, Emission
+from exalign_engine.posterior.posterior import Posterior
 from exalign_engine.tracking import (
     Frame,
     FrameTooOldError,
@@ -24,9 +25,17 @@ from exalign_engine.tracking import (
     TrackingSession,
     TrackState,
 )
-from exalign_engine.tracking.joining import LEAST_REST, answered, cut_mass, picture_emission
-from exalign_engine.tracking.telling import FADING, FRESH, LAZINESS, LEAST_STRENGTH, faded, staying, strength, weighed
-from exalign_engine.views import conditioned
+from exalign_engine.tracking.emission_strength import (
+    FADING,
+    FRESH,
+    LAZINESS,
+    LEAST_STRENGTH,
+    faded,
+    staying,
+    strength,
+    weighed,
+)
+from exalign_engine.tracking.filter_step import LEAST_REST, answered, cut_mass, picture_emission
 from tracking_toy import LEFT, MIDDLE, RIGHT, SIZE, Toy, click, detection, fingerprint, row
 
 HERE = [(1, MIDDLE)]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from conftest import MakeShapes
 from exalign_engine.errors import InvalidInputError
-from exalign_engine.evidence import (
+from exalign_engine.evidence.evidence import (
     BoxMotion,
     Disc,
     Evidence,
@@ -23,7 +23,7 @@ from exalign_engine.evidence import (
     RegionConstraint,
     SoftClick,
 )
-from exalign_engine.hmm import Chain, ChainSettings
+from exalign_engine.hmm.chain import Chain, ChainSettings
 from exalign_engine.tracking import (
     FrameAnswer,
     FrameTooOldError,
@@ -35,8 +35,8 @@ from exalign_engine.tracking import (
     TemporalModel,
     TrackingSession,
 )
-from exalign_engine.tracking.binary import Reader, Writer
-from exalign_engine.tracking.evidence_text import read_evidence, write_evidence
+from exalign_engine.tracking.binary_io import Reader, Writer
+from exalign_engine.tracking.evidence_json import read_evidence, write_evidence
 from tracking_toy import LEFT, MIDDLE, RIGHT, Toy, ToyAligner, ToyDisplacer, click, detection, fingerprint
 
 BOXES = (LEFT, MIDDLE, RIGHT)

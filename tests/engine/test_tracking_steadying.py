@@ -7,9 +7,9 @@ import pytest
 from numpy.typing import NDArray
 
 from conftest import MakeShapes
-from exalign_engine.frames import diagonal, tight_box
+from exalign_engine.geometry.frames import diagonal, tight_box
 from exalign_engine.tracking import RevisionAnswer
-from exalign_engine.tracking.steadying import JUMP, Moment, steadied
+from exalign_engine.tracking.temporal_mean import JUMP, Moment, steadied
 from tracking_toy import MIDDLE, Toy, ToyDisplacer, click
 
 F64 = NDArray[np.float64]

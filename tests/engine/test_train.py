@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from exalign_engine.bundle import Bundle
+from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.train.config import TrainConfig
 
 torch = pytest.importorskip("torch", reason="training needs torch")

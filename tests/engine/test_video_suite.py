@@ -11,20 +11,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from exalign_engine.aligner import Aligner
-from exalign_engine.bundle import Bundle
+from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.cli import main
 from exalign_engine.data import open_faces
-from exalign_engine.data.source import FaceSource, box_frame_shapes
+from exalign_engine.data.face_source import FaceSource, box_frame_shapes
 from exalign_engine.detect import RawDetection
 from exalign_engine.errors import DataError, InvalidInputError
-from exalign_engine.frames import BoxFrame, diagonal, tight_box
-from exalign_engine.hmm import Chain
-from exalign_engine.pose import PITCH, ROLL, YAW, project, solve_pose
-from exalign_engine.runtime import create_runtime
-from exalign_engine.tracking import TrackState
-from exalign_engine.turning import TurnableFace
-from exalign_engine.video_suite.clips import (
+from exalign_engine.evaluation.video.clips import (
     BOX_JITTER,
     CUT_LENGTH,
     FRAMES,
@@ -34,10 +27,17 @@ from exalign_engine.video_suite.clips import (
     Clip,
     ClipMaker,
 )
-from exalign_engine.video_suite.methods import METHODS, Answer, WatchedClip, answers, outcomes, watch
-from exalign_engine.video_suite.real_clips import flicker, read_video, videos
-from exalign_engine.video_suite.sessions import SESSION_METHODS, Followed, follow
-from exalign_engine.video_suite.suite import rows
+from exalign_engine.evaluation.video.methods import METHODS, Answer, WatchedClip, answers, outcomes, watch
+from exalign_engine.evaluation.video.real_clips import flicker, read_video, videos
+from exalign_engine.evaluation.video.sessions import SESSION_METHODS, Followed, follow
+from exalign_engine.evaluation.video.suite import rows
+from exalign_engine.face.aligner import Aligner
+from exalign_engine.geometry.frames import BoxFrame, diagonal, tight_box
+from exalign_engine.geometry.head_pose import PITCH, ROLL, YAW, project, solve_pose
+from exalign_engine.hmm.chain import Chain
+from exalign_engine.runtime import create_runtime
+from exalign_engine.sampling.turning import TurnableFace
+from exalign_engine.tracking import TrackState
 
 if TYPE_CHECKING:
     from tests.engine.conftest import MakePrepared

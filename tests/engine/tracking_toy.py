@@ -10,15 +10,15 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from exalign_engine.aligner import FACE_BOX, Aligner, LocatedFace
-from exalign_engine.calibration import Calibration, score_mass
-from exalign_engine.evidence import Evidence, SoftClick
-from exalign_engine.exemplars import Exemplars
-from exalign_engine.hmm import Chain, ChainSettings
-from exalign_engine.pose import Poses
-from exalign_engine.posterior import Posterior, PosteriorModel
-from exalign_engine.residual import Displacer, ImageFeatures
-from exalign_engine.runtime import FaceOutputs
+from exalign_engine.evidence.evidence import Evidence, SoftClick
+from exalign_engine.exemplars.exemplars import Exemplars
+from exalign_engine.exemplars.poses import Poses
+from exalign_engine.face.aligner import FACE_BOX, Aligner, LocatedFace
+from exalign_engine.hmm.chain import Chain, ChainSettings
+from exalign_engine.network.outputs import FaceOutputs
+from exalign_engine.posterior.calibration import Calibration, score_mass
+from exalign_engine.posterior.posterior import Posterior, PosteriorModel
+from exalign_engine.posterior.residual import Displacer, ImageFeatures
 from exalign_engine.tracking import Frame, FrameAnswer, SessionOptions, TrackAnswer, TrackingSession
 
 F32 = NDArray[np.float32]

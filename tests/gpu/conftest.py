@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from exalign_engine.bundle import Bundle, default_bundle_path
+from exalign_engine.bundle.bundle import Bundle, default_bundle_path
 from exalign_engine.errors import RuntimeUnavailableError
-from exalign_engine.mixture_tables import MixtureTables
-from exalign_engine.runtime.tensorrt_runtime import TensorRTRuntime
-from exalign_engine.tensorrt.cuda import Cuda
-from exalign_engine.tensorrt.lane import Tensors
-from exalign_engine.tensorrt.modules import FLAVOURS, load_module
-from exalign_engine.tensorrt.probe import Device, require_device
+from exalign_engine.onnx_graph.sums_tables import MixtureTables
+from exalign_engine.runtime.tensorrt.cuda import Cuda
+from exalign_engine.runtime.tensorrt.lane import Tensors
+from exalign_engine.runtime.tensorrt.modules import FLAVOURS, load_module
+from exalign_engine.runtime.tensorrt.probe import Device, require_device
+from exalign_engine.runtime.tensorrt.runtime import TensorRTRuntime
 
 ROOT = Path(__file__).parents[2]
 
@@ -92,9 +92,9 @@ def engines(
     device: Device, api: Any, bundle: Bundle, report: Report, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., Any]:
     """`engines(precision, sums=True)`: built once of the default bundle; with sums over exemplars, or just scoring."""
-    from exalign_engine.tensorrt.builder import BuildOptions
-    from exalign_engine.tensorrt.cache import EngineCache
-    from exalign_engine.tensorrt.engine import Engine, obtain_engine
+    from exalign_engine.runtime.tensorrt.builder import BuildOptions
+    from exalign_engine.runtime.tensorrt.cache import EngineCache
+    from exalign_engine.runtime.tensorrt.engine import Engine, obtain_engine
 
     cache = EngineCache(tmp_path_factory.mktemp("engines"))
     built: dict[tuple[str, bool], Engine] = {}

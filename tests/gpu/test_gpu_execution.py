@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from exalign_engine.bundle import Bundle
+from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.errors import RuntimeUnavailableError
+from exalign_engine.network.outputs import Outputs
 from exalign_engine.runtime import create_runtime
-from exalign_engine.runtime.base import Outputs
 from exalign_engine.runtime.equivalence import BOUNDS, create_verified_runtime, measure, probe_batch
-from exalign_engine.runtime.tensorrt_runtime import GpuOptions, TensorRTRuntime
-from exalign_engine.tensorrt.cuda import Cuda
-from exalign_engine.tensorrt.errors import DeviceMemoryError, EngineFileError
-from exalign_engine.tensorrt.probe import Device
+from exalign_engine.runtime.tensorrt.cuda import Cuda
+from exalign_engine.runtime.tensorrt.errors import DeviceMemoryError, EngineFileError
+from exalign_engine.runtime.tensorrt.probe import Device
+from exalign_engine.runtime.tensorrt.runtime import GpuOptions, TensorRTRuntime
 
 PRECISIONS = ("fp32", "fp16", "int8")
 BUCKETS = (1, 2, 4, 8)

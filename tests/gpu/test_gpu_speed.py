@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from exalign_engine.bundle import Bundle
-from exalign_engine.posterior import PosteriorModel
+from exalign_engine.bundle.bundle import Bundle
+from exalign_engine.posterior.posterior import PosteriorModel
 from exalign_engine.runtime.equivalence import probe_batch
-from exalign_engine.runtime.tensorrt_runtime import TensorRTRuntime
-from exalign_engine.tensorrt.cuda import Cuda
-from exalign_engine.tensorrt.probe import Device
+from exalign_engine.runtime.tensorrt.cuda import Cuda
+from exalign_engine.runtime.tensorrt.probe import Device
+from exalign_engine.runtime.tensorrt.runtime import TensorRTRuntime
 
 OpenRuntime = Callable[..., TensorRTRuntime]
 

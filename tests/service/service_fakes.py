@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 
 from exalign.v1 import geometry_pb2, image_pb2, service_pb2, service_pb2_grpc
 from exalign_engine import Aligner, Bundle
-from exalign_engine.bundle import FILES, MANIFEST, Baseline, Licence, Manifest
-from exalign_engine.calibration import Calibration
+from exalign_engine.bundle.bundle import FILES, MANIFEST, Baseline, Licence, Manifest
 from exalign_engine.detect import BoxAffine, RawDetection
-from exalign_engine.exemplars import Exemplars
-from exalign_engine.pose import Poses
-from exalign_engine.runtime import Outputs
+from exalign_engine.exemplars.exemplars import Exemplars
+from exalign_engine.exemplars.poses import Poses
+from exalign_engine.network.outputs import Outputs
+from exalign_engine.posterior.calibration import Calibration
 from exalign_service import Server, ServerConfig
-from exalign_service.config import BatchingConfig, LimitsConfig, SessionsConfig
+from exalign_service.config.schema import BatchingConfig, LimitsConfig, SessionsConfig
 
 U8 = NDArray[np.uint8]
 Corners = tuple[float, float, float, float]

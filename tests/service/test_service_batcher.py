@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from exalign_engine.runtime import Outputs
-from exalign_service.batcher import Batcher, Row
-from exalign_service.errors import DeadlineExpiredError, NotServingError, QueueFullError
+from exalign_engine.network.outputs import Outputs
+from exalign_service.inference.batcher import Batcher, Row
+from exalign_service.rpc.errors import DeadlineExpiredError, NotServingError, QueueFullError
 
 U8 = NDArray[np.uint8]
 

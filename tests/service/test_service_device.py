@@ -13,9 +13,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import CollectorRegistry, generate_latest
 
 from exalign_engine.runtime.equivalence import Divergence
-from exalign_engine.tensorrt.errors import DeviceLostError, DeviceMemoryError
-from exalign_service.calibration_metrics import export_divergence
-from exalign_service.errors import answer_to
+from exalign_engine.runtime.tensorrt.errors import DeviceLostError, DeviceMemoryError
+from exalign_service.observability.calibration_metrics import export_divergence
+from exalign_service.rpc.errors import answer_to
 from service_fakes import GOOD_BOX, Running, request
 
 HERE = Path(__file__).parent

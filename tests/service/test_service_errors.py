@@ -7,7 +7,7 @@ import pytest
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from exalign_engine.errors import InvalidInputError, Violation
-from exalign_service.errors import (
+from exalign_service.rpc.errors import (
     DeadlineExpiredError,
     MalformedMessageError,
     NotServingError,

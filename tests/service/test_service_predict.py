@@ -17,8 +17,8 @@ from PIL import Image
 
 from exalign.v1 import face_pb2, geometry_pb2, image_pb2, service_pb2
 from exalign_engine import Aligner
-from exalign_service.config import ModelConfig
-from exalign_service.model_info import describe
+from exalign_service.config.schema import ModelConfig
+from exalign_service.responses.model import describe
 from service_fakes import (
     GOOD_BOX,
     Details,

@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from exalign.v1 import service_pb2
-from exalign_service.metrics import CODES, STAGES
+from exalign_service.observability.metrics import CODES, STAGES
 from service_fakes import GOOD_BOX, Running, config, details_of, request, running
 
 PREDICT = {

@@ -10,8 +10,8 @@ import pytest
 
 from exalign_service import ServerConfig
 from exalign_service.cli import main
-from exalign_service.config import BatchingConfig, ConfigError
-from exalign_service.settings import SETTINGS, load
+from exalign_service.config.schema import BatchingConfig, ConfigError
+from exalign_service.config.sources import SETTINGS, load
 
 
 def written(tmp_path: Path, text: str) -> Path:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exalign.v1 import track_pb2
-from exalign_engine.runtime import Outputs
+from exalign_engine.network.outputs import Outputs
 from service_fakes import GOOD_BOX, Running, encoded, picture, running
 from service_fakes import config as server_config
 from track_fakes import LIVE, config, frame, plain, sessions, talk, talking, until

@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from exalign.v1 import evidence_pb2, face_pb2, geometry_pb2, image_pb2, pose_pb2, service_pb2, track_pb2
-from exalign_service.track_token import ResumeToken
+from exalign_service.track.resume_token import ResumeToken
 from service_fakes import GOOD_BOX, Running, running
 from service_fakes import config as server_config
 from track_fakes import click, config, frame, plain, sessions, talk, talking, until

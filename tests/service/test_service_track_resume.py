@@ -12,7 +12,7 @@ import grpc
 import pytest
 
 from exalign.v1 import track_pb2
-from exalign_service.track_token import ResumeToken
+from exalign_service.track.resume_token import ResumeToken
 from service_fakes import GOOD_BOX, Running, running
 from service_fakes import config as server_config
 from track_fakes import click, config, frame, plain, sessions, talk, until

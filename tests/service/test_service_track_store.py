@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from exalign_service.track_inbox import READ_AHEAD, HalfClosed, Inbox, ReceivedFrame
-from exalign_service.track_record import SessionRecord
-from exalign_service.track_requests import AskedFrame
-from exalign_service.track_store import FencedError, MemoryStore
-from exalign_service.track_token import DamagedTokenError, ResumeToken, state_hash
+from exalign_service.track.inbox import READ_AHEAD, HalfClosed, Inbox, ReceivedFrame
+from exalign_service.track.record import SessionRecord
+from exalign_service.track.requests import AskedFrame
+from exalign_service.track.resume_token import DamagedTokenError, ResumeToken, state_hash
+from exalign_service.track.store import FencedError, MemoryStore
 
 NAMES = st.text("abcXYZ019_.-", min_size=1, max_size=64)
 DIGESTS = st.binary(min_size=16, max_size=16)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from exalign.v1 import evidence_pb2, face_pb2, geometry_pb2, heatmap_pb2, image_pb2, pose_pb2, service_pb2
-from exalign_engine.evidence import Evidence, SoftClick
-from exalign_engine.views import conditioned, suggestions
+from exalign_engine.evidence.evidence import Evidence, SoftClick
+from exalign_engine.face.views import conditioned, suggestions
 from service_fakes import GOOD_BOX, K, Running, details_of, encoded, request
 
 Heatmaps, EstimatePose = service_pb2.PredictHeatmapsRequest, service_pb2.EstimatePoseRequest

@@ -10,8 +10,8 @@ import pytest
 
 from exalign.v1 import evidence_pb2, geometry_pb2, service_pb2
 from exalign_engine import LocatedFace
-from exalign_service.cache import PosteriorCache, Subject
-from exalign_service.errors import PosteriorNotFoundError
+from exalign_service.inference.posterior_cache import PosteriorCache, Subject
+from exalign_service.rpc.errors import PosteriorNotFoundError
 from service_fakes import GOOD_BOX, Running, config, details_of, request, running
 
 Heatmaps, EstimatePose = service_pb2.PredictHeatmapsRequest, service_pb2.EstimatePoseRequest

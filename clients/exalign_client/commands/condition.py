@@ -13,8 +13,8 @@ from exalign_client.commands.picture import (
     present,
     read_picture,
 )
-from exalign_client.evidence_picture import draw_conditional
-from exalign_client.tables import conditional_summary
+from exalign_client.commands.tables import conditional_summary
+from exalign_client.pictures.evidence import draw_conditional
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:

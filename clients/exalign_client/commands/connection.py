@@ -7,10 +7,10 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from exalign_client.channel import DEFAULT_TIMEOUT
-from exalign_client.local import local_server
-from exalign_client.sync import Client
-from exalign_client.terminal import say
+from exalign_client.calls.sync import Client
+from exalign_client.commands.terminal import say
+from exalign_client.transport.channel import DEFAULT_TIMEOUT
+from exalign_client.transport.local_server import local_server
 
 
 def add_connection_options(parser: argparse.ArgumentParser) -> None:

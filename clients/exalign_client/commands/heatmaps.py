@@ -7,10 +7,10 @@ from typing import Any
 
 from exalign_client.commands.connection import connect
 from exalign_client.commands.picture import add_picture_options, landmark_of, present, read_picture
-from exalign_client.heatmap_picture import draw_heatmaps
-from exalign_client.layout import GROUPS
-from exalign_client.tables import heatmap_table
-from exalign_client.views import HeatmapOptions
+from exalign_client.commands.tables import heatmap_table
+from exalign_client.landmarks import GROUPS
+from exalign_client.pictures.heatmaps import draw_heatmaps
+from exalign_client.requests.views import HeatmapOptions
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:

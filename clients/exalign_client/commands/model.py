@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from exalign_client.commands.connection import add_connection_options, connect
-from exalign_client.tables import model_summary
+from exalign_client.commands.tables import model_summary
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from exalign_client.commands.connection import add_connection_options
 from exalign_client.commands.predict import box_of
-from exalign_client.evidence import Click, Constraint, PoseRange
+from exalign_client.commands.terminal import say
 from exalign_client.json_form import Json
-from exalign_client.layout import NAMES
-from exalign_client.overlay import SUFFIXES, Pixels, decode_picture, require_opencv, write_picture
-from exalign_client.terminal import say
+from exalign_client.landmarks import NAMES
+from exalign_client.pictures.overlay import SUFFIXES, Pixels, decode_picture, require_opencv, write_picture
+from exalign_client.requests.evidence import Click, Constraint, PoseRange
 
 
 def add_picture_options(parser: argparse.ArgumentParser, *, several_faces: bool) -> None:

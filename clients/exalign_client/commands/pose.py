@@ -7,9 +7,9 @@ from typing import Any
 
 from exalign_client.commands.connection import connect
 from exalign_client.commands.picture import add_picture_options, present, read_picture
-from exalign_client.pose_picture import draw_pose
-from exalign_client.tables import pose_table
-from exalign_client.views import PoseOptions
+from exalign_client.commands.tables import pose_table
+from exalign_client.pictures.pose import draw_pose
+from exalign_client.requests.views import PoseOptions
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:

@@ -7,21 +7,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from exalign_client.arguments import Box
+from exalign_client.calls.sync import Client
 from exalign_client.commands.connection import add_connection_options, connect
+from exalign_client.commands.tables import landmark_table, prediction_summary
+from exalign_client.commands.terminal import describe, say
 from exalign_client.errors import InvalidRequestError, MessageTooLargeError
-from exalign_client.model import Model
-from exalign_client.overlay import (
-    SUFFIXES,
-    decode_picture,
-    draw_overlay,
-    require_opencv,
-    write_picture,
-)
-from exalign_client.results import Prediction
-from exalign_client.sync import Client
-from exalign_client.tables import landmark_table, prediction_summary
-from exalign_client.terminal import describe, say
+from exalign_client.pictures.overlay import SUFFIXES, decode_picture, draw_overlay, require_opencv, write_picture
+from exalign_client.requests.arguments import Box
+from exalign_client.results.faces import Prediction
+from exalign_client.results.model import Model
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:

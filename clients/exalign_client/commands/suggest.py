@@ -13,8 +13,8 @@ from exalign_client.commands.picture import (
     present,
     read_picture,
 )
-from exalign_client.evidence_picture import draw_suggestions
-from exalign_client.tables import suggestion_table
+from exalign_client.commands.tables import suggestion_table
+from exalign_client.pictures.evidence import draw_suggestions
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:

@@ -10,21 +10,21 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from exalign_client.calls.sync import Client
 from exalign_client.commands.connection import add_connection_options, connect
 from exalign_client.commands.picture import click_of
-from exalign_client.evidence import Click
-from exalign_client.layout import NAMES
-from exalign_client.model import Limits
-from exalign_client.overlay import Pixels
-from exalign_client.requests import SuggestionOptions
-from exalign_client.sync import Client
-from exalign_client.terminal import Progress, say
-from exalign_client.track_picture import draw_track
-from exalign_client.track_requests import TemporalModel, TrackFrame
-from exalign_client.track_results import FrameSuggestion, TrackClosed, TrackResult, settled
-from exalign_client.track_sync import TrackStream
-from exalign_client.video_files import Video, VideoWriter, encode_jpeg, open_video
-from exalign_client.views import PoseOptions
+from exalign_client.commands.terminal import Progress, say
+from exalign_client.landmarks import NAMES
+from exalign_client.pictures.overlay import Pixels
+from exalign_client.pictures.track import draw_track
+from exalign_client.pictures.video_files import Video, VideoWriter, encode_jpeg, open_video
+from exalign_client.requests.evidence import Click
+from exalign_client.requests.messages import SuggestionOptions
+from exalign_client.requests.views import PoseOptions
+from exalign_client.results.model import Limits
+from exalign_client.track.requests import TemporalModel, TrackFrame
+from exalign_client.track.results import FrameSuggestion, TrackClosed, TrackResult, settled
+from exalign_client.track.sync import TrackStream
 
 #: Share of the server's limit that the pixels of a frame may take as they are; larger ones travel as JPEG.
 _RAW_SHARE = 0.9

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from exalign_engine.bundle import default_bundle_path
+from exalign_engine.bundle.bundle import default_bundle_path
 from exalign_engine.runtime import PRECISIONS, RUNTIMES
-from exalign_engine.scoring import Progress
 
 
 def add_bundle(parser: argparse.ArgumentParser) -> None:
@@ -44,18 +40,6 @@ def add_data(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
         metavar="DIR",
         help="faces: the prepared format, 300-W, 300W-LP, 300VW or frames of YouTube Faces",
     )
-
-
-def progress_bar(total: int, what: str) -> Progress:
-    """A bar with ETA on stderr; call it with how many are done."""
-    bar = tqdm(total=total, desc=what, unit="crop", file=sys.stderr, mininterval=1.0)
-
-    def update(done: int) -> None:
-        bar.update(done - bar.n)
-        if done >= total:
-            bar.close()
-
-    return update
 
 
 def print_json(value: dict[str, Any]) -> None:

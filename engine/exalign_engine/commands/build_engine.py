@@ -13,15 +13,15 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
-from exalign_engine.bundle import Bundle, default_bundle_path
+from exalign_engine.bundle.bundle import Bundle, default_bundle_path
 from exalign_engine.commands.arguments import print_json
 from exalign_engine.errors import RuntimeUnavailableError
-from exalign_engine.mixture_tables import MixtureTables
+from exalign_engine.onnx_graph.sums_tables import MixtureTables
 from exalign_engine.runtime import PRECISIONS
-from exalign_engine.tensorrt.builder import BuildOptions
-from exalign_engine.tensorrt.cache import EngineCache, write_engine
-from exalign_engine.tensorrt.modules import FLAVOURS, load_module
-from exalign_engine.tensorrt.probe import Device, require_device
+from exalign_engine.runtime.tensorrt.builder import BuildOptions
+from exalign_engine.runtime.tensorrt.cache import EngineCache, write_engine
+from exalign_engine.runtime.tensorrt.modules import FLAVOURS, load_module
+from exalign_engine.runtime.tensorrt.probe import Device, require_device
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -82,8 +82,8 @@ def run(args: argparse.Namespace) -> int:
     device = _device(args.runtime)
     api = load_module(flavour)
     try:
-        from exalign_engine.tensorrt.engine import default_cache, obtain_engine
-        from exalign_engine.tensorrt.precisions import stored_precision
+        from exalign_engine.runtime.tensorrt.engine import default_cache, obtain_engine
+        from exalign_engine.runtime.tensorrt.precisions import stored_precision
     except ModuleNotFoundError as e:
         raise RuntimeUnavailableError(f"runtime {args.runtime}: not installed: {e.name}; {flavour.install}") from e
     bundle = None if args.network is not None else Bundle.load(args.bundle)

@@ -9,33 +9,35 @@ from typing import Any
 
 import numpy as np
 
-from exalign_engine.aligner import Aligner
-from exalign_engine.bundle import Bundle
-from exalign_engine.commands.arguments import add_bundle, add_data, print_json, progress_bar
+from exalign_engine.bundle.bundle import Bundle
+from exalign_engine.commands.arguments import add_bundle, add_data, print_json
 from exalign_engine.commands.protocol import PROTOCOLS, run_protocol
-from exalign_engine.coverage import collect, coverage_report, measure_face
+from exalign_engine.data.face_source import FaceSource
 from exalign_engine.data.prepared import annotated_photos
-from exalign_engine.data.source import FaceSource, open_faces
+from exalign_engine.data.source import open_faces
 from exalign_engine.detect import create_detector
 from exalign_engine.errors import InvalidInputError, Violation
-from exalign_engine.evaluate import evaluate_crops, evaluate_photos, report
-from exalign_engine.frames import BoxFrame, tight_box
-from exalign_engine.hmm import Chain
-from exalign_engine.landmarks import N_LANDMARKS
-from exalign_engine.point_formats import FORMATS
-from exalign_engine.pose import YAW, solve_pose
-from exalign_engine.presence import presence_report, presence_scores
+from exalign_engine.evaluation.photos import evaluate_crops, evaluate_photos, report
+from exalign_engine.evaluation.stress.pictures import draw_examples
+from exalign_engine.evaluation.stress.suite import run_suite, stress_report
+from exalign_engine.evaluation.video.clips import ClipMaker
+from exalign_engine.evaluation.video.pictures import draw_clips
+from exalign_engine.evaluation.video.real_clips import videos
+from exalign_engine.evaluation.video.suite import run_real_clips, run_video_suite, video_report
+from exalign_engine.face.aligner import Aligner
+from exalign_engine.geometry.frames import BoxFrame, tight_box
+from exalign_engine.geometry.head_pose import YAW, solve_pose
+from exalign_engine.geometry.landmark_formats import FORMATS
+from exalign_engine.geometry.landmarks import N_LANDMARKS
+from exalign_engine.hmm.chain import Chain
+from exalign_engine.metrics.coverage import collect, coverage_report, measure_face
+from exalign_engine.metrics.presence import presence_report, presence_scores
+from exalign_engine.metrics.subsets import difficult_subsets, yaw_of
+from exalign_engine.progress import progress_bar
 from exalign_engine.runtime import create_runtime
-from exalign_engine.stress.pictures import draw_examples
-from exalign_engine.stress.suite import run_suite, stress_report
-from exalign_engine.subsets import difficult_subsets, yaw_of
-from exalign_engine.train.augment import Augmenter
-from exalign_engine.train.config import AugmentConfig
-from exalign_engine.train.samples import load_faces
-from exalign_engine.video_suite.clips import ClipMaker
-from exalign_engine.video_suite.pictures import draw_clips
-from exalign_engine.video_suite.real_clips import videos
-from exalign_engine.video_suite.suite import run_real_clips, run_video_suite, video_report
+from exalign_engine.sampling.augment import Augmenter
+from exalign_engine.sampling.augment_config import AugmentConfig
+from exalign_engine.sampling.faces import load_faces
 
 #: Seed of the crops that presence is judged by.
 PRESENCE_SEED = 20

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from exalign_engine.bundle import Bundle, default_bundle_path
+from exalign_engine.bundle.bundle import Bundle, default_bundle_path
 from exalign_engine.commands.arguments import print_json
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from exalign_engine.aligner import Aligner
-from exalign_engine.bundle import Bundle
-from exalign_engine.commands.arguments import print_json, progress_bar
+from exalign_engine.bundle.bundle import Bundle
+from exalign_engine.commands.arguments import print_json
 from exalign_engine.data.annotated_videos import open_clips
 from exalign_engine.detect import create_detector
 from exalign_engine.errors import DataError
-from exalign_engine.hmm import Chain
-from exalign_engine.protocol_300vw import Protocol, table_2
+from exalign_engine.evaluation.protocol_300vw import Protocol, table_2
+from exalign_engine.face.aligner import Aligner
+from exalign_engine.hmm.chain import Chain
+from exalign_engine.progress import progress_bar
 from exalign_engine.runtime import create_runtime
 
 #: What ``--protocol`` knows.

@@ -17,18 +17,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exalign_engine.aligner import Aligner
-from exalign_engine.bundle import Bundle, Manifest, default_bundle_path, seal
-from exalign_engine.commands.arguments import add_data, print_json, progress_bar
-from exalign_engine.commands.rewriting import rewritten
+from exalign_engine.bundle.atomic_rewrite import rewritten
+from exalign_engine.bundle.bundle import Bundle, Manifest, default_bundle_path, seal
+from exalign_engine.commands.arguments import add_data, print_json
 from exalign_engine.data.source import open_faces
 from exalign_engine.errors import BundleError, InvalidInputError, RuntimeUnavailableError, Violation
-from exalign_engine.frames import tight_box
-from exalign_engine.metrics import nrmse, summarise
+from exalign_engine.face.aligner import Aligner
+from exalign_engine.geometry.frames import tight_box
+from exalign_engine.metrics.accuracy import nrmse, summarise
+from exalign_engine.progress import progress_bar
 from exalign_engine.runtime import create_runtime
-from exalign_engine.train.augment import Augmenter
-from exalign_engine.train.config import AugmentConfig
-from exalign_engine.train.samples import FaceMemory, load_faces
+from exalign_engine.sampling.augment import Augmenter
+from exalign_engine.sampling.augment_config import AugmentConfig
+from exalign_engine.sampling.faces import FaceMemory, load_faces
 
 NETWORK = "network.onnx"
 
@@ -117,7 +118,8 @@ def quantise_bundle(
 def _int8(bundle: Bundle, crops: NDArray[np.uint8]) -> tuple[bytes, dict[str, np.float32]]:
     """The int8 file, and the scale of every rounded activation."""
     try:
-        from exalign_engine.quantise import measure_scales, quantise, read_network, write_network
+        from exalign_engine.onnx_graph.int8 import measure_scales, quantise
+        from exalign_engine.onnx_graph.onnx_file import read_network, write_network
     except ModuleNotFoundError as e:
         raise RuntimeUnavailableError(f"quantise needs {e.name}: pip install 'exalign[train]'") from e
     model = read_network(bundle.network)

@@ -6,9 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from exalign_engine.commands.arguments import add_bundle, add_data, progress_bar
+from exalign_engine.commands.arguments import add_bundle, add_data
 from exalign_engine.errors import DataError, InvalidInputError, Violation
-from exalign_engine.reproduction.pieces import NAMES, Request, run_pieces
+from exalign_engine.evaluation.reproduction.pieces import NAMES, Request, run_pieces
+from exalign_engine.progress import progress_bar
 
 RESULTS = Path("docs/reproduction")
 
@@ -44,7 +45,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Make what is missing, if wished, and write the report."""
     # matplotlib comes with the extra 'train' as torch does; only the report needs it.
-    from exalign_engine.reproduction.page import write_report
+    from exalign_engine.evaluation.reproduction.page import write_report
 
     _check(args)
     if args.from_scratch:

@@ -7,11 +7,11 @@ import shutil
 import sys
 from pathlib import Path
 
+from exalign_engine.calibration.calibrate import calibrate
 from exalign_engine.commands.arguments import add_data
-from exalign_engine.commands.calibrate import calibrate
-from exalign_engine.commands.export import CONFIG, write_bundle
 from exalign_engine.data.source import open_faces
 from exalign_engine.errors import DataError
+from exalign_engine.train.bundle_export import CONFIG, write_bundle
 from exalign_engine.train.config import TrainConfig
 
 

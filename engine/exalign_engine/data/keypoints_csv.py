@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign_engine.data.face_source import check_landmarks
 from exalign_engine.data.holdout import held_out
 from exalign_engine.data.pictures import read_image
-from exalign_engine.data.source import check_landmarks
 from exalign_engine.errors import DataError
-from exalign_engine.landmarks import N_LANDMARKS
+from exalign_engine.geometry.landmarks import N_LANDMARKS
 
 #: Ending of a table's name; what stands before it is also the name of the folder of its images.
 TABLE = "_frames_keypoints.csv"

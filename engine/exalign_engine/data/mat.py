@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign_engine.data.face_source import check_landmarks
 from exalign_engine.data.holdout import held_out
 from exalign_engine.data.pictures import image_beside, read_image
-from exalign_engine.data.source import check_landmarks
 from exalign_engine.errors import DataError
-from exalign_engine.landmarks import N_LANDMARKS
+from exalign_engine.geometry.landmarks import N_LANDMARKS
 
 #: Folders that hold no faces of their own: code, other copies of the landmarks, and (``*_Flip``) mirror images.
 #: Training mirrors every face itself; reading the flips too would make each class twice.

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from exalign_engine.data.source import check_landmarks
+from exalign_engine.data.face_source import check_landmarks
 from exalign_engine.errors import DataError
-from exalign_engine.landmarks import N_LANDMARKS
+from exalign_engine.geometry.landmarks import N_LANDMARKS
 
 
 class PreparedFaces:

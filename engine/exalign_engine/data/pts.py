@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign_engine.data.face_source import check_landmarks
 from exalign_engine.data.pictures import image_beside, read_image
-from exalign_engine.data.source import check_landmarks
 from exalign_engine.errors import DataError
 
 

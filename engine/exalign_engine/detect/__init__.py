@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..errors import InvalidInputError
-from .affine import MISS_IOU, BoxAffine, ResidualStats
-from .base import Detector, RawDetection
-from .fit import FittedAffine, fit_affines
+from exalign_engine.detect.affine import MISS_IOU, BoxAffine, ResidualStats
+from exalign_engine.detect.base import Detector, RawDetection
+from exalign_engine.detect.fit import FittedAffine, fit_affines
+from exalign_engine.errors import InvalidInputError
 
 __all__ = [
     "DETECTORS",
@@ -38,11 +38,11 @@ def create_detector(name: str, *, yunet_model: Path | None = None) -> Detector:
     """
     # Imported here so that YuNet alone does not start ONNX Runtime, and affines alone start neither.
     if name == "mtcnn":
-        from .mtcnn import MtcnnDetector
+        from exalign_engine.detect.mtcnn import MtcnnDetector
 
         return MtcnnDetector()
     if name == "yunet":
-        from .yunet import YunetDetector
+        from exalign_engine.detect.yunet import YunetDetector
 
         if yunet_model is None:
             raise InvalidInputError.of("yunet_model", "is not set, detector yunet needs its model file")

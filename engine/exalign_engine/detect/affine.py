@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, fields
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..frames import iou
+from exalign_engine.geometry.frames import iou
 
 #: A detection whose mapped box meets the true square by less is a miss.
 MISS_IOU = 0.3

@@ -9,9 +9,9 @@ from itertools import islice
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import InvalidInputError
-from .affine import BoxAffine, ResidualStats, best_overlap, square
-from .base import Detector
+from exalign_engine.detect.affine import BoxAffine, ResidualStats, best_overlap, square
+from exalign_engine.detect.base import Detector
+from exalign_engine.errors import InvalidInputError
 
 #: Medians over fewer faces would be too loose to serve with.
 MIN_FACES = 10

@@ -28,9 +28,9 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from ..errors import RuntimeUnavailableError
-from .base import RawDetection, shrink, to_image_frame
-from .suppression import suppress
+from exalign_engine.detect.base import RawDetection, shrink, to_image_frame
+from exalign_engine.detect.suppression import suppress
+from exalign_engine.errors import RuntimeUnavailableError
 
 #: What ONNX Runtime raises on a file that is missing or no network; they have no base of their own.
 _LOAD_ERRORS = (

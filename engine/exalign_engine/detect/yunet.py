@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import RuntimeUnavailableError
-from .base import RawDetection, shrink, to_image_frame
+from exalign_engine.detect.base import RawDetection, shrink, to_image_frame
+from exalign_engine.errors import RuntimeUnavailableError
 
 #: Candidates kept before suppression; more would only cost time.
 _TOP_K = 5000

@@ -14,14 +14,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from exalign_engine.bundle import Bundle
+from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.errors import RuntimeUnavailableError
-from exalign_engine.frames import diagonal, tight_box
-from exalign_engine.mixture_tables import MixtureTables
-from exalign_engine.posterior import Posterior, PosteriorModel
-from exalign_engine.runtime.base import Runtime
+from exalign_engine.geometry.frames import diagonal, tight_box
+from exalign_engine.network.outputs import Runtime
+from exalign_engine.onnx_graph.sums_tables import MixtureTables
+from exalign_engine.posterior.posterior import Posterior, PosteriorModel
 from exalign_engine.runtime.select import create_runtime
-from exalign_engine.runtime.tensorrt_runtime import GpuOptions
+from exalign_engine.runtime.tensorrt.runtime import GpuOptions
 
 _log = logging.getLogger(__name__)
 
@@ -208,7 +208,8 @@ def create_verified_runtime(
 ) -> Verified:
     """`create_runtime` for a bundle, compared with ONNX Runtime; "auto" falls back to OpenVINO, others refuse.
 
-    On a GPU, and with ``device_sums``, the network also sums over the exemplars (`exalign_engine.mixture_sums`).
+    On a GPU, and with ``device_sums``, the network also sums over the exemplars
+    (`exalign_engine.posterior.device_sums`).
 
     Raises:
         RuntimeUnavailableError: it differs beyond `BOUNDS`, or what it needs is not on this machine.

@@ -9,7 +9,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from exalign_engine.errors import BundleError
-from exalign_engine.runtime.base import Outputs, known_outputs
+from exalign_engine.network.outputs import Outputs, known_outputs
 from exalign_engine.runtime.precision import load_network
 
 

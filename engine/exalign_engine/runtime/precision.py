@@ -34,7 +34,7 @@ def load_network(network: Path, precision: str) -> LoadedNetwork:
     """Read a bundle's network in a precision, for a runtime on a CPU.
 
     Args:
-        network: network.onnx, float32 or with int8 weights (`exalign_engine.quantise`).
+        network: network.onnx, float32 or with int8 weights (`exalign_engine.onnx_graph.int8`).
         precision: one of `PRECISIONS`.
 
     Raises:
@@ -62,7 +62,7 @@ def load_network(network: Path, precision: str) -> LoadedNetwork:
     if precision != "fp32":
         return LoadedNetwork(content, "int8", "int8 as the bundle stores it")
     try:
-        from exalign_engine.quantise import dequantise, read_network, write_network
+        from exalign_engine.onnx_graph.onnx_file import dequantise, read_network, write_network
     except ModuleNotFoundError as e:
         raise RuntimeUnavailableError(f"precision fp32: needs {e.name} to derive it from int8; pip install onnx") from e
     try:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from exalign_engine.errors import ExalignError, RuntimeUnavailableError
-from exalign_engine.runtime.base import Runtime
-from exalign_engine.runtime.tensorrt_runtime import GpuOptions, open_tensorrt
+from exalign_engine.network.outputs import Runtime
+from exalign_engine.runtime.tensorrt.runtime import GpuOptions, open_tensorrt
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def create_runtime(
         RuntimeUnavailableError: the name is unknown, what it needs is not on this machine, or the file does not have
             the precision.
         BundleError: the runtime refuses the network.
-        ExalignError: TensorRT refuses the network or the device (`exalign_engine.tensorrt.errors`).
+        ExalignError: TensorRT refuses the network or the device (`exalign_engine.runtime.tensorrt.errors`).
     """
     options = gpu or GpuOptions()
     if precision != "auto":

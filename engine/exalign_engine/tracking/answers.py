@@ -9,11 +9,11 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-from exalign_engine.aligner import LocatedFace
-from exalign_engine.evidence import Evidence
-from exalign_engine.suggestion import Criterion, Suggestion
+from exalign_engine.evidence.evidence import Evidence
+from exalign_engine.evidence.suggestion import Criterion, Suggestion
+from exalign_engine.face.aligner import LocatedFace
+from exalign_engine.face.views import ConditionedFace
 from exalign_engine.tracking.visibility import TrackState
-from exalign_engine.views import ConditionedFace
 
 F32 = NDArray[np.float32]
 
@@ -58,7 +58,7 @@ class TrackAnswer:
             surprise 0 and its box the one that was looked at.
         has_evidence: whether evidence about this track and frame was taken.
         cut_mass: probability that the filter's truncation in this frame spread evenly over all exemplars, or all that
-            is spread so where the answer leaves that out (see `exalign_engine.tracking.joining`).
+            is spread so where the answer leaves that out (see `exalign_engine.tracking.filter_step`).
     """
 
     track_id: int

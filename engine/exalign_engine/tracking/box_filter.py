@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from exalign_engine.frames import BoxFrame
+from exalign_engine.geometry.frames import BoxFrame
 
 F64 = NDArray[np.float64]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from exalign_engine.frames import iou
+from exalign_engine.geometry.frames import iou
 
 F64 = NDArray[np.float64]
 

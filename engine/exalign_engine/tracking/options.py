@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from exalign_engine.boxes import MAX_FACES
 from exalign_engine.errors import InvalidInputError, Violation
+from exalign_engine.geometry.boxes import MAX_FACES
 
 #: Frames of look-ahead that smoothing may have.
 MAX_SMOOTHING_LAG = 30
@@ -36,10 +36,10 @@ class SessionOptions:
     Args:
         temporal_model: how frames are joined.
         smoothing_lag: frames of look-ahead, 0 to `MAX_SMOOTHING_LAG`; more than 0 with `TemporalModel.FILTER` only.
-        max_faces: most tracks at once, 1 to `exalign_engine.boxes.MAX_FACES`.
+        max_faces: most tracks at once, 1 to `exalign_engine.geometry.boxes.MAX_FACES`.
         detect_every: the detector runs on every n-th frame by index; 0: only at the start and while a face is not seen.
         steadied: revisions by smoothing are means over the frames around them, see
-            `exalign_engine.tracking.steadying`; without a smoothing lag there is nothing that it would change.
+            `exalign_engine.tracking.temporal_mean`; without a smoothing lag there is nothing that it would change.
         path_frames: length of the most probable path at the end, 0 (none) to `MAX_PATH_FRAMES`; also the frames
             that a suggestion at the end looks back on.
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from exalign_engine.aligner import Aligner, LocatedFace
 from exalign_engine.errors import InvalidInputError
-from exalign_engine.evidence import Evidence
-from exalign_engine.hmm import Chain
-from exalign_engine.runtime import FaceOutputs
-from exalign_engine.tracking import state as states
+from exalign_engine.evidence.evidence import Evidence
+from exalign_engine.face.aligner import Aligner, LocatedFace
+from exalign_engine.hmm.chain import Chain
+from exalign_engine.network.outputs import FaceOutputs
+from exalign_engine.tracking import session_state as states
 from exalign_engine.tracking.answers import (
     ClosingAnswer,
     Frame,
@@ -19,15 +19,15 @@ from exalign_engine.tracking.answers import (
     RevisionCause,
     SuggestionWish,
 )
-from exalign_engine.tracking.assignment import assign, union
-from exalign_engine.tracking.closing import paths, suggested
 from exalign_engine.tracking.errors import FrameTooOldError, StateError, StateReason
-from exalign_engine.tracking.evidence_text import read_evidence, write_evidence
-from exalign_engine.tracking.following import Followed, follow, refiltered, revised, separated
-from exalign_engine.tracking.joining import Joiner
+from exalign_engine.tracking.evidence_assignment import assign, union
+from exalign_engine.tracking.evidence_json import read_evidence, write_evidence
+from exalign_engine.tracking.filter_step import Joiner
 from exalign_engine.tracking.options import SessionOptions
-from exalign_engine.tracking.planning import Plan, Planner, check_frame, unknown_tracks, wants_detector
-from exalign_engine.tracking.state import SessionState
+from exalign_engine.tracking.placement import Plan, Planner, check_frame, unknown_tracks, wants_detector
+from exalign_engine.tracking.session_state import SessionState
+from exalign_engine.tracking.summary import paths, suggested
+from exalign_engine.tracking.track_update import Followed, follow, refiltered, revised, separated
 from exalign_engine.tracking.visibility import TrackState
 
 

@@ -1,7 +1,7 @@
 """Answers to frames within the lag, given all frames of the track so far.
 
 The same exemplars, moved by the same evidence and displaced as their own picture displaced them, with the smoothed
-weights; then steadied (`exalign_engine.tracking.steadying`), which is a displacement as well.
+weights; then steadied (`exalign_engine.tracking.temporal_mean`), which is a displacement as well.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from exalign_engine.aligner import Face, LocatedFace
-from exalign_engine.conditioning import Outcome
-from exalign_engine.hmm import Belief
-from exalign_engine.posterior import Posterior
-from exalign_engine.tracking.displacing import displaced
-from exalign_engine.tracking.joining import Joiner, answered, cut_mass
-from exalign_engine.tracking.steadying import REACH, Moment, steadied
+from exalign_engine.evidence.conditioning import Outcome
+from exalign_engine.face.aligner import Face, LocatedFace
+from exalign_engine.face.views import ConditionedFace
+from exalign_engine.hmm.chain import Belief
+from exalign_engine.posterior.posterior import Posterior
+from exalign_engine.tracking.displacement import displaced
+from exalign_engine.tracking.filter_step import Joiner, answered, cut_mass
+from exalign_engine.tracking.temporal_mean import REACH, Moment, steadied
 from exalign_engine.tracking.track import Record, Seen, Track
 from exalign_engine.tracking.visibility import TrackState
-from exalign_engine.views import ConditionedFace
 
 F64 = NDArray[np.float64]
 
@@ -118,7 +118,7 @@ def _reweighted(joiner: Joiner, track: Track, record: Record, belief: Belief) ->
 
 
 def _moved_box(located: LocatedFace, shift: F64) -> F64:
-    """(4,) the face box moved by (dx, dy, ln s), as `exalign_engine.views.conditioned` moves it."""
+    """(4,) the face box moved by (dx, dy, ln s), as `exalign_engine.face.views.conditioned` moves it."""
     dx, dy, log_scale = (float(v) for v in shift)
     x0, y0, x1, y1 = (float(v) for v in located.box)
     cx, cy = (x0 + x1) / 2 + dx * located.frame.side, (y0 + y1) / 2 + dy * located.frame.side

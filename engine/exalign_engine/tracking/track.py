@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from exalign_engine.aligner import LocatedFace
-from exalign_engine.evidence import Evidence
-from exalign_engine.hmm import Belief, Chain, Emission, LowPass, PathState
-from exalign_engine.landmarks import N_LANDMARKS
-from exalign_engine.suggestion import systematic
+from exalign_engine.evidence.evidence import Evidence
+from exalign_engine.evidence.suggestion import systematic
+from exalign_engine.face.aligner import LocatedFace
+from exalign_engine.geometry.landmarks import N_LANDMARKS
+from exalign_engine.hmm.chain import Belief, Chain, Emission, LowPass, PathState
 from exalign_engine.tracking.answers import TRACK_BOX
 from exalign_engine.tracking.box_filter import BoxFilter
 from exalign_engine.tracking.motion import Motion
 from exalign_engine.tracking.options import SessionOptions
-from exalign_engine.tracking.steadying import REACH, Moment
+from exalign_engine.tracking.temporal_mean import REACH, Moment
 from exalign_engine.tracking.visibility import Visibility
 
 F16 = NDArray[np.float16]
@@ -46,7 +46,7 @@ class Seen:
         visibility: after this frame.
         picture: the emission without evidence.
         evidence: about this frame, image frame.
-        displacement: (68, 2) float16, box sides: r_t of Eq. D1 (`exalign_engine.tracking.displacing`).
+        displacement: (68, 2) float16, box sides: r_t of Eq. D1 (`exalign_engine.tracking.displacement`).
     """
 
     index: int
@@ -150,7 +150,7 @@ class Track:
         boxes: the boxes that the caller gave for it up to the last frame; None where that one had none, or where frames
             are not joined by the filter.
         belief: the filter; None where frames are not joined by it.
-        known: κ of Eq. T3 after the last frame (`exalign_engine.tracking.telling`).
+        known: κ of Eq. T3 after the last frame (`exalign_engine.tracking.emission_strength`).
         displacement: (68, 2) float16, r_t of Eq. D1 after the last frame, box sides.
         start: what the oldest of ``records`` was filtered from.
         records: the frames within the lag, this one included, ascending; empty without a lag.

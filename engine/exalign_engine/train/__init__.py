@@ -1,1 +1,1 @@
-"""Training and export: the only rooms of the engine that need torch."""
+"""Training and export: the only room of the engine that needs torch."""

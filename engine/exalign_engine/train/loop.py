@@ -25,18 +25,19 @@ from tqdm import tqdm
 
 from exalign_engine.data import FaceSource, box_frame_shapes
 from exalign_engine.errors import DataError
-from exalign_engine.exemplar_building import build
-from exalign_engine.exemplars import Exemplars
-from exalign_engine.frames import diagonal, tight_box
-from exalign_engine.landmarks import N_LANDMARKS
-from exalign_engine.train.augment import Augmenter
+from exalign_engine.exemplars.building import build
+from exalign_engine.exemplars.exemplars import Exemplars
+from exalign_engine.geometry.frames import diagonal, tight_box
+from exalign_engine.geometry.landmarks import N_LANDMARKS
+from exalign_engine.sampling.augment import Augmenter
+from exalign_engine.sampling.faces import FaceMemory, load_faces, with_turned
+from exalign_engine.train.batches import Batch, plain_batches, training_batches
 from exalign_engine.train.config import TrainConfig
 from exalign_engine.train.distributed import joined, mean_of_all
 from exalign_engine.train.losses import class_loss
 from exalign_engine.train.network import ExemplarNetwork
 from exalign_engine.train.ranks import ALONE, Ranks
 from exalign_engine.train.residual import moved_off
-from exalign_engine.train.samples import Batch, FaceMemory, load_faces, plain_batches, training_batches, with_turned
 
 CURVES = (
     "epoch",

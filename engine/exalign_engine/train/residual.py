@@ -1,4 +1,4 @@
-"""The residual's levels while they learn; what they compute stands in `exalign_engine.residual`."""
+"""The residual's levels while they learn; what they compute stands in `exalign_engine.posterior.residual`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from exalign_engine.landmarks import N_LANDMARKS
-from exalign_engine.residual import F32, STEP, Level, ResidualHead
+from exalign_engine.geometry.landmarks import N_LANDMARKS
+from exalign_engine.posterior.residual import F32, STEP, Level, ResidualHead
 from exalign_engine.train.config import NetworkConfig
 from exalign_engine.train.ranks import ALONE, Ranks
 

@@ -1,0 +1,1 @@
+"""The paper's cascade, kept for comparison: read by benchmarks.displacement alone."""

@@ -1,0 +1,30 @@
+"""The ``exalign`` command. Each subcommand is one module in `exalign_client.commands`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from exalign_client.commands import condition, heatmaps, model, pose, predict, suggest, track
+from exalign_client.commands.terminal import OneLineParser, run_to_exit_code
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``exalign``.
+
+    Args:
+        argv: arguments without the program's name; None: those of this process.
+
+    Returns:
+        The exit code: 0 done, 1 failed. Wrong usage exits with 2.
+    """
+    parser = OneLineParser(prog="exalign", description="Landmarks of faces, with their uncertainty.")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in (predict, heatmaps, pose, condition, suggest, track, model):
+        command.add_parser(commands)
+    arguments = parser.parse_args(argv)
+    return run_to_exit_code("exalign", lambda: int(arguments.run(arguments)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

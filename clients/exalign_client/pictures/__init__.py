@@ -1,0 +1,1 @@
+"""Overlays and pictures of answers; video files. Needs the extra cli."""

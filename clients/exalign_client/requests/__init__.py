@@ -1,0 +1,1 @@
+"""Arguments checked and put into requests."""

@@ -1,0 +1,125 @@
+"""What to ask about a face besides its landmarks: heatmaps and pose, and their answers with NumPy arrays.
+
+Everything is in the image frame (pixels); angles are in degrees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exalign.v1 import geometry_pb2, heatmap_pb2, pose_pb2
+from exalign_client.errors import Violation
+from exalign_client.requests.arguments import (
+    LandmarkOrGroup,
+    finite_number,
+    interval_message,
+    landmark_indices,
+    rectangle_edges,
+    whole_in,
+)
+
+F32 = NDArray[np.float32]
+Range = tuple[float, float]
+
+_MAX_CELLS = 256
+_MAX_BINS = 180
+_MAX_INTERVALS = 8
+_ENCODINGS = {
+    "float32": heatmap_pb2.HEATMAP_ENCODING_FLOAT32,
+    "uint8": heatmap_pb2.HEATMAP_ENCODING_UINT8,
+    "sparse": heatmap_pb2.HEATMAP_ENCODING_SPARSE,
+}
+
+
+@dataclass(frozen=True)
+class HeatmapOptions:
+    """Which heatmaps to compute, and where.
+
+    Args:
+        landmarks: names, 0-based indices and groups ("jaw", "brows", "nose", "eyes", "mouth", "all"); empty:
+            all 68.
+        rectangle: x0, y0, x1, y1 (pixels): the part of the image to cover; None: for each face, the square that
+            the network saw.
+        width: cells a row, 1 to 256.
+        height: rows of cells, 1 to 256.
+        encoding: how cells travel: "float32" exactly, "uint8" in a quarter of the bytes, "sparse" only the
+            heaviest ones. The answer always holds all cells as floats, and the error that the way cost.
+        sparse_mass: for "sparse": share of the mass on the grid to send, in (0, 1]; None: the server's choice.
+    """
+
+    landmarks: Iterable[LandmarkOrGroup] = ()
+    rectangle: Iterable[float] | None = None
+    width: int = 64
+    height: int = 64
+    encoding: Literal["float32", "uint8", "sparse"] = "float32"
+    sparse_mass: float | None = None
+
+
+@dataclass(frozen=True)
+class PoseOptions:
+    """What to say about the pose.
+
+    Args:
+        interval_masses: masses of the credible intervals, each in (0, 1), at most 8; empty: 0.5 and 0.9.
+        yaw_bins: bins of the joint histogram along yaw, 0 (no histogram) to 180.
+        roll_bins: the same along roll.
+        yaw_range: degrees, within [−180, 180].
+        roll_range: degrees, within [−180, 180].
+    """
+
+    interval_masses: Iterable[float] = ()
+    yaw_bins: int = 36
+    roll_bins: int = 36
+    yaw_range: Range = (-90.0, 90.0)
+    roll_range: Range = (-90.0, 90.0)
+
+
+def heatmap_message(
+    options: HeatmapOptions | None, path: str, wrong: list[Violation]
+) -> heatmap_pb2.HeatmapOptions | None:
+    """Options as a message; what is wrong with them is appended to ``wrong``."""
+    if options is None:
+        return None
+    message = heatmap_pb2.HeatmapOptions(
+        landmarks=landmark_indices(options.landmarks, f"{path}.landmarks", wrong),
+        width=whole_in(f"{path}.width", options.width, 1, wrong, _MAX_CELLS),
+        height=whole_in(f"{path}.height", options.height, 1, wrong, _MAX_CELLS),
+        encoding=_ENCODINGS.get(options.encoding, heatmap_pb2.HEATMAP_ENCODING_UNSPECIFIED),
+    )
+    if options.encoding not in _ENCODINGS:
+        wrong.append(Violation(f"{path}.encoding", f"{options.encoding!r} is none of {', '.join(_ENCODINGS)}"))
+    if options.rectangle is not None:
+        edges = rectangle_edges(options.rectangle, f"{path}.rectangle", wrong)
+        if edges is not None:
+            x0, y0, x1, y1 = edges
+            message.rectangle.CopyFrom(geometry_pb2.Rectangle(x0=x0, y0=y0, x1=x1, y1=y1))
+    if options.sparse_mass is not None:
+        if not 0 < finite_number(options.sparse_mass, f"{path}.sparse_mass", wrong) <= 1:
+            wrong.append(Violation(f"{path}.sparse_mass", f"{options.sparse_mass!r} must be above 0 and at most 1"))
+        else:
+            message.sparse_mass = options.sparse_mass
+    return message
+
+
+def pose_message(options: PoseOptions | None, path: str, wrong: list[Violation]) -> pose_pb2.PoseOptions | None:
+    """Options as a message; what is wrong with them is appended to ``wrong``."""
+    if options is None:
+        return None
+    masses = list(options.interval_masses)
+    if len(masses) > _MAX_INTERVALS:
+        wrong.append(Violation(f"{path}.interval_masses", f"{len(masses)} masses; at most {_MAX_INTERVALS}"))
+    for index, mass in enumerate(masses):
+        if not (isinstance(mass, (int, float, np.number)) and 0 < mass < 1):
+            wrong.append(Violation(f"{path}.interval_masses[{index}]", f"{mass!r} must be between 0 and 1"))
+    histogram = pose_pb2.PoseHistogramOptions(
+        yaw_bins=whole_in(f"{path}.yaw_bins", options.yaw_bins, 0, wrong, _MAX_BINS),
+        roll_bins=whole_in(f"{path}.roll_bins", options.roll_bins, 0, wrong, _MAX_BINS),
+        yaw_range=interval_message(options.yaw_range, f"{path}.yaw_range", wrong, empty=False),
+        roll_range=interval_message(options.roll_range, f"{path}.roll_range", wrong, empty=False),
+    )
+    return pose_pb2.PoseOptions(interval_masses=() if wrong else masses, histogram=histogram)

@@ -1,0 +1,1 @@
+"""TrackVideo: session, blocking and asyncio streams."""

@@ -1,0 +1,246 @@
+"""From the arguments of `Client.track` and its frames to messages.
+
+Every function raises InvalidRequestError, which names all that is wrong, and OSError where a picture cannot be read.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections import deque
+from collections.abc import AsyncIterable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from exalign.v1 import track_pb2
+from exalign_client.errors import InvalidRequestError, Violation
+from exalign_client.requests.arguments import BoxInput, ImageInput, box_message, image_message, whole, whole_in
+from exalign_client.requests.evidence import evidence_message
+from exalign_client.requests.messages import (
+    Evidence,
+    LandmarkOptions,
+    SuggestionOptions,
+    detection_message,
+    landmarks_message,
+    refuse,
+    suggestion_message,
+)
+from exalign_client.requests.views import HeatmapOptions, PoseOptions, heatmap_message, pose_message
+
+TemporalModel = Literal["filter", "per_frame", "low_pass"]
+
+_MODELS = {
+    "filter": track_pb2.TEMPORAL_MODEL_FILTER,
+    "per_frame": track_pb2.TEMPORAL_MODEL_PER_FRAME,
+    "low_pass": track_pb2.TEMPORAL_MODEL_LOW_PASS,
+}
+_SESSION_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+#: Frames sent and not yet answered, and answers not yet taken, at most.
+DEFAULT_WINDOW = 16
+_MAX_WINDOW = 256
+_MAX_INDEX = 2**62
+_MAX_MEDIA_TIME = 1e9
+
+
+@dataclass(frozen=True)
+class TrackFrame:
+    """One frame of a video, with what the caller knows about it.
+
+    Args:
+        image: as in `Client.predict`; None where ``occluded``. All frames of a video have one size.
+        index: number of the frame, ≥ 0, greater than the one before; None: the one before plus 1, from 0.
+        media_time: presentation time, seconds; only comes back with the result.
+        boxes: faces that the caller knows, which win over prediction and detection: boxes, each for the track that
+            it overlaps most or a new one, or a mapping from track id to box. With the filter, what one face's boxes
+            tremble by from frame to frame is filtered out; a jump is followed at once.
+        evidence: about this frame: of one face (the only one, or the nearest), or a mapping from track id to evidence.
+        occluded: the face cannot be seen in this frame: its picture says nothing.
+        box_moves: whether clicks may also shift and scale the box.
+    """
+
+    image: ImageInput | None = None
+    index: int | None = None
+    media_time: float | None = None
+    boxes: Iterable[BoxInput] | Mapping[int, BoxInput] = ()
+    evidence: Evidence | Mapping[int, Evidence] = ()
+    occluded: bool = False
+    box_moves: bool = True
+
+
+@dataclass(frozen=True)
+class PastEvidence:
+    """Evidence that comes late: about a frame given before, among the frames of a video.
+
+    Revisions answer it, of all frames within the smoothing lag. Not in live videos, which may have skipped the frame.
+
+    Args:
+        frame_index: number of the frame; one of the last ``smoothing_lag`` + 1 that were given.
+        evidence: as in `TrackFrame`; it is added to what the frame already has.
+        box_moves: whether clicks may also shift and scale the box.
+    """
+
+    frame_index: int
+    evidence: Evidence | Mapping[int, Evidence]
+    box_moves: bool = True
+
+
+#: A frame, or only its picture; or evidence about an earlier one.
+FrameInput: TypeAlias = "TrackFrame | PastEvidence | ImageInput"
+
+
+def track_config(
+    *,
+    live: bool,
+    temporal_model: TemporalModel,
+    smoothing_lag: int,
+    max_faces: int | None,
+    detector: str | None,
+    detect_every: int | None,
+    landmarks: LandmarkOptions | None,
+    heatmaps: HeatmapOptions | None,
+    pose: PoseOptions | None,
+    path_frames: int,
+    suggestion: SuggestionOptions | None,
+    session_id: str | None,
+    window: int,
+) -> track_pb2.TrackConfig:
+    """Check the arguments of `Client.track` and build the first message of a stream."""
+    wrong: list[Violation] = []
+    if temporal_model not in _MODELS:
+        wrong.append(Violation("temporal_model", f"{temporal_model!r} is none of {', '.join(_MODELS)}"))
+    lag = whole_in("smoothing_lag", smoothing_lag, 0, wrong) or 0
+    if lag and temporal_model != "filter":
+        wrong.append(Violation("smoothing_lag", f"{lag} must be 0 with temporal_model {temporal_model!r}"))
+    if session_id is not None and not (isinstance(session_id, str) and _SESSION_NAME.fullmatch(session_id)):
+        wrong.append(Violation("session_id", f"{session_id!r} must be 1 to 64 of [A-Za-z0-9_.-]"))
+    whole_in("window", window, 1, wrong, _MAX_WINDOW)
+    config = track_pb2.TrackConfig(
+        session_id=session_id or "",
+        mode=track_pb2.TRACK_MODE_LIVE if live else track_pb2.TRACK_MODE_LOSSLESS,
+        temporal_model=_MODELS.get(temporal_model, track_pb2.TEMPORAL_MODEL_UNSPECIFIED),
+        smoothing_lag=lag,
+        detection=detection_message(detector, max_faces, wrong),
+        detect_every=whole_in("detect_every", detect_every, 0, wrong),
+        landmarks=landmarks_message(landmarks, wrong),
+        heatmaps=heatmap_message(heatmaps, "heatmaps", wrong),
+        pose=pose_message(pose, "pose", wrong),
+        path_frames=whole_in("path_frames", path_frames, 0, wrong) or 0,
+        suggestion=None if suggestion is None else suggestion_message(suggestion, "suggestion.", wrong),
+    )
+    refuse(wrong)
+    return config
+
+
+def check_frames(frames: object, *, asynchronous: bool = False) -> None:
+    """Refuse what is one picture, or a file's name, where an iterable of frames is wanted.
+
+    Raises:
+        InvalidRequestError: it is no iterable of frames.
+    """
+    wanted = "an iterable of pictures or TrackFrames"
+    kinds = (Iterable, AsyncIterable) if asynchronous else (Iterable,)
+    if isinstance(frames, (str, bytes, bytearray, memoryview, os.PathLike)) or not isinstance(frames, kinds):
+        refuse([Violation("frames", f"a {type(frames).__name__} is not {wanted}")])
+    if isinstance(frames, np.ndarray) and (frames.ndim < 3 or (frames.ndim == 3 and frames.shape[2] == 3)):
+        refuse([Violation("frames", f"an array of shape {frames.shape} is one picture, not {wanted}")])
+
+
+class VideoMessages:
+    """What a caller gives, one by one, as messages.
+
+    Args:
+        config: of the video.
+    """
+
+    def __init__(self, config: track_pb2.TrackConfig) -> None:
+        self._lag, self._live = config.smoothing_lag, config.mode == track_pb2.TRACK_MODE_LIVE
+        #: Numbers of the newest frames.
+        self._recent: deque[int] = deque(maxlen=self._lag + 1)
+
+    def message(self, given: FrameInput) -> track_pb2.VideoFrame | track_pb2.PastEvidence:
+        """The message of a frame or of late evidence."""
+        if isinstance(given, PastEvidence):
+            return self._past(given)
+        message = frame_message(given, self._recent[-1] if self._recent else -1)
+        self._recent.append(message.frame_index)
+        return message
+
+    def _past(self, given: PastEvidence) -> track_pb2.PastEvidence:
+        wrong: list[Violation] = []
+        index, where = whole(given.frame_index), f"frames: evidence about frame {given.frame_index!r}"
+        if self._live or not self._lag:
+            reason = "a live video takes evidence with its frames only" if self._live else "needs a smoothing_lag ≥ 1"
+            wrong.append(Violation(where, reason))
+        elif index is None or index not in self._recent:
+            last = ", ".join(map(str, self._recent)) or "none yet"
+            wrong.append(Violation(where, f"must be about one of the last {self._lag + 1} frames given: {last}"))
+        message = track_pb2.PastEvidence(frame_index=index if index in self._recent else None)
+        _add_evidence(message, given, wrong)
+        if not message.evidence and not wrong:
+            wrong.append(Violation(where, "holds no click, region or pose"))
+        refuse(wrong)
+        return message
+
+
+def frame_message(given: TrackFrame | ImageInput, after: int) -> track_pb2.VideoFrame:
+    """One frame as a message.
+
+    Args:
+        given: the frame, or its picture.
+        after: number of the frame before it; −1 before the first.
+    """
+    frame = given if isinstance(given, TrackFrame) else TrackFrame(given)
+    wrong: list[Violation] = []
+    index = after + 1 if frame.index is None else whole(frame.index)
+    if index is None or not after < index <= _MAX_INDEX:
+        limit = f"greater than {after}, the frame before it" if after >= 0 else "≥ 0"
+        raise InvalidRequestError([Violation("frames.index", f"{frame.index!r} must be a whole number {limit}")])
+    message = track_pb2.VideoFrame(frame_index=index, occluded=frame.occluded)
+    if frame.image is not None:
+        image = image_message(frame.image, wrong)
+        if image is not None:
+            message.image.CopyFrom(image)
+    elif not frame.occluded:
+        wrong.append(Violation("image", "is None; a frame needs a picture unless it is occluded"))
+    if frame.media_time is not None:
+        if not (math.isfinite(frame.media_time) and abs(frame.media_time) <= _MAX_MEDIA_TIME):
+            wrong.append(Violation("media_time", f"{frame.media_time!r} is not a number of seconds"))
+        else:
+            message.media_time.FromNanoseconds(round(frame.media_time * 1e9))
+    _add_boxes(message, frame.boxes, wrong)
+    _add_evidence(message, frame, wrong)
+    refuse([Violation(f"frames[{index}].{v.field}", v.description) for v in wrong])
+    return message
+
+
+def _add_boxes(
+    message: track_pb2.VideoFrame, boxes: Iterable[BoxInput] | Mapping[int, BoxInput], wrong: list[Violation]
+) -> None:
+    pairs = list(boxes.items()) if isinstance(boxes, Mapping) else [(0, box) for box in boxes]
+    for number, (track_id, box) in enumerate(pairs):
+        key = track_id if isinstance(boxes, Mapping) else number
+        found = box_message(box, f"boxes[{key!r}]", wrong)
+        if found is not None:
+            message.boxes.add(track_id=_track_id(track_id, "boxes", wrong), box=found)
+
+
+def _add_evidence(
+    message: track_pb2.VideoFrame | track_pb2.PastEvidence, given: TrackFrame | PastEvidence, wrong: list[Violation]
+) -> None:
+    by_track = given.evidence if isinstance(given.evidence, Mapping) else {0: given.evidence}
+    for track_id, evidence in by_track.items():
+        found = evidence_message(evidence, given.box_moves, wrong)
+        if found.clicks or found.regions or found.poses:
+            message.evidence.add(track_id=_track_id(track_id, "evidence", wrong), evidence=found)
+
+
+def _track_id(track_id: object, path: str, wrong: list[Violation]) -> int:
+    number = whole(track_id)
+    if number is None or not 0 <= number < 2**31:
+        wrong.append(Violation(path, f"{track_id!r} is no track id: ≥ 1, or 0 for the nearest track"))
+        return 0
+    return number

@@ -1,0 +1,1 @@
+"""Channel, connection, retries, health and a local server."""

@@ -1,0 +1,94 @@
+"""How the client talks to a server: channel options, what gRPC itself retries, TLS."""
+
+from __future__ import annotations
+
+import json
+
+import grpc
+from grpc import aio
+
+from exalign.v1 import service_pb2
+
+#: Seconds for a whole call, its retries and their pauses included, where the caller says nothing.
+DEFAULT_TIMEOUT = 30.0
+
+#: Largest answer that is taken, bytes. Requests are limited by the server: ``Model.limits``.
+MAX_ANSWER_BYTES = 64 * 2**20
+
+#: Attempts of one call altogether. gRPC itself takes no more than 5.
+MAX_ATTEMPTS = 4
+
+_SERVICE = service_pb2.DESCRIPTOR.services_by_name["FaceAlignmentService"]
+
+
+def _service_config() -> str:
+    """Retries of UNAVAILABLE, by gRPC itself, within the deadline of the call.
+
+    Only for methods that the contract calls idempotent: TrackVideo is not among them, a stream is resumed and
+    not repeated. RESOURCE_EXHAUSTED is not among the codes: its pause is in a RetryInfo, which gRPC does not
+    read; `exalign_client.transport.retry` does.
+    """
+    idempotent = [
+        method.name for method in _SERVICE.methods if not (method.client_streaming or method.server_streaming)
+    ]
+    return json.dumps(
+        {
+            "methodConfig": [
+                {
+                    "name": [{"service": _SERVICE.full_name, "method": name} for name in idempotent],
+                    "retryPolicy": {
+                        "maxAttempts": MAX_ATTEMPTS,
+                        "initialBackoff": "0.1s",
+                        "maxBackoff": "2s",
+                        "backoffMultiplier": 2,
+                        "retryableStatusCodes": ["UNAVAILABLE"],
+                    },
+                }
+            ],
+            # When about half of all calls fail, retries only add to the load: gRPC then stops making them.
+            "retryThrottling": {"maxTokens": 50, "tokenRatio": 0.5},
+        }
+    )
+
+
+def channel_options(address: str) -> list[tuple[str, str | int]]:
+    """The options of every channel of ours."""
+    options: list[tuple[str, str | int]] = [
+        ("grpc.service_config", _service_config()),
+        ("grpc.enable_retries", 1),
+        ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
+        ("grpc.max_send_message_length", -1),
+        # A connection that died silently is noticed during a call, not after its deadline. Not between calls:
+        # many servers count those pings as abuse.
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 0),
+        # A server that is just starting is found soon, not after gRPC's usual second.
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 5_000),
+    ]
+    host = address.removeprefix("dns:").lstrip("/").rpartition(":")[0].strip("[]")
+    if host in ("localhost", "127.0.0.1", "::1"):
+        # http_proxy in the environment means the world outside, not this machine.
+        options.append(("grpc.enable_http_proxy", 0))
+    return options
+
+
+def _credentials(tls: bool | grpc.ChannelCredentials) -> grpc.ChannelCredentials | None:
+    return grpc.ssl_channel_credentials() if tls is True else (tls or None)
+
+
+def open_channel(address: str, tls: bool | grpc.ChannelCredentials) -> grpc.Channel:
+    """A channel for blocking calls; `exalign_client.Client` describes the arguments."""
+    options, credentials = channel_options(address), _credentials(tls)
+    if credentials is None:
+        return grpc.insecure_channel(address, options)
+    return grpc.secure_channel(address, credentials, options)
+
+
+def open_aio_channel(address: str, tls: bool | grpc.ChannelCredentials) -> aio.Channel:
+    """A channel for calls with asyncio; `exalign_client.AsyncClient` describes the arguments."""
+    options, credentials = channel_options(address), _credentials(tls)
+    if credentials is None:
+        return aio.insecure_channel(address, options)
+    return aio.secure_channel(address, credentials, options)

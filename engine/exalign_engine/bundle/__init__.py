@@ -1,0 +1,1 @@
+"""The bundle: one model in one directory."""

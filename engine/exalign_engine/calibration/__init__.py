@@ -1,0 +1,1 @@
+"""Fitting everything of a bundle that is not the network."""

@@ -1,0 +1,1 @@
+"""Accuracy on photographs, suites and the paper's tables. Nothing here serves."""

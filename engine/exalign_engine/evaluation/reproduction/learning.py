@@ -1,0 +1,137 @@
+"""One run of the sweep: a small network learns its classes from samples that were cut beforehand."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from exalign_engine.evaluation.reproduction.runs import BATCH, NETWORK, Run
+from exalign_engine.exemplars.exemplars import Exemplars
+from exalign_engine.geometry.landmarks import N_LANDMARKS
+from exalign_engine.progress import Progress
+from exalign_engine.train.batches import Batch
+from exalign_engine.train.config import TrainConfig
+from exalign_engine.train.loop import autocast, learning_rate
+from exalign_engine.train.losses import class_loss, softmax_target
+from exalign_engine.train.network import ExemplarNetwork
+
+F32 = NDArray[np.float32]
+
+
+class Learned:
+    """A trained network as its judges see it: arrays in, arrays out.
+
+    Args:
+        network: in evaluation mode, its head in one piece.
+        config: of its run.
+    """
+
+    def __init__(self, network: ExemplarNetwork, config: TrainConfig) -> None:
+        self._network, self._config = network, config
+        with torch.no_grad():
+            weight, bias = network.head.merged()  # type: ignore[operator]
+        #: (K, D) and (K,) float32 of the last layer.
+        self.weights: F32 = weight.numpy()
+        self.bias: F32 = bias.numpy()
+
+    def scores(self, crops: NDArray[np.uint8]) -> F32:
+        """(B, S, S, 3) → (B, K)."""
+        with torch.no_grad(), autocast(self._config):
+            return np.asarray(self._network(torch.from_numpy(crops))[0].float().numpy())
+
+    def embeddings(self, crops: NDArray[np.uint8]) -> F32:
+        """(N, S, S, 3) → (N, D), in batches."""
+        found = []
+        with torch.no_grad(), autocast(self._config):
+            for start in range(0, len(crops), BATCH):
+                part = np.ascontiguousarray(crops[start : start + BATCH])
+                found.append(self._network.see(torch.from_numpy(part))[0].float().numpy())
+        return np.concatenate(found)
+
+
+class Classes:
+    """The exemplars as the losses need them.
+
+    Args:
+        exemplars: K of them.
+    """
+
+    def __init__(self, exemplars: Exemplars) -> None:
+        self.count = exemplars.count
+        self.centred = torch.from_numpy(exemplars.shapes.reshape(self.count, -1) - 0.5)
+        self._norms = (self.centred * self.centred).sum(dim=1)
+
+    def squared_distances(self, shapes: NDArray[np.float32]) -> Tensor:
+        """(B, 68, 2) box frame → (B, K) ‖µ_k − y‖², box sides²."""
+        y = torch.from_numpy(shapes.reshape(len(shapes), -1)) - 0.5
+        d = (y * y).sum(dim=1, keepdim=True) + self._norms - 2.0 * (y @ self.centred.t())
+        return d.clamp_min(0.0) / N_LANDMARKS
+
+
+def own_classes(squared_distance: Tensor, tau: float, sharing: bool) -> Tensor:
+    """Distances by which the nearest class always has the face for a member, and with no sharing no other has.
+
+    With few classes, most faces are farther than τ from all of them; the paper's sets "grow" the clusters, so each
+    face stays a member of its own.
+
+    Args:
+        squared_distance: (B, K) box sides².
+        tau: membership radius, box sides.
+        sharing: False puts all other classes out of reach.
+    """
+    nearest = softmax_target(squared_distance) > 0
+    others = squared_distance if sharing else torch.full_like(squared_distance, torch.inf)
+    return torch.where(nearest, squared_distance.clamp_max(tau * tau), others)
+
+
+def learn(
+    run: Run, samples: Batch, exemplars: Exemplars, config: TrainConfig, progress: Progress | None = None
+) -> Learned:
+    """Train a network.
+
+    Args:
+        run: what to train.
+        samples: epoch e of a pass sees the e-th part of them.
+        exemplars: the classes.
+        config: of the run; the epochs of one of its passes divide the samples.
+        progress: told how many steps are done.
+
+    Returns:
+        The trained network.
+    """
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(run.seed)
+    network = ExemplarNetwork(NETWORK, exemplars.count, 2 * N_LANDMARKS)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    matrices = [p for p in network.parameters() if p.ndim > 1]
+    vectors = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+    classes = Classes(exemplars)
+    parts = config.epochs // run.passes
+    per_epoch = len(samples.crops) // parts
+    total = config.epochs * (per_epoch // BATCH)
+    network.train()
+    step = 0
+    for epoch in range(config.epochs):
+        order = epoch % parts * per_epoch + np.random.default_rng([run.seed, epoch]).permutation(per_epoch)
+        for start in range(0, per_epoch - BATCH + 1, BATCH):
+            rows = order[start : start + BATCH]
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(config, step, total)
+            distance = own_classes(classes.squared_distances(samples.shapes[rows]), run.tau, run.sharing)
+            with autocast(config):
+                embedding, _, _ = network.see(torch.from_numpy(samples.crops[rows]))
+                scores = network.head(embedding, 0)
+            is_face = torch.from_numpy(samples.is_face[rows])
+            loss = class_loss(run.loss, scores.float(), distance, is_face, run.tau, config.soft_sigma).mean()
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            step += 1
+            if progress:
+                progress(step)
+    network.eval()
+    return Learned(network, config)

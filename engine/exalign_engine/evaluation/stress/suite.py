@@ -1,0 +1,171 @@
+"""Running the stress suite: every face, corruption, severity and policy; and the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exalign_engine.bundle.bundle import Bundle
+from exalign_engine.data.face_source import FaceSource
+from exalign_engine.face.click_policies import (
+    CLICKING,
+    RANDOM_ORDERS,
+    Case,
+    click_answers,
+    simulated_clicks,
+    translated,
+)
+from exalign_engine.geometry.frames import diagonal, extract_crop, tight_box
+from exalign_engine.metrics.accuracy import FAILURE, summarise
+from exalign_engine.network.batches import score
+from exalign_engine.network.outputs import FaceOutputs, Runtime
+from exalign_engine.posterior.posterior import PosteriorModel
+from exalign_engine.progress import Progress
+from exalign_engine.sampling.corruptions import CORRUPTIONS, SEVERITIES, StressedFace, stress
+
+F64 = NDArray[np.float64]
+
+#: (corruption, severity, policy, clicks).
+Key = tuple[str, int, str, int]
+
+CONDITIONS = (("clean", 0), *((c, s) for c in CORRUPTIONS for s in SEVERITIES))
+
+#: Faces whose crops are scored together.
+CHUNK = 8
+
+#: Resamples of the paired bootstrap.
+RESAMPLES = 2000
+
+
+def clicked(corruption: str, severity: int) -> bool:
+    """Whether clicks are simulated for a condition: clean, the largest occluder and everything mixed."""
+    return corruption in ("clean", "mixed") or (corruption, severity) == ("occluder", 3)
+
+
+def run_suite(
+    bundle: Bundle,
+    runtime: Runtime,
+    faces: FaceSource,
+    *,
+    limit: int = 0,
+    threads: int = 2,
+    progress: Progress | None = None,
+) -> dict[Key, list[float]]:
+    """NRMSE of every face under every condition and policy.
+
+    Args:
+        bundle: the model.
+        runtime: executes its network.
+        faces: annotated faces.
+        limit: at most so many, evenly spaced; 0 takes all.
+        threads: of what follows the network.
+        progress: told how many faces are done.
+
+    Returns:
+        One list a row of the report, in the order of the report; faces in the order of the source, each with one error,
+        or `RANDOM_ORDERS` where the policy is ``random``.
+    """
+    n = len(faces)
+    rows = list(range(n)) if not 0 < limit < n else [int(i) for i in np.linspace(0, n - 1, limit)]
+    model = PosteriorModel(bundle.exemplars, bundle.calibration, bundle.residual)
+    errors: dict[Key, list[float]] = {}
+    done = 0
+    with ThreadPoolExecutor(threads) as pool:
+        for start in range(0, len(rows), CHUNK):
+            part = rows[start : start + CHUNK]
+            stressed = [
+                stress(faces.image(i), faces.landmarks[i], faces.ids[i], *condition)
+                for i in part
+                for condition in CONDITIONS
+            ]
+            m = bundle.manifest
+            out = score(runtime, (extract_crop(s.picture, s.given, m.margin, m.input_size) for s in stressed))
+            shapes = bundle.baseline.predict(out.features, out.embedding)
+            jobs = [
+                _Job(faces.ids[part[j // len(CONDITIONS)]], *CONDITIONS[j % len(CONDITIONS)], s)
+                for j, s in enumerate(stressed)
+            ]
+            for found in pool.map(lambda a: list(_errors(model, *a)), zip(jobs, out.rows(), shapes, strict=True)):
+                for key, error in found:
+                    errors.setdefault(key, []).append(error)
+            done += len(part)
+            if progress:
+                progress(done)
+    return errors
+
+
+@dataclass(frozen=True)
+class _Job:
+    face_id: str
+    corruption: str
+    severity: int
+    face: StressedFace
+
+
+def _errors(
+    model: PosteriorModel, job: _Job, row: FaceOutputs, regression: NDArray[np.float32]
+) -> Iterator[tuple[Key, float]]:
+    """NRMSE of one disturbed face by every policy that applies to it."""
+    face, at = job.face, (job.corruption, job.severity)
+    truth = face.given.from_image(face.truth)
+    posterior = model.posterior(row.scores, row.image)
+    clicks = simulated_clicks(truth, face.click_sigma, job.face_id)
+    case = Case(posterior, truth, clicks, face.click_sigma, job.face_id)
+    unit = diagonal(tight_box(truth))
+    yield (*at, "none", 0), case.error(posterior.mean) / unit
+    yield (*at, "regression", 0), case.error(regression.astype(np.float64)) / unit
+    if clicked(*at):
+        yield (*at, "translate", 1), case.error(translated(case)) / unit
+        for policy in CLICKING:
+            for order in range(RANDOM_ORDERS if policy == "random" else 1):
+                for i, points in enumerate(click_answers(policy, case, order=order)):
+                    yield (*at, policy, i + 1), case.error(points) / unit
+
+
+def stress_report(errors: dict[Key, list[float]]) -> dict[str, Any]:
+    """Rows of figures, and the comparisons by paired bootstrap; ``n`` counts faces."""
+    rows = []
+    for (corruption, severity, policy, clicks), e in errors.items():
+        figures = summarise(e) | {"n": len(e) // (RANDOM_ORDERS if policy == "random" else 1)}
+        rows.append(
+            {"corruption": corruption, "severity": severity, "policy": policy, "clicks": clicks}
+            | {name: figures[name] for name in ("n", "failure_rate", "auc", "nrmse_mean")}
+        )
+    return {"suite": "stress", "rows": rows, "comparisons": comparisons(errors)}
+
+
+def comparisons(errors: dict[Key, list[float]]) -> list[dict[str, Any]]:
+    """The suggestion against random, nose and oracle, on the same faces.
+
+    Returns:
+        For each condition with clicks: the mean difference of the face's share of AUC (``auc``: suggested − other,
+        above 0 the suggestion is better) and of failures in points of %, each with its 95 % bootstrap interval.
+    """
+    found = []
+    for (corruption, severity, policy, clicks), e in errors.items():
+        if policy != "suggested":
+            continue
+        ours = np.array(e)
+        for other in ("random", "nose", "oracle"):
+            # A face's errors, several where the policy is drawn at random, are one row.
+            theirs = np.array(errors[corruption, severity, other, clicks]).reshape(len(ours), -1)
+            gain = np.maximum(0, 1 - ours / FAILURE) - np.maximum(0, 1 - theirs / FAILURE).mean(axis=1)
+            fails = 100.0 * ((ours > FAILURE) - (theirs > FAILURE).mean(axis=1))
+            found.append(
+                {"corruption": corruption, "severity": severity, "clicks": clicks, "other": other}
+                | {"auc": _interval(gain), "failure_rate": _interval(fails)}
+            )
+    return found
+
+
+def _interval(values: F64) -> dict[str, float]:
+    """Mean of paired differences and its 95 % bootstrap interval over faces."""
+    rng = np.random.default_rng(0)
+    means = np.array([values[rng.integers(0, len(values), len(values))].mean() for _ in range(RESAMPLES)])
+    lower, upper = np.quantile(means, [0.025, 0.975])
+    return {"mean": round(float(values.mean()), 6), "lower": round(float(lower), 6), "upper": round(float(upper), 6)}

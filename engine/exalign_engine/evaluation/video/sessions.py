@@ -1,0 +1,121 @@
+"""Videos followed by the service's own `TrackingSession`, which finds its boxes itself; it may be told the first.
+
+Each method follows by itself, as each would in service: its answers decide where it looks next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exalign_engine.evaluation.video.methods import Answer
+from exalign_engine.face.aligner import Aligner
+from exalign_engine.geometry.frames import BoxFrame
+from exalign_engine.hmm.chain import Chain
+from exalign_engine.network.outputs import FaceOutputs
+from exalign_engine.tracking import (
+    Frame,
+    FrameAnswer,
+    RevisionAnswer,
+    SessionOptions,
+    TemporalModel,
+    TrackAnswer,
+    TrackingSession,
+    TrackState,
+)
+
+U8 = NDArray[np.uint8]
+
+#: Frames of look-ahead of the smoother.
+LAG = 6
+
+#: How a session is opened for each method. The smoother's answers are its last revisions.
+SESSION_METHODS = {
+    "per_frame": SessionOptions(TemporalModel.PER_FRAME),
+    "low_pass": SessionOptions(TemporalModel.LOW_PASS),
+    "filter": SessionOptions(TemporalModel.FILTER),
+    "smoother": SessionOptions(TemporalModel.FILTER, smoothing_lag=LAG),
+}
+
+
+@dataclass(frozen=True)
+class Followed(Answer):
+    """An answer of a session.
+
+    Attributes:
+        state: of the track.
+    """
+
+    state: TrackState
+
+
+@dataclass(frozen=True)
+class FollowedVideo:
+    """What a session said about one face of a video.
+
+    Attributes:
+        answers: one a frame, of the oldest track; None where there is no track.
+        path_gap: nats; no path through the last frames scores by more than this above the one that was found. None
+            where no path was wanted or there is no track at the end.
+    """
+
+    answers: list[Followed | None]
+    path_gap: float | None
+
+
+def follow(
+    aligner: Aligner,
+    chain: Chain,
+    method: str,
+    frames: Iterable[U8],
+    start: BoxFrame | None = None,
+    path_frames: int = 0,
+) -> FollowedVideo:
+    """Follow one face of a video.
+
+    Args:
+        aligner: the model, with the default detector.
+        chain: of its exemplars.
+        method: of `SESSION_METHODS`.
+        frames: (H, W, 3) uint8 RGB, all of one size.
+        start: where the face is in the first frame; None: the detector's best. A still may show a bystander as well.
+        path_frames: see `SessionOptions`.
+    """
+    session = TrackingSession(aligner, chain, replace(SESSION_METHODS[method], path_frames=path_frames))
+    found: list[Followed | None] = []
+    for index, image in enumerate(frames):
+        answer = _step(session, aligner, index, image, start if index == 0 else None)
+        found.append(_first(answer.tracks))
+        _revise(found, answer.revisions)
+    closing = session.close()
+    _revise(found, closing.revisions)
+    return FollowedVideo(found, closing.paths[0].gap if closing.paths else None)
+
+
+def _revise(found: list[Followed | None], revisions: Sequence[RevisionAnswer]) -> None:
+    """Put better answers in the place of earlier ones."""
+    for revision in revisions:
+        found[revision.frame_index] = _first(revision.tracks)
+
+
+def _step(session: TrackingSession, aligner: Aligner, index: int, image: U8, place: BoxFrame | None) -> FrameAnswer:
+    """One frame through detector, crops, network and session."""
+    height, width = image.shape[:2]
+    given = () if place is None else ((0, aligner.place(place.box)),)
+    pending = session.begin(Frame(index, (height, width), given))
+    places = session.places(pending, aligner.locate(image) if pending.detect else [])
+    rows: list[FaceOutputs] = []
+    if places:
+        rows = aligner.runtime.infer(np.stack([aligner.crop(image, place) for place in places])).rows()
+    return session.finish(pending, rows)
+
+
+def _first(tracks: tuple[TrackAnswer, ...]) -> Followed | None:
+    """The oldest track's answer."""
+    if not tracks:
+        return None
+    face = tracks[0].given.face
+    return Followed(face.landmarks, face.posterior.probabilities, face.posterior.mean_displacement, tracks[0].state)

@@ -1,0 +1,1 @@
+"""Evidence and what it does to a posterior: conditioning, suggestions."""

@@ -1,0 +1,1 @@
+"""The K exemplar shapes: building, synthetic poses, head poses."""

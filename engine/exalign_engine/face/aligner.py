@@ -1,0 +1,338 @@
+"""From an image to faces: the engine in one object, for notebooks, tests and the server.
+
+from exalign_engine import Aligner
+faces = Aligner.default().align("photo.jpg")
+print(faces[0].landmarks)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exalign_engine.bundle.bundle import Bundle, default_bundle_path
+from exalign_engine.detect import Detector, create_detector
+from exalign_engine.errors import BundleError, InvalidInputError
+from exalign_engine.geometry.boxes import check_boxes
+from exalign_engine.geometry.frames import BoxFrame, extract_crop
+from exalign_engine.geometry.image import ImageLimits, decode
+from exalign_engine.network.outputs import FaceOutputs, Runtime
+from exalign_engine.posterior.posterior import GroupUncertainty, Posterior, PosteriorModel
+from exalign_engine.refiner.refiner import SETTLED, SETTLED_GIVEN, Look, next_frames, seen_shape
+from exalign_engine.runtime import create_runtime
+
+F64 = NDArray[np.float64]
+U8 = NDArray[np.uint8]
+
+#: Kind of a box that the caller gives in the face box convention.
+FACE_BOX = "face_box"
+
+
+@dataclass(frozen=True)
+class LocatedFace:
+    """A face's place in the image.
+
+    Attributes:
+        box: (4,) face box x0, y0, x1, y1, image frame, pixels.
+        source_box: (4,) the box it came from, in its own convention, image frame, pixels.
+        source: `FACE_BOX` or the detector's name whose convention ``source_box`` follows.
+        detected: True if a detector of ours found it, False if the caller gave the box.
+        score: the detector's score, or None.
+    """
+
+    box: F64
+    source_box: F64
+    source: str
+    detected: bool
+    score: float | None
+
+    @property
+    def frame(self) -> BoxFrame:
+        """The face box made square."""
+        return BoxFrame.from_box(self.box)
+
+
+@dataclass(frozen=True)
+class Face:
+    """The answer about one face; everything in the image frame, pixels.
+
+    Attributes:
+        located: where it is.
+        posterior: the distribution behind the numbers, in the box frame.
+        landmarks: (68, 2) float64, posterior mean.
+        covariance: (68, 3) float64, px², as xx, xy, yy.
+        confidence: (68,) float64, P(‖y_n − ŷ_n‖ ≤ 0.05 box diagonal).
+        map_landmarks: (68, 2) float64, the most probable exemplar.
+    """
+
+    located: LocatedFace
+    posterior: Posterior
+    landmarks: F64
+    covariance: F64
+    confidence: F64
+    map_landmarks: F64
+
+    @classmethod
+    def of(cls, located: LocatedFace, posterior: Posterior) -> Face:
+        """Carry a posterior from its box frame into the image."""
+        frame = located.frame
+        return cls(
+            located=located,
+            posterior=posterior,
+            landmarks=frame.to_image(posterior.mean),
+            covariance=posterior.covariance * frame.side**2,
+            confidence=posterior.confidence,
+            map_landmarks=frame.to_image(posterior.map_shape),
+        )
+
+    @property
+    def presence(self) -> float:
+        """Calibrated probability that there is a face at all."""
+        return self.posterior.presence
+
+    @property
+    def map_exemplar(self) -> int:
+        """Class id of the most probable exemplar."""
+        return self.posterior.map_index
+
+    @property
+    def entropy(self) -> float:
+        """Entropy over the exemplars, nats."""
+        return self.posterior.entropy
+
+    @property
+    def effective_exemplars(self) -> float:
+        """1 ÷ Σ p²."""
+        return self.posterior.effective_number
+
+    @property
+    def cut_mass(self) -> float:
+        """Probability left out of the moments."""
+        return self.posterior.cut_mass
+
+    def group(self, landmarks: Sequence[int]) -> GroupUncertainty:
+        """Uncertainty of several landmarks as a whole, in pixels and px²."""
+        g, frame = self.posterior.group(landmarks), self.located.frame
+        return GroupUncertainty(frame.to_image(g.centroid), g.covariance * frame.side**2, g.rms_spread * frame.side)
+
+
+class Aligner:
+    """One model ready to answer. Every method may be called from several threads at once.
+
+    Args:
+        bundle: the model.
+        runtime: executes its network.
+        detectors: by name; those that can run here.
+
+    Raises:
+        BundleError: the network's outputs do not fit the bundle's other files.
+    """
+
+    def __init__(self, bundle: Bundle, runtime: Runtime, detectors: Mapping[str, Detector]) -> None:
+        self.bundle, self.runtime, self.detectors = bundle, runtime, dict(detectors)
+        self.model = PosteriorModel(bundle.exemplars, bundle.calibration, bundle.residual)
+        self._check_network()
+
+    def _check_network(self) -> None:
+        """Score one grey crop, and compare the outputs' sizes with the other files."""
+        size, network = self.bundle.manifest.input_size, self.bundle.network
+        out = self.runtime.infer(np.full((1, size, size, 3), 128, np.uint8))
+        if out.scores.shape != (1, self.bundle.exemplars.count):
+            k = self.bundle.exemplars.count
+            raise BundleError(network, f"scores {out.scores.shape[1]} classes, exemplars.npz has {k}")
+        inputs = out.features[0].size + out.embedding.shape[1]
+        if inputs != len(self.bundle.baseline.weight):
+            rows = len(self.bundle.baseline.weight)
+            raise BundleError(network, f"gives {inputs} features and embedding values, baseline.npz takes {rows}")
+        if self.bundle.refiner is not None:
+            try:
+                self.bundle.refiner.check(out.row(0))
+            except ValueError as e:
+                raise BundleError(network, f"does not fit refiner.npz: {e}") from e
+        if self.bundle.residual is None:
+            return
+        image = out.row(0).image
+        if image is None:
+            raise BundleError(network, "has no output 'local', which residual.npz reads")
+        try:
+            self.bundle.residual.looks(image)
+        except ValueError as e:
+            raise BundleError(network, f"does not fit residual.npz: {e}") from e
+
+    @classmethod
+    def default(cls, bundle: Path | str | None = None, runtime: str = "auto", threads: int = 1) -> Aligner:
+        """An aligner on the bundle that the wheel carries, with the default detector.
+
+        Args:
+            bundle: another bundle's directory.
+            runtime: see `exalign_engine.runtime.RUNTIMES`.
+            threads: threads of the network.
+
+        Raises:
+            BundleError: the bundle is missing or damaged.
+            RuntimeUnavailableError: the runtime is not on this machine.
+        """
+        loaded = Bundle.load(bundle or default_bundle_path())
+        return cls(
+            loaded,
+            create_runtime(runtime, loaded.network, threads=threads),
+            {"mtcnn": create_detector("mtcnn")},
+        )
+
+    def align(
+        self,
+        image: U8 | bytes | str | Path,
+        boxes: Sequence[Sequence[float]] | None = None,
+        *,
+        detector: str = "mtcnn",
+        max_faces: int | None = None,
+    ) -> list[Face]:
+        """Find the landmarks of every face.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, an encoded image, or the path of one.
+            boxes: face boxes x0, y0, x1, y1 in the image frame; None or empty runs the detector.
+            detector: its name.
+            max_faces: at most so many detected faces, best first.
+
+        Returns:
+            Faces in the order of the boxes, or by falling detector score.
+
+        Raises:
+            InvalidInputError: the image cannot be decoded or a box is wrong.
+        """
+        if isinstance(image, str | Path):
+            image = Path(image).read_bytes()
+        if isinstance(image, bytes):
+            image = decode(image, ImageLimits(), field="image")
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+            raise InvalidInputError.of("image", f"is {image.dtype} of shape {image.shape}, must be (H, W, 3) uint8 RGB")
+        if boxes is None or len(boxes) == 0:
+            located = self.locate(image, detector, max_faces=max_faces)
+        else:
+            located = [self.place(box) for box in check_boxes(boxes, image.shape, field="boxes")]
+        return self.answer(image, located)
+
+    def warm_up(self, batch_sizes: Sequence[int] = (1,)) -> None:
+        """Run everything once on a grey crop, so that no caller waits for a compiler.
+
+        Args:
+            batch_sizes: batches that the network will see.
+        """
+        size = self.bundle.manifest.input_size
+        place = self.place(np.array([0.0, 0.0, size - 1.0, size - 1.0]))
+        for n in batch_sizes:
+            row = self.runtime.infer(np.full((n, size, size, 3), 128, np.uint8)).row(0)
+            self.face(place, self.posterior(row)).group((0, 1))
+        for detector in self.detectors.values():
+            detector.detect(np.full((64, 64, 3), 128, np.uint8))
+
+    def answer(self, image: U8, located: Sequence[LocatedFace]) -> list[Face]:
+        """Crop, score and read the posterior of faces whose places are known: (H, W, 3) uint8 RGB."""
+        if not located:
+            return []
+        places, posteriors = list(located), self._look(image, located)
+        for round_ in range(self.rounds):
+            moved = self.better_places(places, posteriors, round_)
+            if not moved:
+                break
+            for i, (posterior, row) in zip(moved, self._look(image, list(moved.values())), strict=True):
+                places[i], posteriors[i] = moved[i], (posterior, row)
+        return [self.face(place, posterior) for place, (posterior, _) in zip(places, posteriors, strict=True)]
+
+    def _look(self, image: U8, places: Sequence[LocatedFace]) -> list[tuple[Posterior, FaceOutputs]]:
+        rows = self.runtime.infer(np.stack([self.crop(image, place) for place in places])).rows()
+        return [(self.posterior(row), row) for row in rows]
+
+    @property
+    def rounds(self) -> int:
+        """How often a box may be refined; 0 for a bundle without a refiner."""
+        return 0 if self.bundle.refiner is None else len(self.bundle.refiner.rounds)
+
+    def better_places(
+        self, places: Sequence[LocatedFace], looks: Sequence[tuple[Posterior, FaceOutputs]], round_: int
+    ) -> dict[int, LocatedFace]:
+        """Where the network should look again (`exalign_engine.refiner.refiner`).
+
+        Detected boxes are refined; a caller's own box is where it is far off (`SETTLED_GIVEN`); others stay.
+
+        Args:
+            places: that were looked at.
+            looks: the posterior and the outputs of each.
+            round_: how often the boxes were refined before.
+
+        Returns:
+            Index → better place, of the faces whose box should move.
+        """
+        refiner = self.bundle.refiner
+        if refiner is None:
+            return {}
+        rows = [i for i, place in enumerate(places) if place.source in (*refiner.sources, FACE_BOX)]
+        seen = [Look(places[i].source, places[i].frame, looks[i][1], seen_shape(looks[i][0])) for i in rows]
+        frames = next_frames(refiner, seen, round_, SETTLED, SETTLED_GIVEN)
+        return {i: replace(places[i], box=f.box) for i, f in zip(rows, frames, strict=True) if f is not None}
+
+    def locate(
+        self,
+        image: U8,
+        detector: str = "mtcnn",
+        *,
+        max_faces: int | None = None,
+        min_score: float | None = None,
+    ) -> list[LocatedFace]:
+        """Detect faces.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            detector: its name.
+            max_faces: at most so many, best first.
+            min_score: drop detections below; None keeps what the detector itself lets through.
+
+        Raises:
+            InvalidInputError: the detector is not known here.
+        """
+        if detector not in self.detectors:
+            known = ", ".join(sorted(self.detectors)) or "none"
+            raise InvalidInputError.of("detector", f"{detector!r} is not available here; available: {known}")
+        found = self.detectors[detector].detect(image)
+        if min_score is not None:
+            found = [f for f in found if f.score >= min_score]
+        return [self.place(f.box, detector, score=f.score) for f in found[:max_faces]]
+
+    def place(self, box: NDArray[Any], source: str = FACE_BOX, score: float | None = None) -> LocatedFace:
+        """Map a box to the face box.
+
+        Args:
+            box: (4,) image frame, pixels.
+            source: `FACE_BOX`, or the detector whose convention the box follows.
+            score: the detector's; None for a caller's box.
+
+        Raises:
+            InvalidInputError: the bundle does not know the detector.
+        """
+        given = np.asarray(box, dtype=np.float64)
+        if source == FACE_BOX:
+            return LocatedFace(given, given, source, False, score)
+        if source not in self.bundle.detectors:
+            known = ", ".join(sorted(self.bundle.detectors))
+            raise InvalidInputError.of("detector", f"{source!r} is unknown to this bundle; known: {known}")
+        face_box = self.bundle.detectors[source].apply(given)
+        return LocatedFace(np.asarray(face_box, dtype=np.float64), given, source, score is not None, score)
+
+    def crop(self, image: U8, located: LocatedFace) -> U8:
+        """(S, S, 3) uint8: the network's input for one face."""
+        m = self.bundle.manifest
+        return extract_crop(image, located.frame, m.margin, m.input_size)
+
+    def posterior(self, row: FaceOutputs) -> Posterior:
+        """The posterior of what the network says about one crop."""
+        return self.model.posterior(row.scores, row.image, row.sums)
+
+    def face(self, located: LocatedFace, posterior: Posterior) -> Face:
+        """See `Face.of`."""
+        return Face.of(located, posterior)

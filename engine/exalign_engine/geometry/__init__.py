@@ -1,0 +1,1 @@
+"""Frames, boxes, landmarks, pictures and head pose: plain geometry, no model."""

@@ -1,0 +1,1 @@
+"""Marginal heatmaps of landmarks."""

@@ -1,0 +1,1 @@
+"""The hidden Markov model over exemplars: filter, smoother, most probable path."""

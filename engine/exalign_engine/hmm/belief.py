@@ -1,0 +1,344 @@
+"""What the HMM reads and keeps, frame by frame, and how it is written: evidence, beliefs, and the low-pass.
+
+What is truncated and written is what is used next: values are rounded when they are made, so that a session that was
+stopped, written and read goes on bit for bit as one that was not.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+I32 = NDArray[np.int32]
+
+#: Bytes of an encoded belief, at most.
+BELIEF_BYTES = 65_536
+
+#: No probability counts for less than e^−20 times the largest of its frame, so that p = 0 cannot kill the chain.
+LOG_FLOOR = -20.0
+
+#: Added to a mean before its logarithm is taken.
+TINY = 1e-300
+
+#: Weights below are left out; they and 1 fit 16 bits: 5 of exponent, 11 of mantissa.
+LEAST_WEIGHT = 2.0**-31
+
+#: Frames that the low-pass takes the mean of.
+LOW_PASS_FRAMES = 3
+
+_HEAD = struct.Struct("<4sIBddd")
+_BELIEF, _EMISSION = b"XBE2", b"XEM2"
+_FLAT, _BITMAP, _LIST, _HALF, _SINGLE = 0, 1, 2, 4, 8
+_CODE_BASE = (127 - 31) << 11
+
+
+@dataclass(frozen=True)
+class Emission:
+    """One frame's evidence.
+
+    Attributes:
+        log: (K,) float32, log e_j up to a constant, −∞ allowed but not everywhere; None is flat: the frame says
+            nothing.
+        stay: how much of each exemplar's mass the step into this frame keeps where it is, 0 ≤ stay < 1 (Eq. F2 of
+            `exalign_engine.hmm.chain`). Max-product knows nothing of it.
+
+    Raises:
+        ValueError: NaN, +∞, or −∞ everywhere; or a ``stay`` out of range.
+    """
+
+    log: F32 | None
+    stay: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.stay < 1:
+            raise ValueError(f"stay is {self.stay}, must be from 0 to below 1")
+        # The maximum is NaN if any value is.
+        if self.log is not None and not np.isfinite(self.log.max()):
+            raise ValueError("an emission needs a finite logarithm, and none that is NaN or above all bounds")
+
+    @classmethod
+    def of_probabilities(cls, probabilities: F32, strength: float = 1.0, stay: float = 0.0) -> Emission:
+        """Evidence p^strength, with p floored at `LOG_FLOOR`.
+
+        Args:
+            probabilities: (K,) float32 ≥ 0, in any scale.
+            strength: 0 (says nothing) to 1.
+            stay: as it is kept.
+
+        Raises:
+            ValueError: strength outside [0, 1], or no probability above 0.
+        """
+        if not 0 <= strength <= 1:
+            raise ValueError(f"strength is {strength}, must be from 0 to 1")
+        top = probabilities.max()
+        if not (np.isfinite(top) and top > 0):
+            raise ValueError("no probability is above 0, or one is not finite")
+        if strength == 0:
+            return cls(None, stay)
+        floored = np.maximum(probabilities / top, np.float32(math.exp(LOG_FLOOR)))
+        return cls(np.log(floored) * np.float32(strength), stay)
+
+    def with_likelihood(self, log_likelihood: F64) -> Emission:
+        """Multiply evidence in.
+
+        Args:
+            log_likelihood: (K,) float64, up to a constant; −∞ rules a class out.
+
+        Returns:
+            The product; where it would rule out every class, this emission as it was: evidence that contradicts itself
+            tells nothing.
+        """
+        own = 0.0 if self.log is None else self.log.astype(np.float64)
+        log = own + log_likelihood
+        top = log.max()
+        return Emission((log - top).astype(np.float32), self.stay) if top > -np.inf else self
+
+    def truncated(self, members: int) -> Emission:
+        """What a state keeps: values of the best classes in half precision, one floor for all others.
+
+        The floor is the mean evidence of the others, so that the total stays. Truncating again changes nothing as
+        long as no more members are asked for.
+        """
+        if self.log is None:
+            return self
+        log = self.log - self.log.max()
+        if members < len(log):
+            kept = heaviest_rows(log, members)
+            low = np.delete(log, kept)
+            # All alike, they are a floor already, which must not drift by rounding.
+            floor = low[0] if low.max() == low.min() else _log_mean(low)
+            cut = np.full(len(log), floor, np.float32)
+            cut[kept] = np.maximum(log[kept], floor)
+            log = cut
+        with np.errstate(over="ignore"):
+            return Emission(log.astype(np.float16).astype(np.float32), self.stay)
+
+    def encode(self) -> bytes:
+        """Small where truncated: 2 bytes a member and at most one bit a class; lossless always."""
+        if self.log is None:
+            return _HEAD.pack(_EMISSION, 0, _FLAT, 0.0, 0.0, self.stay)
+        floor = self.log.min()
+        index = np.flatnonzero(self.log > floor).astype(np.int32)
+        values = self.log[index]
+        with np.errstate(over="ignore"):
+            half = values.astype(np.float16)
+        lossless = bool((half.astype(np.float32) == values).all())
+        form, packed = _pack(index)
+        head = _HEAD.pack(_EMISSION, len(index), form | (_HALF if lossless else _SINGLE), float(floor), 0.0, self.stay)
+        return head + packed + (half.astype("<f2") if lossless else values.astype("<f4")).tobytes()
+
+    @classmethod
+    def decode(cls, data: bytes, count: int) -> Emission:
+        """Read what `encode` wrote, bit for bit.
+
+        Raises:
+            ValueError: not an encoded emission over ``count`` classes.
+        """
+        kept, form, floor, _, stay, at = _head(data, _EMISSION)
+        if form == _FLAT:
+            return cls(None, stay)
+        index, at = _unpack(data, at, kept, form & (_BITMAP | _LIST), count)
+        log = np.full(count, floor, np.float32)
+        log[index] = _array(data, at, kept, "<f2" if form & _HALF else "<f4", last=True).astype(np.float32)
+        return cls(log, stay)
+
+
+@dataclass(frozen=True)
+class Belief:
+    """The filter's state after truncation: what is encoded is what is used next.
+
+    Attributes:
+        index: (M,) int32 ascending, the classes kept.
+        weights: (M,) float32 in (0, 1], their mass above ``rest`` / K, of 12 significant bits (relative error 2⁻¹²).
+        rest: mass spread evenly over all K classes.
+        cut: mass of the classes that this step's truncation left out, or a bound on it: at most so much is misplaced,
+            most of it by no more than what is kept is apart.
+        stay: of the emission that led here.
+    """
+
+    index: I32
+    weights: F32
+    rest: float
+    cut: float
+    stay: float = 0.0
+
+    def probabilities(self, count: int) -> F32:
+        """(K,) float32 that sums to 1."""
+        total = float(self.weights.sum(dtype=np.float64)) + self.rest
+        p = np.full(count, self.rest / count / total, np.float32)
+        p[self.index] += (self.weights / total).astype(np.float32)
+        return p
+
+    def encode(self) -> bytes:
+        """At most `BELIEF_BYTES` bytes from a `Chain`: 2 a class kept, and one bit a class or 4 bytes a class kept."""
+        form, packed = _pack(self.index)
+        head = _HEAD.pack(_BELIEF, len(self.index), form, self.rest, self.cut, self.stay)
+        return head + packed + _codes(self.weights).astype("<u2").tobytes()
+
+    @classmethod
+    def decode(cls, data: bytes, count: int) -> Belief:
+        """Read what `encode` wrote, bit for bit.
+
+        Raises:
+            ValueError: not an encoded belief over ``count`` classes.
+        """
+        kept, form, rest, cut, stay, at = _head(data, _BELIEF)
+        index, at = _unpack(data, at, kept, form, count)
+        return cls(index, _weights(_array(data, at, kept, "<u2", last=True)), rest, cut, stay)
+
+
+@dataclass(frozen=True)
+class LowPass:
+    """The paper's other temporal smoothing (§4.1): the mean of the landmarks of the last three frames.
+
+    Attributes:
+        frames: (F, 68, 2) float64, image frame, pixels; oldest first, F from 0 to `LOW_PASS_FRAMES`.
+    """
+
+    frames: F64
+
+    @classmethod
+    def empty(cls, landmarks: int = 68) -> LowPass:
+        """Before the first frame, or after a cut."""
+        return cls(np.zeros((0, landmarks, 2)))
+
+    def push(self, points: F64) -> LowPass:
+        """The state after a frame whose posterior means are ``points``, (68, 2), image frame."""
+        return LowPass(np.concatenate([self.frames[1 - LOW_PASS_FRAMES :], np.asarray(points, np.float64)[None]]))
+
+    @property
+    def points(self) -> F64:
+        """(68, 2) the answer for the last frame pushed."""
+        return np.asarray(self.frames.mean(axis=0), dtype=np.float64)
+
+    def encode(self) -> bytes:
+        """8 bytes a coordinate."""
+        return struct.pack("<II", *self.frames.shape[:2]) + self.frames.astype("<f8").tobytes()
+
+    @classmethod
+    def decode(cls, data: bytes) -> LowPass:
+        """Read what `encode` wrote, bit for bit.
+
+        Raises:
+            ValueError: not an encoded low-pass.
+        """
+        if len(data) < 8:
+            raise ValueError("not an encoded low-pass: too short")
+        frames, landmarks = struct.unpack_from("<II", data)
+        if frames > LOW_PASS_FRAMES or len(data) != 8 + 16 * frames * landmarks:
+            raise ValueError(f"not an encoded low-pass: {len(data)} bytes for {frames} frames of {landmarks} points")
+        return cls(np.frombuffer(data, "<f8", offset=8).reshape(frames, landmarks, 2).astype(np.float64))
+
+
+def _log_mean(log: F32) -> np.float32:
+    return np.float32(math.log(float(np.exp(log, dtype=np.float64).mean()) + TINY))
+
+
+def most_members(count: int) -> int:
+    """How many of ``count`` classes a belief can keep within `BELIEF_BYTES`, whichever they are."""
+    room = BELIEF_BYTES - _HEAD.size - 4
+    return max((room - -(-count // 8)) // 2, room // 6)
+
+
+def heaviest_rows(values: NDArray[np.floating], count: int) -> NDArray[np.intp]:
+    """Rows of the largest values, ascending; of equals, the first."""
+    if count >= len(values):
+        return np.arange(len(values))
+    limit = np.partition(values, len(values) - count)[len(values) - count]
+    above, equal = np.flatnonzero(values > limit), np.flatnonzero(values == limit)
+    return np.sort(np.concatenate([above, equal[: count - len(above)]]))
+
+
+def thinned(masses: F64, count: int) -> tuple[F64, float]:
+    """Leave at most ``count`` of many weights, so that sums over stretches of them stay (Fearnhead & Clifford 2003).
+
+    With c so that Σ_i min(m_i/c, 1) = ``count``, what weighs more than c stays as it is. Along the others, laid end to
+    end, every c-th place is marked from c/2 on: what is marked weighs c, what is not nothing. So the sum of any stretch
+    changes by less than c at either end.
+
+    Args:
+        masses: (N,) float64 ≥ 0, in an order in which neighbours may stand for each other.
+        count: ≥ 1.
+
+    Returns:
+        (N,) float64 of the same sum, at most ``count`` above 0; and the mass of those that are 0 now.
+    """
+    if np.count_nonzero(masses) <= count:
+        return masses, 0.0
+    top = heaviest_rows(masses, count)
+    top = top[np.argsort(-masses[top], kind="stable")]
+    heavy = masses[top]
+    others = masses.sum() - (np.cumsum(heavy) - heavy)
+    # How many stay: the next one would weigh no more than c. One place at least is left for the others.
+    staying = int(np.argmax(heavy * np.arange(count, 0, -1) <= others))
+    found, light = np.zeros(len(masses)), masses.copy()
+    light[top[:staying]] = 0
+    along, marks = np.cumsum(light), count - staying
+    marked = np.searchsorted(along, (np.arange(marks) + 0.5) * (along[-1] / marks))
+    np.add.at(found, marked, along[-1] / marks)
+    moved = float(light[found == 0].sum())
+    found[top[:staying]] = heavy[:staying]
+    return found, moved
+
+
+def rounded(weights: F64) -> F32:
+    """float32 of 12 significant bits: what 16-bit codes hold."""
+    bits = weights.astype(np.float32).view(np.uint32)
+    return ((bits + np.uint32(0x800)) & np.uint32(0xFFFFF000)).view(np.float32)
+
+
+def _codes(weights: F32) -> NDArray[np.uint16]:
+    """Codes of rounded weights from `LEAST_WEIGHT` to 1: 12 mantissa and 3 exponent bits less than float32."""
+    return ((weights.view(np.uint32) >> np.uint32(12)) - np.uint32(_CODE_BASE)).astype(np.uint16)
+
+
+def _weights(codes: NDArray[np.uint16]) -> F32:
+    """Inverse of `_codes`."""
+    return ((codes.astype(np.uint32) + np.uint32(_CODE_BASE)) << np.uint32(12)).view(np.float32)
+
+
+def _pack(index: I32) -> tuple[int, bytes]:
+    """A set of classes, (M,) ascending, as bits or as a list, whichever is shorter: form, bytes."""
+    span = int(index[-1]) // 8 + 1 if len(index) else 0
+    if span < 4 * len(index):
+        bits = np.zeros(8 * span, np.uint8)
+        bits[index] = 1
+        return _BITMAP, struct.pack("<I", span) + np.packbits(bits).tobytes()
+    return _LIST, index.astype("<i4").tobytes()
+
+
+def _unpack(data: bytes, at: int, kept: int, form: int, count: int) -> tuple[I32, int]:
+    """Inverse of `_pack`: the classes, and where to read on."""
+    if form == _BITMAP:
+        span = int(_array(data, at, 1, "<u4")[0])
+        index = np.flatnonzero(np.unpackbits(_array(data, at + 4, span, "u1"))).astype(np.int32)
+        at += 4 + span
+    else:
+        index = _array(data, at, kept, "<i4").astype(np.int32)
+        at += 4 * kept
+    if len(index) != kept or (kept and (index[0] < 0 or index[-1] >= count or (np.diff(index) <= 0).any())):
+        raise ValueError(f"not {kept} ascending classes below {count}")
+    return index, at
+
+
+def _head(data: bytes, magic: bytes) -> tuple[int, int, float, float, float, int]:
+    """Number of classes, form, three numbers, and where to read on."""
+    if len(data) < _HEAD.size or data[:4] != magic:
+        raise ValueError(f"not an encoded {'belief' if magic == _BELIEF else 'emission'}")
+    _, kept, form, first, second, third = _HEAD.unpack_from(data)
+    return kept, form, first, second, third, _HEAD.size
+
+
+def _array(data: bytes, at: int, count: int, dtype: str, last: bool = False) -> NDArray[Any]:
+    """So many numbers from a place; ``last``: nothing may follow."""
+    size = np.dtype(dtype).itemsize * count
+    if len(data) < at + size or (last and len(data) != at + size):
+        raise ValueError(f"{len(data)} bytes, must be {'' if last else 'at least '}{at + size}")
+    return np.frombuffer(data, dtype, count, at)

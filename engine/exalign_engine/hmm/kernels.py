@@ -1,0 +1,271 @@
+"""Compiled kernels of the HMM: which of many sources are near each target (Eq. N1, N2 of `hmm.neighbours`).
+
+They run without the GIL, on one thread, and add in an order that only the sources and the CPU type decide: the compiler
+spreads a block's lanes over its vectors. In float32 they only sort out pairs that (N2) decides with its margin to
+spare; all others are judged by (N1), and weights are summed in float64.
+
+Sources come in blocks of `LANES` that lie close together, coordinate by coordinate. A target is compared with a block's
+box first, which often says that all are near or all are apart, and then with all of its sources at a time.
+
+What the kernels share:
+
+    prefix   (K, P) float32, P a multiple of `STRIDE`, and rest (K,) float32: y and ρ of (N2)
+    rows     (K, 2N) float32, the shapes; limit = N τ²
+    low      squared distance above which (N2) is sure that a pair is apart; high: up to which it is near
+    sources  (S,) int32, the classes in the blocks, in their order
+    blocks   (B, P, LANES) float32, rests (B, LANES) float32: the sources' y and ρ; what pads the last block is far away
+    boxes    (B, 2P + 1) float32: the middle and half the width of a block's sources in each coordinate, their largest ρ
+    targets  (T,) int32
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+I32 = NDArray[np.int32]
+U8 = NDArray[np.uint8]
+
+#: Sources in a block.
+LANES = 64
+
+#: Coordinates are compared so many at a time; a block that is apart after the first of these is left there.
+STRIDE = 4
+
+#: Relative error, generously, of a distance summed in float32.
+ROUNDING = 1e-5
+
+# The comparisons are inlined where they are called: to pass their arrays would cost as much as to compare.
+
+#: What a block's comparison with a target says.
+APART, NEAR, MIXED, OPEN = 0, 1, 2, 3
+
+
+@njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
+def _rough_square(rows: F32, i: int, j: int) -> float:
+    """‖row i − row j‖² in float32, off by less than 2⁻²² a coordinate, relatively: the coordinates are exact."""
+    total = np.float32(0)
+    for c in range(rows.shape[1]):
+        d = rows[i, c] - rows[j, c]
+        total += d * d
+    return float(total)
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def _is_near(rows: F32, i: int, j: int, limit: float) -> bool:
+    """Eq. N1 for (K, 2N) float32 coordinates: in float64 and in order where float32 cannot tell."""
+    width = rows.shape[1]
+    rough = float(_rough_square(rows, i, j))
+    if abs(rough - limit) > limit * width * 2.0**-21:
+        return rough < limit
+    total = 0.0
+    for c in range(width):
+        d = float(rows[i, c]) - float(rows[j, c])
+        total += d * d
+    return total <= limit
+
+
+@njit(cache=True, nogil=True, fastmath=True, inline="always")  # type: ignore[untyped-decorator]
+def _compare_box(boxes: F32, b: int, prefix: F32, rest: F32, j: int, low: float, high: float) -> int:
+    """`APART` or `NEAR` where the box of block ``b`` shows it, else `OPEN`.
+
+    Its nearest and its farthest point in the prefix, and (N2) for what is left; `ROUNDING` covers float32's sums.
+    """
+    width = prefix.shape[1]
+    gap, reach = np.float32(0), np.float32(0)
+    for c in range(width):
+        off, half = abs(prefix[j, c] - boxes[b, c]), boxes[b, width + c]
+        outside, across = off - half, off + half
+        # Twice max(outside, 0): a maximum would not be spread over lanes.
+        outside += abs(outside)
+        gap += outside * outside
+        reach += across * across
+    if float(gap) * (1 - ROUNDING) > 4 * low:
+        return APART
+    left = float(boxes[b, 2 * width]) + float(rest[j])
+    return NEAR if float(reach) * (1 + ROUNDING) + left * left <= high else OPEN
+
+
+@njit(cache=True, nogil=True, fastmath=True, inline="always")  # type: ignore[untyped-decorator]
+def _compare(
+    blocks: F32, rests: F32, b: int, prefix: F32, rest: F32, j: int, low: float, high: float, state: U8, d2: F32
+) -> int:
+    """Compare the sources of block ``b`` with target ``j`` by (N2).
+
+    Args:
+        blocks: and the other arrays: see above.
+        rests: ρ of the sources.
+        b: block.
+        prefix: y.
+        rest: ρ.
+        j: target.
+        low: apart above.
+        high: near up to.
+        state: (LANES,) written: 0 apart, 1 near, 2 undecided; not written where the answer is `APART`.
+        d2: (LANES,) scratch.
+
+    Returns:
+        `APART` or `NEAR`: all are. `MIXED`: some are near, none is undecided. `OPEN`: some are undecided.
+    """
+    low32, high32 = np.float32(low), np.float32(high)
+    for c in range(0, prefix.shape[1], STRIDE):
+        x0, x1, x2, x3 = prefix[j, c], prefix[j, c + 1], prefix[j, c + 2], prefix[j, c + 3]
+        if c == 0:
+            least = np.float32(np.inf)
+            for lane in range(LANES):
+                e0, e1 = blocks[b, c, lane] - x0, blocks[b, c + 1, lane] - x1
+                e2, e3 = blocks[b, c + 2, lane] - x2, blocks[b, c + 3, lane] - x3
+                d2[lane] = (e0 * e0 + e1 * e1) + (e2 * e2 + e3 * e3)
+            for lane in range(LANES):
+                least = min(least, d2[lane])
+            if least > low32:
+                return APART
+        else:
+            for lane in range(LANES):
+                e0, e1 = blocks[b, c, lane] - x0, blocks[b, c + 1, lane] - x1
+                e2, e3 = blocks[b, c + 2, lane] - x2, blocks[b, c + 3, lane] - x3
+                d2[lane] += (e0 * e0 + e1 * e1) + (e2 * e2 + e3 * e3)
+    r = rest[j]
+    near, possible = np.int32(0), np.int32(0)
+    for lane in range(LANES):
+        apart, together = rests[b, lane] - r, rests[b, lane] + r
+        sure = np.int32(d2[lane] + together * together <= high32)
+        may = np.int32(d2[lane] + apart * apart <= low32)
+        state[lane] = np.uint8(2 * may - sure)
+        near += sure
+        possible += may
+    if possible == 0:
+        return APART
+    if near == LANES:
+        return NEAR
+    return MIXED if near == possible else OPEN
+
+
+@njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
+def _near_sum(state: U8, weights: F64, start: int) -> float:
+    """Σ of a block's weights over its lanes in state 1."""
+    total = 0.0
+    for lane in range(LANES):
+        total += weights[start + lane] * state[lane]
+    return total
+
+
+@njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
+def near_mass(
+    sources: I32,
+    blocks: F32,
+    rests: F32,
+    boxes: F32,
+    weights: F64,
+    targets: I32,
+    prefix: F32,
+    rest: F32,
+    rows: F32,
+    limit: float,
+    low: float,
+    high: float,
+) -> F64:
+    """(T,) float64: Σ_{i ∈ N(j)} w_i over the sources, block by block, for every target j.
+
+    Args:
+        sources: and the other arrays: see above.
+        blocks: y of the sources.
+        rests: ρ of the sources.
+        boxes: of the blocks.
+        weights: (B · LANES,) float64, 0 in the padding.
+        targets: j.
+        prefix: y.
+        rest: ρ.
+        rows: shapes.
+        limit: N τ².
+        low: apart above.
+        high: near up to.
+    """
+    out = np.zeros(targets.shape[0])
+    state, d2 = np.ones(LANES, np.uint8), np.empty(LANES, np.float32)
+    whole = np.empty(blocks.shape[0])
+    for b in range(blocks.shape[0]):
+        whole[b] = _near_sum(state, weights, b * LANES)
+    for t in range(targets.shape[0]):
+        j = targets[t]
+        total = 0.0
+        for b in range(blocks.shape[0]):
+            verdict = _compare_box(boxes, b, prefix, rest, j, low, high)
+            if verdict == OPEN:
+                verdict = _compare(blocks, rests, b, prefix, rest, j, low, high, state, d2)
+            if verdict == APART:
+                continue
+            if verdict == NEAR:
+                total += whole[b]
+                continue
+            if verdict == OPEN:
+                for lane in range(LANES):
+                    if state[lane] == 2:
+                        state[lane] = np.uint8(_is_near(rows, sources[b * LANES + lane], j, limit))
+            total += _near_sum(state, weights, b * LANES)
+        out[t] = total
+    return out
+
+
+@njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
+def first_near(
+    sources: I32,
+    blocks: F32,
+    rests: F32,
+    boxes: F32,
+    places: I32,
+    visit: I32,
+    targets: I32,
+    prefix: F32,
+    rest: F32,
+    rows: F32,
+    limit: float,
+    low: float,
+    high: float,
+) -> I32:
+    """(T,) the least place of a source that is near each target, -1 where none is.
+
+    Args:
+        sources: and the other arrays: see above.
+        blocks: y of the sources.
+        rests: ρ of the sources.
+        boxes: of the blocks.
+        places: (B · LANES,) int32 ≥ 0, all different; the largest in the padding.
+        visit: (B,) the blocks by their least place, ascending.
+        targets: j.
+        prefix: y.
+        rest: ρ.
+        rows: shapes.
+        limit: N τ².
+        low: apart above.
+        high: near up to.
+    """
+    none = np.int32(places.shape[0])
+    out = np.full(targets.shape[0], -1, np.int32)
+    state, d2 = np.zeros(LANES, np.uint8), np.empty(LANES, np.float32)
+    least = np.empty(blocks.shape[0], np.int32)
+    for b in range(blocks.shape[0]):
+        least[b] = places[b * LANES : (b + 1) * LANES].min()
+    for t in range(targets.shape[0]):
+        j, best = targets[t], none
+        for b in visit:
+            if least[b] >= best:
+                break
+            verdict = _compare_box(boxes, b, prefix, rest, j, low, high)
+            if verdict == OPEN:
+                verdict = _compare(blocks, rests, b, prefix, rest, j, low, high, state, d2)
+            if verdict == NEAR:
+                best = least[b]
+            elif verdict != APART:
+                for lane in range(LANES):
+                    s = b * LANES + lane
+                    if places[s] >= best or state[lane] == 0:
+                        continue
+                    if state[lane] == 1 or _is_near(rows, sources[s], j, limit):
+                        best = places[s]
+        if best < none:
+            out[t] = best
+    return out

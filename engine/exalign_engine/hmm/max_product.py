@@ -1,0 +1,216 @@
+"""Max-product over the chain: the most probable path of exemplars, frame by frame, with exact pruning.
+
+    δ_0(j) = γ ℓ_0(j)        δ_t(j) = γ ℓ_t(j) + max( max_{i ∈ N(j)} δ_{t−1}(i),  max_i δ_{t−1}(i) − λ )          (V1)
+
+ℓ_t is the frame's log emission, N(j) the classes within τ, λ the penalty of a jump anywhere ("teleport").
+
+**Exact pruning.** Let m = max_i δ_{t−1}(i), at the class i*.
+
+1. A source with δ(i) ≤ m − λ never wins: whatever follows it may follow a teleport from i*, which offers m − λ. So it
+   may be left out of every maximum of (V1) without changing any of them.
+2. Every target has δ_t(j) ≥ γ ℓ_t(j) + m − λ, so max δ_t ≥ LB = max_j γ ℓ_t(j) + m − λ. A target with
+   γ ℓ_t(j) ≤ LB − m − λ has δ_t(j) ≤ γ ℓ_t(j) + m ≤ LB − λ ≤ max δ_t − λ, so by 1 it never wins as a source of the next
+   frame; and at the end it is no maximum, as λ > 0. It is never looked at.
+
+What is left is the live set {j : δ_t(j) > max δ_t − λ}. A target takes the first source that is near, best first;
+equals go by class number, so that the result does not depend on how it was found.
+
+**Capped beam.** At most ``beam`` live states are kept, best first. Let u_t bound the score of every path through a
+state that the cap ever dropped:
+
+    u_t = max( u_{t−1} + max_j γ ℓ_t(j),  best δ_t that the cap drops ),   −∞ where that is ≤ max δ_t − λ          (V2)
+
+(the last by 1: from there, a teleport from the best kept state scores as much). The kept δ are scores of real paths,
+hence no higher than the best path's, which is among them or went through a dropped state. So it scores at most
+max(0, u_t − max δ_t) more than the one found: the certificate ``gap``. Where the cap never dropped a state, or all that
+it dropped are forgotten, it is 0 and the path is exact.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exalign_engine.hmm.neighbours import Neighbours
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+I32 = NDArray[np.int32]
+
+_HEAD = struct.Struct("<4sIIdI")
+_MAGIC = b"XPT1"
+
+
+@dataclass(frozen=True)
+class BestPath:
+    """The best path found.
+
+    Attributes:
+        classes: (W,) int32, class of each of the last frames, oldest first.
+        score: Σ γ ℓ − λ · jumps since the path was opened, also over frames that left the window.
+        gap: certificate: no path scores more than ``score + gap``.
+    """
+
+    classes: I32
+    score: float
+    gap: float
+
+
+@dataclass(frozen=True)
+class Column:
+    """One frame of the window: the states that a live state descends from.
+
+    Attributes:
+        classes: (S,) int32 ascending.
+        parents: (S,) int32, rows of the column before; 0 in the oldest.
+    """
+
+    classes: I32
+    parents: I32
+
+
+@dataclass(frozen=True)
+class PathState:
+    """What max-product keeps: live states with their scores, and their ancestors in the window.
+
+    Attributes:
+        window: most columns.
+        columns: oldest first, at least one.
+        scores: (S,) float64, δ of the last column's states.
+        lost: u_t of Eq. V2.
+    """
+
+    window: int
+    columns: tuple[Column, ...]
+    scores: F64
+    lost: float
+
+    def encode(self) -> bytes:
+        """At most 24 + 8 · beam + window · (4 + 8 · beam) bytes; in practice ancestors soon are few."""
+        parts = [_HEAD.pack(_MAGIC, self.window, len(self.columns), self.lost, len(self.scores))]
+        parts.append(self.scores.astype("<f8").tobytes())
+        for column in self.columns:
+            parts.append(struct.pack("<I", len(column.classes)))
+            parts.append(column.classes.astype("<i4").tobytes() + column.parents.astype("<i4").tobytes())
+        return b"".join(parts)
+
+    @classmethod
+    def decode(cls, data: bytes, count: int) -> PathState:
+        """Read what `encode` wrote, bit for bit.
+
+        Raises:
+            ValueError: not an encoded path over ``count`` classes.
+        """
+        try:
+            magic, window, frames, lost, live = _HEAD.unpack_from(data)
+            at = _HEAD.size
+            scores = np.frombuffer(data, "<f8", live, at).astype(np.float64)
+            at += 8 * live
+            columns = []
+            for _ in range(frames):
+                (n,) = struct.unpack_from("<I", data, at)
+                both = np.frombuffer(data, "<i4", 2 * n, at + 4).astype(np.int32)
+                columns.append(Column(both[:n], both[n:]))
+                at += 4 + 8 * n
+        except (struct.error, ValueError) as e:
+            raise ValueError(f"not an encoded path: {e}") from e
+        state = cls(window, tuple(columns), scores, lost)
+        if magic != _MAGIC or at != len(data) or not state._fits(count):
+            raise ValueError(f"not an encoded path over {count} classes")
+        return state
+
+    def _fits(self, count: int) -> bool:
+        if not 1 <= len(self.columns) <= self.window or len(self.columns[-1].classes) != len(self.scores):
+            return False
+        before = 1
+        for c in self.columns:
+            if not len(c.classes) or c.classes.min() < 0 or c.classes.max() >= count:
+                return False
+            if c.parents.min() < 0 or c.parents.max() >= before:
+                return False
+            before = len(c.classes)
+        return True
+
+    def best(self) -> BestPath:
+        """Follow the back-pointers of the best live state (of equals, the lowest class)."""
+        row = int(np.argmax(self.scores))
+        score = float(self.scores[row])
+        classes = []
+        for column in reversed(self.columns):
+            classes.append(int(column.classes[row]))
+            row = int(column.parents[row])
+        return BestPath(np.array(classes[::-1], np.int32), score, max(self.lost - score, 0.0))
+
+
+def open_path(log: F64, penalty: float, beam: int, window: int) -> PathState:
+    """δ_0 of Eq. V1.
+
+    Args:
+        log: (K,) float64, γ ℓ_0.
+        penalty: λ.
+        beam: most live states.
+        window: most frames that the path reaches back, ≥ 1.
+
+    Raises:
+        ValueError: the window is below 1.
+    """
+    if window < 1:
+        raise ValueError(f"window is {window}, must be at least 1")
+    live = np.flatnonzero(log > log.max() - penalty).astype(np.int32)
+    kept, dropped = _best(log[live], beam)
+    lost = _forget(dropped, float(log.max()), penalty)
+    column = Column(live[kept], np.zeros(len(kept), np.int32))
+    return PathState(window, (column,), log[live[kept]], lost)
+
+
+def extend_path(path: PathState, log: F64, neighbours: Neighbours, penalty: float, beam: int) -> PathState:
+    """Eq. V1 with the pruning above; arguments as in `open_path`."""
+    last, m = path.columns[-1], float(path.scores.max())
+    top = float(log.max())
+    # Pruning 2: LB − m − λ = max γℓ − 2λ.
+    targets = np.flatnonzero(log > top - 2 * penalty).astype(np.int32)
+    # Best first, equals by class (classes ascend, and the sort is stable); pruning 1 was done when the column was made.
+    order = np.argsort(-path.scores, kind="stable").astype(np.int32)
+    first = neighbours.first(last.classes[order], targets)
+    near = np.where(first >= 0, path.scores[order[first]], -np.inf)
+    jump = m - penalty
+    scores = log[targets] + np.maximum(near, jump)
+    parents = np.where(near >= jump, order[first], order[0]).astype(np.int32)
+    best = float(scores.max())
+    live = np.flatnonzero(scores > best - penalty)
+    kept, dropped = _best(scores[live], beam)
+    lost = _forget(max(path.lost + top, dropped), best, penalty)
+    live = live[kept]
+    columns = (*path.columns, Column(targets[live], parents[live]))[-path.window :]
+    return PathState(path.window, _ancestors(columns), scores[live], lost)
+
+
+def _best(scores: F64, beam: int) -> tuple[NDArray[np.intp], float]:
+    """Rows of the best scores, ascending (of equals the first), and the best of those left out."""
+    if len(scores) <= beam:
+        return np.arange(len(scores)), -np.inf
+    order = np.argsort(-scores, kind="stable")
+    return np.sort(order[:beam]), float(scores[order[beam]])
+
+
+def _forget(lost: float, best: float, penalty: float) -> float:
+    """Eq. V2: what cannot win any more is not lost."""
+    return lost if lost > best - penalty else -np.inf
+
+
+def _ancestors(columns: tuple[Column, ...]) -> tuple[Column, ...]:
+    """Drop what no live state descends from; the oldest column's parents are 0."""
+    kept = [columns[-1]]
+    for column in reversed(columns[:-1]):
+        used, row = np.unique(kept[-1].parents, return_inverse=True)
+        kept[-1] = Column(kept[-1].classes, row.astype(np.int32))
+        kept.append(Column(column.classes[used], column.parents[used]))
+        if len(used) == len(column.classes):
+            # Nothing of this column went, so nothing before it does.
+            kept.extend(reversed(columns[: len(columns) - len(kept)]))
+            break
+    kept[-1] = Column(kept[-1].classes, np.zeros(len(kept[-1].classes), np.int32))
+    return tuple(reversed(kept))

@@ -1,0 +1,191 @@
+"""Which exemplars lie within τ of which, without a list of neighbours.
+
+    i ∈ N(j)  ⟺  Σ_n ‖µ_in − µ_jn‖² ≤ N τ²        (distance of design §2; symmetric; every j is in its own N(j))  (N1)
+
+At K = 140k the lists would hold half a thousand million entries, so nearness is decided when it is asked. With Q the
+principal axes of the shapes, y = Qᵀ(µ − mean)/√N split into a prefix of P coordinates and the length ρ of what is left,
+
+    ‖y_i − y_j‖²_P + (ρ_i − ρ_j)²  ≤  d²_ij  ≤  ‖y_i − y_j‖²_P + (ρ_i + ρ_j)²                                     (N2)
+
+Most pairs are told apart by the first few coordinates; those that (N2) leaves open are summed by (N1) itself, so
+that membership is exact: (N2) is widened by what float32 may be wrong by (`_slack`).
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exalign_engine.hmm.kernels import LANES, STRIDE, first_near, near_mass
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+I32 = NDArray[np.int32]
+
+#: Coordinates of the prefix, P: a multiple of `STRIDE`.
+PREFIX = 16
+
+#: Most shapes in a part that is not halved any more when shapes are put into spatial order.
+LEAF = 8
+
+#: Coordinate of what pads a block.
+FAR = 1e15
+
+#: Up to so many classes every n_k is exact; above, it is counted among a random part of the classes.
+COUNTED = 50_000
+#: Classes of that part at first, and neighbours to be found there before an estimate is believed.
+SAMPLED, ENOUGH = 4096, 32
+
+
+class Neighbours:
+    """Nearness between the shapes of one bundle; read-only once built, so threads may share it.
+
+    Args:
+        shapes: (K, N, 2), box frame.
+        tau: radius, box sides, > 0.
+
+    Attributes:
+        count: K.
+        rank: (K,) int32, places of the classes in an order in which what is close in space mostly is close.
+
+    Raises:
+        ValueError: no shapes, shapes that are not finite, or a radius that is not finite and above 0.
+    """
+
+    def __init__(self, shapes: NDArray[np.floating], tau: float) -> None:
+        if shapes.ndim != 3 or shapes.shape[0] < 1 or shapes.shape[2] != 2:
+            raise ValueError(f"shapes have shape {shapes.shape}, must be (K, N, 2) with K at least 1")
+        if not np.isfinite(shapes).all():
+            raise ValueError("shapes hold a coordinate that is not finite")
+        if not (math.isfinite(tau) and tau > 0):
+            raise ValueError(f"tau is {tau}, must be a finite number above 0")
+        self.count, self.tau = len(shapes), float(tau)
+        self._rows: F32 = np.ascontiguousarray(shapes.reshape(self.count, -1), dtype=np.float32)
+        self._limit = shapes.shape[1] * self.tau**2
+        self._prefix, self._rest = _principal_prefix(self._rows, shapes.shape[1])
+        self._low, self._high = _slack(self._prefix, self._rest, self.tau)
+        self.rank = _spatial_rank(self._prefix)
+
+    def mass(self, sources: I32, weights: F64, targets: I32) -> F64:
+        """(T,) float64: Σ_{i ∈ N(j)} w_i over the sources, for every target j.
+
+        Args:
+            sources: (S,) int32, classes, all different.
+            weights: (S,) float64.
+            targets: (T,) int32.
+        """
+        if not len(sources) or not len(targets):
+            return np.zeros(len(targets))
+        order = np.argsort(self.rank[sources])
+        blocks = self._blocks(sources[order])
+        padded = np.zeros(blocks[2].size)
+        padded[: len(order)] = weights[order]
+        return np.asarray(near_mass(*blocks, padded, targets, *self._geometry()))
+
+    def first(self, sources: I32, targets: I32) -> I32:
+        """(T,) int32: position of the first source that is near each target; -1: none is.
+
+        Args:
+            sources: (S,) int32, classes, all different, in any order.
+            targets: (T,) int32.
+        """
+        if not len(sources) or not len(targets):
+            return np.full(len(targets), -1, np.int32)
+        order = np.argsort(self.rank[sources]).astype(np.int32)
+        blocks = self._blocks(sources[order])
+        places = np.arange(blocks[2].size, dtype=np.int32)
+        places[: len(order)] = order
+        visit = np.argsort(places.reshape(-1, LANES).min(axis=1)).astype(np.int32)
+        return np.asarray(first_near(*blocks, places, visit, targets, *self._geometry()))
+
+    def _geometry(self) -> tuple[F32, F32, F32, float, float, float]:
+        return self._prefix, self._rest, self._rows, self._limit, self._low, self._high
+
+    def _blocks(self, sources: I32) -> tuple[I32, F32, F32, F32]:
+        """Sources, blocks, rests and boxes as `exalign_engine.hmm.kernels` has them; sources in spatial order."""
+        starts = np.arange(0, len(sources), LANES)
+        padding = len(starts) * LANES - len(sources)
+        prefix, rest = self._prefix[sources], self._rest[sources]
+        blocks = np.pad(prefix, ((0, padding), (0, 0)), constant_values=FAR).reshape(len(starts), LANES, -1)
+        rests = np.pad(rest, (0, padding)).reshape(len(starts), LANES)
+        least, most = np.minimum.reduceat(prefix, starts), np.maximum.reduceat(prefix, starts)
+        middle = (least + most) / np.float32(2)
+        half = np.nextafter(np.maximum(most - middle, middle - least), np.float32(np.inf))
+        boxes = np.concatenate([middle, half, np.maximum.reduceat(rest, starts)[:, None]], axis=1)
+        return sources, np.ascontiguousarray(blocks.transpose(0, 2, 1)), rests, boxes
+
+    @cached_property
+    def counts(self) -> F64:
+        """(K,) float64 ≥ 1: n_k = |N(k)|, k itself among them; counted when first read, then kept.
+
+        Exact up to `COUNTED` classes. Above, the others near k are counted in a seeded random part of the classes and
+        scaled up. For a class that has fewer than `ENOUGH` there, the part grows eightfold until it has, or until the
+        part is everything and the count exact: a rare class is never taken for a lonely one. So the relative standard
+        error is about 1/√`ENOUGH` = 18 % at most, and half of that in √n_k, which is what the filter divides by.
+        """
+        everyone = np.arange(self.count, dtype=np.int32)
+        if self.count <= COUNTED:
+            return self.mass(everyone, np.ones(self.count), everyone)
+        shuffled = np.random.default_rng(0).permutation(everyone)
+        found, counts, open_ = np.zeros(self.count), np.empty(self.count), everyone
+        place = np.empty(self.count, np.int32)
+        place[shuffled] = everyone
+        start, end = 0, SAMPLED
+        while len(open_):
+            part = shuffled[start:end]
+            found[open_] += self.mass(part, np.ones(len(part)), open_)
+            itself = place[open_] < end
+            others = found[open_] - itself
+            counts[open_] = 1 + others * (self.count - 1) / (end - itself)
+            open_ = open_[others < ENOUGH] if end < self.count else open_[:0]
+            start, end = end, min(8 * end, self.count)
+        return counts
+
+
+def _spatial_rank(prefix: F32) -> I32:
+    """(K,) int32: places in an order in which what is close in space mostly is close: halved along the widest axis."""
+    rank = np.empty(len(prefix), np.int32)
+    parts, place = [np.arange(len(prefix))], 0
+    while parts:
+        part = parts.pop()
+        if len(part) <= LEAF:
+            rank[part] = np.arange(place, place + len(part))
+            place += len(part)
+            continue
+        points = prefix[part]
+        along = points[:, int(np.argmax(points.max(axis=0) - points.min(axis=0)))]
+        part = part[np.argsort(along, kind="stable")]
+        parts += [part[len(part) // 2 :], part[: len(part) // 2]]
+    return rank
+
+
+def _principal_prefix(rows: F32, landmarks: int) -> tuple[F32, F32]:
+    """(K, P) float32 first principal coordinates over √N, and (K,) float32 length of the others."""
+    centred = rows.astype(np.float64)
+    centred -= centred.mean(axis=0)
+    centred /= math.sqrt(landmarks)
+    _, axes = np.linalg.eigh(centred.T @ centred)
+    width = min(PREFIX, rows.shape[1])
+    prefix = centred @ axes[:, ::-1][:, :width]
+    left = np.maximum((centred**2).sum(axis=1) - (prefix**2).sum(axis=1), 0.0)
+    # Shapes of few landmarks have few coordinates; the kernels take them by the stride.
+    prefix = np.pad(prefix, ((0, 0), (0, -width % STRIDE)))
+    return np.ascontiguousarray(prefix, dtype=np.float32), np.sqrt(left).astype(np.float32)
+
+
+def _slack(prefix: F32, rest: F32, tau: float) -> tuple[float, float]:
+    """Squared distances above which a pair is surely apart, and up to which it is surely near.
+
+    Each coordinate is at most R = max(|y|, ρ) and was rounded to float32, as its difference is: the vector of P + 1
+    differences is off by at most η = √(P + 1) · 2⁻²² R, and the sum of its squares by P + 2 roundings more. ρ itself
+    comes of a difference of squares and may be off by 2⁻²⁴ R, where R² bounds both squares.
+    """
+    reach = float(max(np.sqrt((prefix.astype(np.float64) ** 2).sum(axis=1)).max(), rest.max()))
+    eta = (math.sqrt(prefix.shape[1] + 1) * 2.0**-22 + 2.0**-20) * reach
+    grow = 1 + (prefix.shape[1] + 2) * 2.0**-22
+    low = (tau + eta) ** 2 * grow
+    high = max(tau - eta, 0.0) ** 2 / grow
+    return low, high

@@ -1,0 +1,1 @@
+"""Accuracy, coverage and presence measures."""

@@ -1,0 +1,1 @@
+"""What a network answers, and running it over many crops."""

@@ -1,0 +1,1 @@
+"""The mixture over exemplars: moments, kernels, calibration, displacement, pose."""

@@ -1,0 +1,120 @@
+"""What turns scores into calibrated answers: temperature, kernels and presence (design §4)."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exalign_engine.errors import BundleError
+from exalign_engine.geometry.landmarks import N_LANDMARKS
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Fitted on ``val``; kept in the bundle as calibration.json.
+
+    Attributes:
+        temperature: T of p = softmax(s/T), > 0.
+        kernel_scale: c of σ²_kn = c · a_n · v_k, > 0.
+        landmark_scale: 68 values a_n > 0 with mean 1.
+        presence_slope: presence = logistic(slope · (log Σ exp s_k) + offset).
+        presence_offset: see ``presence_slope``.
+        presence_threshold: presence from which a crop counts as a face.
+        pose_scale: 3 factors > 0 of the pose's kernel variances, for yaw, pitch and roll.
+        pose_excess: ν ≥ 0 of yaw, pitch and roll, square degrees: how much the poses of exemplars that share a face
+            spread beyond what is unknown of the face's pose; see `exalign_engine.calibration.pose`.
+        click_slopes: 2 factors α, β ≥ 0 of the error and the entropy that a click is expected to take; see
+            `exalign_engine.calibration.clicks`.
+        click_offset: 68 values o_n: what a click buys beside, in units of the expected error.
+        card: figures measured on the split it was fitted on, as a JSON object; empty before calibration.
+    """
+
+    temperature: float = 1.0
+    kernel_scale: float = 1.0
+    landmark_scale: tuple[float, ...] = (1.0,) * N_LANDMARKS
+    presence_slope: float = 1.0
+    presence_offset: float = 0.0
+    presence_threshold: float = 0.5
+    pose_scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    pose_excess: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    click_slopes: tuple[float, float] = (1.0, 0.0)
+    click_offset: tuple[float, ...] = (0.0,) * N_LANDMARKS
+    card: dict[str, Any] = field(default_factory=dict)
+
+    def presence(self, scores: NDArray[np.float32]) -> float:
+        """Probability that a crop shows a face, from its K unnormalised scores."""
+        z = self.presence_slope * score_mass(scores) + self.presence_offset
+        return 1.0 / (1.0 + math.exp(-min(max(z, -60.0), 60.0)))
+
+    def write(self, path: Path) -> None:
+        """Write calibration.json."""
+        path.write_text(json.dumps(asdict(self), indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: Path) -> Calibration:
+        """Read calibration.json.
+
+        Raises:
+            BundleError: a field is missing, unknown or out of range.
+        """
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as e:
+            raise BundleError(path, f"cannot be read: {e}") from e
+        names = set(cls.__dataclass_fields__)
+        if not isinstance(raw, dict) or set(raw) != names:
+            odd = sorted(names.symmetric_difference(raw if isinstance(raw, dict) else ()))
+            raise BundleError(path, f"fields missing or unknown: {', '.join(odd)}")
+        for name, least, strict in _NUMBERS:
+            value = raw[name]
+            if not (_is_finite(value) and (value > least if strict else value >= least)):
+                raise BundleError(path, f"{name} is {value!r}, must be a finite number{_limit(least, strict)}")
+        threshold = raw["presence_threshold"]
+        if not (_is_finite(threshold) and 0 <= threshold <= 1):
+            raise BundleError(path, f"presence_threshold is {threshold!r}, must be a number from 0 to 1")
+        for name, length, least, strict in _LISTS:
+            values = raw[name]
+            right = isinstance(values, list) and len(values) == length
+            if not (right and all(_is_finite(v) and (v > least if strict else v >= least) for v in values)):
+                raise BundleError(path, f"{name} must hold {length} finite numbers{_limit(least, strict)}")
+        if not isinstance(raw["card"], dict):
+            raise BundleError(path, "card must be an object")
+        return cls(**raw | {name: tuple(raw[name]) for name, *_ in _LISTS})
+
+
+#: Fields that are a number: the least value, and whether it is excluded.
+_NUMBERS = (
+    ("temperature", 0.0, True),
+    ("kernel_scale", 0.0, True),
+    ("presence_slope", -math.inf, False),
+    ("presence_offset", -math.inf, False),
+)
+
+#: Fields that are a list of numbers: its length, the least value, and whether it is excluded.
+_LISTS = (
+    ("landmark_scale", N_LANDMARKS, 0.0, True),
+    ("pose_scale", 3, 0.0, True),
+    ("pose_excess", 3, 0.0, False),
+    ("click_slopes", 2, 0.0, False),
+    ("click_offset", N_LANDMARKS, -math.inf, False),
+)
+
+
+def _limit(least: float, strict: bool) -> str:
+    return "" if least == -math.inf else f" {'above' if strict else 'of at least'} {least:g}"
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def score_mass(scores: NDArray[np.float32]) -> float:
+    """log Σ_k exp s_k: how much the K binary classifiers claim between them; low when none sees a face."""
+    top = float(scores.max())
+    return top + math.log(float(np.exp(scores - np.float32(top)).sum(dtype=np.float64)))

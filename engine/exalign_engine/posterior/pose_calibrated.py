@@ -1,0 +1,42 @@
+"""Poses of the exemplars as one face's posterior sees them, calibrated."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exalign_engine.exemplars.poses import Poses
+from exalign_engine.geometry.head_pose import wrap
+from exalign_engine.posterior.calibration import Calibration
+from exalign_engine.posterior.pose import pose_moments
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+
+
+ANGLES = ("yaw", "pitch", "roll")
+
+
+def calibrated_poses(p: F32, poses: Poses, calibration: Calibration) -> tuple[F32, F32]:
+    """Places and variances of the pose's kernels for one face (Eq. C1): what `exalign_engine.posterior.pose` reads.
+
+    Args:
+        p: (K,) probabilities.
+        poses: of the exemplars.
+        calibration: its ``pose_scale`` and ``pose_excess``.
+
+    Returns:
+        (K, 3) float32 degrees, and (K, 3) float32 square degrees.
+    """
+    variance = poses.variance * np.asarray(calibration.pose_scale, dtype=np.float32)
+    excess = np.asarray(calibration.pose_excess, dtype=np.float64)
+    if not excess.any():
+        return poses.pose, variance
+    mean, covariance = pose_moments(p, poses.pose)
+    drawn = mean + _shrink(np.diag(covariance), excess) * wrap(poses.pose - mean)
+    return drawn.astype(np.float32), variance
+
+
+def _shrink(spread: NDArray[np.floating], excess: NDArray[np.floating]) -> F64:
+    """s of Eq. C1, from V and ν; 1 where both are 0."""
+    return np.asarray(np.where(excess > 0, spread / np.maximum(spread + excess, 1e-300), 1.0))

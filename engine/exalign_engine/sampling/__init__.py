@@ -1,0 +1,1 @@
+"""Training and test crops: augmentation, turned faces, corruptions. Without torch."""

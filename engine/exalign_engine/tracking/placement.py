@@ -1,0 +1,284 @@
+"""Where to look in a frame: given boxes win, then detections where the detector ran, else the prediction.
+
+- A given box with a track's id is that track's place. One without goes to the track that it overlaps most; else to
+  a lost track near by, or to the only track that there may be; else it opens a track.
+- A detection that overlaps a track confirms it, and re-centres it where it has drifted or is not seen. Else it is the
+  face of a track near by that is not seen, or, anywhere, that of the only track if it is lost or has just vanished,
+  as by a cut; else it opens a track if there is room.
+- Every other track looks where its motion predicts.
+
+Where frames are joined by the chain, given boxes are joined too (`exalign_engine.tracking.box_filter`): who is who is
+decided by a box as it was given, and looked at is the filtered one.
+
+Where all places are taken, a new track takes that of the track that was lost longest ago; a given box then takes, where
+none is lost, that of the track least likely to be visible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exalign_engine.errors import InvalidInputError, Violation
+from exalign_engine.evidence.evidence import Evidence
+from exalign_engine.face.aligner import LocatedFace
+from exalign_engine.tracking.answers import TRACK_BOX, Frame
+from exalign_engine.tracking.association import ASSOCIATION, match, near
+from exalign_engine.tracking.box_filter import BoxFilter, filtered
+from exalign_engine.tracking.evidence_assignment import assign
+from exalign_engine.tracking.motion import MOTION, Motion
+from exalign_engine.tracking.options import SessionOptions, TemporalModel
+from exalign_engine.tracking.track import Track
+from exalign_engine.tracking.visibility import TrackState
+
+F64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """One face to look at.
+
+    Attributes:
+        track_id: also of a track that is opened by this.
+        track: None: it is opened by this.
+        place: where.
+        given: whether the caller gave the place.
+        told: whether the caller or the detector did, rather than the prediction.
+        found: what the detector says of the face; None where it did not run.
+        boxes: what is known of its given boxes after this one; None where this frame gives none, or each counts by
+            itself.
+        evidence: about this face in this frame.
+    """
+
+    track_id: int
+    track: Track | None
+    place: LocatedFace
+    given: bool
+    told: bool
+    found: bool | None
+    boxes: BoxFilter | None
+    evidence: Evidence | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything to look at in a frame, ascending by track id."""
+
+    placements: tuple[Placement, ...]
+
+
+def check_frame(frame: Frame, tracks: Sequence[Track], options: SessionOptions, size: tuple[int, int] | None) -> None:
+    """Refuse a frame that contradicts the session.
+
+    Raises:
+        InvalidInputError: names every wrong field of the frame.
+    """
+    wrong: list[Violation] = []
+    known = {t.track_id for t in tracks}
+    if frame.size is not None and size is not None and frame.size != size:
+        (h, w), (height, width) = frame.size, size
+        wrong.append(Violation("image", f"is {w} × {h} pixels, all frames of the session have {width} × {height}"))
+    if len(frame.boxes) > options.max_faces:
+        wrong.append(Violation("boxes", f"has {len(frame.boxes)} boxes, at most max_faces = {options.max_faces}"))
+    named: set[int] = set()
+    for i, (track_id, _) in enumerate(frame.boxes):
+        if track_id in named:
+            wrong.append(Violation(f"boxes[{i}].track_id", f"repeats {track_id}"))
+        elif track_id:
+            named.add(track_id)
+    for field, ids in (("boxes", [b[0] for b in frame.boxes]), ("evidence", [e[0] for e in frame.evidence])):
+        wrong.extend(unknown_tracks(field, ids, known))
+    if wrong:
+        raise InvalidInputError(wrong)
+
+
+def unknown_tracks(field: str, ids: Sequence[int], known: set[int]) -> list[Violation]:
+    """One violation for every id that is neither 0 nor known."""
+    names = ", ".join(str(k) for k in sorted(known)) or "none"
+    text = f"must be 0 or a track of the session: {names}"
+    return [Violation(f"{field}[{i}].track_id", f"is {k}, {text}") for i, k in enumerate(ids) if k and k not in known]
+
+
+def wants_detector(frame: Frame, tracks: Sequence[Track], options: SessionOptions) -> bool:
+    """Whether the detector should look at a frame: at the start, for a face that is not seen, and every n-th frame."""
+    if frame.blind or len(frame.boxes) >= options.max_faces:
+        return False
+    named = {track_id for track_id, _ in frame.boxes}
+    start = not tracks and not frame.boxes
+    loose = [t for t in tracks if t.track_id not in named]
+    unseen = any(t.visibility.state is TrackState.LOST or _due(t.motion) for t in loose)
+    return start or unseen or (options.detect_every > 0 and frame.index % options.detect_every == 0)
+
+
+def _due(motion: Motion) -> bool:
+    """Whether the detector should search a face that is not seen."""
+    return motion.unseen_frames > 0 and (motion.unseen_frames - 1) % MOTION.search_every == 0
+
+
+class Planner:
+    """Finds the places of one frame.
+
+    Args:
+        frame: the frame.
+        tracks: that are followed, ascending by id.
+        predicted: (4,) predicted box of each.
+        gap: frames by index since the last one.
+        next_id: id of the first track that this frame opens.
+        options: of the session.
+    """
+
+    def __init__(
+        self,
+        frame: Frame,
+        tracks: Sequence[Track],
+        predicted: Sequence[F64],
+        gap: int,
+        next_id: int,
+        options: SessionOptions,
+    ) -> None:
+        self._frame, self._options, self._gap, self._next_id = frame, options, gap, next_id
+        self._tracks = {t.track_id: t for t in tracks}
+        self._predicted = {t.track_id: box for t, box in zip(tracks, predicted, strict=True)}
+        #: Tracks that may not make room: named by the caller, or placed already.
+        self._held = {track_id for track_id, _ in (*frame.boxes, *frame.evidence) if track_id}
+        self._given: dict[int, LocatedFace] = {}
+        self._detected: dict[int, LocatedFace] = {}
+        self._found: set[int] = set()
+        self._opened: dict[int, tuple[LocatedFace, bool]] = {}
+
+    def plan(self, detections: Sequence[LocatedFace] | None) -> Plan:
+        """Find them.
+
+        Args:
+            detections: best first; None where the detector did not run.
+
+        Raises:
+            InvalidInputError: evidence is about a face that is not there, or contradicts itself.
+        """
+        self._place_given()
+        if detections is not None:
+            self._place_detected(detections)
+        placements = []
+        for track_id, track in sorted(self._tracks.items()):
+            found = None if detections is None else track_id in self._found
+            given = track_id in self._given
+            told = given or track_id in self._detected
+            if given:
+                place, boxes = self._filtered(self._given[track_id], track.boxes)
+            else:
+                box = self._predicted[track_id]
+                place = self._detected.get(track_id) or LocatedFace(box, box, TRACK_BOX, False, None)
+                boxes = None
+            placements.append(Placement(track_id, track, place, given, told, found, boxes))
+        for track_id, (place, given) in self._opened.items():
+            boxes = self._filtered(place, None)[1] if given else None
+            placements.append(Placement(track_id, None, place, given, True, None if given else True, boxes))
+        return Plan(_with_evidence(placements, self._frame.evidence))
+
+    def _filtered(self, place: LocatedFace, before: BoxFilter | None) -> tuple[LocatedFace, BoxFilter | None]:
+        """Where to look for a face whose box is given, and what is known of its given boxes then."""
+        if self._options.temporal_model is not TemporalModel.FILTER:
+            return place, None
+        boxes = filtered(before, place.box, self._gap)
+        return replace(place, box=boxes.box_like(place.box)), boxes
+
+    def _place_given(self) -> None:
+        loose = []
+        for track_id, place in self._frame.boxes:
+            if track_id:
+                self._given[track_id] = place
+            else:
+                loose.append(place)
+        free = [k for k in self._tracks if k not in self._given]
+        pairs = match([self._predicted[k] for k in free], [p.box for p in loose], ASSOCIATION.least_overlap)
+        for j, i in pairs.items():
+            self._given[free[i]] = loose[j]
+        for j, place in enumerate(loose):
+            if j in pairs:
+                continue
+            lost = [k for k, t in self._tracks.items() if t.visibility.state is TrackState.LOST]
+            goes_to = self._nearest(place, lost)
+            if goes_to is None and self._options.max_faces == 1:
+                goes_to = next(iter(self._tracks), None)
+            if goes_to is not None:
+                self._given[goes_to] = place
+            elif not self._frame.blind and self._make_room(for_caller=True):
+                self._open(place, given=True)
+
+    def _place_detected(self, detections: Sequence[LocatedFace]) -> None:
+        ids = list(self._tracks)
+        now = {k: self._given[k].box if k in self._given else self._predicted[k] for k in ids}
+        pairs = match([now[k] for k in ids], [d.box for d in detections], ASSOCIATION.least_overlap)
+        for j, i in pairs.items():
+            track_id, place = ids[i], detections[j]
+            self._found.add(track_id)
+            seen = self._seen(track_id)
+            drifted = match([now[track_id]], [place.box], ASSOCIATION.recentre_below) == {}
+            if track_id not in self._given and (drifted or not seen):
+                self._detected[track_id] = place
+        for j, place in enumerate(detections):
+            if j not in pairs and not self._covered(place):
+                self._place_stray(place)
+
+    def _place_stray(self, place: LocatedFace) -> None:
+        """A detection where no track is."""
+        track_id = self._nearest(place, [k for k in self._tracks if not self._seen(k)])
+        if track_id is None and len(self._tracks) == 1 and not self._opened:
+            only = next(iter(self._tracks.values()))
+            free = only.track_id not in self._given and only.track_id not in self._found
+            if free and (only.visibility.state is TrackState.LOST or only.vanished):
+                track_id = only.track_id
+        if track_id is not None:
+            self._detected[track_id] = place
+            self._found.add(track_id)
+        elif self._make_room(for_caller=False):
+            self._open(place, given=False)
+
+    def _seen(self, track_id: int) -> bool:
+        """Whether a track's face was seen in its last frame."""
+        track = self._tracks[track_id]
+        return track.visibility.state is TrackState.VISIBLE and track.motion.unseen_frames == 0
+
+    def _nearest(self, place: LocatedFace, tracks: Sequence[int]) -> int | None:
+        """The one of some tracks that nobody placed yet and whose face this may be."""
+        free = [k for k in tracks if k not in self._given and k not in self._found]
+        reach = {k: near(self._predicted[k], place.box) for k in free}
+        close = [(apart, k) for k, apart in reach.items() if apart is not None]
+        return min(close)[1] if close else None
+
+    def _covered(self, place: LocatedFace) -> bool:
+        """Whether something is looked at there already."""
+        lost = {k for k, t in self._tracks.items() if t.visibility.state is TrackState.LOST}
+        boxes = [self._predicted[k] for k in self._tracks if k not in lost]
+        boxes += [p.box for p in (*self._given.values(), *self._detected.values())]
+        boxes += [p.box for p, _ in self._opened.values()]
+        return any(match([box], [place.box], ASSOCIATION.least_overlap) for box in boxes)
+
+    def _make_room(self, *, for_caller: bool) -> bool:
+        """Whether there is room for one more track, after a lost one was dropped for it if need be."""
+        if len(self._tracks) + len(self._opened) < self._options.max_faces:
+            return True
+        free = [
+            t for k, t in self._tracks.items() if k not in self._held and k not in self._given and k not in self._found
+        ]
+        lost = [t for t in free if t.visibility.state is TrackState.LOST]
+        if lost:
+            goes = max(lost, key=lambda t: (t.visibility.lost_frames, -t.track_id))
+        elif free and for_caller:
+            goes = min(free, key=lambda t: (t.visibility.visible, t.track_id))
+        else:
+            return False
+        del self._tracks[goes.track_id]
+        return True
+
+    def _open(self, place: LocatedFace, *, given: bool) -> None:
+        self._opened[self._next_id] = (place, given)
+        self._next_id += 1
+
+
+def _with_evidence(placements: Sequence[Placement], evidence: Sequence[tuple[int, Evidence]]) -> tuple[Placement, ...]:
+    about = assign(evidence, {p.track_id: p.place.box for p in placements})
+    return tuple(replace(p, evidence=about.get(p.track_id)) for p in placements)

@@ -1,0 +1,1 @@
+"""The batcher in front of the network, and the cache of posteriors."""

@@ -1,0 +1,1 @@
+"""The unary methods and the pipeline behind them."""

@@ -1,0 +1,257 @@
+"""Evidence and suggestion options of a request, as checked values in pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from exalign.v1 import evidence_pb2, geometry_pb2
+from exalign_engine import LocatedFace
+from exalign_engine.errors import InvalidInputError, Violation
+from exalign_engine.evidence.evidence import (
+    MAX_POSES,
+    MAX_REGIONS,
+    MAX_VERTICES,
+    MIN_VERTICES,
+    BoxMotion,
+    Click,
+    Disc,
+    Evidence,
+    HardClick,
+    Polygon,
+    PoseRange,
+    Rectangle,
+    Region,
+    RegionConstraint,
+    SoftClick,
+)
+from exalign_engine.evidence.suggestion import Criterion
+from exalign_engine.face.views import click_sigma
+from exalign_engine.geometry.landmarks import N_LANDMARKS
+from exalign_service.requests.picture import check_indices, unknown_enum, wrong_corners
+from exalign_service.requests.views import check_coordinate, far_corners, read_angles
+
+#: Most clicks and most constraints of all kinds in one Evidence.
+MAX_CLICKS = N_LANDMARKS
+MAX_CONSTRAINTS = MAX_CLICKS + MAX_REGIONS + MAX_POSES
+
+#: Radii and σ, pixels.
+MIN_PIXELS, MAX_PIXELS = 1e-3, 1e6
+
+#: Suggestions where the request does not say how many.
+DEFAULT_SUGGESTIONS = 5
+
+_CRITERIA = {
+    evidence_pb2.SUGGESTION_CRITERION_UNSPECIFIED: Criterion.ERROR,
+    evidence_pb2.SUGGESTION_CRITERION_ERROR: Criterion.ERROR,
+    evidence_pb2.SUGGESTION_CRITERION_ENTROPY: Criterion.ENTROPY,
+}
+
+
+@dataclass(frozen=True)
+class AskedClick:
+    """A click; ``radius`` makes it hard; with neither it is soft, and its σ depends on the face."""
+
+    landmark: int
+    x: float
+    y: float
+    radius: float | None
+    sigma: float | None
+
+    def resolve(self, located: LocatedFace) -> Click:
+        """The click on a face."""
+        if self.radius is not None:
+            return HardClick(self.landmark, self.x, self.y, self.radius)
+        # As the answer will say it, so that what is sent back is an exact repeat.
+        sigma = float(np.float32(click_sigma(located))) if self.sigma is None else self.sigma
+        return SoftClick(self.landmark, self.x, self.y, sigma)
+
+
+@dataclass(frozen=True)
+class AskedEvidence:
+    """Evidence in the order of the request."""
+
+    clicks: tuple[AskedClick, ...] = ()
+    regions: tuple[RegionConstraint, ...] = ()
+    poses: tuple[PoseRange, ...] = ()
+    box_motion: BoxMotion = BoxMotion.FREE
+
+    def added_to(self, known: Evidence, located: LocatedFace) -> Evidence:
+        """All that is known of a face with this as well, pixels; an empty set adds nothing.
+
+        Raises:
+            InvalidInputError: a landmark is clicked twice at different places, or the constraints are too many.
+        """
+        if not (self.clicks or self.regions or self.poses):
+            return known
+        wrong, clicked = [], {c.landmark: c for c in known.clicks}
+        for i, asked in enumerate(self.clicks):
+            click = asked.resolve(located)
+            if clicked.setdefault(click.landmark, click) != click:
+                text = (
+                    f"is {click.landmark}, which is clicked already, at another place or with another trust;"
+                    " at most one click a landmark"
+                )
+                wrong.append(Violation(f"evidence.clicks[{i}].landmark", text))
+        regions, poses = {*known.regions, *self.regions}, {*known.poses, *self.poses}
+        for name, count, most in (("regions", len(regions), MAX_REGIONS), ("poses", len(poses), MAX_POSES)):
+            if count > most:
+                text = f"has {count} different ones with those that the face holds, at most {most} are accepted"
+                wrong.append(Violation(f"evidence.{name}", text))
+        if wrong:
+            raise InvalidInputError(wrong)
+        return Evidence(tuple(clicked.values()), tuple(regions), tuple(poses), self.box_motion)
+
+
+@dataclass(frozen=True)
+class SuggestionWishes:
+    """What to suggest.
+
+    Attributes:
+        landmarks: candidates; empty: all that are not clicked yet.
+        most: so many suggestions at most.
+        criterion: by what to rank.
+        sigma: of the coming click, pixels; None: by the face.
+    """
+
+    landmarks: tuple[int, ...] = ()
+    most: int = DEFAULT_SUGGESTIONS
+    criterion: Criterion = field(default=Criterion.ERROR)
+    sigma: float | None = None
+
+    def candidates(self, known: Evidence) -> list[int]:
+        """The landmarks to try on a face.
+
+        Raises:
+            InvalidInputError: one is clicked already.
+        """
+        clicked = {c.landmark for c in known.clicks}
+        wrong = [
+            Violation(f"suggestion.landmarks[{i}]", f"is {n}, which is clicked already")
+            for i, n in enumerate(self.landmarks)
+            if n in clicked
+        ]
+        if wrong:
+            raise InvalidInputError(wrong)
+        return list(self.landmarks) or [n for n in range(N_LANDMARKS) if n not in clicked]
+
+
+def read_evidence(message: evidence_pb2.Evidence, wrong: list[Violation]) -> AskedEvidence:
+    """Evidence as it was sent."""
+    for name, most in (("clicks", MAX_CLICKS), ("regions", MAX_REGIONS), ("poses", MAX_POSES)):
+        count = len(getattr(message, name))
+        if count > most:
+            wrong.append(Violation(f"evidence.{name}", f"has {count} constraints, at most {most} are accepted"))
+    clicks = [_click(c, f"evidence.clicks[{i}]", wrong) for i, c in enumerate(message.clicks[:MAX_CLICKS])]
+    regions = [_constraint(r, f"evidence.regions[{i}]", wrong) for i, r in enumerate(message.regions[:MAX_REGIONS])]
+    poses = [_pose(p, f"evidence.poses[{i}]", wrong) for i, p in enumerate(message.poses[:MAX_POSES])]
+    if message.box_motion not in evidence_pb2.BoxMotion.values():
+        wrong.append(unknown_enum("evidence.box_motion", message.box_motion, evidence_pb2.BoxMotion.DESCRIPTOR))
+    fixed = message.box_motion == evidence_pb2.BOX_MOTION_FIXED
+    return AskedEvidence(
+        tuple(clicks),
+        tuple(r for r in regions if r is not None),
+        tuple(poses),
+        BoxMotion.FIXED if fixed else BoxMotion.FREE,
+    )
+
+
+def read_suggestion_options(options: evidence_pb2.SuggestionOptions, wrong: list[Violation]) -> SuggestionWishes:
+    """Suggestions as asked for."""
+    check_indices(options.landmarks, "suggestion.landmarks", wrong)
+    most = options.max_suggestions if options.HasField("max_suggestions") else DEFAULT_SUGGESTIONS
+    if not 1 <= most <= N_LANDMARKS:
+        wrong.append(Violation("suggestion.max_suggestions", f"is {most}, must be 1 to {N_LANDMARKS}"))
+    if options.criterion not in _CRITERIA:
+        kinds = evidence_pb2.SuggestionCriterion.DESCRIPTOR
+        wrong.append(unknown_enum("suggestion.criterion", options.criterion, kinds))
+    sigma = options.click_sigma if options.HasField("click_sigma") else None
+    if sigma is not None:
+        _check_length(sigma, "suggestion.click_sigma", wrong)
+    return SuggestionWishes(tuple(options.landmarks), most, _CRITERIA.get(options.criterion, Criterion.ERROR), sigma)
+
+
+def _click(click: evidence_pb2.Click, path: str, wrong: list[Violation]) -> AskedClick:
+    _check_landmark(click, path, wrong)
+    _check_point(click, "position", path, wrong)
+    trust = click.WhichOneof("trust")
+    if trust is not None:
+        _check_length(getattr(click, trust), f"{path}.{trust}", wrong)
+    return AskedClick(
+        click.landmark,
+        click.position.x,
+        click.position.y,
+        click.radius if trust == "radius" else None,
+        click.sigma if trust == "sigma" else None,
+    )
+
+
+def _constraint(given: evidence_pb2.RegionConstraint, path: str, wrong: list[Violation]) -> RegionConstraint | None:
+    _check_landmark(given, path, wrong)
+    if given.side not in evidence_pb2.RegionSide.values():
+        wrong.append(unknown_enum(f"{path}.side", given.side, evidence_pb2.RegionSide.DESCRIPTOR))
+    before = len(wrong)
+    region = _region(given.region, f"{path}.region", wrong)
+    if region is None or len(wrong) > before:
+        return None
+    return RegionConstraint(given.landmark, region, given.side != evidence_pb2.REGION_SIDE_OUTSIDE)
+
+
+def _region(region: geometry_pb2.Region, path: str, wrong: list[Violation]) -> Region | None:
+    shape = region.WhichOneof("shape")
+    if shape == "rectangle":
+        r, path = region.rectangle, f"{path}.rectangle"
+        wrong += wrong_corners(r, path) or far_corners(r, path)
+        return Rectangle(r.x0, r.y0, r.x1, r.y1)
+    if shape == "circle":
+        _check_point(region.circle, "center", f"{path}.circle", wrong)
+        _check_length(region.circle.radius, f"{path}.circle.radius", wrong)
+        return Disc(region.circle.center.x, region.circle.center.y, region.circle.radius)
+    if shape == "polygon":
+        vertices, path = region.polygon.vertices, f"{path}.polygon.vertices"
+        if not MIN_VERTICES <= len(vertices) <= MAX_VERTICES:
+            text = f"has {len(vertices)} corners, must have {MIN_VERTICES} to {MAX_VERTICES}"
+            wrong.append(Violation(path, text))
+            return None
+        for i, vertex in enumerate(vertices):
+            check_coordinate(vertex.x, f"{path}[{i}].x", wrong)
+            check_coordinate(vertex.y, f"{path}[{i}].y", wrong)
+        return Polygon(tuple((v.x, v.y) for v in vertices))
+    wrong.append(Violation(path, "is not set, must hold a rectangle, a circle or a polygon"))
+    return None
+
+
+def _pose(given: evidence_pb2.PoseRange, path: str, wrong: list[Violation]) -> PoseRange:
+    names: tuple[Literal["yaw", "pitch", "roll"], ...] = ("yaw", "pitch", "roll")
+
+    def angles() -> Iterator[tuple[float, float] | None]:
+        for name in names:
+            yield read_angles(getattr(given, name), f"{path}.{name}", wrong) if given.HasField(name) else None
+
+    return PoseRange(*angles())
+
+
+def _check_landmark(
+    given: evidence_pb2.Click | evidence_pb2.RegionConstraint, path: str, wrong: list[Violation]
+) -> None:
+    if not given.HasField("landmark"):
+        wrong.append(Violation(f"{path}.landmark", f"is not set, must be 0 to {N_LANDMARKS - 1}"))
+    elif not 0 <= given.landmark < N_LANDMARKS:
+        wrong.append(Violation(f"{path}.landmark", f"is {given.landmark}, must be 0 to {N_LANDMARKS - 1}"))
+
+
+def _check_point(given: evidence_pb2.Click | geometry_pb2.Circle, name: str, path: str, wrong: list[Violation]) -> None:
+    if not given.HasField(name):  # type: ignore[arg-type]  # the stubs want a literal
+        wrong.append(Violation(f"{path}.{name}", "is not set, must be a point"))
+        return
+    point = getattr(given, name)
+    check_coordinate(point.x, f"{path}.{name}.x", wrong)
+    check_coordinate(point.y, f"{path}.{name}.y", wrong)
+
+
+def _check_length(value: float, path: str, wrong: list[Violation]) -> None:
+    if not MIN_PIXELS <= value <= MAX_PIXELS:  # NaN too
+        wrong.append(Violation(path, f"is {value:g}, must be {MIN_PIXELS:g} to {MAX_PIXELS:g} pixels"))

@@ -1,0 +1,191 @@
+"""The requests about faces, method by method, with every wrong field named at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from exalign.v1 import service_pb2
+from exalign_engine.errors import InvalidInputError, Violation
+from exalign_service.requests.evidence import AskedEvidence, SuggestionWishes, read_evidence, read_suggestion_options
+from exalign_service.requests.picture import (
+    Known,
+    LandmarkWishes,
+    Picture,
+    read_box,
+    read_boxes,
+    read_detection,
+    read_landmark_options,
+    unknown_enum,
+)
+from exalign_service.requests.views import (
+    HeatmapWishes,
+    PoseWishes,
+    ViewWishes,
+    read_heatmap_options,
+    read_pose_options,
+)
+
+ManyFaces = service_pb2.PredictLandmarksRequest | service_pb2.PredictHeatmapsRequest | service_pb2.EstimatePoseRequest
+OneFace = service_pb2.QueryConditionalRequest | service_pb2.SuggestEvidenceRequest
+
+
+@dataclass(frozen=True)
+class FacesRequest:
+    """What is wanted of all faces of a picture, or of one that is kept.
+
+    Attributes:
+        source: the picture, or a posterior id.
+        views: of each face.
+        detect_only: stop after detection.
+    """
+
+    source: Picture | str
+    views: ViewWishes
+    detect_only: bool = False
+
+
+@dataclass(frozen=True)
+class EvidenceRequest:
+    """What is wanted of one face given evidence.
+
+    Attributes:
+        source: the picture, or a posterior id.
+        evidence: to be added to what the face holds.
+        views: of the face.
+        include_prior: the same views without this evidence too.
+        suggestion: what to suggest.
+    """
+
+    source: Picture | str
+    evidence: AskedEvidence
+    views: ViewWishes
+    include_prior: bool = False
+    suggestion: SuggestionWishes = field(default_factory=SuggestionWishes)
+
+
+def read_predict(request: service_pb2.PredictLandmarksRequest, known: Known) -> FacesRequest:
+    """PredictLandmarks. What is wrong is told by `Picture.open_image`."""
+    wrong: list[Violation] = []
+    views = _views(request, known, wrong, landmarks=True)
+    if request.stop_after not in service_pb2.StopAfter.values():
+        wrong.append(unknown_enum("stop_after", request.stop_after, service_pb2.StopAfter.DESCRIPTOR))
+    detect_only = request.stop_after == service_pb2.STOP_AFTER_DETECTION
+    if detect_only and request.boxes:
+        wrong.append(Violation("stop_after", "is STOP_AFTER_DETECTION, must not be with boxes given"))
+    return FacesRequest(_picture_of_faces(request, known, wrong), views, detect_only)
+
+
+def read_heatmaps(request: service_pb2.PredictHeatmapsRequest, known: Known) -> FacesRequest:
+    """PredictHeatmaps.
+
+    Raises:
+        InvalidInputError: something is wrong, and there is no picture that may be wrong as well.
+    """
+    wrong: list[Violation] = []
+    views = _views(request, known, wrong, heatmaps=True)
+    return FacesRequest(_source_of_faces(request, known, wrong), views)
+
+
+def read_pose(request: service_pb2.EstimatePoseRequest, known: Known) -> FacesRequest:
+    """EstimatePose.
+
+    Raises:
+        InvalidInputError: as `read_heatmaps`.
+    """
+    wrong: list[Violation] = []
+    views = _views(request, known, wrong, pose=True)
+    return FacesRequest(_source_of_faces(request, known, wrong), views)
+
+
+def read_conditional(request: service_pb2.QueryConditionalRequest, known: Known) -> EvidenceRequest:
+    """QueryConditional.
+
+    Raises:
+        InvalidInputError: as `read_heatmaps`.
+    """
+    wrong: list[Violation] = []
+    if not request.HasField("evidence"):
+        wrong.append(Violation("evidence", "is not set, must be there; it may be empty"))
+    evidence = read_evidence(request.evidence, wrong)
+    alone = not (request.HasField("heatmaps") or request.HasField("pose"))
+    views = _views(request, known, wrong, landmarks=alone)
+    return EvidenceRequest(_source_of_one(request, known, wrong), evidence, views, request.include_prior)
+
+
+def read_suggest(request: service_pb2.SuggestEvidenceRequest, known: Known) -> EvidenceRequest:
+    """SuggestEvidence.
+
+    Raises:
+        InvalidInputError: as `read_heatmaps`.
+    """
+    wrong: list[Violation] = []
+    evidence = read_evidence(request.evidence, wrong)
+    suggestion = read_suggestion_options(request.suggestion, wrong)
+    views = _views(request, known, wrong)
+    return EvidenceRequest(_source_of_one(request, known, wrong), evidence, views, suggestion=suggestion)
+
+
+def _views(
+    request: ManyFaces | OneFace,
+    known: Known,
+    wrong: list[Violation],
+    *,
+    landmarks: bool = False,
+    heatmaps: bool = False,
+    pose: bool = False,
+) -> ViewWishes:
+    """The views asked for, and those that the method gives unasked."""
+    of_landmarks: LandmarkWishes | None = None
+    of_heatmaps: HeatmapWishes | None = None
+    of_pose: PoseWishes | None = None
+    if landmarks or request.HasField("landmarks"):
+        of_landmarks = read_landmark_options(request.landmarks, known.limits, wrong)
+    if heatmaps or request.HasField("heatmaps"):
+        of_heatmaps = read_heatmap_options(request.heatmaps, wrong)
+    if pose or request.HasField("pose"):
+        of_pose = read_pose_options(request.pose, wrong)
+    return ViewWishes(of_landmarks, of_heatmaps, of_pose)
+
+
+def _picture_of_faces(request: ManyFaces, known: Known, wrong: list[Violation]) -> Picture:
+    boxes = read_boxes(request.boxes, known, wrong)
+    detection = read_detection(request.detection, known, wrong, ignored=bool(request.boxes))
+    return Picture(request.image, boxes, detection, tuple(wrong))
+
+
+def _source_of_faces(
+    request: service_pb2.PredictHeatmapsRequest | service_pb2.EstimatePoseRequest,
+    known: Known,
+    wrong: list[Violation],
+) -> Picture | str:
+    which = request.WhichOneof("source")
+    if which == "image":
+        return _picture_of_faces(request, known, wrong)
+    if request.boxes:
+        wrong.append(_needs_image("boxes"))
+    return _posterior_id(which, request.posterior_id, wrong)
+
+
+def _source_of_one(request: OneFace, known: Known, wrong: list[Violation]) -> Picture | str:
+    which, boxed = request.WhichOneof("source"), request.HasField("box")
+    if which == "image":
+        box = read_box(request.box, "box", known, wrong) if boxed else None
+        detection = read_detection(request.detection, known, wrong, ignored=boxed, one_face=True)
+        return Picture(request.image, {} if box is None else {"box": box}, detection, tuple(wrong))
+    if boxed:
+        wrong.append(_needs_image("box"))
+    return _posterior_id(which, request.posterior_id, wrong)
+
+
+def _needs_image(field: str) -> Violation:
+    return Violation(field, "is set, must not be without an image: a posterior_id has its box already")
+
+
+def _posterior_id(which: str | None, name: str, wrong: list[Violation]) -> str:
+    if which is None:
+        wrong.append(Violation("source", "is not set, must hold an image or a posterior_id"))
+    elif not name:
+        wrong.append(Violation("posterior_id", "is empty, must be one from an earlier answer"))
+    if wrong:
+        raise InvalidInputError(wrong)
+    return name

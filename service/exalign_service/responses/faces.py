@@ -1,0 +1,90 @@
+"""Faces: from the engine's values to messages."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exalign.v1 import face_pb2, geometry_pb2
+from exalign_engine import FACE_BOX, Face, LocatedFace, Posterior
+from exalign_engine.tracking import TRACK_BOX
+from exalign_service.requests.picture import LandmarkWishes
+from exalign_service.requests.views import ViewWishes
+from exalign_service.responses.face_views import Reading
+from exalign_service.responses.views import heatmaps_message, pose_message
+
+
+def located_face(located: LocatedFace) -> face_pb2.Face:
+    """A face of which only the place is known."""
+    source = face_pb2.BOX_SOURCE_DETECTOR if located.detected else face_pb2.BOX_SOURCE_CALLER
+    if located.source == TRACK_BOX:
+        source = face_pb2.BOX_SOURCE_TRACK
+    named = "" if located.source in (FACE_BOX, TRACK_BOX) else located.source
+    return face_pb2.Face(
+        box=_box(located.box),
+        box_source=source,
+        source_box=_box(located.source_box, named),
+        detector_score=located.score,
+    )
+
+
+def face_message(reading: Reading, wishes: ViewWishes, posterior_id: str) -> face_pb2.Face:
+    """A face with the views that are wanted, and its posterior in a few numbers.
+
+    Groups and encodings are computed here, so this may take milliseconds: for an executor.
+    """
+    face = reading.given.face
+    message = located_face(face.located)
+    message.box.CopyFrom(_box(reading.given.box))
+    message.presence = face.presence
+    message.posterior_id = posterior_id
+    message.posterior.CopyFrom(_summary(face.posterior, wishes.top_exemplars))
+    if wishes.landmarks is not None:
+        message.landmarks.CopyFrom(_landmarks(face, wishes.landmarks))
+    if reading.heatmaps is not None and wishes.heatmaps is not None:
+        message.heatmaps.CopyFrom(heatmaps_message(reading.heatmaps, wishes.heatmaps))
+    if reading.pose is not None:
+        message.pose.CopyFrom(pose_message(reading.pose))
+    return message
+
+
+def _landmarks(face: Face, wishes: LandmarkWishes) -> face_pb2.Landmarks:
+    message = face_pb2.Landmarks(
+        points=_flat(face.landmarks),
+        covariances=_flat(face.covariance),
+        confidences=_flat(face.confidence),
+        map_points=_flat(face.map_landmarks),
+        map_class_id=face.map_exemplar,
+    )
+    for wish in wishes.groups:
+        group = face.group(wish.landmarks)
+        x, y = group.centroid
+        xx, xy, yy = group.covariance
+        message.groups.add(
+            selection=wish.selection,
+            mean=geometry_pb2.Point(x=x, y=y),
+            centroid_covariance=geometry_pb2.Covariance2(xx=xx, xy=xy, yy=yy),
+            rms_spread=group.rms_spread,
+        )
+    return message
+
+
+def _summary(posterior: Posterior, top: int) -> face_pb2.PosteriorSummary:
+    return face_pb2.PosteriorSummary(
+        entropy=posterior.entropy,
+        effective_exemplars=posterior.effective_number,
+        cut_mass=posterior.cut_mass,
+        top_exemplars=[
+            face_pb2.ExemplarProbability(class_id=class_id, probability=p) for class_id, p in posterior.top(top)
+        ],
+    )
+
+
+def _box(box: NDArray[np.float64], detector: str = "") -> geometry_pb2.Box:
+    x0, y0, x1, y1 = (float(v) for v in box)
+    return geometry_pb2.Box(x0=x0, y0=y0, x1=x1, y1=y1, detector=detector)
+
+
+def _flat(values: NDArray[np.float64]) -> list[float]:
+    result: list[float] = values.ravel().tolist()
+    return result

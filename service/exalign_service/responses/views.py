@@ -1,0 +1,109 @@
+"""Heatmaps, pose and evidence: from the engine's values to messages."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from exalign.v1 import evidence_pb2, geometry_pb2, heatmap_pb2, pose_pb2
+from exalign_engine.evidence.evidence import (
+    BoxMotion,
+    Disc,
+    Evidence,
+    HardClick,
+    PoseRange,
+    Rectangle,
+    RegionConstraint,
+)
+from exalign_engine.face.views import HeatmapView
+from exalign_engine.heatmaps.marginals import quantise_uint8, sparse
+from exalign_engine.posterior.pose import PoseView
+from exalign_service.requests.views import HeatmapWishes
+
+
+def heatmaps_message(view: HeatmapView, wishes: HeatmapWishes) -> heatmap_pb2.Heatmaps:
+    """Heatmaps in the encoding that was asked for; each says what encoding and kernel cost."""
+    x0, y0, x1, y1 = (float(v) for v in view.rectangle)
+    message = heatmap_pb2.Heatmaps(
+        rectangle=geometry_pb2.Rectangle(x0=x0, y0=y0, x1=x1, y1=y1), width=wishes.width, height=wishes.height
+    )
+    for landmark, cells, outside in zip(wishes.landmarks, view.cells, view.mass_outside, strict=True):
+        heatmap = message.heatmaps.add(landmark=landmark, mass_outside=float(outside), mass_cut=view.mass_cut)
+        cost = 0.0
+        if wishes.encoding == heatmap_pb2.HEATMAP_ENCODING_UINT8:
+            steps, scale, cost = quantise_uint8(cells)
+            heatmap.quantized.uint8, heatmap.quantized.scale = steps.tobytes(), scale
+        elif wishes.encoding == heatmap_pb2.HEATMAP_ENCODING_SPARSE:
+            indices, masses, cost = sparse(cells, wishes.sparse_mass)
+            # Set even where no cell holds anything.
+            heatmap.sparse.SetInParent()
+            heatmap.sparse.indices.extend(indices.tolist())
+            heatmap.sparse.masses.extend(masses.tolist())
+        else:
+            heatmap.dense.float32 = cells.astype("<f4").tobytes()
+        heatmap.mass_error = view.mass_error + cost
+    return message
+
+
+def pose_message(view: PoseView) -> pose_pb2.Pose:
+    """The posterior of the head pose."""
+    yaw, pitch, roll = (float(v) for v in view.mean)
+    message = pose_pb2.Pose(
+        mean=pose_pb2.PoseAngles(yaw=yaw, pitch=pitch, roll=roll),
+        covariance=view.covariance[np.triu_indices(3)].tolist(),
+    )
+    for mass, ends in zip(view.masses, view.intervals, strict=True):
+        message.intervals.add(mass=mass, yaw=_interval(ends[0]), pitch=_interval(ends[1]), roll=_interval(ends[2]))
+    if view.grid is not None and view.histogram is not None:
+        message.histogram.CopyFrom(
+            pose_pb2.PoseHistogram(
+                yaw_bins=view.grid.yaw_bins,
+                roll_bins=view.grid.roll_bins,
+                yaw_range=_interval(view.grid.yaw_range),
+                roll_range=_interval(view.grid.roll_range),
+                masses=view.histogram.ravel().tolist(),
+                mass_outside=view.mass_outside,
+            )
+        )
+    return message
+
+
+def evidence_message(evidence: Evidence) -> evidence_pb2.Evidence:
+    """Evidence in pixels as it would be sent, with every default filled in."""
+    free = evidence.box_motion is BoxMotion.FREE
+    message = evidence_pb2.Evidence(
+        regions=[_constraint(r) for r in evidence.regions],
+        poses=[_pose_range(p) for p in evidence.poses],
+        box_motion=evidence_pb2.BOX_MOTION_FREE if free else evidence_pb2.BOX_MOTION_FIXED,
+    )
+    for click in evidence.clicks:
+        told = message.clicks.add(landmark=click.landmark, position=geometry_pb2.Point(x=click.x, y=click.y))
+        if isinstance(click, HardClick):
+            told.radius = click.radius
+        else:
+            told.sigma = click.sigma
+    return message
+
+
+def _constraint(constraint: RegionConstraint) -> evidence_pb2.RegionConstraint:
+    region = constraint.region
+    if isinstance(region, Rectangle):
+        shape = geometry_pb2.Region(
+            rectangle=geometry_pb2.Rectangle(x0=region.x0, y0=region.y0, x1=region.x1, y1=region.y1)
+        )
+    elif isinstance(region, Disc):
+        center = geometry_pb2.Point(x=region.x, y=region.y)
+        shape = geometry_pb2.Region(circle=geometry_pb2.Circle(center=center, radius=region.radius))
+    else:
+        corners = [geometry_pb2.Point(x=x, y=y) for x, y in region.vertices]
+        shape = geometry_pb2.Region(polygon=geometry_pb2.Polygon(vertices=corners))
+    side = evidence_pb2.REGION_SIDE_INSIDE if constraint.inside else evidence_pb2.REGION_SIDE_OUTSIDE
+    return evidence_pb2.RegionConstraint(landmark=constraint.landmark, region=shape, side=side)
+
+
+def _pose_range(pose: PoseRange) -> evidence_pb2.PoseRange:
+    ends = {name: getattr(pose, name) for name in ("yaw", "pitch", "roll")}
+    return evidence_pb2.PoseRange(**{name: _interval(e) for name, e in ends.items() if e is not None})
+
+
+def _interval(ends: tuple[float, float] | np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> geometry_pb2.Interval:
+    return geometry_pb2.Interval(lower=float(ends[0]), upper=float(ends[1]))

@@ -1,0 +1,270 @@
+"""The one table from exceptions to what a caller sees: status code, message and google.rpc details.
+
+    ServiceError
+    ├── QueueFullError            too much is waiting already
+    ├── DeadlineExpiredError      no time is left
+    ├── NotServingError           starting or shutting down
+    ├── MalformedMessageError     the bytes are not the message that the method takes
+    ├── PosteriorNotFoundError    the posterior id is not, or no longer, known here
+    ├── PreconditionError         right in itself, not possible now
+    ├── SessionsFullError         as many video sessions as there may be
+    ├── SessionExistsError        a live session has this name
+    ├── SessionNotFoundError      the session is not, or no longer, known here
+    ├── IdleTimeoutError          a stream has sent nothing for too long
+    └── GoneAwayError             a stream was told to go away, and has not
+
+The engine's own errors (`exalign_engine.errors`) are in the table too. Whatever is not in it is a fault of
+ours: INTERNAL, with a request id and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import grpc
+from google.protobuf import any_pb2
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+
+from exalign_engine.errors import InvalidInputError, Violation
+from exalign_engine.runtime.tensorrt.errors import DeviceLostError, DeviceMemoryError
+
+DOMAIN = "exalign.v1"
+
+#: Status details and message travel in trailing metadata, which many clients limit to 8 KiB, base64 included.
+_MAX_DETAIL_BYTES = 4096
+_MAX_MESSAGE_CHARS = 600
+
+
+class ServiceError(Exception):
+    """Base of what the service itself raises on purpose."""
+
+
+class QueueFullError(ServiceError):
+    """Too much is waiting already.
+
+    Args:
+        what: what is waiting, such as "faces".
+        waiting: how many of them now.
+        bound: how many may.
+        retry_after: when to try again, seconds.
+    """
+
+    def __init__(self, what: str, waiting: int, bound: int, retry_after: float) -> None:
+        self.waiting, self.bound, self.retry_after = waiting, bound, retry_after
+        super().__init__(f"{waiting} {what} are waiting, at most {bound} may; try again in {retry_after:.2f} s")
+
+
+class DeadlineExpiredError(ServiceError):
+    """No time is left for this call."""
+
+
+class NotServingError(ServiceError):
+    """The server is starting or shutting down."""
+
+
+class MalformedMessageError(ServiceError):
+    """The bytes received are not the message that the method takes."""
+
+
+class PosteriorNotFoundError(ServiceError):
+    """A posterior id is not, or no longer, known to this process."""
+
+
+class PreconditionError(ServiceError):
+    """A request that is right in itself and cannot be met now.
+
+    Args:
+        reason: ErrorInfo.reason, in capitals.
+        text: one sentence.
+    """
+
+    def __init__(self, reason: str, text: str) -> None:
+        self.reason = reason
+        super().__init__(text)
+
+
+class SessionsFullError(ServiceError):
+    """As many video sessions are open as there may be.
+
+    Args:
+        bound: how many there may be.
+        retry_after: when to try again, seconds.
+    """
+
+    def __init__(self, bound: int, retry_after: float) -> None:
+        self.retry_after = retry_after
+        super().__init__(f"{bound} sessions are open, at most {bound} may be; try again in {retry_after:.2f} s")
+
+
+class SessionExistsError(ServiceError):
+    """A live session has this name."""
+
+
+class SessionNotFoundError(ServiceError):
+    """The state of a session is not, or no longer, kept here."""
+
+
+class IdleTimeoutError(ServiceError):
+    """A stream has sent nothing for too long."""
+
+
+class GoneAwayError(ServiceError):
+    """A stream was told to go away and has outlasted the grace."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a caller sees of an error.
+
+    Attributes:
+        code: status code.
+        message: one line.
+        details: google.rpc messages.
+    """
+
+    code: grpc.StatusCode
+    message: str
+    details: tuple[Message, ...] = ()
+
+    def serialized(self) -> bytes:
+        """The google.rpc.Status for the trailing metadata "grpc-status-details-bin"."""
+        number: int = self.code.value[0]
+        status = status_pb2.Status(code=number, message=self.message)
+        for detail in self.details:
+            packed = any_pb2.Any()
+            packed.Pack(detail)
+            status.details.append(packed)
+        serialized: bytes = status.SerializeToString()
+        return serialized
+
+
+def answer_to(error: BaseException, request_id: str) -> Answer:
+    """Look an exception up.
+
+    Args:
+        error: what a handler raised.
+        request_id: named in the answer to an unknown exception, and in the log beside its traceback.
+    """
+    for kind in type(error).__mro__:
+        if kind in _TABLE:
+            return _TABLE[kind](error)
+    return Answer(
+        grpc.StatusCode.INTERNAL,
+        f"internal error; the server's log has more under request id {request_id}",
+        (
+            _info("INTERNAL"),
+            error_details_pb2.RequestInfo(request_id=request_id),
+        ),
+    )
+
+
+def is_known(error: BaseException) -> bool:
+    """Whether the table has an entry for an exception; otherwise it is a fault of ours."""
+    return any(kind in _TABLE for kind in type(error).__mro__)
+
+
+def _info(reason: str) -> error_details_pb2.ErrorInfo:
+    return error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN)
+
+
+def _retry(seconds: float) -> error_details_pb2.RetryInfo:
+    result = error_details_pb2.RetryInfo()
+    result.retry_delay.FromNanoseconds(int(seconds * 1e9))
+    return result
+
+
+def _invalid(error: InvalidInputError) -> Answer:
+    return _bad_request(error.violations)
+
+
+def _malformed(error: MalformedMessageError) -> Answer:
+    return _bad_request([Violation("", str(error))])
+
+
+def _bad_request(violations: Iterable[Violation]) -> Answer:
+    """INVALID_ARGUMENT with a BadRequest that holds as many violations as trailing metadata can carry."""
+    rest = list(violations)
+    message = "; ".join(str(v) if v.field else v.description for v in rest)
+    if len(message) > _MAX_MESSAGE_CHARS:
+        message = f"{message[:_MAX_MESSAGE_CHARS]}… ({len(rest)} fields are wrong)"
+    bad, size = error_details_pb2.BadRequest(), 0
+    while rest:
+        entry = error_details_pb2.BadRequest.FieldViolation(field=rest[0].field, description=rest[0].description)
+        size += entry.ByteSize() + 4
+        if size > _MAX_DETAIL_BYTES and bad.field_violations:
+            bad.field_violations.add(description=f"and {len(rest)} more fields that are wrong")
+            break
+        bad.field_violations.append(entry)
+        rest.pop(0)
+    return Answer(grpc.StatusCode.INVALID_ARGUMENT, message, (bad, _info("INVALID_REQUEST")))
+
+
+def _queue_full(error: QueueFullError) -> Answer:
+    details = (_retry(error.retry_after), _info("QUEUE_FULL"))
+    return Answer(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), details)
+
+
+def _expired(error: DeadlineExpiredError) -> Answer:
+    return Answer(grpc.StatusCode.DEADLINE_EXCEEDED, str(error), (_info("DEADLINE_EXCEEDED"),))
+
+
+def _not_serving(error: NotServingError) -> Answer:
+    return Answer(grpc.StatusCode.UNAVAILABLE, str(error), (_info("NOT_SERVING"), _retry(1.0)))
+
+
+def _not_found(error: PosteriorNotFoundError) -> Answer:
+    return Answer(grpc.StatusCode.NOT_FOUND, str(error), (_info("POSTERIOR_NOT_FOUND"),))
+
+
+def _precondition(error: PreconditionError) -> Answer:
+    return Answer(grpc.StatusCode.FAILED_PRECONDITION, str(error), (_info(error.reason),))
+
+
+def _sessions_full(error: SessionsFullError) -> Answer:
+    details = (_retry(error.retry_after), _info("SESSIONS_FULL"))
+    return Answer(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), details)
+
+
+def _session_exists(error: SessionExistsError) -> Answer:
+    return Answer(grpc.StatusCode.ALREADY_EXISTS, str(error), (_info("SESSION_EXISTS"),))
+
+
+def _session_not_found(error: SessionNotFoundError) -> Answer:
+    return Answer(grpc.StatusCode.NOT_FOUND, str(error), (_info("SESSION_NOT_FOUND"),))
+
+
+def _idle(error: IdleTimeoutError) -> Answer:
+    return Answer(grpc.StatusCode.DEADLINE_EXCEEDED, str(error), (_info("IDLE_TIMEOUT"),))
+
+
+def _gone_away(error: GoneAwayError) -> Answer:
+    return Answer(grpc.StatusCode.UNAVAILABLE, str(error), (_info("GO_AWAY"), _retry(0.0)))
+
+
+def _device_lost(error: DeviceLostError) -> Answer:
+    return Answer(grpc.StatusCode.UNAVAILABLE, str(error), (_info("DEVICE_LOST"), _retry(1.0)))
+
+
+def _device_memory(error: DeviceMemoryError) -> Answer:
+    return Answer(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), (_info("DEVICE_MEMORY"), _retry(1.0)))
+
+
+#: The table. A subclass without an entry of its own takes its base's.
+_TABLE: dict[type[BaseException], Callable[..., Answer]] = {
+    InvalidInputError: _invalid,
+    MalformedMessageError: _malformed,
+    QueueFullError: _queue_full,
+    DeadlineExpiredError: _expired,
+    NotServingError: _not_serving,
+    PosteriorNotFoundError: _not_found,
+    PreconditionError: _precondition,
+    SessionsFullError: _sessions_full,
+    SessionExistsError: _session_exists,
+    SessionNotFoundError: _session_not_found,
+    IdleTimeoutError: _idle,
+    GoneAwayError: _gone_away,
+    DeviceLostError: _device_lost,
+    DeviceMemoryError: _device_memory,
+}

@@ -1,0 +1,268 @@
+"""What happens around every RPC: metrics, access log, request id, deadline, and errors becoming statuses.
+
+One path for unary and streaming methods. The message is parsed here rather than by gRPC, so that bytes which
+are no message are counted, logged and answered as what they are: INVALID_ARGUMENT.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import math
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import grpc
+from google.protobuf.message import DecodeError
+from grpc.aio import EOF  # type: ignore[attr-defined]  # the stubs lack it
+
+from exalign_service.observability.metrics import CODES, Method, Metrics, method_type
+from exalign_service.rpc.call_context import REQUEST_ID, Call, current_call, request_id_of
+from exalign_service.rpc.errors import DeadlineExpiredError, MalformedMessageError, NotServingError, answer_to, is_known
+
+_log = logging.getLogger(__name__)
+
+STATUS_DETAILS = "grpc-status-details-bin"
+
+#: A deadline met this closely counts as met, in seconds and as a share of the time given: gRPC cancels a handler a
+#: little before our clock says so, and its clients write the time down rounded up to two or three digits.
+_DEADLINE_SLACK, _DEADLINE_ROUNDING = 0.002, 0.01
+
+if TYPE_CHECKING:  # generic in the stubs only
+    ServerInterceptor = grpc.aio.ServerInterceptor[Any, Any]
+    MethodHandler = grpc.RpcMethodHandler[Any, Any]
+    Context = grpc.aio.ServicerContext[Any, Any]
+    Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[MethodHandler | None]]
+else:
+    ServerInterceptor = grpc.aio.ServerInterceptor
+
+
+class CallInterceptor(ServerInterceptor):
+    """Wraps every method that the server has.
+
+    Args:
+        metrics: what is counted.
+        max_deadline: longest time of a unary call, seconds; streams have their own rules.
+    """
+
+    def __init__(self, metrics: Metrics, max_deadline: float) -> None:
+        self._metrics, self._max_deadline = metrics, max_deadline
+        self._running: dict[asyncio.Task[Any], Method] = {}
+        self._dismissed: set[asyncio.Task[Any]] = set()
+
+    def dismiss(self) -> None:
+        """End every handler that still runs; its caller is told UNAVAILABLE."""
+        for task in self._running:
+            self._dismissed.add(task)
+            task.cancel()
+
+    async def finished(self, service: str | None = None) -> None:
+        """Wait until no handler runs any more, its ``finally`` blocks included.
+
+        Args:
+            service: only handlers of this service; others (a health watcher) may run for ever.
+        """
+        while tasks := [t for t, m in self._running.items() if service in (None, m.service)]:
+            await asyncio.wait(tasks)
+
+    async def intercept_service(  # type: ignore[override]  # the stubs do not let it answer None: no such method
+        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
+    ) -> MethodHandler | None:
+        """See `grpc.aio.ServerInterceptor`."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        service, _, name = handler_call_details.method.lstrip("/").partition("/")
+        method = Method(method_type(handler.request_streaming, handler.response_streaming), service, name)
+        call = _Around(self, handler, method, handler_call_details)
+        # Without a deserializer gRPC hands the bytes over as they are.
+        make = {
+            (False, False): grpc.unary_unary_rpc_method_handler,
+            (False, True): grpc.unary_stream_rpc_method_handler,
+            (True, False): grpc.stream_unary_rpc_method_handler,
+            (True, True): grpc.stream_stream_rpc_method_handler,
+        }[handler.request_streaming, handler.response_streaming]
+        behaviour = call.answer_stream if handler.response_streaming else call.answer_one
+        return make(behaviour, request_deserializer=None, response_serializer=handler.response_serializer)
+
+
+class _Around:
+    """One RPC from its start to its status."""
+
+    def __init__(
+        self,
+        owner: CallInterceptor,
+        handler: MethodHandler,
+        method: Method,
+        details: grpc.HandlerCallDetails,
+    ) -> None:
+        self._owner, self._handler, self._method = owner, handler, method
+        self._metrics = owner._metrics
+        self._request_id = request_id_of(details.invocation_metadata or ())
+        self._started = time.monotonic()
+
+    async def answer_one(self, request: Any, context: Context) -> Any:
+        """A method with one response."""
+        handler: Any = self._handler  # which of its four behaviours there is depends on the kind of method
+        behaviour = handler.stream_unary if handler.request_streaming else handler.unary_unary
+
+        async def body(deadline: float) -> Any:
+            limit = None if math.isinf(deadline) else deadline
+            try:
+                async with asyncio.timeout_at(limit) as scope:
+                    return await behaviour(self._incoming(request), self._counted(context))
+            except TimeoutError:
+                if not scope.expired():
+                    raise  # the handler's own
+                raise DeadlineExpiredError(
+                    f"the call was not answered within {deadline - self._started:.3g} s"
+                ) from None
+
+        response = await self._run(context, body)
+        self._metrics.sent.labels(*self._method.labels).inc()
+        return response
+
+    async def answer_stream(self, request: Any, context: Context) -> None:
+        """A method with many responses, written as a generator or with ``context.write``."""
+        handler: Any = self._handler
+        behaviour = handler.stream_stream if handler.request_streaming else handler.unary_stream
+
+        async def body(deadline: float) -> None:
+            counted = self._counted(context)
+            result = behaviour(self._incoming(request), counted)
+            if inspect.isawaitable(result):
+                await result
+                return
+            async with aclosing(result) as responses:
+                async for response in responses:
+                    await counted.write(response)
+
+        await self._run(context, body)
+
+    async def _run(self, context: Context, body: Callable[[float], Awaitable[Any]]) -> Any:
+        """Run a handler; count, log and answer whatever comes of it."""
+        self._metrics.started.labels(*self._method.labels).inc()
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  # gRPC runs every handler in a task
+        self._owner._running[task] = self._method
+        deadline = self._deadline(context)
+        token = current_call.set(Call(self._request_id, deadline))
+        context.set_trailing_metadata(((REQUEST_ID, self._request_id),))
+        try:
+            result = await body(deadline)
+        except asyncio.CancelledError:
+            if task not in self._owner._dismissed:
+                self._done(context, self._code_of_cancellation(deadline))
+                raise
+            task.uncancel()  # it was us: there is a caller to be told
+            await self._fail(context, NotServingError("the server is shutting down"))
+        except grpc.aio.AbortError:  # a handler of gRPC's own (health) has sent its status
+            self._done(context, _code(context))
+            raise
+        except Exception as e:  # noqa: BLE001  # the table answers what is known; the rest is logged and INTERNAL
+            await self._fail(context, e)
+        else:
+            self._done(context, _code(context))
+            return result
+        finally:
+            current_call.reset(token)
+            del self._owner._running[task]
+            self._owner._dismissed.discard(task)
+
+    async def _fail(self, context: Context, error: Exception) -> NoReturn:
+        """Count, log and send the status of an exception. Sending it ends the handler: by an exception, too."""
+        answer = answer_to(error, self._request_id)
+        if not is_known(error):
+            _log.error("handler_failed", exc_info=error, extra={"fields": {"request_id": self._request_id}})
+        self._done(context, answer.code, answer.message)
+        metadata = ((REQUEST_ID, self._request_id), (STATUS_DETAILS, answer.serialized()))
+        try:
+            await context.abort(answer.code, answer.message, trailing_metadata=metadata)
+        except grpc.aio.InternalError:
+            # The client has gone in the meantime: there is nobody to send the status to.
+            raise asyncio.CancelledError from None
+        raise AssertionError("abort() always raises")
+
+    def _deadline(self, context: Context) -> float:
+        """On the event loop's clock; the caller's, for unary calls cut to the server's longest."""
+        remaining = context.time_remaining()
+        left = math.inf if remaining is None else float(remaining)
+        if self._method.type == "unary":
+            left = min(left, self._owner._max_deadline)
+        return self._started + left
+
+    def _code_of_cancellation(self, deadline: float) -> grpc.StatusCode:
+        """Why gRPC cancelled the handler; it does not say."""
+        if math.isinf(deadline):
+            return grpc.StatusCode.CANCELLED
+        slack = max(_DEADLINE_SLACK, _DEADLINE_ROUNDING * (deadline - self._started))
+        met = time.monotonic() >= deadline - slack
+        return grpc.StatusCode.DEADLINE_EXCEEDED if met else grpc.StatusCode.CANCELLED
+
+    def _done(self, context: Context, code: grpc.StatusCode, message: str = "") -> None:
+        """Count and log the end of the call."""
+        seconds = time.monotonic() - self._started
+        self._metrics.handled.labels(*self._method.labels, CODES[code]).inc()
+        self._metrics.handling.labels(*self._method.labels).observe(seconds)
+        fields: dict[str, Any] = {
+            "request_id": self._request_id,
+            "service": self._method.service,
+            "method": self._method.name,
+            "code": CODES[code],
+            "seconds": round(seconds, 6),
+            "peer": context.peer(),
+        }
+        if message:
+            fields["message"] = message
+        _log.info("call", extra={"fields": fields})
+
+    def _incoming(self, request: Any) -> Any:
+        """The request as the handler wants it: a message, or an iterator of messages."""
+        return self._messages(request) if self._handler.request_streaming else self._parse(request)
+
+    async def _messages(self, stream: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+        async for raw in stream:
+            yield self._parse(raw)
+
+    def _parse(self, raw: bytes) -> Any:
+        self._metrics.received.labels(*self._method.labels).inc()
+        parse = self._handler.request_deserializer
+        if parse is None:
+            return raw
+        try:
+            return parse(raw)
+        except DecodeError as e:
+            text = f"the {len(raw):,} bytes received are not a message of {self._method.name}"
+            raise MalformedMessageError(text) from e
+
+    def _counted(self, context: Context) -> _CountingContext:
+        return _CountingContext(context, self)
+
+
+class _CountingContext:
+    """A servicer context that counts and parses what passes through ``read`` and ``write``."""
+
+    def __init__(self, context: Context, call: _Around) -> None:
+        self._context, self._call = context, call
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    async def read(self) -> Any:
+        raw = await self._context.read()
+        return raw if raw is EOF else self._call._parse(raw)
+
+    async def write(self, message: Any) -> None:
+        await self._context.write(message)
+        self._call._metrics.sent.labels(*self._call._method.labels).inc()
+
+
+def _code(context: Context) -> grpc.StatusCode:
+    """The status that a handler has set; OK where it has set none."""
+    code = context.code()
+    if isinstance(code, grpc.StatusCode):
+        return code
+    return next((c for c in grpc.StatusCode if c.value[0] == code), grpc.StatusCode.OK)

@@ -1,0 +1,1 @@
+"""TrackVideo: stream, conversation, sessions and their store."""

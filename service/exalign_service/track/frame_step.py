@@ -1,0 +1,268 @@
+"""What one session does with a frame: from its picture to tracks, each stage where it may block.
+
+The engine's session moves in one step, `TrackingSession.finish`; whatever fails before it has changed nothing.
+After a cancellation the session must not be used again: a thread may still be at work on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exalign.v1 import track_pb2
+from exalign_engine import LocatedFace
+from exalign_engine.errors import InvalidInputError, Violation
+from exalign_engine.evidence.evidence import Evidence
+from exalign_engine.geometry.boxes import check_boxes
+from exalign_engine.network.outputs import FaceOutputs
+from exalign_engine.tracking import (
+    TRACK_BOX,
+    Frame,
+    FrameAnswer,
+    FrameTooOldError,
+    RevisionAnswer,
+    TrackAnswer,
+    TrackingSession,
+)
+from exalign_service.methods.pipeline import Pipeline, StageClock
+from exalign_service.requests.picture import Picture
+from exalign_service.rpc.errors import PreconditionError
+from exalign_service.track.record import Corners, SessionRecord
+from exalign_service.track.requests import AskedFrame, AskedPast, AskedTrackEvidence, TrackWishes, under
+from exalign_service.track.responses import path_message, revision_message, suggestion_message, track_message
+from exalign_service.track.resume_token import state_hash
+
+U8 = NDArray[np.uint8]
+T = TypeVar("T")
+
+#: What evidence of a frame is about, for σ of its clicks: (track id, or 0 for the nearest) and the evidence.
+Resolved = tuple[tuple[int, Evidence], ...]
+
+
+@dataclass(frozen=True)
+class Revised:
+    """A session after a step.
+
+    Attributes:
+        state: the engine's, encoded.
+        state_hash: of ``state``.
+        revisions: of earlier frames.
+    """
+
+    state: bytes
+    state_hash: bytes
+    revisions: list[track_pb2.FrameRevision]
+
+
+@dataclass(frozen=True)
+class Moved(Revised):
+    """A session after a frame.
+
+    Attributes:
+        answer: the engine's.
+        tracks: of the frame.
+        problems: what of the frame could not be used.
+        size: (height, width) of the session's pictures; None while none was seen.
+        boxes: (track id, face box) now.
+    """
+
+    answer: FrameAnswer
+    tracks: list[track_pb2.Track]
+    problems: tuple[track_pb2.FrameProblem, ...]
+    size: tuple[int, int] | None
+    boxes: tuple[tuple[int, Corners], ...]
+
+
+class SessionWork:
+    """The work of one session. One step at a time.
+
+    Args:
+        pipeline: where stages run.
+        session: the engine's; nobody else may touch it.
+        wishes: how the session works.
+        name: of the session: its place in the batcher's queue.
+    """
+
+    def __init__(self, pipeline: Pipeline, session: TrackingSession, wishes: TrackWishes, name: str) -> None:
+        self._pipeline, self._session, self._wishes, self._name = pipeline, session, wishes, name
+
+    async def frame(self, asked: AskedFrame, record: SessionRecord, clock: StageClock) -> Moved:
+        """Answer a frame.
+
+        Raises:
+            InvalidInputError: something in it contradicts itself, its picture or the session.
+        """
+        run, session = self._pipeline.run, self._session
+        image, problems = await self._open(asked, record, clock)
+        size = None if image is None else (image.shape[0], image.shape[1])
+        within = size or record.size  # a box also says where a hidden face is
+        boxes = () if within is None else self._boxes(asked, within)
+        known = {track_id: np.array(box) for track_id, box in record.boxes}
+        known |= {track_id: place.box for track_id, place in boxes if track_id}
+        evidence = () if not known else _resolve(asked.evidence, known)
+        pending = _in_frame(session.begin, Frame(asked.index, size, boxes, evidence, occluded=size is None))
+        detections: Sequence[LocatedFace] = ()
+        if pending.detect and image is not None:
+            how = self._wishes.detection
+
+            def detect() -> list[LocatedFace]:
+                return self._pipeline.aligner.locate(image, how.detector, min_score=how.min_score)
+
+            detections = await run(clock, "detect", detect)
+        places = _in_frame(session.places, pending, detections)
+        if asked.evidence and not known:
+            # σ of a click depends on the face, and only now there is one, if any.
+            if places:
+                evidence = _resolve(asked.evidence, {-i: place.box for i, place in enumerate(places)})
+                pending = _in_frame(session.begin, Frame(asked.index, size, boxes, evidence, occluded=size is None))
+                places = _in_frame(session.places, pending, detections)
+            else:
+                problems += (_problem(Violation("evidence", "is not used: no face is known in this frame")),)
+        rows = await self._rows(image, places, clock)
+
+        def step() -> tuple[FrameAnswer, bytes, bytes]:
+            answer = session.finish(pending, rows)
+            state = session.encode()
+            return answer, state, state_hash(state)
+
+        answer, state, digest = await run(clock, "hmm", step)
+        return Moved(
+            tracks=await self._tracks(answer.tracks, clock),
+            revisions=await self._revisions(answer.revisions, clock),
+            state=state,
+            state_hash=digest,
+            boxes=tuple((t.track_id, _corners(t.given.box)) for t in answer.tracks),
+            answer=answer,
+            problems=problems,
+            size=record.size or size,
+        )
+
+    async def past(self, asked: AskedPast, record: SessionRecord, clock: StageClock) -> Revised:
+        """Take evidence about an earlier frame.
+
+        Raises:
+            InvalidInputError: it contradicts itself or the session.
+            PreconditionError: the frame is older than the lag.
+        """
+        if asked.index > record.frame:
+            text = f"is {asked.index}, must be a frame that was sent; the newest is {record.frame}"
+            raise InvalidInputError.of("past_evidence.frame_index", text)
+        if not record.boxes:
+            raise InvalidInputError.of("past_evidence.evidence", "is about a face, and none is tracked")
+        evidence = _resolve(asked.evidence, {track_id: np.array(box) for track_id, box in record.boxes})
+        session = self._session
+
+        def step() -> tuple[tuple[RevisionAnswer, ...], bytes, bytes]:
+            revisions = session.revise(asked.index, evidence)
+            state = session.encode()
+            return revisions, state, state_hash(state)
+
+        try:
+            revisions, state, digest = await self._pipeline.run(clock, "hmm", step)
+        except InvalidInputError as e:
+            raise InvalidInputError(under("past_evidence", e.violations)) from None
+        except FrameTooOldError as e:
+            raise PreconditionError("FRAME_TOO_OLD", f"past_evidence.{e}") from None
+        return Revised(state, digest, await self._revisions(revisions, clock))
+
+    async def close(self, clock: StageClock) -> tuple[list[track_pb2.FrameRevision], track_pb2.TrackClosed]:
+        """What is left to say: the last revisions; paths and suggestions, in a message without its summary."""
+        closing = await self._pipeline.run(clock, "hmm", self._session.close, self._wishes.suggestion)
+        closed = track_pb2.TrackClosed(
+            paths=[path_message(p) for p in closing.paths],
+            suggestions=[suggestion_message(s) for s in closing.suggestions],
+        )
+        return await self._revisions(closing.revisions, clock), closed
+
+    async def _open(
+        self, asked: AskedFrame, record: SessionRecord, clock: StageClock
+    ) -> tuple[U8 | None, tuple[track_pb2.FrameProblem, ...]]:
+        """The picture; None, with the reason, where it cannot be used."""
+        picture: Picture | None = asked.picture
+        if picture is None:
+            return None, ()
+        try:
+            image = await self._pipeline.run(clock, "decode", picture.open_image, self._pipeline.known.image_limits)
+        except InvalidInputError as e:
+            return None, tuple(_problem(v) for v in e.violations)
+        if record.size is not None and image.shape[:2] != record.size:
+            (h, w), (height, width) = image.shape[:2], record.size
+            text = f"is {w} × {h} pixels, all frames of the session must have {width} × {height}"
+            return None, (_problem(Violation("image", text)),)
+        return image, ()
+
+    def _boxes(self, asked: AskedFrame, size: tuple[int, int]) -> tuple[tuple[int, LocatedFace], ...]:
+        """The caller's boxes, judged against the picture.
+
+        Raises:
+            InvalidInputError: every box that is wrong.
+        """
+        wrong: list[Violation] = []
+        for path, (_, box) in asked.boxes.items():
+            try:
+                check_boxes([box.corners], size)
+            except InvalidInputError as e:
+                wrong += (Violation(f"frame.{path}", v.description) for v in e.violations)
+        if wrong:
+            raise InvalidInputError(wrong)
+        place = self._pipeline.aligner.place
+        return tuple((track_id, place(box.as_array(), box.source)) for track_id, box in asked.boxes.values())
+
+    async def _rows(self, image: U8 | None, places: Sequence[LocatedFace], clock: StageClock) -> list[FaceOutputs]:
+        """What the network says of the places, one by one."""
+        if image is None or not places:
+            return []
+        rows = await self._pipeline.infer(image, places, clock, key=self._name, patient=True)
+        return [row.outputs for row in rows]
+
+    async def _tracks(self, answers: Sequence[TrackAnswer], clock: StageClock) -> list[track_pb2.Track]:
+        # A frame's posterior lives in its session: it has no id in the cache of single pictures.
+        tell, views = self._pipeline.tell, self._wishes.views
+        return [track_message(a, await tell(a.given, "", views, clock)) for a in answers]
+
+    async def _revisions(self, answers: Sequence[RevisionAnswer], clock: StageClock) -> list[track_pb2.FrameRevision]:
+        return [revision_message(a, await self._tracks(a.tracks, clock)) for a in answers]
+
+
+def _in_frame(step: Callable[..., T], *args: object) -> T:
+    """A step of the engine; the fields that it names are those of the frame."""
+    try:
+        return step(*args)
+    except InvalidInputError as e:
+        raise InvalidInputError(under("frame", e.violations)) from None
+
+
+def _resolve(asked: Sequence[AskedTrackEvidence], boxes: Mapping[int, NDArray[np.float64]]) -> Resolved:
+    """Evidence with every σ filled in, from the face that it is about.
+
+    Args:
+        asked: as it was sent.
+        boxes: (4,) face boxes known, at least one where there is evidence, by track id.
+    """
+    return tuple((a.track_id, a.resolve(_located(boxes.get(a.track_id, _nearest(a, boxes))))) for a in asked)
+
+
+def _nearest(asked: AskedTrackEvidence, boxes: Mapping[int, NDArray[np.float64]]) -> NDArray[np.float64]:
+    """The box whose centre is nearest to the clicks."""
+    clicks = asked.evidence.clicks
+    if not clicks:  # then there is no σ to be filled in
+        return next(iter(boxes.values()))
+    at = np.mean([(c.x, c.y) for c in clicks], axis=0)
+    return min(boxes.values(), key=lambda box: float(np.hypot(*((box[:2] + box[2:]) / 2 - at))))
+
+
+def _located(box: NDArray[np.float64]) -> LocatedFace:
+    return LocatedFace(box, box, TRACK_BOX, False, None)
+
+
+def _corners(box: NDArray[np.float64]) -> Corners:
+    x0, y0, x1, y1 = (float(v) for v in box)
+    return x0, y0, x1, y1
+
+
+def _problem(violation: Violation) -> track_pb2.FrameProblem:
+    return track_pb2.FrameProblem(field=violation.field, description=violation.description)

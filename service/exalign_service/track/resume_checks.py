@@ -1,0 +1,59 @@
+"""Whether a session can go on with a token; if not, which of the many things is in the way."""
+
+from __future__ import annotations
+
+from exalign_engine.tracking import StateError
+from exalign_service.rpc.errors import PreconditionError, SessionNotFoundError
+from exalign_service.track.record import SessionRecord
+from exalign_service.track.requests import TrackWishes
+from exalign_service.track.resume_token import ResumeToken
+
+_FIELD = "config.resume_token"
+
+
+def check_token(token: ResumeToken, wishes: TrackWishes, bundle_id: str) -> None:
+    """What can be judged by the token alone.
+
+    Raises:
+        PreconditionError: it is of another bundle or session.
+    """
+    if token.bundle_id != bundle_id:
+        text = f"{_FIELD}: is from bundle {token.bundle_id[:12]}…, this server answers with {bundle_id[:12]}…"
+        raise PreconditionError("TOKEN_OTHER_BUNDLE", text)
+    if token.session != wishes.name:
+        text = f"{_FIELD}: is from session {token.session!r}, config.session_id is {wishes.name!r}"
+        raise PreconditionError("TOKEN_OTHER_SESSION", text)
+
+
+def check_record(token: ResumeToken, wishes: TrackWishes, record: SessionRecord | None) -> SessionRecord:
+    """What depends on what is kept of the session; returns that.
+
+    Raises:
+        SessionNotFoundError: nothing is.
+        PreconditionError: the session of that name is another one, its config was another, or it has forgotten
+            results that the token's owner does not have.
+    """
+    if record is None:
+        raise SessionNotFoundError(
+            f"{_FIELD}: the state of session {token.session!r} is gone: it was closed, or not resumed in time;"
+            " open a new session"
+        )
+    if token.secret != record.secret:
+        text = f"{_FIELD}: is from an earlier session that was called {token.session!r} too"
+        raise PreconditionError("TOKEN_OTHER_SESSION", text)
+    if wishes.fingerprint != record.config:
+        raise PreconditionError("CONFIG_DIFFERS", "config: differs from the one that the session was opened with")
+    if token.frame < record.acked:
+        text = f"{_FIELD}: is too old: it is of frame {token.frame}, results up to {record.acked} are acknowledged"
+        raise PreconditionError("TOKEN_TOO_OLD", text)
+    known = record.hash_at(token.frame)
+    newer = token.frame > record.frame or token.epoch > record.epoch
+    if newer or (known is not None and known != token.state_hash):
+        text = f"{_FIELD}: names a state after frame {token.frame} that the session, now at {record.frame}, never had"
+        raise PreconditionError("TOKEN_OTHER_STATE", text)
+    return record
+
+
+def of_state(error: StateError) -> PreconditionError:
+    """A kept state that the engine cannot go on with."""
+    return PreconditionError(f"STATE_{error.reason.name}", f"{_FIELD}: {error}")

@@ -1,0 +1,169 @@
+"""Where the states of sessions are kept, so that a stream can go on where another one broke.
+
+Two streams may believe that they own a session: one that was given up for dead, and its successor. So every write
+is fenced: `claim` counts the epoch up, and what an earlier epoch writes after that is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import replace
+from typing import Protocol
+
+from exalign_service.track.record import SessionRecord
+
+
+class FencedError(Exception):
+    """The session belongs to a later stream, or is gone: nothing was written."""
+
+
+class SessionStore(Protocol):
+    """Keeps the newest record of each session, by name."""
+
+    async def create(self, record: SessionRecord) -> None:
+        """Keep the first record of a new session, instead of any that has its name."""
+
+    async def get(self, name: str) -> SessionRecord | None:
+        """The newest record; None where there is none."""
+
+    async def claim(self, name: str, secret: bytes) -> SessionRecord | None:
+        """Take a session over: from now on only the returned epoch may write.
+
+        Returns:
+            The newest record, with an epoch one higher; None where the session is not there.
+        """
+
+    async def put(self, record: SessionRecord) -> None:
+        """Keep a newer record.
+
+        Raises:
+            FencedError: the session has a later (epoch, frame), another secret, or is gone.
+        """
+
+    async def release(self, record: SessionRecord) -> None:
+        """The record's stream has ended, its session has not: keep it for as long as broken streams are kept.
+
+        Nothing happens when the session belongs to a later stream.
+        """
+
+    async def delete(self, record: SessionRecord) -> None:
+        """The session has ended. Nothing happens when it belongs to a later stream."""
+
+    async def close(self) -> None:
+        """Forget everything that would not outlive this process."""
+
+
+class StoreObserver(Protocol):
+    """Hears how many broken streams are kept."""
+
+    def detached_changed(self, count: int) -> None:
+        """So many sessions are kept that have no stream."""
+
+
+class MemoryStore:
+    """A `SessionStore` in this process. For the event loop's thread only.
+
+    Args:
+        retention: how long a session without a stream is kept, seconds.
+        max_detached: how many of them; the one that was released first goes first.
+        max_bytes: what they may take together, bytes.
+        observer: see `StoreObserver`.
+    """
+
+    def __init__(self, retention: float, max_detached: int, max_bytes: int, observer: StoreObserver) -> None:
+        self._retention, self._max_detached, self._max_bytes = retention, max_detached, max_bytes
+        self._observer = observer
+        self._records: dict[str, SessionRecord] = {}
+        #: Of sessions without a stream: when they go, and what they take. In the order in which they go.
+        self._detached: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        self._bytes = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    async def create(self, record: SessionRecord) -> None:
+        """See `SessionStore`."""
+        self._attach(record.name)
+        self._records[record.name] = record
+
+    async def get(self, name: str) -> SessionRecord | None:
+        """See `SessionStore`."""
+        return self._records.get(name)
+
+    async def claim(self, name: str, secret: bytes) -> SessionRecord | None:
+        """See `SessionStore`."""
+        record = self._records.get(name)
+        if record is None or record.secret != secret:
+            return None
+        self._attach(name)
+        self._records[name] = record = replace(record, epoch=record.epoch + 1)
+        return record
+
+    async def put(self, record: SessionRecord) -> None:
+        """See `SessionStore`."""
+        stored = self._records.get(record.name)
+        if stored is None or stored.secret != record.secret:
+            raise FencedError(f"session {record.name!r} is gone")
+        if stored.version > record.version:
+            raise FencedError(f"session {record.name!r} has a later stream or frame: {stored.version}")
+        self._records[record.name] = record
+
+    async def release(self, record: SessionRecord) -> None:
+        """See `SessionStore`."""
+        stored = self._owned(record)
+        if stored is None:
+            return
+        size = stored.size_bytes
+        self._detached[record.name] = (asyncio.get_running_loop().time() + self._retention, size)
+        self._bytes += size
+        while len(self._detached) > self._max_detached or self._bytes > self._max_bytes:
+            self._forget(next(iter(self._detached)))
+        self._settle()
+
+    async def delete(self, record: SessionRecord) -> None:
+        """See `SessionStore`."""
+        if self._owned(record) is not None:
+            self._forget(record.name)
+            self._settle()
+
+    async def close(self) -> None:
+        """See `SessionStore`."""
+        self._records.clear()
+        self._detached.clear()
+        self._bytes = 0
+        self._settle()
+
+    def _owned(self, record: SessionRecord) -> SessionRecord | None:
+        """What is stored of the record's session, where it belongs to the record's stream."""
+        stored = self._records.get(record.name)
+        mine = stored is not None and (stored.secret, stored.epoch) == (record.secret, record.epoch)
+        return stored if mine else None
+
+    def _attach(self, name: str) -> None:
+        """It has a stream (again)."""
+        _, size = self._detached.pop(name, (0.0, 0))
+        self._bytes -= size
+        self._settle()
+
+    def _forget(self, name: str) -> None:
+        _, size = self._detached.pop(name, (0.0, 0))
+        self._bytes -= size
+        del self._records[name]
+
+    def _expire(self) -> None:
+        now = asyncio.get_running_loop().time()
+        while self._detached and next(iter(self._detached.values()))[0] <= now:
+            self._forget(next(iter(self._detached)))
+        self._settle()
+
+    def _settle(self) -> None:
+        """Tell how many there are, and wake up when the next one goes."""
+        self._observer.detached_changed(len(self._detached))
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._detached:
+            until = next(iter(self._detached.values()))[0]
+            self._timer = asyncio.get_running_loop().call_at(until, self._expire)
