@@ -1,11 +1,22 @@
-"""What tests of every room share: where the faces are."""
+"""What tests of every room share: where the faces are, synthetic faces, folders of them, and a tiny bundle."""
 
 from __future__ import annotations
 
+import csv
 import os
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
+
+from exalign_engine.exemplars.building import build
+from exalign_engine.exemplars.exemplars import Exemplars
+from exalign_engine.exemplars.synthetic import rebox, rotate
+from exalign_engine.geometry.landmarks import mirror_shapes
+from toy_faces import F64, PICTURE, MakePrepared, MakeShapes, mean_face
 
 ROOT = Path(__file__).parents[1]
 
@@ -23,3 +34,96 @@ def data_folder() -> Path:
     if folder is None:
         pytest.skip("no annotated faces here: set EXALIGN_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def make_shapes() -> MakeShapes:
+    """Varied faces: turned, stretched, smiling and noisy, each in its own box frame."""
+
+    def make(n: int, seed: int) -> F64:
+        rng = np.random.default_rng(seed)
+        shapes = np.repeat(mean_face()[None], n, axis=0)
+        depth = 0.25 - (shapes[..., 0] - 0.5) ** 2
+        shapes[..., 0] += rng.normal(0, 0.3, (n, 1)) * depth
+        shapes[..., 1] *= np.exp(rng.normal(0, 0.05, (n, 1)))
+        shapes[:, 48:, 1] += rng.normal(0, 0.03, (n, 1))
+        shapes += rng.normal(0, 0.006, shapes.shape)
+        shapes = rotate(shapes, rng.normal(0, 6, n))
+        return rebox(shapes, np.zeros(n), np.zeros(n), np.ones(n))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def bulging_face(make_shapes: MakeShapes) -> F64:
+    """(68, 3) a symmetric face on a paraboloid: smooth enough that no part hides another up to 40°."""
+    flat = make_shapes(200, 3).mean(axis=0) - 0.5
+    flat = 2.2 * (flat + mirror_shapes(flat, 0.0)) / 2
+    face = np.column_stack([flat, -0.6 * flat[:, 0] ** 2 - 0.2 * flat[:, 1] ** 2])
+    return np.asarray(face - face.mean(axis=0), dtype=np.float64)
+
+
+@pytest.fixture(scope="session")
+def toy_exemplars(make_shapes: MakeShapes) -> Exemplars:
+    """K = 60: 15 faces × 2 poses × 2 mirrors."""
+    return build(make_shapes(15, 1), [f"toy_{i}" for i in range(15)], 0.075, variants=2, seed=3)
+
+
+@pytest.fixture(scope="session")
+def toy_bundle(tmp_path_factory: pytest.TempPathFactory, toy_exemplars: Exemplars, make_shapes: MakeShapes) -> Path:
+    """A complete bundle of an untrained network; shared, so never to be changed: see `toy_bundle_copy`."""
+    torch = pytest.importorskip("torch", reason="torch makes the toy bundle (extra 'train')")
+    pytest.importorskip("onnxscript", reason="onnxscript makes the toy bundle (extra 'train')")
+    from exalign_engine.train.bundle_export import write_bundle
+    from exalign_engine.train.config import TrainConfig
+    from exalign_engine.train.loop import Trained
+    from exalign_engine.train.network import ExemplarNetwork
+
+    folder = tmp_path_factory.mktemp("toy")
+    toml = folder / "train.toml"
+    toml.write_text(
+        "[exemplars]\nvariants = 2\n"
+        "[network]\ninput_size = 32\nwidths = [4, 4, 8, 8]\nblocks = [1, 1, 1, 1]\n"
+        "feature_channels = 4\nembedding = 8\n"
+        '[description]\nname = "toy"\ntraining_data = "none"\nweights_licence = "none"\nweights_terms = "none"\n'
+    )
+    config = TrainConfig.read(toml)
+    torch.manual_seed(0)
+    network = ExemplarNetwork(config.network, toy_exemplars.count, 136)
+    # Untrained scores would all but agree; these differ by a few nats.
+    torch.nn.init.normal_(network.head.pieces[0].weight, std=1.0)
+    write_bundle(Trained(network.eval(), toy_exemplars, config, make_shapes(15, 1), 0), toml, folder / "bundle")
+    return folder / "bundle"
+
+
+@pytest.fixture
+def toy_bundle_copy(toy_bundle: Path, tmp_path: Path) -> Path:
+    """A copy of the toy bundle that a test may damage."""
+    return Path(shutil.copytree(toy_bundle, tmp_path / "bundle"))
+
+
+@pytest.fixture(scope="session")
+def make_prepared(make_shapes: MakeShapes) -> MakePrepared:
+    """Writes small folders in the prepared format; pictures are noise."""
+
+    def make(folder: Path, splits: Sequence[str]) -> F64:
+        folder.mkdir(parents=True, exist_ok=True)
+        n, rng = len(splits), np.random.default_rng(9)
+        landmarks = ((make_shapes(n, 5) - 0.5) * PICTURE / 1.8 + (PICTURE - 1) / 2).astype(np.float32)
+        streams = []
+        for _ in range(n):
+            picture = rng.integers(0, 256, (PICTURE, PICTURE, 3), dtype=np.uint8)
+            streams.append(cv2.imencode(".jpg", picture)[1].reshape(-1))
+        np.savez(
+            folder / "faces.npz",
+            jpeg=np.concatenate(streams),
+            offset=np.cumsum([0, *(len(s) for s in streams)]).astype(np.int64),
+        )
+        np.save(folder / "landmarks.npy", landmarks)
+        with (folder / "index.csv").open("w", newline="") as f:
+            table = csv.writer(f)
+            table.writerow(["row", "id", "source", "split"])
+            table.writerows([i, f"face_{i}", "ab"[i % 2], split] for i, split in enumerate(splits))
+        return landmarks.astype(np.float64)
+
+    return make

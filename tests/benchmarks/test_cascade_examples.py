@@ -20,7 +20,7 @@ from exalign_engine.sampling.augment_config import AugmentConfig
 from exalign_engine.sampling.faces import FaceMemory
 
 if TYPE_CHECKING:
-    from tests.engine.conftest import MakeShapes
+    from toy_faces import MakeShapes
 
 F32 = NDArray[np.float32]
 U8 = NDArray[np.uint8]

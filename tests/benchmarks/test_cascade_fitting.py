@@ -17,7 +17,7 @@ from exalign_engine.metrics.accuracy import nrmse
 from exalign_engine.posterior.residual import ImageFeatures
 
 if TYPE_CHECKING:
-    from tests.engine.conftest import MakeShapes
+    from toy_faces import MakeShapes
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]

@@ -16,7 +16,7 @@ from exalign_engine.sampling.faces import FaceMemory, load_faces
 from exalign_engine.train.batches import plain_batches, training_batches
 
 if TYPE_CHECKING:
-    from tests.engine.conftest import MakeShapes
+    from toy_faces import MakeShapes
 
 U8 = NDArray[np.uint8]
 F64 = NDArray[np.float64]

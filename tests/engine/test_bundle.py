@@ -33,7 +33,7 @@ from exalign_engine.exemplars.poses import Poses, exemplar_pose
 from exalign_engine.geometry.landmarks import mirror_shapes
 
 if TYPE_CHECKING:
-    from tests.engine.conftest import MakeShapes
+    from toy_faces import MakeShapes
 
 Damage = Callable[[Path], object]
 

@@ -17,7 +17,7 @@ from exalign_engine.data.pts import read_pts
 from exalign_engine.errors import DataError
 
 if TYPE_CHECKING:
-    from tests.engine.conftest import MakePrepared, MakeShapes
+    from toy_faces import MakePrepared, MakeShapes
 
 SPLITS = ("train", "val", "train", "test")
 

@@ -13,7 +13,7 @@ from exalign_engine.exemplars.exemplars import PRIOR_MEMBERS, Exemplars, squared
 from exalign_engine.geometry.landmarks import mirror_shapes
 
 if TYPE_CHECKING:
-    from tests.engine.conftest import MakeShapes
+    from toy_faces import MakeShapes
 
 F64 = NDArray[np.float64]
 

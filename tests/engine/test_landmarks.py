@@ -13,7 +13,7 @@ from exalign_engine.data import box_frame_shapes, open_faces
 from exalign_engine.geometry.landmarks import GROUP_OF, GROUPS, MIRROR, N_LANDMARKS, NAMES, NOSE_TIP, mirror_shapes
 
 if TYPE_CHECKING:
-    from tests.engine.conftest import MakeShapes
+    from toy_faces import MakeShapes
 
 
 def test_the_groups_share_out_all_landmarks() -> None:

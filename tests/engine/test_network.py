@@ -20,9 +20,8 @@ torch = pytest.importorskip("torch", reason="the network is trained with torch (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.engine.conftest import MakePrepared
-
     from exalign_engine.train.network import ExemplarNetwork
+    from toy_faces import MakePrepared
 
 K = 23
 

@@ -25,7 +25,7 @@ from exalign_engine.geometry.landmarks import MIRROR, NOSE_TIP, mirror_shapes
 from exalign_engine.posterior.pose import PoseGrid, credible_intervals, joint_histogram, pose_moments, view_pose
 
 if TYPE_CHECKING:
-    from tests.engine.conftest import MakeShapes
+    from toy_faces import MakeShapes
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]

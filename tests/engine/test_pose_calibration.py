@@ -19,7 +19,7 @@ from exalign_engine.posterior.pose import pose_moments
 from exalign_engine.posterior.pose_calibrated import ANGLES, calibrated_poses
 
 if TYPE_CHECKING:
-    from tests.engine.conftest import MakeShapes
+    from toy_faces import MakeShapes
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]

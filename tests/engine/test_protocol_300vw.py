@@ -25,7 +25,7 @@ from exalign_engine.metrics.accuracy import nrmse
 from exalign_engine.runtime import create_runtime
 
 if TYPE_CHECKING:
-    from tests.engine.conftest import MakePrepared, MakeShapes
+    from toy_faces import MakePrepared, MakeShapes
 
 F64 = NDArray[np.float64]
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from conftest import MakePrepared
 from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.cli import main
+from toy_faces import MakePrepared
 
 onnx = pytest.importorskip("onnx", reason="needs onnx (extra 'train')")
 

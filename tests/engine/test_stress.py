@@ -19,7 +19,7 @@ from exalign_engine.runtime import create_runtime
 from exalign_engine.sampling.corruptions import CORRUPTIONS, OCCLUDER, PICTURE, SEVERITIES, seeded, stress
 
 if TYPE_CHECKING:
-    from tests.engine.conftest import MakePrepared
+    from toy_faces import MakePrepared
 
 
 class Reversed:

@@ -18,7 +18,7 @@ from exalign_engine.geometry.landmarks import mirror_shapes
 from exalign_engine.metrics.subsets import difficult_subsets, yaw_of
 
 if TYPE_CHECKING:
-    from tests.engine.conftest import MakePrepared, MakeShapes
+    from toy_faces import MakePrepared, MakeShapes
 
 F64 = NDArray[np.float64]
 

@@ -29,7 +29,7 @@ from exalign_engine.geometry.head_pose import project, rotation, solve_pose
 from exalign_engine.geometry.landmarks import mirror_shapes
 
 if TYPE_CHECKING:
-    from tests.engine.conftest import MakeShapes
+    from toy_faces import MakeShapes
 
 F64 = NDArray[np.float64]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from conftest import MakeShapes
 from exalign_engine.face.aligner import Face
 from exalign_engine.face.views import conditioned
 from exalign_engine.tracking import TrackAnswer, TrackState
 from exalign_engine.tracking.displacement import displacement, strength
 from exalign_engine.tracking.track import NO_DISPLACEMENT
+from toy_faces import MakeShapes
 from tracking_toy import MIDDLE, Toy, ToyDisplacer, at, click, row
 
 HERE = [(1, MIDDLE)]

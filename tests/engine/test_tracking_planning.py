@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from conftest import MakeShapes
 from exalign_engine.errors import InvalidInputError
 from exalign_engine.face.aligner import LocatedFace
 from exalign_engine.tracking import TRACK_BOX, Frame, TemporalModel, TrackingSession, TrackState
 from exalign_engine.tracking.visibility import VISIBILITY
+from toy_faces import MakeShapes
 from tracking_toy import LEFT, MIDDLE, RIGHT, SIZE, Toy, at, click, detection
 
 

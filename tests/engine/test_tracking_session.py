@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import MakeShapes
 from exalign_engine.errors import InvalidInputError
 from exalign_engine.evidence.evidence import Evidence, PoseRange
 from exalign_engine.face.aligner import Face
@@ -36,6 +35,7 @@ from exalign_engine.tracking.emission_strength import (
     weighed,
 )
 from exalign_engine.tracking.filter_step import LEAST_REST, answered, cut_mass, picture_emission
+from toy_faces import MakeShapes
 from tracking_toy import LEFT, MIDDLE, RIGHT, SIZE, Toy, click, detection, fingerprint, row
 
 HERE = [(1, MIDDLE)]

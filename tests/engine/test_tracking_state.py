@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import MakeShapes
 from exalign_engine.errors import InvalidInputError
 from exalign_engine.evidence.evidence import (
     BoxMotion,
@@ -37,6 +36,7 @@ from exalign_engine.tracking import (
 )
 from exalign_engine.tracking.binary_io import Reader, Writer
 from exalign_engine.tracking.evidence_json import read_evidence, write_evidence
+from toy_faces import MakeShapes
 from tracking_toy import LEFT, MIDDLE, RIGHT, Toy, ToyAligner, ToyDisplacer, click, detection, fingerprint
 
 BOXES = (LEFT, MIDDLE, RIGHT)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from conftest import MakeShapes
 from exalign_engine.geometry.frames import diagonal, tight_box
 from exalign_engine.tracking import RevisionAnswer
 from exalign_engine.tracking.temporal_mean import JUMP, Moment, steadied
+from toy_faces import MakeShapes
 from tracking_toy import MIDDLE, Toy, ToyDisplacer, click
 
 F64 = NDArray[np.float64]

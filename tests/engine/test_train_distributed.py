@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:
-    from tests.engine.conftest import MakePrepared
+    from toy_faces import MakePrepared
 
 torch = pytest.importorskip("torch", reason="training needs torch")
 

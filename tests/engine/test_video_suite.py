@@ -40,7 +40,7 @@ from exalign_engine.sampling.turning import TurnableFace
 from exalign_engine.tracking import TrackState
 
 if TYPE_CHECKING:
-    from tests.engine.conftest import MakePrepared
+    from toy_faces import MakePrepared
 
 F64 = NDArray[np.float64]
 
