@@ -55,8 +55,8 @@ from exalign_client import (  # noqa: E402
 )
 from exalign_client import PoseRange as ClientPoseRange  # noqa: E402
 from exalign_engine import Aligner, InvalidInputError  # noqa: E402
-from exalign_engine.evidence import Evidence, PoseRange, SoftClick  # noqa: E402
-from exalign_engine.hmm import ChainSettings  # noqa: E402
+from exalign_engine.evidence.evidence import Evidence, PoseRange, SoftClick  # noqa: E402
+from exalign_engine.hmm.chain import ChainSettings  # noqa: E402
 from exalign_engine.tracking import (  # noqa: E402
     FrameAnswer,
     FrameTooOldError,
