@@ -59,6 +59,42 @@ class InvalidRequestError(ExalignClientError):
         super().__init__("; ".join(str(v) for v in self.violations) or message)
 
 
+class Violations:
+    """A collector of wrong fields, so that one error can name them all.
+
+    Args:
+        path: the field that this collector is about; empty: the whole request.
+    """
+
+    def __init__(self, path: str = "") -> None:
+        self._path = path
+        self._found: list[Violation] = []
+
+    def at(self, part: str | int) -> Violations:
+        """The collector for a part of this field: its name, or its index in a list. Both collectors fill one list."""
+        name = f"[{part}]" if isinstance(part, int) else f".{part}" if self._path else part
+        inner = Violations(self._path + name)
+        inner._found = self._found
+        return inner
+
+    def add(self, description: str) -> None:
+        """Record what is wrong with this field."""
+        self._found.append(Violation(self._path, description))
+
+    def __len__(self) -> int:
+        """Number of violations found so far in the whole request."""
+        return len(self._found)
+
+    def raise_if_any(self) -> None:
+        """Refuse the request.
+
+        Raises:
+            InvalidRequestError: something was added; it names everything, in the order in which it was added.
+        """
+        if self._found:
+            raise InvalidRequestError(self._found)
+
+
 class MessageTooLargeError(ExalignClientError):
     """A message is above a limit on bytes (``Model.limits.max_message_bytes`` for requests)."""
 

@@ -9,11 +9,17 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from exalign.v1 import geometry_pb2, image_pb2
+from exalign.v1 import geometry_pb2, image_pb2, service_pb2
 from exalign_client import Box, InvalidRequestError
-from exalign_client.requests.messages import predict_request
+from exalign_client.calls import methods
 
 JPEG = b"\xff\xd8 as good as any"
+
+
+def predict_request(*arguments: Any, **options: Any) -> service_pb2.PredictLandmarksRequest:
+    request = methods.predict(*arguments, **options).request
+    assert isinstance(request, service_pb2.PredictLandmarksRequest)
+    return request
 
 
 def _wrong_fields(*arguments: Any, **options: Any) -> dict[str, str]:

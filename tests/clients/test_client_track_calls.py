@@ -31,7 +31,7 @@ from exalign_client import (
     UnavailableError,
     settled,
 )
-from exalign_client.track.requests import frame_message, track_config
+from exalign_client.track.requests import frame_message
 from exalign_client.track.session import TrackSession
 from fake_server import FakeService, face
 from fake_track import Plan
@@ -293,10 +293,7 @@ def test_a_caller_who_takes_time_is_waited_for(service: FakeService) -> None:
 
 
 def live_session(window: int = 2) -> TrackSession:
-    config = track_config(
-        live=True, temporal_model="filter", smoothing_lag=0, max_faces=None, detector=None, detect_every=None,
-        landmarks=None, heatmaps=None, pose=None, path_frames=0, suggestion=None, session_id="live", window=window,
-    )  # fmt: skip
+    config = track_pb2.TrackConfig(session_id="live", mode=track_pb2.TRACK_MODE_LIVE)
     session = TrackSession(config, window, "here")
     session.begin()
     return session

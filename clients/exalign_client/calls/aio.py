@@ -3,64 +3,57 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Awaitable, Iterable
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable
 from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import grpc
-from google.protobuf.message import Message
 from grpc import aio
 
-from exalign.v1 import service_pb2, service_pb2_grpc
+from exalign.v1 import service_pb2_grpc, track_pb2
+from exalign_client.calls import methods
+from exalign_client.calls.tracking import Tracking
+from exalign_client.calls.unary import UnaryCall, documented_as
 from exalign_client.errors import UnavailableError, error_from_rpc
-from exalign_client.requests.arguments import BoxInput, Group, ImageInput, LandmarkOrGroup, check_timeout
-from exalign_client.requests.messages import (
-    Criterion,
-    Evidence,
-    LandmarkOptions,
-    SuggestionOptions,
-    condition_request,
-    exemplars_request,
-    heatmaps_request,
-    pose_request,
-    predict_request,
-    suggest_request,
-)
-from exalign_client.requests.views import HeatmapOptions, PoseOptions
-from exalign_client.results.conditional import (
-    Conditional,
-    Exemplar,
-    Suggestions,
-    conditional_from,
-    exemplars_from,
-    suggestions_from,
-)
-from exalign_client.results.faces import Faces, Prediction, faces_from, prediction_from
-from exalign_client.results.model import Model, model_from
+from exalign_client.requests.arguments import check_timeout
 from exalign_client.track.aio import AsyncTrackStream
-from exalign_client.track.requests import DEFAULT_WINDOW, FrameInput, TemporalModel, check_frames, track_config
+from exalign_client.track.requests import FrameInput
 from exalign_client.transport import health
 from exalign_client.transport.channel import DEFAULT_TIMEOUT, open_aio_channel
 from exalign_client.transport.health import HealthStatus
 from exalign_client.transport.retry import CallBudget
 
-RequestT = TypeVar("RequestT", bound=Message, contravariant=True)
-ResponseT = TypeVar("ResponseT", bound=Message, covariant=True)
+P = ParamSpec("P")
+AnswerT = TypeVar("AnswerT")
 
 
-class _Method(Protocol[RequestT, ResponseT]):
-    def __call__(self, request: RequestT, /, *, timeout: float | None = None) -> Awaitable[ResponseT]: ...
+def _awaitable(
+    description: Callable[P, UnaryCall[AnswerT]],
+) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, AnswerT]]:
+    """A coroutine method that makes the call that a function of `exalign_client.calls.methods` describes."""
+
+    @documented_as(description, "AsyncClient")
+    async def method(client: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> AnswerT:
+        # In a thread: reading a file or copying a large picture must not hold up the event loop.
+        return await client._perform(await asyncio.to_thread(description, *args, **kwargs))
+
+    return method
 
 
-class AsyncClient:
+class AsyncClient(Tracking[Iterable[FrameInput] | AsyncIterable[FrameInput], AsyncTrackStream]):
     """A connection to an Exalign server, for asyncio. Make it inside the event loop that uses it.
 
-    Arguments and retries are those of `Client`.
+    Arguments and retries are those of `Client`. Frames of `track` may be asynchronous, and so are its events.
 
     Example:
         >>> async with AsyncClient("localhost:50051") as client:
         ...     faces = await client.predict("photo.jpg")
+        ...     async with client.track(frames) as video:
+        ...         async for event in video:
+        ...             print(event.frame_index, [track.state for track in event.tracks])
     """
+
+    _frames_may_be_asynchronous = True
 
     def __init__(
         self, address: str, *, tls: bool | grpc.ChannelCredentials = False, timeout: float = DEFAULT_TIMEOUT
@@ -75,215 +68,17 @@ class AsyncClient:
             response_deserializer=health.decode_response,
         )
 
-    async def predict(
-        self,
-        image: ImageInput,
-        boxes: Iterable[BoxInput] | None = None,
-        *,
-        detector: str | None = None,
-        max_faces: int | None = None,
-        top_exemplars: int | None = None,
-        groups: Iterable[Group] = (),
-        heatmaps: HeatmapOptions | None = None,
-        pose: PoseOptions | None = None,
-        timeout: float | None = None,
-    ) -> Prediction:
-        """Find the 68 landmarks of each face; see `Client.predict`."""
-        # In a thread: reading a file or copying a large picture must not hold up the event loop.
-        request = await asyncio.to_thread(
-            predict_request,
-            image,
-            boxes,
-            detector=detector,
-            max_faces=max_faces,
-            top_exemplars=top_exemplars,
-            groups=groups,
-            heatmaps=heatmaps,
-            pose=pose,
-        )
-        return prediction_from(await self._call(self._stub.PredictLandmarks, request, timeout))
-
-    async def heatmaps(
-        self,
-        image: ImageInput | None = None,
-        boxes: Iterable[BoxInput] | None = None,
-        *,
-        posterior_id: str | None = None,
-        options: HeatmapOptions | None = None,
-        pose: PoseOptions | None = None,
-        landmarks: LandmarkOptions | None = None,
-        detector: str | None = None,
-        max_faces: int | None = None,
-        timeout: float | None = None,
-    ) -> Faces:
-        """Say where chosen landmarks may be; see `Client.heatmaps`."""
-        request = await asyncio.to_thread(
-            heatmaps_request,
-            image,
-            boxes,
-            posterior_id=posterior_id,
-            options=options,
-            pose=pose,
-            landmarks=landmarks,
-            detector=detector,
-            max_faces=max_faces,
-        )
-        return faces_from(await self._call(self._stub.PredictHeatmaps, request, timeout))
-
-    async def pose(
-        self,
-        image: ImageInput | None = None,
-        boxes: Iterable[BoxInput] | None = None,
-        *,
-        posterior_id: str | None = None,
-        options: PoseOptions | None = None,
-        heatmaps: HeatmapOptions | None = None,
-        landmarks: LandmarkOptions | None = None,
-        detector: str | None = None,
-        max_faces: int | None = None,
-        timeout: float | None = None,
-    ) -> Faces:
-        """Say how the head is turned; see `Client.pose`."""
-        request = await asyncio.to_thread(
-            pose_request,
-            image,
-            boxes,
-            posterior_id=posterior_id,
-            options=options,
-            heatmaps=heatmaps,
-            landmarks=landmarks,
-            detector=detector,
-            max_faces=max_faces,
-        )
-        return faces_from(await self._call(self._stub.EstimatePose, request, timeout))
-
-    async def condition(
-        self,
-        image: ImageInput | None = None,
-        evidence: Evidence = (),
-        *,
-        posterior_id: str | None = None,
-        box: BoxInput | None = None,
-        box_moves: bool = True,
-        heatmaps: HeatmapOptions | None = None,
-        pose: PoseOptions | None = None,
-        landmarks: LandmarkOptions | None = None,
-        include_prior: bool = False,
-        detector: str | None = None,
-        timeout: float | None = None,
-    ) -> Conditional:
-        """Answer about one face given evidence; see `Client.condition`."""
-        request = await asyncio.to_thread(
-            condition_request,
-            image,
-            evidence,
-            posterior_id=posterior_id,
-            box=box,
-            box_moves=box_moves,
-            heatmaps=heatmaps,
-            pose=pose,
-            landmarks=landmarks,
-            include_prior=include_prior,
-            detector=detector,
-        )
-        return conditional_from(await self._call(self._stub.QueryConditional, request, timeout))
-
-    async def suggest(
-        self,
-        image: ImageInput | None = None,
-        evidence: Evidence = (),
-        *,
-        posterior_id: str | None = None,
-        box: BoxInput | None = None,
-        box_moves: bool = True,
-        candidates: Iterable[LandmarkOrGroup] = (),
-        max_suggestions: int | None = None,
-        criterion: Criterion = "error",
-        click_sigma: float | None = None,
-        heatmaps: HeatmapOptions | None = None,
-        pose: PoseOptions | None = None,
-        landmarks: LandmarkOptions | None = None,
-        detector: str | None = None,
-        timeout: float | None = None,
-    ) -> Suggestions:
-        """Say which landmark a person should click next; see `Client.suggest`."""
-        request = await asyncio.to_thread(
-            suggest_request,
-            image,
-            evidence,
-            posterior_id=posterior_id,
-            box=box,
-            box_moves=box_moves,
-            candidates=candidates,
-            max_suggestions=max_suggestions,
-            criterion=criterion,
-            click_sigma=click_sigma,
-            heatmaps=heatmaps,
-            pose=pose,
-            landmarks=landmarks,
-            detector=detector,
-        )
-        return suggestions_from(await self._call(self._stub.SuggestEvidence, request, timeout))
-
-    def track(
-        self,
-        frames: Iterable[FrameInput] | AsyncIterable[FrameInput],
-        *,
-        live: bool = False,
-        temporal_model: TemporalModel = "filter",
-        smoothing_lag: int = 0,
-        max_faces: int | None = None,
-        detector: str | None = None,
-        detect_every: int | None = None,
-        landmarks: LandmarkOptions | None = None,
-        heatmaps: HeatmapOptions | None = None,
-        pose: PoseOptions | None = None,
-        path_frames: int = 0,
-        suggestion: SuggestionOptions | None = None,
-        session_id: str | None = None,
-        window: int = DEFAULT_WINDOW,
-        timeout: float | None = None,
-    ) -> AsyncTrackStream:
-        """Follow faces through a video; see `Client.track`. ``frames`` may be asynchronous.
-
-        Example:
-            >>> async with client.track(frames) as video:
-            ...     async for event in video:
-            ...         print(event.frame_index, [track.state for track in event.tracks])
-        """
-        check_frames(frames, asynchronous=True)
-        config = track_config(
-            live=live,
-            temporal_model=temporal_model,
-            smoothing_lag=smoothing_lag,
-            max_faces=max_faces,
-            detector=detector,
-            detect_every=detect_every,
-            landmarks=landmarks,
-            heatmaps=heatmaps,
-            pose=pose,
-            path_frames=path_frames,
-            suggestion=suggestion,
-            session_id=session_id,
-            window=window,
-        )
-        patience = check_timeout(self._timeout if timeout is None else timeout)
-        return AsyncTrackStream(self._stub.TrackVideo, self.address, config, frames, window=window, timeout=patience)
-
-    async def exemplars(
-        self, class_ids: Iterable[int], *, bundle_id: str | None = None, timeout: float | None = None
-    ) -> tuple[Exemplar, ...]:
-        """Return the shapes behind class ids; see `Client.exemplars`."""
-        request = exemplars_request(class_ids, bundle_id)
-        return exemplars_from(await self._call(self._stub.GetExemplars, request, timeout))
-
-    async def model(self, *, timeout: float | None = None) -> Model:
-        """Say which model answers; see `Client.model`."""
-        return model_from(await self._call(self._stub.GetModel, service_pb2.GetModelRequest(), timeout))
+    predict = _awaitable(methods.predict)
+    heatmaps = _awaitable(methods.heatmaps)
+    pose = _awaitable(methods.pose)
+    condition = _awaitable(methods.condition)
+    suggest = _awaitable(methods.suggest)
+    exemplars = _awaitable(methods.exemplars)
+    model = _awaitable(methods.model)
 
     async def health(self, *, timeout: float | None = None) -> HealthStatus:
         """Ask the server how it is, once; see `Client.health`."""
-        return await self._look(check_timeout(self._timeout if timeout is None else timeout))
+        return await self._health_once(check_timeout(self._timeout if timeout is None else timeout))
 
     async def wait_ready(self, timeout: float | None = None) -> None:
         """Wait until the server says that it is serving; see `Client.wait_ready`."""
@@ -291,7 +86,7 @@ class AsyncClient:
         while True:
             seen: HealthStatus | UnavailableError
             try:
-                seen = await self._look(budget.remaining())
+                seen = await self._health_once(budget.remaining())
             except UnavailableError as error:
                 seen = error
             if seen is HealthStatus.SERVING:
@@ -310,19 +105,32 @@ class AsyncClient:
     ) -> None:
         await self.close()
 
-    async def _call(self, method: _Method[RequestT, ResponseT], request: RequestT, timeout: float | None) -> ResponseT:
-        budget = CallBudget(self._timeout if timeout is None else timeout)
+    async def _perform(self, call: UnaryCall[AnswerT]) -> AnswerT:
+        method = getattr(self._stub, call.rpc)
+        budget = CallBudget(self._timeout if call.timeout is None else call.timeout)
         while True:
             try:
-                return await method(request, timeout=budget.remaining())
+                response: Any = await method(call.request, timeout=budget.remaining())
+                break
             except grpc.RpcError as error:
                 ours = error_from_rpc(error, self.address)
                 pause = budget.pause_after(ours)
                 if pause is None:
                     raise ours from error
             await asyncio.sleep(pause)
+        return call.read(response)
 
-    async def _look(self, timeout: float) -> HealthStatus:
+    def _open_track(
+        self,
+        config: track_pb2.TrackConfig,
+        frames: Iterable[FrameInput] | AsyncIterable[FrameInput],
+        window: int,
+        timeout: float | None,
+    ) -> AsyncTrackStream:
+        silence = check_timeout(self._timeout if timeout is None else timeout)
+        return AsyncTrackStream(self._stub.TrackVideo, self.address, config, frames, window=window, timeout=silence)
+
+    async def _health_once(self, timeout: float) -> HealthStatus:
         try:
             status: HealthStatus = await self._check_health("", timeout=timeout)
             return status

@@ -1,4 +1,4 @@
-"""From single arguments to messages: each function appends what is wrong to a list, to be told at once."""
+"""Single arguments as messages. Each function adds what is wrong to a collector, whose path names the argument."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exalign.v1 import geometry_pb2, image_pb2
-from exalign_client.errors import InvalidRequestError, Violation
+from exalign_client.errors import InvalidRequestError, Violation, Violations
 from exalign_client.landmarks import GROUPS, N_LANDMARKS, NAMES
 
 #: A file's path, the bytes of an image file, or pixels: (H, W, 3) uint8 RGB or (H, W) uint8 grey.
@@ -78,7 +78,7 @@ def check_timeout(timeout: float) -> float:
     return timeout
 
 
-def image_message(image: ImageInput, wrong: list[Violation]) -> image_pb2.Image | None:
+def image_message(image: ImageInput, wrong: Violations) -> image_pb2.Image | None:
     """The image as a message; None when it is wrong.
 
     Raises:
@@ -88,20 +88,20 @@ def image_message(image: ImageInput, wrong: list[Violation]) -> image_pb2.Image 
         case str() | os.PathLike():
             encoded = Path(image).read_bytes()
             if not encoded:
-                wrong.append(Violation("image", f"the file {os.fspath(image)} is empty"))
+                wrong.add(f"the file {os.fspath(image)} is empty")
             return image_pb2.Image(encoded=encoded)
         case bytes() | bytearray() | memoryview():
             if not len(image):
-                wrong.append(Violation("image", "no bytes; give a JPEG, PNG, WebP or BMP file"))
+                wrong.add("no bytes; give a JPEG, PNG, WebP or BMP file")
             return image_pb2.Image(encoded=bytes(image))
         case np.ndarray():
             problem = _pixels_problem(image)
             if problem is None:
                 return image_pb2.Image(raw=_raw(image))
-            wrong.append(Violation("image", problem))
+            wrong.add(problem)
         case _:
             kind = type(image).__name__
-            wrong.append(Violation("image", f"a {kind} is no path, bytes of an image file, or uint8 array"))
+            wrong.add(f"a {kind} is no path, bytes of an image file, or uint8 array")
     return None
 
 
@@ -126,73 +126,72 @@ def _raw(pixels: NDArray[np.uint8]) -> image_pb2.RawImage:
     )
 
 
-def box_messages(boxes: Iterable[BoxInput], wrong: list[Violation]) -> list[geometry_pb2.Box]:
+def box_messages(boxes: Iterable[BoxInput], wrong: Violations) -> list[geometry_pb2.Box]:
     """One message a box that is right."""
-    messages = (box_message(box, f"boxes[{index}]", wrong) for index, box in enumerate(boxes))
+    messages = (box_message(box, wrong.at(index)) for index, box in enumerate(boxes))
     return [message for message in messages if message is not None]
 
 
-def box_message(box: BoxInput, path: str, wrong: list[Violation]) -> geometry_pb2.Box | None:
+def box_message(box: BoxInput, wrong: Violations) -> geometry_pb2.Box | None:
     """The box, or None when it is wrong."""
     detector = box.detector if isinstance(box, Box) else ""
-    edges = rectangle_edges((box.x0, box.y0, box.x1, box.y1) if isinstance(box, Box) else box, path, wrong)
+    edges = rectangle_edges((box.x0, box.y0, box.x1, box.y1) if isinstance(box, Box) else box, wrong)
     if edges is None:
         return None
     x0, y0, x1, y1 = edges
     return geometry_pb2.Box(x0=x0, y0=y0, x1=x1, y1=y1, detector=detector)
 
 
-def rectangle_edges(edges: object, path: str, wrong: list[Violation]) -> tuple[float, float, float, float] | None:
+def rectangle_edges(edges: object, wrong: Violations) -> tuple[float, float, float, float] | None:
     """Four numbers x0 < x1, y0 < y1, or None when they are wrong."""
     try:
         x0, y0, x1, y1 = (float(v) for v in edges)  # type: ignore[attr-defined]  # finding out is the point
     except (TypeError, ValueError):
-        wrong.append(Violation(path, f"{edges!r} is not four numbers x0, y0, x1, y1"))
+        wrong.add(f"{edges!r} is not four numbers x0, y0, x1, y1")
         return None
     before = len(wrong)
     for name, value in (("x0", x0), ("y0", y0), ("x1", x1), ("y1", y1)):
-        finite_number(value, f"{path}.{name}", wrong)
+        finite_number(value, wrong.at(name))
     if len(wrong) == before:
         if x1 <= x0:
-            wrong.append(Violation(f"{path}.x1", f"{x1:g} must be greater than x0 = {x0:g}"))
+            wrong.at("x1").add(f"{x1:g} must be greater than x0 = {x0:g}")
         if y1 <= y0:
-            wrong.append(Violation(f"{path}.y1", f"{y1:g} must be greater than y0 = {y0:g}"))
+            wrong.at("y1").add(f"{y1:g} must be greater than y0 = {y0:g}")
     return (x0, y0, x1, y1) if len(wrong) == before else None
 
 
-def finite_number(value: object, path: str, wrong: list[Violation]) -> float:
+def finite_number(value: object, wrong: Violations) -> float:
     """A number that a 32-bit float can hold; 0.0 when it is wrong."""
     try:
         number = float(value)  # type: ignore[arg-type]  # finding out is the point
     except (TypeError, ValueError):
-        wrong.append(Violation(path, f"{value!r} is not a number"))
+        wrong.add(f"{value!r} is not a number")
         return 0.0
     if not abs(number) <= MAX_FLOAT32:  # also true of NaN
-        wrong.append(Violation(path, f"{number} is not a finite number"))
+        wrong.add(f"{number} is not a finite number")
         return 0.0
     return number
 
 
-def positive_number(value: float | None, path: str, wrong: list[Violation]) -> float | None:
+def positive_number(value: float | None, wrong: Violations) -> float | None:
     """A finite number > 0; None where it is absent or wrong."""
     if value is None:
         return None
     before = len(wrong)
-    number = finite_number(value, path, wrong)
+    number = finite_number(value, wrong)
     if len(wrong) == before and number <= 0:
-        wrong.append(Violation(path, f"{number:g} must be > 0"))
+        wrong.add(f"{number:g} must be > 0")
     return number if len(wrong) == before else None
 
 
 def interval_message(
-    bounds: tuple[float, float] | None, path: str, wrong: list[Violation], *, empty: bool = True
+    bounds: tuple[float, float] | None, wrong: Violations, *, empty: bool = True
 ) -> geometry_pb2.Interval | None:
     """An interval of degrees within [−180, 180]; None where it is absent or wrong.
 
     Args:
         bounds: lower and upper end.
-        path: the argument's name.
-        wrong: takes what is wrong.
+        wrong: collects what is wrong.
         empty: whether both ends may be the same.
     """
     if bounds is None:
@@ -200,43 +199,43 @@ def interval_message(
     try:
         lower, upper = (float(v) for v in bounds)
     except (TypeError, ValueError):
-        wrong.append(Violation(path, f"{bounds!r} is not two numbers: lower, upper"))
+        wrong.add(f"{bounds!r} is not two numbers: lower, upper")
         return None
     if not (-180 <= lower <= 180 and -180 <= upper <= 180):  # also of NaN
-        wrong.append(Violation(path, f"{lower:g} to {upper:g} is not within -180 to 180 degrees"))
+        wrong.add(f"{lower:g} to {upper:g} is not within -180 to 180 degrees")
     elif lower > upper or (lower == upper and not empty):
-        wrong.append(Violation(path, f"the lower end {lower:g} must be below the upper end {upper:g}"))
+        wrong.add(f"the lower end {lower:g} must be below the upper end {upper:g}")
     else:
         return geometry_pb2.Interval(lower=lower, upper=upper)
     return None
 
 
-def whole_in(name: str, value: int | None, least: int, wrong: list[Violation], most: int = MAX_INT32) -> int | None:
+def whole_in(value: int | None, least: int, wrong: Violations, most: int = MAX_INT32) -> int | None:
     """A whole number between two limits, both allowed; None where it is absent or wrong."""
     if value is None:
         return None
     number = whole(value)
     if number is None or not least <= number <= most:
         limit = f"≥ {least}" if most == MAX_INT32 else f"from {least} to {most}"
-        wrong.append(Violation(name, f"{value!r} is not a whole number {limit}"))
+        wrong.add(f"{value!r} is not a whole number {limit}")
         return None
     return number
 
 
-def landmark_index(landmark: object, path: str, wrong: list[Violation]) -> int:
+def landmark_index(landmark: object, wrong: Violations) -> int:
     """The index of a landmark given by name or index; 0 when it is wrong."""
     number = NAMES.index(landmark) if landmark in NAMES else whole(landmark)
     if number is None or not 0 <= number < N_LANDMARKS:
         limit = f"neither a landmark's name, such as 'nose_tip', nor 0 to {N_LANDMARKS - 1}"
-        wrong.append(Violation(path, f"{landmark!r} is {limit}"))
+        wrong.add(f"{landmark!r} is {limit}")
         return 0
     return number
 
 
-def landmark_indices(landmarks: Iterable[LandmarkOrGroup], path: str, wrong: list[Violation]) -> list[int]:
+def landmark_indices(landmarks: Iterable[LandmarkOrGroup], wrong: Violations) -> list[int]:
     """Indices of landmarks and groups, in the order first named, each once."""
     if isinstance(landmarks, str):
-        wrong.append(Violation(path, f"{landmarks!r} is one name; give a list of them"))
+        wrong.add(f"{landmarks!r} is one name; give a list of them")
         return []
     indices: dict[int, None] = {}
     for position, landmark in enumerate(landmarks):
@@ -245,29 +244,28 @@ def landmark_indices(landmarks: Iterable[LandmarkOrGroup], path: str, wrong: lis
         elif isinstance(landmark, str) and landmark in GROUPS:
             indices.update(dict.fromkeys(GROUPS[landmark]))
         else:
-            indices[landmark_index(landmark, f"{path}[{position}]", wrong)] = None
+            indices[landmark_index(landmark, wrong.at(position))] = None
     return list(indices)
 
 
-def group_messages(groups: Iterable[Group], wrong: list[Violation]) -> list[geometry_pb2.LandmarkSelection]:
+def group_messages(groups: Iterable[Group], wrong: Violations) -> list[geometry_pb2.LandmarkSelection]:
     """One message a group that is right."""
     if isinstance(groups, str):
-        wrong.append(Violation("groups", f"{groups!r} is one group; give a list of them"))
+        wrong.add(f"{groups!r} is one group; give a list of them")
         return []
     messages = []
     for position, group in enumerate(groups):
-        path = f"groups[{position}]"
         if isinstance(group, str):
             if group in _GROUPS:
                 messages.append(geometry_pb2.LandmarkSelection(group=_GROUPS[group]))
             else:
-                wrong.append(Violation(path, f"{group!r} is none of {', '.join(_GROUPS)}"))
+                wrong.at(position).add(f"{group!r} is none of {', '.join(_GROUPS)}")
             continue
         indices = [whole(n) for n in group] if isinstance(group, Iterable) else []
         known = [n for n in indices if n is not None and 0 <= n < N_LANDMARKS]
         if not indices or len(known) != len(indices) or len(set(known)) != len(known):
             limit = f"different landmarks, each 0 to {N_LANDMARKS - 1}, at least one"
-            wrong.append(Violation(path, f"{group!r} must be {limit}"))
+            wrong.at(position).add(f"{group!r} must be {limit}")
         else:
             selected = geometry_pb2.LandmarkIndices(indices=known)
             messages.append(geometry_pb2.LandmarkSelection(landmarks=selected))

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from exalign.v1 import evidence_pb2, geometry_pb2
-from exalign_client.errors import InternalServerError, Violation
+from exalign_client.errors import InternalServerError, Violations
 from exalign_client.json_form import float32_decimal
 from exalign_client.requests.arguments import (
     Landmark,
@@ -131,47 +131,47 @@ def outcome_from(outcome: evidence_pb2.EvidenceOutcome.ValueType) -> EvidenceOut
 
 
 def evidence_message(
-    evidence: Constraint | Iterable[Constraint], box_moves: bool, wrong: list[Violation]
+    evidence: Constraint | Iterable[Constraint], box_moves: bool, wrong: Violations
 ) -> evidence_pb2.Evidence:
-    """Evidence as a message; what is wrong with it is appended to ``wrong``."""
+    """Evidence as a message; ``wrong`` collects what is wrong with it."""
     message = evidence_pb2.Evidence(
         box_motion=evidence_pb2.BOX_MOTION_FREE if box_moves else evidence_pb2.BOX_MOTION_FIXED
     )
     single = isinstance(evidence, (Click, Inside, Outside, PoseRange))
     clicked: dict[int, Click] = {}
     for index, constraint in enumerate([evidence] if single else evidence):  # type: ignore[arg-type]
-        path = f"evidence[{index}]"
+        here = wrong.at(index)
         match constraint:
             case Click():
-                click = _click(constraint, path, wrong)
+                click = _click(constraint, here)
                 earlier = clicked.setdefault(click.landmark, constraint)
                 if (earlier.x, earlier.y) != (constraint.x, constraint.y):
-                    wrong.append(Violation(path, f"a second click on landmark {click.landmark} at a different place"))
+                    here.add(f"a second click on landmark {click.landmark} at a different place")
                 message.clicks.append(click)
             case Inside() | Outside():
-                message.regions.append(_region(constraint, path, wrong))
+                message.regions.append(_region(constraint, here))
             case PoseRange():
                 message.poses.add(
-                    yaw=interval_message(constraint.yaw, f"{path}.yaw", wrong),
-                    pitch=interval_message(constraint.pitch, f"{path}.pitch", wrong),
-                    roll=interval_message(constraint.roll, f"{path}.roll", wrong),
+                    yaw=interval_message(constraint.yaw, here.at("yaw")),
+                    pitch=interval_message(constraint.pitch, here.at("pitch")),
+                    roll=interval_message(constraint.roll, here.at("roll")),
                 )
             case _:
                 kind = type(constraint).__name__
-                wrong.append(Violation(path, f"a {kind} is no Click, Inside, Outside or PoseRange"))
+                here.add(f"a {kind} is no Click, Inside, Outside or PoseRange")
     return message
 
 
-def _click(click: Click, path: str, wrong: list[Violation]) -> evidence_pb2.Click:
+def _click(click: Click, wrong: Violations) -> evidence_pb2.Click:
     if click.radius is not None and click.sigma is not None:
-        wrong.append(Violation(f"{path}.sigma", "a click has a radius or a sigma, not both"))
+        wrong.at("sigma").add("a click has a radius or a sigma, not both")
     message = evidence_pb2.Click(
-        landmark=landmark_index(click.landmark, f"{path}.landmark", wrong),
-        position=_point(click.x, click.y, path, wrong),
+        landmark=landmark_index(click.landmark, wrong.at("landmark")),
+        position=_point(click.x, click.y, wrong),
     )
     # Set only where it is given: setting one clears the other, and both absent mean the server's default.
-    radius = positive_number(click.radius, f"{path}.radius", wrong)
-    sigma = positive_number(click.sigma, f"{path}.sigma", wrong)
+    radius = positive_number(click.radius, wrong.at("radius"))
+    sigma = positive_number(click.sigma, wrong.at("sigma"))
     if radius is not None:
         message.radius = radius
     elif sigma is not None:
@@ -179,37 +179,37 @@ def _click(click: Click, path: str, wrong: list[Violation]) -> evidence_pb2.Clic
     return message
 
 
-def _point(x: object, y: object, path: str, wrong: list[Violation]) -> geometry_pb2.Point:
-    return geometry_pb2.Point(x=finite_number(x, f"{path}.x", wrong), y=finite_number(y, f"{path}.y", wrong))
+def _point(x: object, y: object, wrong: Violations) -> geometry_pb2.Point:
+    return geometry_pb2.Point(x=finite_number(x, wrong.at("x")), y=finite_number(y, wrong.at("y")))
 
 
-def _region(constraint: Inside | Outside, path: str, wrong: list[Violation]) -> evidence_pb2.RegionConstraint:
+def _region(constraint: Inside | Outside, wrong: Violations) -> evidence_pb2.RegionConstraint:
     inside = isinstance(constraint, Inside)
     return evidence_pb2.RegionConstraint(
-        landmark=landmark_index(constraint.landmark, f"{path}.landmark", wrong),
-        region=_area(constraint.area, f"{path}.area", wrong),
+        landmark=landmark_index(constraint.landmark, wrong.at("landmark")),
+        region=_area(constraint.area, wrong.at("area")),
         side=evidence_pb2.REGION_SIDE_INSIDE if inside else evidence_pb2.REGION_SIDE_OUTSIDE,
     )
 
 
-def _area(area: Shape, path: str, wrong: list[Violation]) -> geometry_pb2.Region:
+def _area(area: Shape, wrong: Violations) -> geometry_pb2.Region:
     match area:
         case Rectangle(x0, y0, x1, y1):
-            edges = rectangle_edges((x0, y0, x1, y1), path, wrong)
+            edges = rectangle_edges((x0, y0, x1, y1), wrong)
             if edges is not None:
                 names = ("x0", "y0", "x1", "y1")
                 return geometry_pb2.Region(rectangle=geometry_pb2.Rectangle(**dict(zip(names, edges, strict=True))))
         case Circle(x, y, radius):
-            centre = _point(x, y, path, wrong)
-            length = positive_number(radius, f"{path}.radius", wrong)
+            centre = _point(x, y, wrong)
+            length = positive_number(radius, wrong.at("radius"))
             return geometry_pb2.Region(circle=geometry_pb2.Circle(center=centre, radius=length or 0.0))
         case Polygon(vertices):
             if not 3 <= len(vertices) <= 64:
-                wrong.append(Violation(f"{path}.vertices", f"{len(vertices)} corners; must be 3 to 64"))
-            corners = [_point(x, y, f"{path}.vertices[{i}]", wrong) for i, (x, y) in enumerate(vertices)]
+                wrong.at("vertices").add(f"{len(vertices)} corners; must be 3 to 64")
+            corners = [_point(x, y, wrong.at("vertices").at(i)) for i, (x, y) in enumerate(vertices)]
             return geometry_pb2.Region(polygon=geometry_pb2.Polygon(vertices=corners))
         case _:
-            wrong.append(Violation(path, f"a {type(area).__name__} is no Rectangle, Circle or Polygon"))
+            wrong.add(f"a {type(area).__name__} is no Rectangle, Circle or Polygon")
     return geometry_pb2.Region()
 
 

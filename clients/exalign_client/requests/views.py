@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exalign.v1 import geometry_pb2, heatmap_pb2, pose_pb2
-from exalign_client.errors import Violation
+from exalign_client.errors import Violations
 from exalign_client.requests.arguments import (
     LandmarkOrGroup,
     finite_number,
@@ -79,47 +79,45 @@ class PoseOptions:
     roll_range: Range = (-90.0, 90.0)
 
 
-def heatmap_message(
-    options: HeatmapOptions | None, path: str, wrong: list[Violation]
-) -> heatmap_pb2.HeatmapOptions | None:
-    """Options as a message; what is wrong with them is appended to ``wrong``."""
+def heatmap_message(options: HeatmapOptions | None, wrong: Violations) -> heatmap_pb2.HeatmapOptions | None:
+    """Options as a message; ``wrong`` collects what is wrong with them."""
     if options is None:
         return None
     message = heatmap_pb2.HeatmapOptions(
-        landmarks=landmark_indices(options.landmarks, f"{path}.landmarks", wrong),
-        width=whole_in(f"{path}.width", options.width, 1, wrong, _MAX_CELLS),
-        height=whole_in(f"{path}.height", options.height, 1, wrong, _MAX_CELLS),
+        landmarks=landmark_indices(options.landmarks, wrong.at("landmarks")),
+        width=whole_in(options.width, 1, wrong.at("width"), _MAX_CELLS),
+        height=whole_in(options.height, 1, wrong.at("height"), _MAX_CELLS),
         encoding=_ENCODINGS.get(options.encoding, heatmap_pb2.HEATMAP_ENCODING_UNSPECIFIED),
     )
     if options.encoding not in _ENCODINGS:
-        wrong.append(Violation(f"{path}.encoding", f"{options.encoding!r} is none of {', '.join(_ENCODINGS)}"))
+        wrong.at("encoding").add(f"{options.encoding!r} is none of {', '.join(_ENCODINGS)}")
     if options.rectangle is not None:
-        edges = rectangle_edges(options.rectangle, f"{path}.rectangle", wrong)
+        edges = rectangle_edges(options.rectangle, wrong.at("rectangle"))
         if edges is not None:
             x0, y0, x1, y1 = edges
             message.rectangle.CopyFrom(geometry_pb2.Rectangle(x0=x0, y0=y0, x1=x1, y1=y1))
     if options.sparse_mass is not None:
-        if not 0 < finite_number(options.sparse_mass, f"{path}.sparse_mass", wrong) <= 1:
-            wrong.append(Violation(f"{path}.sparse_mass", f"{options.sparse_mass!r} must be above 0 and at most 1"))
+        if not 0 < finite_number(options.sparse_mass, wrong.at("sparse_mass")) <= 1:
+            wrong.at("sparse_mass").add(f"{options.sparse_mass!r} must be above 0 and at most 1")
         else:
             message.sparse_mass = options.sparse_mass
     return message
 
 
-def pose_message(options: PoseOptions | None, path: str, wrong: list[Violation]) -> pose_pb2.PoseOptions | None:
-    """Options as a message; what is wrong with them is appended to ``wrong``."""
+def pose_message(options: PoseOptions | None, wrong: Violations) -> pose_pb2.PoseOptions | None:
+    """Options as a message; ``wrong`` collects what is wrong with them."""
     if options is None:
         return None
     masses = list(options.interval_masses)
     if len(masses) > _MAX_INTERVALS:
-        wrong.append(Violation(f"{path}.interval_masses", f"{len(masses)} masses; at most {_MAX_INTERVALS}"))
+        wrong.at("interval_masses").add(f"{len(masses)} masses; at most {_MAX_INTERVALS}")
     for index, mass in enumerate(masses):
         if not (isinstance(mass, (int, float, np.number)) and 0 < mass < 1):
-            wrong.append(Violation(f"{path}.interval_masses[{index}]", f"{mass!r} must be between 0 and 1"))
+            wrong.at("interval_masses").at(index).add(f"{mass!r} must be between 0 and 1")
     histogram = pose_pb2.PoseHistogramOptions(
-        yaw_bins=whole_in(f"{path}.yaw_bins", options.yaw_bins, 0, wrong, _MAX_BINS),
-        roll_bins=whole_in(f"{path}.roll_bins", options.roll_bins, 0, wrong, _MAX_BINS),
-        yaw_range=interval_message(options.yaw_range, f"{path}.yaw_range", wrong, empty=False),
-        roll_range=interval_message(options.roll_range, f"{path}.roll_range", wrong, empty=False),
+        yaw_bins=whole_in(options.yaw_bins, 0, wrong.at("yaw_bins"), _MAX_BINS),
+        roll_bins=whole_in(options.roll_bins, 0, wrong.at("roll_bins"), _MAX_BINS),
+        yaw_range=interval_message(options.yaw_range, wrong.at("yaw_range"), empty=False),
+        roll_range=interval_message(options.roll_range, wrong.at("roll_range"), empty=False),
     )
     return pose_pb2.PoseOptions(interval_masses=() if wrong else masses, histogram=histogram)

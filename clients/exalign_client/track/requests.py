@@ -16,19 +16,10 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from exalign.v1 import track_pb2
-from exalign_client.errors import InvalidRequestError, Violation
+from exalign_client.errors import InvalidRequestError, Violation, Violations
 from exalign_client.requests.arguments import BoxInput, ImageInput, box_message, image_message, whole, whole_in
 from exalign_client.requests.evidence import evidence_message
-from exalign_client.requests.messages import (
-    Evidence,
-    LandmarkOptions,
-    SuggestionOptions,
-    detection_message,
-    landmarks_message,
-    refuse,
-    suggestion_message,
-)
-from exalign_client.requests.views import HeatmapOptions, PoseOptions, heatmap_message, pose_message
+from exalign_client.requests.messages import Evidence
 
 TemporalModel = Literal["filter", "per_frame", "low_pass"]
 
@@ -41,7 +32,7 @@ _SESSION_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 #: Frames sent and not yet answered, and answers not yet taken, at most.
 DEFAULT_WINDOW = 16
-_MAX_WINDOW = 256
+MAX_WINDOW = 256
 _MAX_INDEX = 2**62
 _MAX_MEDIA_TIME = 1e9
 
@@ -92,47 +83,23 @@ class PastEvidence:
 FrameInput: TypeAlias = "TrackFrame | PastEvidence | ImageInput"
 
 
-def track_config(
-    *,
-    live: bool,
-    temporal_model: TemporalModel,
-    smoothing_lag: int,
-    max_faces: int | None,
-    detector: str | None,
-    detect_every: int | None,
-    landmarks: LandmarkOptions | None,
-    heatmaps: HeatmapOptions | None,
-    pose: PoseOptions | None,
-    path_frames: int,
-    suggestion: SuggestionOptions | None,
-    session_id: str | None,
-    window: int,
-) -> track_pb2.TrackConfig:
-    """Check the arguments of `Client.track` and build the first message of a stream."""
-    wrong: list[Violation] = []
+def temporal_settings(
+    temporal_model: TemporalModel, smoothing_lag: int, wrong: Violations
+) -> tuple[track_pb2.TemporalModel.ValueType, int]:
+    """The model that joins frames, and the lag of its smoothing, in frames."""
     if temporal_model not in _MODELS:
-        wrong.append(Violation("temporal_model", f"{temporal_model!r} is none of {', '.join(_MODELS)}"))
-    lag = whole_in("smoothing_lag", smoothing_lag, 0, wrong) or 0
+        wrong.at("temporal_model").add(f"{temporal_model!r} is none of {', '.join(_MODELS)}")
+    lag = whole_in(smoothing_lag, 0, wrong.at("smoothing_lag")) or 0
     if lag and temporal_model != "filter":
-        wrong.append(Violation("smoothing_lag", f"{lag} must be 0 with temporal_model {temporal_model!r}"))
+        wrong.at("smoothing_lag").add(f"{lag} must be 0 with temporal_model {temporal_model!r}")
+    return _MODELS.get(temporal_model, track_pb2.TEMPORAL_MODEL_UNSPECIFIED), lag
+
+
+def session_name(session_id: str | None, wrong: Violations) -> str:
+    """The caller's name for the session; empty where there is none."""
     if session_id is not None and not (isinstance(session_id, str) and _SESSION_NAME.fullmatch(session_id)):
-        wrong.append(Violation("session_id", f"{session_id!r} must be 1 to 64 of [A-Za-z0-9_.-]"))
-    whole_in("window", window, 1, wrong, _MAX_WINDOW)
-    config = track_pb2.TrackConfig(
-        session_id=session_id or "",
-        mode=track_pb2.TRACK_MODE_LIVE if live else track_pb2.TRACK_MODE_LOSSLESS,
-        temporal_model=_MODELS.get(temporal_model, track_pb2.TEMPORAL_MODEL_UNSPECIFIED),
-        smoothing_lag=lag,
-        detection=detection_message(detector, max_faces, wrong),
-        detect_every=whole_in("detect_every", detect_every, 0, wrong),
-        landmarks=landmarks_message(landmarks, wrong),
-        heatmaps=heatmap_message(heatmaps, "heatmaps", wrong),
-        pose=pose_message(pose, "pose", wrong),
-        path_frames=whole_in("path_frames", path_frames, 0, wrong) or 0,
-        suggestion=None if suggestion is None else suggestion_message(suggestion, "suggestion.", wrong),
-    )
-    refuse(wrong)
-    return config
+        wrong.at("session_id").add(f"{session_id!r} must be 1 to 64 of [A-Za-z0-9_.-]")
+    return session_id or ""
 
 
 def check_frames(frames: object, *, asynchronous: bool = False) -> None:
@@ -144,9 +111,10 @@ def check_frames(frames: object, *, asynchronous: bool = False) -> None:
     wanted = "an iterable of pictures or TrackFrames"
     kinds = (Iterable, AsyncIterable) if asynchronous else (Iterable,)
     if isinstance(frames, (str, bytes, bytearray, memoryview, os.PathLike)) or not isinstance(frames, kinds):
-        refuse([Violation("frames", f"a {type(frames).__name__} is not {wanted}")])
+        raise InvalidRequestError([Violation("frames", f"a {type(frames).__name__} is not {wanted}")])
     if isinstance(frames, np.ndarray) and (frames.ndim < 3 or (frames.ndim == 3 and frames.shape[2] == 3)):
-        refuse([Violation("frames", f"an array of shape {frames.shape} is one picture, not {wanted}")])
+        shape = f"an array of shape {frames.shape}"
+        raise InvalidRequestError([Violation("frames", f"{shape} is one picture, not {wanted}")])
 
 
 class VideoMessages:
@@ -170,19 +138,19 @@ class VideoMessages:
         return message
 
     def _past(self, given: PastEvidence) -> track_pb2.PastEvidence:
-        wrong: list[Violation] = []
-        index, where = whole(given.frame_index), f"frames: evidence about frame {given.frame_index!r}"
+        wrong = Violations()
+        index, here = whole(given.frame_index), wrong.at(f"frames: evidence about frame {given.frame_index!r}")
         if self._live or not self._lag:
             reason = "a live video takes evidence with its frames only" if self._live else "needs a smoothing_lag ≥ 1"
-            wrong.append(Violation(where, reason))
+            here.add(reason)
         elif index is None or index not in self._recent:
             last = ", ".join(map(str, self._recent)) or "none yet"
-            wrong.append(Violation(where, f"must be about one of the last {self._lag + 1} frames given: {last}"))
+            here.add(f"must be about one of the last {self._lag + 1} frames given: {last}")
         message = track_pb2.PastEvidence(frame_index=index if index in self._recent else None)
         _add_evidence(message, given, wrong)
         if not message.evidence and not wrong:
-            wrong.append(Violation(where, "holds no click, region or pose"))
-        refuse(wrong)
+            here.add("holds no click, region or pose")
+        wrong.raise_if_any()
         return message
 
 
@@ -194,53 +162,53 @@ def frame_message(given: TrackFrame | ImageInput, after: int) -> track_pb2.Video
         after: number of the frame before it; −1 before the first.
     """
     frame = given if isinstance(given, TrackFrame) else TrackFrame(given)
-    wrong: list[Violation] = []
     index = after + 1 if frame.index is None else whole(frame.index)
     if index is None or not after < index <= _MAX_INDEX:
         limit = f"greater than {after}, the frame before it" if after >= 0 else "≥ 0"
         raise InvalidRequestError([Violation("frames.index", f"{frame.index!r} must be a whole number {limit}")])
+    wrong = Violations(f"frames[{index}]")
     message = track_pb2.VideoFrame(frame_index=index, occluded=frame.occluded)
     if frame.image is not None:
-        image = image_message(frame.image, wrong)
+        image = image_message(frame.image, wrong.at("image"))
         if image is not None:
             message.image.CopyFrom(image)
     elif not frame.occluded:
-        wrong.append(Violation("image", "is None; a frame needs a picture unless it is occluded"))
+        wrong.at("image").add("is None; a frame needs a picture unless it is occluded")
     if frame.media_time is not None:
         if not (math.isfinite(frame.media_time) and abs(frame.media_time) <= _MAX_MEDIA_TIME):
-            wrong.append(Violation("media_time", f"{frame.media_time!r} is not a number of seconds"))
+            wrong.at("media_time").add(f"{frame.media_time!r} is not a number of seconds")
         else:
             message.media_time.FromNanoseconds(round(frame.media_time * 1e9))
     _add_boxes(message, frame.boxes, wrong)
     _add_evidence(message, frame, wrong)
-    refuse([Violation(f"frames[{index}].{v.field}", v.description) for v in wrong])
+    wrong.raise_if_any()
     return message
 
 
 def _add_boxes(
-    message: track_pb2.VideoFrame, boxes: Iterable[BoxInput] | Mapping[int, BoxInput], wrong: list[Violation]
+    message: track_pb2.VideoFrame, boxes: Iterable[BoxInput] | Mapping[int, BoxInput], wrong: Violations
 ) -> None:
     pairs = list(boxes.items()) if isinstance(boxes, Mapping) else [(0, box) for box in boxes]
     for number, (track_id, box) in enumerate(pairs):
         key = track_id if isinstance(boxes, Mapping) else number
-        found = box_message(box, f"boxes[{key!r}]", wrong)
+        found = box_message(box, wrong.at(f"boxes[{key!r}]"))
         if found is not None:
-            message.boxes.add(track_id=_track_id(track_id, "boxes", wrong), box=found)
+            message.boxes.add(track_id=_track_id(track_id, wrong.at("boxes")), box=found)
 
 
 def _add_evidence(
-    message: track_pb2.VideoFrame | track_pb2.PastEvidence, given: TrackFrame | PastEvidence, wrong: list[Violation]
+    message: track_pb2.VideoFrame | track_pb2.PastEvidence, given: TrackFrame | PastEvidence, wrong: Violations
 ) -> None:
     by_track = given.evidence if isinstance(given.evidence, Mapping) else {0: given.evidence}
     for track_id, evidence in by_track.items():
-        found = evidence_message(evidence, given.box_moves, wrong)
+        found = evidence_message(evidence, given.box_moves, wrong.at("evidence"))
         if found.clicks or found.regions or found.poses:
-            message.evidence.add(track_id=_track_id(track_id, "evidence", wrong), evidence=found)
+            message.evidence.add(track_id=_track_id(track_id, wrong.at("evidence")), evidence=found)
 
 
-def _track_id(track_id: object, path: str, wrong: list[Violation]) -> int:
+def _track_id(track_id: object, wrong: Violations) -> int:
     number = whole(track_id)
     if number is None or not 0 <= number < 2**31:
-        wrong.append(Violation(path, f"{track_id!r} is no track id: ≥ 1, or 0 for the nearest track"))
+        wrong.add(f"{track_id!r} is no track id: ≥ 1, or 0 for the nearest track")
         return 0
     return number
