@@ -45,7 +45,7 @@ def uncut(lag: int, frames: int = FRAMES) -> list[tuple[Any, ...]]:
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exalign_client.transport.retry, "_FIRST_PAUSE", 0.002)
+    monkeypatch.setattr(exalign_client.transport.retry, "FIRST_PAUSE", 0.002)
 
 
 @pytest.fixture(params=[track_sync, track_async], ids=["sync", "async"])
@@ -274,7 +274,7 @@ def test_a_server_that_falls_silent_is_left(
 
 
 def test_pauses_grow_differ_between_callers_and_begin_anew_after_progress(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exalign_client.transport.retry, "_FIRST_PAUSE", 0.1)
+    monkeypatch.setattr(exalign_client.transport.retry, "FIRST_PAUSE", 0.1)
     away = UnavailableError("away")
     callers = [ReconnectBudget(60.0) for _ in range(20)]
     for bound in (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0):

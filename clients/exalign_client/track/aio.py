@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import time
 import weakref
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import grpc
 from grpc import aio
 
 from exalign.v1 import service_pb2, track_pb2
-from exalign_client.errors import DeadlineError, ExalignClientError, UnavailableError, error_from_rpc
+from exalign_client.errors import ExalignClientError
+from exalign_client.track.conversation import Conversation, OpenStream
 from exalign_client.track.requests import FrameInput, VideoMessages
 from exalign_client.track.results import TrackClosed, TrackEvent
-from exalign_client.track.session import FAREWELL, TrackSession
-from exalign_client.transport.retry import ReconnectBudget
+from exalign_client.track.session import TrackSession
 
-
-class _OpenStream(Protocol):
-    def __call__(
-        self,
-        request_iterator: AsyncIterator[service_pb2.TrackVideoRequest],
-        *,
-        metadata: tuple[tuple[str, str], ...] | None = None,
-    ) -> Any: ...
+Requests = AsyncIterator[service_pb2.TrackVideoRequest]
 
 
 class AsyncTrackStream(AsyncIterator[TrackEvent]):
@@ -40,7 +32,7 @@ class AsyncTrackStream(AsyncIterator[TrackEvent]):
 
     def __init__(
         self,
-        open_stream: _OpenStream,
+        open_stream: OpenStream[Requests],
         address: str,
         config: track_pb2.TrackConfig,
         frames: Iterable[FrameInput] | AsyncIterable[FrameInput],
@@ -48,9 +40,9 @@ class AsyncTrackStream(AsyncIterator[TrackEvent]):
         window: int,
         timeout: float,
     ) -> None:
-        session = TrackSession(config, window, address)
-        self._conversation = _Conversation(open_stream, address, session, VideoMessages(config), frames, timeout)
-        # The tasks know the conversation, not this object: when the caller lets go of it, they end.
+        session, messages = TrackSession(config, window, address), VideoMessages(config)
+        self._conversation = _TaskConversation(open_stream, address, session, messages, frames, timeout)
+        # The tasks hold the conversation, not this object: when the caller drops it, they end.
         self._finalizer = weakref.finalize(self, self._conversation.stop)
         self._finalizer.atexit = False
 
@@ -83,76 +75,60 @@ class AsyncTrackStream(AsyncIterator[TrackEvent]):
         await self.aclose()
 
 
-class _Conversation:
-    """The tasks' common ground. All of it in one event loop."""
+class _TaskConversation(Conversation[Requests]):
+    """A conversation that tasks share, all in one event loop."""
+
+    _CHANNEL_CLOSED = aio.UsageError
 
     def __init__(
         self,
-        open_stream: _OpenStream,
+        open_stream: OpenStream[Requests],
         address: str,
         session: TrackSession,
         messages: VideoMessages,
         frames: Iterable[FrameInput] | AsyncIterable[FrameInput],
         timeout: float,
     ) -> None:
-        self.session, self._messages = session, messages
-        self._open_stream, self._address, self._timeout = open_stream, address, timeout
-        self._frames = frames
-        self._budget = ReconnectBudget(timeout)
+        super().__init__(open_stream, address, session, timeout)
+        self._messages, self._frames = messages, frames
         self._changed = asyncio.Event()
-        self._call: Any = None
-        #: Counts the streams; the generator of an earlier one ends when it sees a later number.
-        self._number = 0
-        self._stopped = False
         self._feeder: asyncio.Task[None] | None = None
-        #: What the iterable of frames raised.
-        self._failure: Exception | None = None
-        #: Why we cancelled the stream ourselves.
-        self._cause: ExalignClientError | None = None
-        #: Since when the reader has heard nothing; None while nobody reads.
-        self._listening_since: float | None = None
 
     async def next_event(self) -> TrackEvent | None:
         """The next event; None: there are no more."""
         while True:
-            if self._stopped or self.session.over:
-                self.stop()
+            if self._ended():
                 return None
-            if self._failure is not None and not self.session.unanswered:
-                self.stop()
-                raise self._failure
-            call = self._connected()
-            self._listening_since = time.monotonic()
+            if self._feeder is None:
+                self._feeder = asyncio.create_task(self._feed(self._frames))
+            call = self._stream()
+            self._silent_since = self._clock()
             event: TrackEvent | None = None
             error: ExalignClientError | None = None
             try:
                 event = await self._read(call)
             except StopAsyncIteration:
-                error = UnavailableError(f"{self._address}: the stream ended before the video did")
+                error = self._unavailable("the stream ended before the video did")
             except grpc.RpcError as rpc_error:
-                error = error_from_rpc(rpc_error, self._address)
-                error.__cause__ = rpc_error
+                error = self._stream_error(rpc_error)
             except asyncio.CancelledError:
                 task = asyncio.current_task()
                 if not call.cancelled() or (task is not None and task.cancelling()):
-                    # Our caller's wish. gRPC gives the stream up with the read, so the next event is from a new one.
-                    self._hang_up()
+                    # The caller cancels. gRPC gives the stream up with the read, so the next event is from a new one.
+                    self._cancel_stream()
                     raise
-                error = UnavailableError(f"{self._address}: the stream was cancelled")
+                error = self._unavailable("the stream was cancelled")
             finally:
-                self._listening_since = None
-            if event is not None:
-                self._budget.progressed()
-                return event
-            if error is None and self.session.should_move:
-                error = UnavailableError(f"{self._address}: the server asked to move on")
+                self._silent_since = None
+            error = self._error_after(event, error)
             if error is not None:
-                await self._reconnect(error)
+                await asyncio.sleep(self._reconnect_pause(error))
+            elif event is not None:
+                return event
 
     def stop(self) -> None:
         """End everything; the tasks see it."""
-        self._stopped = True
-        self._hang_up()
+        super().stop()
         if self._feeder is not None and not self._feeder.get_loop().is_closed():
             self._feeder.cancel()
 
@@ -161,66 +137,20 @@ class _Conversation:
         if self._feeder is not None:
             await asyncio.wait([self._feeder])
 
-    def _connected(self) -> Any:
-        """The stream; a new one where there is none."""
-        if self._feeder is None:
-            self._feeder = asyncio.create_task(self._feed(self._frames))
-        if self._call is None:
-            first, metadata = self.session.begin()
-            self._number += 1
-            try:
-                self._call = self._open_stream(self._requests(self._number, first), metadata=metadata)
-            except aio.UsageError as error:
-                self.stop()
-                raise UnavailableError(f"{self._address}: the client is closed") from error
-        return self._call
+    def _wake(self) -> None:
+        self._changed.set()
 
     async def _read(self, call: Any) -> TrackEvent | None:
         """Take one message in; None where it brings nothing new."""
         response = await call.read()
-        if response is aio.EOF:  # type: ignore[attr-defined]  # its stubs do not know it
+        if response is aio.EOF:  # type: ignore[attr-defined]  # absent from its stubs
             raise StopAsyncIteration
-        try:
-            event = self.session.receive(response)
-        except ExalignClientError:
-            self.stop()
-            raise
-        self._changed.set()
+        event = self._receive(response)
         if self.session.over:
             # The status comes after the last message. Whatever it is, all that was wanted has come.
             with suppress(grpc.RpcError):
                 await call.read()
         return event
-
-    async def _reconnect(self, error: ExalignClientError) -> None:
-        """Wait until the stream should be opened again.
-
-        Raises:
-            ExalignClientError: it should not.
-        """
-        if self._cause is not None:
-            error, self._cause = self._cause, None
-        self._hang_up()
-        if self._stopped or (self._failure is not None and not self.session.unanswered):
-            return
-        try:
-            if self.session.start_again(error):
-                return
-            pause = self._budget.pause_after(error, opened=self.session.ever_opened)
-            if pause is None:
-                raise self.session.given_up(error)
-        except ExalignClientError:
-            self.stop()
-            raise
-        await asyncio.sleep(pause)
-
-    def _hang_up(self) -> None:
-        """Cancel the stream. Its generator may only end after that: at its end gRPC tells the server "no more"."""
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
-        self._number += 1
-        self._changed.set()
 
     async def _wait(self, seconds: float | None = None) -> bool:
         """Wait for a change; returns whether there was one in time."""
@@ -240,18 +170,14 @@ class _Conversation:
                 while not self.session.room:
                     await self._wait()
                 self.session.add(message)
-                self._changed.set()
+                self._wake()
         except Exception as error:  # noqa: BLE001 - the caller's own, raised again where the caller reads
-            self._failure = error
-            if not self.session.unanswered and self._call is not None:
-                self._call.cancel()  # wakes the reader, who has nothing to wait for
+            self._fail_frames(error)
             return
         self.session.finish()
-        self._changed.set()
+        self._wake()
 
-    async def _requests(
-        self, number: int, first: service_pb2.TrackVideoRequest
-    ) -> AsyncIterator[service_pb2.TrackVideoRequest]:
+    async def _requests(self, number: int, first: service_pb2.TrackVideoRequest) -> Requests:
         """What one stream sends; runs in a task of gRPC's."""
         message: service_pb2.TrackVideoRequest | None = first
         while message is not None:
@@ -263,27 +189,14 @@ class _Conversation:
         session = self.session
         while number == self._number and not session.may_half_close:
             message = session.next_message()
-            if message is None and not await self._wait(session.patience):
+            if message is None and not await self._wait(session.next_keepalive):
                 if number != self._number:
                     break
-                message = session.nudge()
-                self._look_after()
+                message = session.keepalive_message()
+                self._check_liveness()
             if message is not None:
                 return message
         return None
-
-    def _look_after(self) -> None:
-        """Nothing has happened for a while: end the stream where nothing more is to be expected of it."""
-        since = self._listening_since
-        if self._call is None or since is None:
-            return
-        silent = time.monotonic() - since
-        if silent > self._timeout:
-            self._cause = DeadlineError(f"{self._address}: not a word from the server for {silent:.0f} s")
-            self._call.cancel()
-        elif self.session.going and silent > FAREWELL:
-            self._cause = UnavailableError(f"{self._address}: the server asked to move on")
-            self._call.cancel()
 
 
 async def _each(frames: Iterable[FrameInput] | AsyncIterable[FrameInput]) -> AsyncIterator[FrameInput]:

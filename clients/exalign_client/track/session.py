@@ -47,7 +47,7 @@ _ACK_PAUSE = 0.05
 _HEARTBEAT_PAUSE = 1.0
 
 #: Seconds for which a server that wants the stream to end is waited for, where it says nothing more.
-FAREWELL = 1.0
+GO_AWAY_TIMEOUT = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,11 +96,11 @@ class TrackSession:
         self._ackable = self._acked = -1
         self._heartbeats, self._barrier = 0, -1
         #: Whether the server wants the stream to end.
-        self.going = False
+        self.going_away = False
         self._begin_stream()
 
     def _begin_stream(self) -> None:
-        self._opened = self.going = False
+        self._opened = self.going_away = False
         self._to_send: deque[int | _Late] = deque()
         self._sent: set[int] = set()
         self._heartbeat_pause = _HEARTBEAT_PAUSE
@@ -160,7 +160,7 @@ class TrackSession:
 
     def next_message(self) -> service_pb2.TrackVideoRequest | None:
         """The next frame or late evidence to send; None: there is none now."""
-        if not self._to_send or self.going or len(self._sent) >= self._window:
+        if not self._to_send or self.going_away or len(self._sent) >= self._window:
             return None
         item = self._to_send.popleft()
         if isinstance(item, _Late):
@@ -175,11 +175,11 @@ class TrackSession:
         return service_pb2.TrackVideoRequest(frame=frame)
 
     @property
-    def patience(self) -> float:
-        """Seconds to wait for a frame before `nudge`."""
+    def next_keepalive(self) -> float:
+        """Seconds to wait for a frame before `keepalive_message`."""
         return _ACK_PAUSE if self._opened and self._ackable > self._acked else self._heartbeat_pause
 
-    def nudge(self) -> service_pb2.TrackVideoRequest | None:
+    def keepalive_message(self) -> service_pb2.TrackVideoRequest | None:
         """What to send where there was no frame for a while: an acknowledgement or a heartbeat."""
         if not self._opened:
             return None
@@ -197,9 +197,9 @@ class TrackSession:
         return self._opened and self._finished and not self._unanswered and not self._to_send
 
     @property
-    def should_move(self) -> bool:
+    def should_reconnect(self) -> bool:
         """Whether the server wants the stream to end, and owes it nothing any more."""
-        return self.going and not self.may_half_close and not self._sent
+        return self.going_away and not self.may_half_close and not self._sent
 
     # What a stream brings.
 
@@ -221,7 +221,7 @@ class TrackSession:
                     self._ackable = max(self._ackable, self._barrier)
             case "go_away":
                 # Its token may be newer than the newest result that has come; that result's own is used instead.
-                self.going = True
+                self.going_away = True
             case "closed":
                 self.closed = closed_from(response.closed)
                 self.over = True

@@ -7,32 +7,22 @@ gRPC's own, which takes messages to send from a generator. All they share is the
 from __future__ import annotations
 
 import threading
-import time
 import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import grpc
 
 from exalign.v1 import service_pb2, track_pb2
-from exalign_client.errors import DeadlineError, ExalignClientError, UnavailableError, error_from_rpc
+from exalign_client.errors import ExalignClientError
+from exalign_client.track.conversation import Conversation, OpenStream
 from exalign_client.track.requests import FrameInput, VideoMessages
 from exalign_client.track.results import TrackClosed, TrackEvent
-from exalign_client.track.session import FAREWELL, TrackSession
-from exalign_client.transport.retry import ReconnectBudget
+from exalign_client.track.session import TrackSession
 
-
-class _OpenStream(Protocol):
-    """The method of the stub."""
-
-    def __call__(
-        self,
-        request_iterator: Iterator[service_pb2.TrackVideoRequest],
-        *,
-        metadata: tuple[tuple[str, str], ...] | None = None,
-    ) -> Any: ...
+Requests = Iterator[service_pb2.TrackVideoRequest]
 
 
 class TrackStream(Iterator[TrackEvent]):
@@ -44,7 +34,7 @@ class TrackStream(Iterator[TrackEvent]):
 
     def __init__(
         self,
-        open_stream: _OpenStream,
+        open_stream: OpenStream[Requests],
         address: str,
         config: track_pb2.TrackConfig,
         frames: Iterable[FrameInput],
@@ -53,8 +43,10 @@ class TrackStream(Iterator[TrackEvent]):
         timeout: float,
     ) -> None:
         session = TrackSession(config, window, address)
-        self._conversation = _Conversation(open_stream, address, session, VideoMessages(config), frames, timeout)
-        # The threads know the conversation, not this object: when the caller lets go of it, they end.
+        self._conversation = _ThreadedConversation(
+            open_stream, address, session, VideoMessages(config), frames, timeout
+        )
+        # The threads hold the conversation, not this object: when the caller drops it, they end.
         self._finalizer = weakref.finalize(self, self._conversation.stop)
 
     @property
@@ -96,133 +88,78 @@ class TrackStream(Iterator[TrackEvent]):
         self.close()
 
 
-class _Conversation:
-    """The threads' common ground. ``_changed`` guards all of it."""
+class _ThreadedConversation(Conversation[Requests]):
+    """A conversation that threads share. ``_changed`` guards all of it."""
+
+    _CHANNEL_CLOSED = ValueError
 
     def __init__(
         self,
-        open_stream: _OpenStream,
+        open_stream: OpenStream[Requests],
         address: str,
         session: TrackSession,
         messages: VideoMessages,
         frames: Iterable[FrameInput],
         timeout: float,
     ) -> None:
-        self.session, self._messages = session, messages
-        self._open_stream, self._address, self._timeout = open_stream, address, timeout
+        super().__init__(open_stream, address, session, timeout)
+        self._messages = messages
         self._frames: Iterable[FrameInput] | None = frames
-        self._budget = ReconnectBudget(timeout)
         self._changed = threading.Condition()
-        self._call: Any = None
-        #: Counts the streams; the generator of an earlier one ends when it sees a later number.
-        self._number = 0
-        self._stopped = False
-        #: What the iterable of frames raised.
-        self._failure: Exception | None = None
-        #: Why we cancelled the stream ourselves.
-        self._cause: ExalignClientError | None = None
-        #: Since when the reader has heard nothing; None while nobody reads.
-        self._listening_since: float | None = None
 
     def next_event(self) -> TrackEvent | None:
         """The next event; None: there are no more. Blocks."""
         while True:
             with self._changed:
-                if self._stopped or self.session.over:
-                    self.stop()
+                if self._ended():
                     return None
-                if self._failure is not None and not self.session.unanswered:
-                    self.stop()
-                    raise self._failure
-                call = self._connected()
-                self._listening_since = time.monotonic()
+                self._start_feeding()
+                call = self._stream()
+                self._silent_since = self._clock()
             event: TrackEvent | None = None
             error: ExalignClientError | None = None
             try:
                 event = self._read(call)
             except StopIteration:
-                error = UnavailableError(f"{self._address}: the stream ended before the video did")
+                error = self._unavailable("the stream ended before the video did")
             except grpc.RpcError as rpc_error:
-                error = error_from_rpc(rpc_error, self._address)
-                error.__cause__ = rpc_error
+                error = self._stream_error(rpc_error)
             finally:
                 with self._changed:
-                    self._listening_since = None
-            if event is not None:
-                self._budget.progressed()
-                return event
-            if error is None and self.session.should_move:
-                error = UnavailableError(f"{self._address}: the server asked to move on")
+                    self._silent_since = None
+            error = self._error_after(event, error)
             if error is not None:
-                self._reconnect(error)
+                with self._changed:
+                    pause = self._reconnect_pause(error)
+                    self._changed.wait_for(lambda: self._stopped, pause)
+            elif event is not None:
+                return event
 
     def stop(self) -> None:
         """End everything; the threads see it."""
         with self._changed:
-            self._stopped = True
-            self._hang_up()
+            super().stop()
 
-    def _connected(self) -> Any:
-        """The stream; a new one where there is none."""
-        if self._frames is not None:
-            frames, self._frames = self._frames, None
-            threading.Thread(target=self._feed, args=(frames,), name="exalign-track-frames", daemon=True).start()
-        if self._call is None:
-            first, metadata = self.session.begin()
-            self._number += 1
-            try:
-                self._call = self._open_stream(self._requests(self._number, first), metadata=metadata)
-            except ValueError as error:  # gRPC's way to say it
-                self._stopped = True
-                raise UnavailableError(f"{self._address}: the client is closed") from error
-        return self._call
+    def _wake(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
 
     def _read(self, call: Any) -> TrackEvent | None:
         """Take one message in; None where it brings nothing new. Blocks."""
         response: service_pb2.TrackVideoResponse = next(call)
         with self._changed:
-            try:
-                event = self.session.receive(response)
-            except ExalignClientError:
-                self.stop()
-                raise
-            self._changed.notify_all()
+            event = self._receive(response)
         if self.session.over:
             # The status comes after the last message. Whatever it is, all that was wanted has come.
             with suppress(StopIteration, grpc.RpcError):
                 next(call)
         return event
 
-    def _reconnect(self, error: ExalignClientError) -> None:
-        """Wait until the stream should be opened again.
-
-        Raises:
-            ExalignClientError: it should not.
-        """
-        with self._changed:
-            if self._cause is not None:
-                error, self._cause = self._cause, None
-            self._hang_up()
-            if self._stopped or (self._failure is not None and not self.session.unanswered):
-                return
-            try:
-                if self.session.start_again(error):
-                    return
-                pause = self._budget.pause_after(error, opened=self.session.ever_opened)
-                if pause is None:
-                    raise self.session.given_up(error)
-            except ExalignClientError:
-                self.stop()
-                raise
-            self._changed.wait_for(lambda: self._stopped, pause)
-
-    def _hang_up(self) -> None:
-        """Cancel the stream. Its generator may only end after that: at its end gRPC tells the server "no more"."""
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
-        self._number += 1
-        self._changed.notify_all()
+    def _start_feeding(self) -> None:
+        """Start to take frames, once."""
+        if self._frames is not None:
+            frames, self._frames = self._frames, None
+            threading.Thread(target=self._feed, args=(frames,), name="exalign-track-frames", daemon=True).start()
 
     def _feed(self, frames: Iterable[FrameInput]) -> None:
         """Take frames from the caller's iterable, as fast as there is room for them."""
@@ -234,18 +171,16 @@ class _Conversation:
                     if self._stopped:
                         return
                     self.session.add(message)
-                    self._changed.notify_all()
+                    self._wake()
         except Exception as error:  # noqa: BLE001 - the caller's own, raised again where the caller reads
             with self._changed:
-                self._failure = error
-                if not self.session.unanswered and self._call is not None:
-                    self._call.cancel()  # wakes the reader, who has nothing to wait for
+                self._fail_frames(error)
             return
         with self._changed:
             self.session.finish()
-            self._changed.notify_all()
+            self._wake()
 
-    def _requests(self, number: int, first: service_pb2.TrackVideoRequest) -> Iterator[service_pb2.TrackVideoRequest]:
+    def _requests(self, number: int, first: service_pb2.TrackVideoRequest) -> Requests:
         """What one stream sends; runs in a thread of gRPC's."""
         message: service_pb2.TrackVideoRequest | None = first
         while message is not None:
@@ -258,22 +193,9 @@ class _Conversation:
         with self._changed:
             while number == self._number and not session.may_half_close:
                 message = session.next_message()
-                if message is None and not self._changed.wait(session.patience):
-                    message = session.nudge()
-                    self._look_after()
+                if message is None and not self._changed.wait(session.next_keepalive):
+                    message = session.keepalive_message()
+                    self._check_liveness()
                 if message is not None:
                     return message
             return None
-
-    def _look_after(self) -> None:
-        """Nothing has happened for a while: end the stream where nothing more is to be expected of it."""
-        since = self._listening_since
-        if self._call is None or since is None:
-            return
-        silent = time.monotonic() - since
-        if silent > self._timeout:
-            self._cause = DeadlineError(f"{self._address}: not a word from the server for {silent:.0f} s")
-            self._call.cancel()
-        elif self.session.going and silent > FAREWELL:
-            self._cause = UnavailableError(f"{self._address}: the server asked to move on")
-            self._call.cancel()
