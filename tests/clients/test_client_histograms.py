@@ -1,12 +1,16 @@
-"""Latency histograms of a /metrics page."""
+"""Latency histograms of a /metrics page. Needs prometheus-client (extra ``demo``)."""
 
 from __future__ import annotations
 
 import math
+import sys
 
 import pytest
 
+from exalign_client import MissingExtraError
 from exalign_client.commands.histograms import Histogram, draw_histogram, parse_histograms
+
+pytest.importorskip("prometheus_client")
 
 PAGE = """\
 # HELP t_seconds Time.
@@ -51,3 +55,9 @@ def test_bars_are_as_long_as_their_buckets_are_full() -> None:
     assert [line.count("█") for line in lines[1:]] == [40, 10]
     assert lines[1].split()[:3:2] == ["≤", "ms"]
     assert lines[2].endswith(" 2")
+
+
+def test_without_the_parser_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "prometheus_client.parser", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'exalign\[demo\]'"):
+        parse_histograms(PAGE, "t_seconds")

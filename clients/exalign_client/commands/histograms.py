@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-_SAMPLE = re.compile(r"^(?P<name>[A-Za-z_:][\w:]*)\{(?P<labels>.*)\}\s+(?P<value>\S+)")
-_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+from exalign_client.errors import MissingExtraError
+
 _BAR = 40
 
 
@@ -57,15 +56,21 @@ def parse_histograms(text: str, name: str) -> list[Histogram]:
 
     Returns:
         One for each set of labels, in the order of the page.
+
+    Raises:
+        MissingExtraError: prometheus_client is not installed.
     """
+    try:
+        from prometheus_client.parser import text_string_to_metric_families
+    except ImportError:
+        raise MissingExtraError("reading the latencies of a server", "demo") from None
     found: dict[tuple[tuple[str, str], ...], list[tuple[float, float]]] = {}
-    for line in text.splitlines():
-        sample = _SAMPLE.match(line)
-        if sample is None or sample["name"] != f"{name}_bucket":
-            continue
-        labels = dict(_LABEL.findall(sample["labels"]))
-        bound = float(labels.pop("le"))
-        found.setdefault(tuple(labels.items()), []).append((bound, float(sample["value"])))
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name == f"{name}_bucket":
+                labels = dict(sample.labels)
+                bound = float(labels.pop("le"))
+                found.setdefault(tuple(labels.items()), []).append((bound, sample.value))
     histograms = []
     for labels_key, buckets in found.items():
         bounds = tuple(bound for bound, _ in buckets)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exalign_client.landmarks import CONTOURS, GROUPS
+from exalign_client.landmarks import CONTOURS
 from exalign_client.pictures.overlay import COLOURS, Colour, Pixels, require_opencv
 
 DARK: Colour = (16, 18, 24)
@@ -82,13 +82,6 @@ class Canvas:
             for group, indices, closed in CONTOURS:
                 ink = DARK if dark else (colour or COLOURS[group])
                 self.line(points[list(indices)], ink, width * 2.4 if dark else width, closed)
-
-    def dots(self, points: NDArray[np.floating], radius: float = 3.0) -> None:
-        """The 68 landmarks as dots coloured by group."""
-        for group, indices in GROUPS.items():
-            for point in points[list(indices)]:
-                self.disc(point, radius + 1.2, DARK)
-                self.disc(point, radius, COLOURS[group])
 
     def text(
         self,

@@ -143,8 +143,8 @@ def _title(face: Face, title: str) -> Pixels:
     strip = blank(_WIDTH, 62)
     spread = float(np.sqrt(np.mean(face.spreads**2)))
     strip.text(title, (14, 26), 0.6)
-    said = f"entropy {face.entropy:.2f} nats   {face.effective_exemplars:.1f} exemplars   spread {spread:.2f} px"
-    strip.text(said, (14, 50), 0.45, GREY)
+    line = f"entropy {face.entropy:.2f} nats   {face.effective_exemplars:.1f} exemplars   spread {spread:.2f} px"
+    strip.text(line, (14, 50), 0.45, GREY)
     strip.text("colour: mean and 90 %   white: MAP exemplar", (_WIDTH - 14, 26), 0.42, GREY, align=1.0)
     return strip.pixels
 

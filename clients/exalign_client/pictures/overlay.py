@@ -1,4 +1,4 @@
-"""Pictures of answers: landmarks, the lines between them, and how sure the server is of each.
+"""Pictures of answers: landmarks, the lines between them, and the uncertainty of each.
 
 Needs OpenCV (extra ``cli``). Pixels are (H, W, 3) uint8 RGB in the image frame.
 """
@@ -97,7 +97,7 @@ def draw_overlay(
     landmark the ellipse that holds ``mass`` of a normal distribution with its covariance.
 
     Args:
-        pixels: (H, W, 3) uint8, RGB: the picture that was asked about, upright.
+        pixels: (H, W, 3) uint8, RGB: the picture of the request, upright.
         prediction: the answer.
         mass: probability that each ellipse holds, in (0, 1).
         presence_threshold: the box of a face whose presence is below this is red.
@@ -184,7 +184,7 @@ class _Sketch:
             self._cv2.ellipse(self._canvas, *ellipse, _pixels(0.6 * unit), line, _SHIFT)
 
     def label(self, face: Face, number: int, present: bool) -> None:
-        """The box, and a plate on its upper edge that says which face this is and how sure we are of it."""
+        """The box, and a plate on its upper edge with the number of the face and its probabilities."""
         unit, colour = self._stroke(face), _WHITE if present else _ABSENT
         corners = self._place(face.box.reshape(2, 2))
         first, last = tuple(corners[0].tolist()), tuple(corners[1].tolist())

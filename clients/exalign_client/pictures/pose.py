@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 from exalign_client.errors import InvalidRequestError, Violation
 from exalign_client.pictures.canvas import ACCENT, DARK, GREY, WHITE, Canvas, around, below, beside, blank, close_up
 from exalign_client.pictures.overlay import Colour, Pixels, require_opencv
+from exalign_client.requests.views import Range
 from exalign_client.results.faces import Face, Faces
-from exalign_client.results.views import Pose, PoseHistogram
+from exalign_client.results.views import Pose, PoseHistogram, PoseIntervals
 
 _SIDE = 520  # of the joint map
 _BAR = 110  # height of a marginal
@@ -76,69 +78,96 @@ def _window(masses: NDArray[np.floating], bounds: tuple[float, float], mean: flo
     return slice(max(min(first - 1, centre - reach), 0), min(max(last + 1, centre + reach), len(masses)))
 
 
+@dataclass(frozen=True)
+class _Map:
+    """The place of the joint map on its canvas, and the degrees that its sides cover."""
+
+    left: int
+    top: int
+    yaw: Range
+    roll: Range
+
+    def x_of(self, degrees: float) -> float:
+        """The column of a yaw."""
+        return self.left + (degrees - self.yaw[0]) / (self.yaw[1] - self.yaw[0]) * _SIDE
+
+    def y_of(self, degrees: float) -> float:
+        """The row of a roll. It grows downwards, as clockwise does on the right-hand side of a face on screen."""
+        return self.top + (degrees - self.roll[0]) / (self.roll[1] - self.roll[0]) * _SIDE
+
+
 def _joint_map(pose: Pose, histogram: PoseHistogram) -> Pixels:
     cv2 = require_opencv()
     masses = histogram.masses.astype(np.float64)
     columns = _window(masses.sum(axis=0), histogram.yaw_range, pose.yaw)
     rows = _window(masses.sum(axis=1), histogram.roll_range, pose.roll)
-    yaw = _degrees(columns, masses.shape[1], histogram.yaw_range)
-    roll = _degrees(rows, masses.shape[0], histogram.roll_range)
     shown = masses[rows, columns]
     canvas = blank(_LEFT + _SIDE + _BAR + 28, _TOP + _BAR + _SIDE + _FOOT)
-    left, top = _LEFT, _TOP + _BAR
-    # Roll grows downwards, as on screen clockwise does on the right-hand side of a face.
+    place = _Map(
+        left=_LEFT,
+        top=_TOP + _BAR,
+        yaw=_degrees(columns, masses.shape[1], histogram.yaw_range),
+        roll=_degrees(rows, masses.shape[0], histogram.roll_range),
+    )
+    left, top = place.left, place.top
     smooth = np.maximum(cv2.resize(shown, (_SIDE, _SIDE), interpolation=cv2.INTER_CUBIC), 0)
     canvas.pixels[top : top + _SIDE, left : left + _SIDE] = ramp_colours(np.sqrt(smooth / max(smooth.max(), 1e-12)))
     _outline(canvas, smooth, left, top)
-
-    def x_of(degrees: float) -> float:
-        return left + (degrees - yaw[0]) / (yaw[1] - yaw[0]) * _SIDE
-
-    def y_of(degrees: float) -> float:
-        return top + (degrees - roll[0]) / (roll[1] - roll[0]) * _SIDE
-
-    for degrees in _ticks(*yaw):
-        canvas.line(np.array([[x_of(degrees), top + _SIDE], [x_of(degrees), top + _SIDE + 6]]), GREY)
-        canvas.pixels[top : top + _SIDE, min(round(x_of(degrees)), left + _SIDE - 1)] |= 40  # a faint grid
-        canvas.text(f"{degrees:g}", (x_of(degrees), top + _SIDE + 24), 0.45, GREY, align=0.5)
-    for degrees in _ticks(*roll):
-        canvas.line(np.array([[left - 6, y_of(degrees)], [left, y_of(degrees)]]), GREY)
-        canvas.pixels[min(round(y_of(degrees)), top + _SIDE - 1), left : left + _SIDE] |= 40
-        canvas.text(f"{degrees:g}", (left - 10, y_of(degrees) + 5), 0.45, GREY, align=1.0)
+    _grid(canvas, place)
     _marginal(canvas, shown.sum(axis=0), left, top - 4, across=True)
     _marginal(canvas, shown.sum(axis=1), left + _SIDE + 4, top, across=False)
     widest = max(pose.intervals, key=lambda interval: interval.mass, default=None)
     if widest is not None:
-        for low, high in (widest.yaw,):
-            ends = [min(max(x_of(v), left), left + _SIDE) for v in (low, high)]
-            canvas.line(np.array([[ends[0], top - _BAR - 6], [ends[1], top - _BAR - 6]]), ACCENT, 3)
-            for end in ends:
-                canvas.line(np.array([[end, top - _BAR - 10], [end, top - 4]]), ACCENT)
-        for low, high in (widest.roll,):
-            ends = [min(max(y_of(v), top), top + _SIDE) for v in (low, high)]
-            edge = left + _SIDE + _BAR + 6
-            canvas.line(np.array([[edge, ends[0]], [edge, ends[1]]]), ACCENT, 3)
-            for end in ends:
-                canvas.line(np.array([[left + _SIDE + 4, end], [edge + 4, end]]), ACCENT)
-    x, y = x_of(pose.yaw), y_of(pose.roll)
+        _interval_marks(canvas, place, widest)
+    x, y = place.x_of(pose.yaw), place.y_of(pose.roll)
     for width, ink in ((4.0, DARK), (2.0, WHITE)):
         canvas.line(np.array([[x - 9, y], [x + 9, y]]), ink, width)
         canvas.line(np.array([[x, y - 9], [x, y + 9]]), ink, width)
+    _captions(canvas, place, pose, widest)
+    return canvas.pixels
+
+
+def _grid(canvas: Canvas, place: _Map) -> None:
+    """Ticks with their degrees, and a faint grid over the map."""
+    left, top = place.left, place.top
+    for degrees in _ticks(*place.yaw):
+        x = place.x_of(degrees)
+        canvas.line(np.array([[x, top + _SIDE], [x, top + _SIDE + 6]]), GREY)
+        canvas.pixels[top : top + _SIDE, min(round(x), left + _SIDE - 1)] |= 40
+        canvas.text(f"{degrees:g}", (x, top + _SIDE + 24), 0.45, GREY, align=0.5)
+    for degrees in _ticks(*place.roll):
+        y = place.y_of(degrees)
+        canvas.line(np.array([[left - 6, y], [left, y]]), GREY)
+        canvas.pixels[min(round(y), top + _SIDE - 1), left : left + _SIDE] |= 40
+        canvas.text(f"{degrees:g}", (left - 10, y + 5), 0.45, GREY, align=1.0)
+
+
+def _interval_marks(canvas: Canvas, place: _Map, interval: PoseIntervals) -> None:
+    """The ends of an interval of yaw above the map and of roll beside it."""
+    left, top = place.left, place.top
+    ends = [min(max(place.x_of(v), left), left + _SIDE) for v in interval.yaw]
+    canvas.line(np.array([[ends[0], top - _BAR - 6], [ends[1], top - _BAR - 6]]), ACCENT, 3)
+    for end in ends:
+        canvas.line(np.array([[end, top - _BAR - 10], [end, top - 4]]), ACCENT)
+    ends = [min(max(place.y_of(v), top), top + _SIDE) for v in interval.roll]
+    edge = left + _SIDE + _BAR + 6
+    canvas.line(np.array([[edge, ends[0]], [edge, ends[1]]]), ACCENT, 3)
+    for end in ends:
+        canvas.line(np.array([[left + _SIDE + 4, end], [edge + 4, end]]), ACCENT)
+
+
+def _captions(canvas: Canvas, place: _Map, pose: Pose, widest: PoseIntervals | None) -> None:
     deviations = np.sqrt(np.maximum(np.diagonal(pose.covariance), 0))
-    said = [
-        f"{name} {value:+.1f} +- {deviation:.1f}"
-        for name, value, deviation in zip(
-            ("yaw", "pitch", "roll"), (pose.yaw, pose.pitch, pose.roll), deviations, strict=True
-        )
-    ]
-    canvas.text("   ".join(said) + "  degrees", (_LEFT, 26), 0.55)
-    canvas.text("yaw (> 0: nose to the right)", (left + _SIDE / 2, top + _SIDE + 46), 0.45, align=0.5)
-    canvas.text("roll", (14, top - 12), 0.45)
+    angles = zip(("yaw", "pitch", "roll"), (pose.yaw, pose.pitch, pose.roll), deviations, strict=True)
+    head = "   ".join(f"{name} {value:+.1f} +- {deviation:.1f}" for name, value, deviation in angles)
+    middle, foot = place.left + _SIDE / 2, place.top + _SIDE
+    canvas.text(f"{head}  degrees", (_LEFT, 26), 0.55)
+    canvas.text("yaw (> 0: nose to the right)", (middle, foot + 46), 0.45, align=0.5)
+    canvas.text("roll", (14, place.top - 12), 0.45)
     legend = "white: mean   line: 90 % of the joint mass"
     if widest is not None:
         legend += f"   orange: {widest.mass:.0%} interval"
-    canvas.text(legend, (left + _SIDE / 2, top + _SIDE + 68), 0.42, GREY, align=0.5)
-    return canvas.pixels
+    canvas.text(legend, (middle, foot + 68), 0.42, GREY, align=0.5)
 
 
 def _degrees(bins: slice, count: int, bounds: tuple[float, float]) -> tuple[float, float]:

@@ -70,12 +70,12 @@ def draw_track(pixels: Pixels, result: TrackResult, *, mass: float = 0.9) -> Pix
     for track in result.tracks:
         _label(canvas, track)
     _draw_maps(canvas, result)
-    said = f"frame {result.frame_index}"
+    caption = f"frame {result.frame_index}"
     if result.media_time is not None:
-        said += f"   {result.media_time:.2f} s"
+        caption += f"   {result.media_time:.2f} s"
     if result.problems:
-        said += "   picture not used"
-    canvas.text(said, (12, 24), 0.5, edge=True)
+        caption += "   picture not used"
+    canvas.text(caption, (12, 24), 0.5, edge=True)
     return canvas.pixels
 
 
@@ -122,13 +122,14 @@ def _label(canvas: Canvas, track: Track) -> None:
         else:
             for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
                 _dashes(canvas, start, end, ink, width)
-    said = f"#{track.track_id} {track.state}   P(visible) {track.visible_probability:.2f}"
+    caption = f"#{track.track_id} {track.state}   P(visible) {track.visible_probability:.2f}"
     if track.state is not TrackState.VISIBLE:
-        said += f"   P(lost) {track.lost_probability:.2f}"
+        caption += f"   P(lost) {track.lost_probability:.2f}"
     height, width_of = canvas.pixels.shape[:2]
     x, y = canvas.place(corners[0]).tolist()
-    (length, _), _ = canvas.cv2.getTextSize(said, canvas.cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1)
-    canvas.text(said, (max(min(x, width_of - length - 4), 4), min(max(y - 8, 44), height - 8)), 0.5, colour, edge=True)
+    (length, _), _ = canvas.cv2.getTextSize(caption, canvas.cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1)
+    at = (max(min(x, width_of - length - 4), 4), min(max(y - 8, 44), height - 8))
+    canvas.text(caption, at, 0.5, colour, edge=True)
 
 
 def _dashes(canvas: Canvas, start: NDArray[np.float64], end: NDArray[np.float64], ink: Colour, width: float) -> None:
@@ -175,8 +176,8 @@ def _draw_map(canvas: Canvas, pose: Pose, histogram: PoseHistogram, track: Track
     x, y = at(pose.yaw, pose.roll)
     for right, down in ((1, 0), (-1, 0), (0, 1), (0, -1)):  # a cross with an open middle: what is there stays seen
         plain.line(np.array([[x + 5 * right, y + 5 * down], [x + 10 * right, y + 10 * down]]), WHITE, 1.0)
-    said = f"#{track.track_id} yaw {pose.yaw:+.0f} roll {pose.roll:+.0f}"
-    plain.text(said, (left + _MAP / 2, top + _MAP + 14), 0.38, WHITE, align=0.5)
+    caption = f"#{track.track_id} yaw {pose.yaw:+.0f} roll {pose.roll:+.0f}"
+    plain.text(caption, (left + _MAP / 2, top + _MAP + 14), 0.38, WHITE, align=0.5)
 
 
 def _shown(bins: int, bounds: tuple[float, float]) -> slice:

@@ -18,7 +18,7 @@ from typing import Any, Self
 from exalign_client.errors import InvalidRequestError, Violation
 from exalign_client.pictures.overlay import SUFFIXES, Pixels, decode_picture, require_opencv
 
-#: Frames a second where a source does not say.
+#: Frames a second where a source names none.
 _DEFAULT_RATE = 25.0
 
 _CAMERA = re.compile(r"webcam(?::(\d{1,3}))?")
@@ -43,7 +43,7 @@ class Video:
         name: for messages.
         pictures: all of them, in order.
         rate: frames a second.
-        count: how many there are, by what the file says; None: not known.
+        count: how many there are, by the file's own count; None: not known.
         live: whether they come by the clock, whoever is ready for them.
     """
 
