@@ -4,15 +4,15 @@
     ├── InvalidRequestError      something in the request is wrong: ``violations`` names every bad field
     ├── MessageTooLargeError     the request or its answer is above a limit on bytes
     ├── NotFoundError            the posterior id is not (or no longer) known to this server
-    ├── PreconditionError        right in itself, not possible now: ``reason`` says why
-    ├── ServerBusyError          the server's queue is full: ``retry_after`` says when to come back
+    ├── PreconditionError        valid in itself, not possible now: ``reason`` names the cause
+    ├── ServerBusyError          the server's queue is full: ``retry_after`` is the pause that it requires
     ├── DeadlineError            no answer within the timeout
     ├── UnavailableError         nobody answers there, or the server is starting or shutting down
     ├── UnimplementedError       this server does not have this method
     ├── AccessDeniedError        a proxy or the server refuses this caller
     ├── SessionLostError         a video could not be followed to its end: ``unanswered`` names the frames
     ├── InternalServerError      a fault of the server's, or an answer that cannot be understood
-    ├── LocalServerError         a server of our own could not be started: ``log`` holds what it said
+    ├── LocalServerError         a local server could not be started: ``log`` holds its standard error
     └── MissingExtraError        an optional package is needed: the message names the extra to install
 
 A file that cannot be read raises the ``OSError`` of Python itself. Anything else that leaves the client is a
@@ -51,7 +51,7 @@ class InvalidRequestError(ExalignClientError):
 
     Args:
         violations: every wrong field. Empty only when a server gave no details.
-        message: what to say when there are no violations.
+        message: the text where there are no violations.
     """
 
     def __init__(self, violations: Iterable[Violation], message: str = "the request is invalid") -> None:
@@ -104,7 +104,7 @@ class NotFoundError(ExalignClientError):
 
 
 class PreconditionError(ExalignClientError):
-    """The request is right in itself but not possible now.
+    """The request is valid in itself but not possible now.
 
     Args:
         message: one sentence.
@@ -117,11 +117,11 @@ class PreconditionError(ExalignClientError):
 
 
 class ServerBusyError(ExalignClientError):
-    """The server is at its bound and said so.
+    """The server is at its bound.
 
     Args:
         message: one sentence.
-        retry_after: seconds after which the server asked to try again; None when it did not say.
+        retry_after: seconds after which the server allows another attempt; None: it named none.
     """
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
@@ -149,7 +149,7 @@ class SessionLostError(ExalignClientError):
     """A video could not be followed to its end, and what is missing cannot be had by trying again.
 
     Args:
-        message: one sentence that says what is lost.
+        message: one sentence that names what is lost.
         unanswered: frames that were given and not answered.
     """
 
@@ -163,7 +163,7 @@ class InternalServerError(ExalignClientError):
 
 
 class LocalServerError(ExalignClientError):
-    """A server of our own could not be started.
+    """A local server could not be started.
 
     Args:
         message: one sentence.
@@ -195,7 +195,7 @@ def error_from_rpc(error: grpc.RpcError, address: str) -> ExalignClientError:
         error: from a blocking or an asyncio call.
         address: the server, for messages.
     """
-    # A failed call, blocking or not, has the methods of grpc.Call; the type of the exception does not say so.
+    # A failed call, blocking or not, has the methods of grpc.Call; the type of the exception does not show it.
     call = cast(grpc.Call, error)
     code = call.code()
     text = " ".join((call.details() or code.name).split())

@@ -8,18 +8,18 @@ from typing import Any
 
 from exalign_client import AsyncClient, Client
 
-#: ``ask("predict", address, *arguments, **options)`` with a client of its own.
-Ask = Callable[..., Any]
+#: ``call("predict", address, *arguments, **options)`` with a client of its own.
+Call = Callable[..., Any]
 
 
-def ask_sync(method: str, address: str, *arguments: Any, **options: Any) -> Any:
+def call_sync(method: str, address: str, *arguments: Any, **options: Any) -> Any:
     with Client(address) as client:
         return getattr(client, method)(*arguments, **options)
 
 
-def ask_async(method: str, address: str, *arguments: Any, **options: Any) -> Any:
-    async def ask() -> Any:
+def call_async(method: str, address: str, *arguments: Any, **options: Any) -> Any:
+    async def run() -> Any:
         async with AsyncClient(address) as client:
             return await getattr(client, method)(*arguments, **options)
 
-    return asyncio.run(ask())
+    return asyncio.run(run())

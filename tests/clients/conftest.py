@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from both_clients import Ask, ask_async, ask_sync
+from both_clients import Call, call_async, call_sync
 from fake_server import FakeService, serving
 
 
@@ -16,7 +16,7 @@ def service() -> Iterator[FakeService]:
         yield running
 
 
-@pytest.fixture(params=[ask_sync, ask_async], ids=["sync", "async"])
-def ask(request: pytest.FixtureRequest) -> Ask:
-    chosen: Ask = request.param
+@pytest.fixture(params=[call_sync, call_async], ids=["sync", "async"])
+def call(request: pytest.FixtureRequest) -> Call:
+    chosen: Call = request.param
     return chosen

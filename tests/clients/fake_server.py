@@ -13,7 +13,7 @@ import grpc
 import numpy as np
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import code_pb2, error_details_pb2, status_pb2
-from grpc_health.v1 import health, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
 from exalign.v1 import (
@@ -45,7 +45,7 @@ def points() -> np.ndarray[Any, np.dtype[np.float32]]:
 
 
 def face(source: face_pb2.BoxSource.ValueType = face_pb2.BOX_SOURCE_DETECTOR) -> face_pb2.Face:
-    """A face whose numbers can be told apart: landmark n has covariance xx = n + 1, xy = 0.5, yy = 2."""
+    """A face whose numbers differ: landmark n has covariance xx = n + 1, xy = 0.5, yy = 2."""
     x0, y0, x1, y1 = BOX
     message = face_pb2.Face(
         box=geometry_pb2.Box(x0=x0, y0=y0, x1=x1, y1=y1),
@@ -216,6 +216,26 @@ def retry_info(seconds: float) -> error_details_pb2.RetryInfo:
     return error_details_pb2.RetryInfo(retry_delay=delay)
 
 
+class FakeHealth(health.HealthServicer):
+    """The standard health service; counts the checks, and may begin to serve at one of them.
+
+    Attributes:
+        checks: checks so far.
+        serves_at: number of the check from which the status is SERVING; None: `set` alone decides.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.checks = 0
+        self.serves_at: int | None = None
+
+    def Check(self, request: Any, context: Any) -> Any:
+        self.checks += 1
+        if self.checks == self.serves_at:
+            self.set("", health_pb2.HealthCheckResponse.SERVING)
+        return super().Check(request, context)
+
+
 @dataclass
 class FakeService(service_pb2_grpc.FaceAlignmentServiceServicer):
     """Answers all calls; the first unary ones but GetModel meet the scripted faults, one each."""
@@ -227,7 +247,9 @@ class FakeService(service_pb2_grpc.FaceAlignmentServiceServicer):
     #: The answer that QueryConditional gives evidence.
     outcome: evidence_pb2.EvidenceOutcome.ValueType = evidence_pb2.EVIDENCE_OUTCOME_CONDITIONED
     address: str = ""
-    health: health.HealthServicer = field(default_factory=health.HealthServicer)
+    health: FakeHealth = field(default_factory=FakeHealth)
+    #: Seconds that each of ``requests`` was given by its caller when it came.
+    deadlines: list[float] = field(default_factory=list)
     tracking: FakeTracking = field(default_factory=lambda: FakeTracking(face, viewed))
     #: Set to let go of calls that `hang` holds.
     released: threading.Event = field(default_factory=threading.Event)
@@ -236,9 +258,10 @@ class FakeService(service_pb2_grpc.FaceAlignmentServiceServicer):
         """A fault: no answer until the test ends."""
         self.released.wait(30)
 
-    def _begin(self, request: Any, context: grpc.ServicerContext) -> None:
+    def _begin(self, request: Any, context: Any) -> None:
         """Note the request, meet the next fault; the only posterior that is known is "p1"."""
         self.requests.append(request)
+        self.deadlines.append(context.time_remaining())
         if self.faults:
             self.faults.pop(0)(context)
         if getattr(request, "posterior_id", "") not in ("", "p1"):

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
-from google.protobuf.duration_pb2 import Duration
 
 from exalign.v1 import evidence_pb2, face_pb2, service_pb2, track_pb2
 
@@ -21,22 +19,22 @@ class Plan:
     """What becomes of one stream.
 
     Attributes:
-        breaks_at: it breaks at this step: 0 is before anything is said; every frame taken in is a step, and every
+        breaks_at: it breaks at this step: 0 is before anything is expected; every frame taken in is a step, and every
             message sent. None: never.
         code: the status that it breaks with.
         forgets: the session is lost with it.
-        deaf: acknowledgements do not arrive.
+        loses_acks: acknowledgements do not arrive.
         repeats: every result is sent twice.
         skips: live: frames that are named as skipped.
         go_away_after: the server wants the stream to end after so many results of its own.
-        silent: the stream opens and nothing more is said.
+        silent: the stream opens and nothing more is expected.
         refuses: ends the stream at once, in its own way.
     """
 
     breaks_at: int | None = None
     code: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE
     forgets: bool = False
-    deaf: bool = False
+    loses_acks: bool = False
     repeats: bool = False
     skips: tuple[int, ...] = ()
     go_away_after: int | None = None
@@ -77,9 +75,13 @@ class FakeTracking:
         face: makes the face in an answer.
         view: adds the views that a config asks for.
         max_unacked: results kept; then no more frames are taken.
+        idle_timeout: seconds that the server allows between two messages; a client sends heartbeats three times as
+            often.
+        cancel_wait: seconds for which the end of the requests may still turn out to be a cancellation.
         configs: first message of every stream.
         metadata: of every stream.
         frames: every frame message received.
+        heartbeats: heartbeats received.
         sessions: those that have not ended.
         ends: how streams ended: "closed", "cancelled", "broken".
     """
@@ -88,6 +90,8 @@ class FakeTracking:
     view: Callable[[track_pb2.TrackConfig, face_pb2.Face], face_pb2.Face]
     plans: list[Plan] = field(default_factory=list)
     max_unacked: int = 64
+    idle_timeout: float = 6.0
+    cancel_wait: float = 0.01
     configs: list[track_pb2.TrackConfig] = field(default_factory=list)
     metadata: list[dict[str, str]] = field(default_factory=list)
     frames: list[track_pb2.VideoFrame] = field(default_factory=list)
@@ -95,14 +99,14 @@ class FakeTracking:
     sessions: dict[str, Session] = field(default_factory=dict)
     all_sessions: list[Session] = field(default_factory=list)
     ends: list[str] = field(default_factory=list)
-    ended: threading.Condition = field(default_factory=threading.Condition)
+    changed: threading.Condition = field(default_factory=threading.Condition)
 
     def stream(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Response]:
         """One stream."""
         plan = self.plans.pop(0) if self.plans else Plan()
         end = "cancelled"
         try:
-            yield from self._run(plan, requests, context)
+            yield from _Stream(self, plan, requests, context).run()
             end = "closed"
         except _CancelledError:
             return
@@ -110,101 +114,29 @@ class FakeTracking:
             end = "broken"
             context.abort(plan.code, "broken by script")
         finally:
-            with self.ended:
+            with self.changed:
                 self.ends.append(end)
-                self.ended.notify_all()
+                self.changed.notify_all()
 
     def wait_for_ends(self, count: int) -> list[str]:
         """How streams ended, once so many have."""
-        with self.ended:
-            assert self.ended.wait_for(lambda: len(self.ends) >= count, 10), self.ends
+        with self.changed:
+            assert self.changed.wait_for(lambda: len(self.ends) >= count, 10), self.ends
             return list(self.ends)
 
-    def _run(self, plan: Plan, requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Response]:
-        config = next(requests).config
-        self.configs.append(config)
-        self.metadata.append(dict(context.invocation_metadata()))
-        if plan.refuses is not None:
-            plan.refuses(context)
-        steps = 0
+    def heartbeat(self) -> None:
+        """Count a heartbeat."""
+        with self.changed:
+            self.heartbeats += 1
+            self.changed.notify_all()
 
-        def step() -> None:
-            nonlocal steps
-            if steps == plan.breaks_at:
-                if plan.forgets:
-                    self.sessions.pop(config.session_id, None)
-                raise _BrokenError
-            steps += 1
+    def wait_for_heartbeats(self, count: int) -> None:
+        """Wait until so many heartbeats have come."""
+        with self.changed:
+            assert self.changed.wait_for(lambda: self.heartbeats >= count, 10), self.heartbeats
 
-        step()
-        session = self._session(config, context)
-        opened = track_pb2.TrackOpened(
-            session_id=config.session_id, next_frame=session.newest + 1, idle_timeout=Duration(seconds=6)
-        )
-        yield Response(opened=opened)
-        step()
-        if plan.silent:
-            while context.is_active():
-                next(requests)
-        for _, responses in list(session.kept):
-            for response in responses:
-                yield response
-                step()
-        answered = 0
-        for request in requests:
-            match request.WhichOneof("message"):
-                case "frame":
-                    self.frames.append(request.frame)
-                    self._acknowledge(session, request.frame, plan)
-                    assert len(session.kept) < self.max_unacked, "more frames than acknowledgements allow"
-                    responses = self._answers(session, request.frame, plan)
-                    step()
-                    for response in responses:
-                        yield response
-                        step()
-                        if plan.repeats and response.HasField("result"):
-                            yield response
-                    answered += 1
-                    if answered == plan.go_away_after:
-                        yield Response(go_away=track_pb2.GoAway(reason=track_pb2.GO_AWAY_REASON_DRAIN))
-                case "past_evidence":
-                    responses = self._take_late(session, request.past_evidence)
-                    step()
-                    for response in responses:
-                        yield response
-                        step()
-                case "ack":
-                    self._acknowledge(session, request.ack, plan)
-                case "heartbeat":
-                    self.heartbeats += 1
-                    yield Response(heartbeat=request.heartbeat)
-        # A stream that is cancelled looks half-closed for a moment.
-        time.sleep(0.01)
-        if not context.is_active():
-            raise _CancelledError
-        lag = config.smoothing_lag
-        for index in session.frames[-lag:] if lag else ():
-            yield self._revision(session, index)
-            step()
-        closed = track_pb2.TrackClosed(
-            summary=track_pb2.TrackSummary(
-                frames_received=session.count + len(session.skipped),
-                frames_answered=session.count,
-                frames_skipped=len(session.skipped),
-                tracks_opened=1,
-            )
-        )
-        if config.HasField("suggestion"):
-            suggestion = evidence_pb2.Suggestion(landmark=30, error_reduction=2.5, entropy_reduction=1.5)
-            closed.suggestions.add(frame_index=session.frames[0], track_id=1, suggestion=suggestion)
-        if config.path_frames:
-            points = [0.5] * 136 * session.count
-            closed.paths.add(track_id=1, frame_indices=session.frames, class_ids=session.frames, points=points)
-        step()
-        self.sessions.pop(config.session_id)
-        yield Response(closed=closed)
-
-    def _session(self, config: track_pb2.TrackConfig, context: grpc.ServicerContext) -> Session:
+    def session(self, config: track_pb2.TrackConfig, context: grpc.ServicerContext) -> Session:
+        """The session that a first message opens or resumes."""
         name = config.session_id
         if not config.resume_token:
             if name in self.sessions:
@@ -220,9 +152,108 @@ class FakeTracking:
             assert session.acked <= int(frame) <= session.newest
         return session
 
+
+class _Stream:
+    """One stream of one session, which goes as its plan says."""
+
+    def __init__(
+        self, tracking: FakeTracking, plan: Plan, requests: Iterator[Any], context: grpc.ServicerContext
+    ) -> None:
+        self._tracking, self._plan, self._requests, self._context = tracking, plan, requests, context
+        self._config: track_pb2.TrackConfig = next(requests).config
+        tracking.configs.append(self._config)
+        tracking.metadata.append(dict(context.invocation_metadata()))
+        self._steps = 0
+        self._over = threading.Event()
+        if not context.add_callback(self._over.set):
+            self._over.set()
+
+    def run(self) -> Iterator[Response]:
+        """All messages of the stream."""
+        if self._plan.refuses is not None:
+            self._plan.refuses(self._context)
+        self._step()
+        session = self._tracking.session(self._config, self._context)
+        opened = track_pb2.TrackOpened(session_id=self._config.session_id, next_frame=session.newest + 1)
+        opened.idle_timeout.FromNanoseconds(int(self._tracking.idle_timeout * 1e9))
+        yield Response(opened=opened)
+        self._step()
+        if self._plan.silent:
+            for _ in self._requests:
+                pass
+            raise _CancelledError
+        for _, responses in list(session.kept):
+            yield from self._steps_of(responses)
+        answered = 0
+        for request in self._requests:
+            yield from self._answer(session, request)
+            answered += request.HasField("frame")
+            if request.HasField("frame") and answered == self._plan.go_away_after:
+                yield Response(go_away=track_pb2.GoAway(reason=track_pb2.GO_AWAY_REASON_DRAIN))
+        # For a moment, a stream that is cancelled cannot be distinguished from one that is half-closed.
+        if self._over.wait(self._tracking.cancel_wait):
+            raise _CancelledError
+        yield from self._close(session)
+
+    def _step(self) -> None:
+        if self._steps == self._plan.breaks_at:
+            if self._plan.forgets:
+                self._tracking.sessions.pop(self._config.session_id, None)
+            raise _BrokenError
+        self._steps += 1
+
+    def _steps_of(self, responses: list[Response]) -> Iterator[Response]:
+        """Messages, each of them a step."""
+        for response in responses:
+            yield response
+            self._step()
+
+    def _answer(self, session: Session, request: service_pb2.TrackVideoRequest) -> Iterator[Response]:
+        match request.WhichOneof("message"):
+            case "frame":
+                self._tracking.frames.append(request.frame)
+                self._acknowledge(session, request.frame, self._plan)
+                assert len(session.kept) < self._tracking.max_unacked, "more frames than acknowledgements allow"
+                responses = self._answers(session, request.frame, self._plan)
+                self._step()
+                for response in responses:
+                    yield from self._steps_of([response])
+                    if self._plan.repeats and response.HasField("result"):
+                        yield response
+            case "past_evidence":
+                responses = self._take_late(session, request.past_evidence)
+                self._step()
+                yield from self._steps_of(responses)
+            case "ack":
+                self._acknowledge(session, request.ack, self._plan)
+            case "heartbeat":
+                self._tracking.heartbeat()
+                yield Response(heartbeat=request.heartbeat)
+
+    def _close(self, session: Session) -> Iterator[Response]:
+        config, lag = self._config, self._config.smoothing_lag
+        yield from self._steps_of([self._revision(session, index) for index in session.frames[-lag:] if lag])
+        closed = track_pb2.TrackClosed(
+            summary=track_pb2.TrackSummary(
+                frames_received=session.count + len(session.skipped),
+                frames_answered=session.count,
+                frames_skipped=len(session.skipped),
+                tracks_opened=1,
+            )
+        )
+        if config.HasField("suggestion"):
+            suggestion = evidence_pb2.Suggestion(landmark=30, error_reduction=2.5, entropy_reduction=1.5)
+            closed.suggestions.add(frame_index=session.frames[0], track_id=1, suggestion=suggestion)
+        if config.path_frames:
+            points = [0.5] * 136 * session.count
+            closed.paths.add(track_id=1, frame_indices=session.frames, class_ids=session.frames, points=points)
+        self._step()
+        self._tracking.sessions.pop(config.session_id)
+        yield Response(closed=closed)
+
     @staticmethod
     def _acknowledge(session: Session, message: track_pb2.VideoFrame | track_pb2.TrackAck, plan: Plan) -> None:
-        if message.HasField("acked_frame") and not plan.deaf:
+        if message.HasField("acked_frame") and not plan.loses_acks:
             assert message.acked_frame <= session.newest
             session.acked = max(session.acked, message.acked_frame)
             session.kept = [(index, kept) for index, kept in session.kept if index > session.acked]
@@ -270,7 +301,7 @@ class FakeTracking:
         return [response]
 
     def _track(self, count: int, config: track_pb2.TrackConfig) -> track_pb2.Track:
-        face = self.view(config, self.face())
+        face = self._tracking.view(config, self._tracking.face())
         face.posterior.entropy = count
         face.box_source = face_pb2.BOX_SOURCE_TRACK
         return track_pb2.Track(

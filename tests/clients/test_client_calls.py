@@ -12,8 +12,7 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_health.v1.health_pb2 import HealthCheckResponse
 
-import exalign_client.transport.retry
-from both_clients import Ask, ask_async, ask_sync
+from both_clients import Call, call_async, call_sync
 from exalign_client import (
     AccessDeniedError,
     Client,
@@ -36,20 +35,20 @@ JPEG = b"\xff\xd8"
 UNAVAILABLE = abort(grpc.StatusCode.UNAVAILABLE, "starting")
 
 
-def test_unavailable_twice_then_well_takes_three_attempts(service: FakeService, ask: Ask) -> None:
+def test_unavailable_twice_then_well_takes_three_attempts(service: FakeService, call: Call) -> None:
     service.faults = [UNAVAILABLE, UNAVAILABLE]
-    assert len(ask("predict", service.address, JPEG)) == 1
+    assert len(call("predict", service.address, JPEG)) == 1
     assert len(service.requests) == 3
 
 
-def test_unavailable_for_good_is_given_up_after_four_attempts(service: FakeService, ask: Ask) -> None:
+def test_unavailable_for_good_is_given_up_after_four_attempts(service: FakeService, call: Call) -> None:
     service.faults = [UNAVAILABLE] * 9
     with pytest.raises(UnavailableError, match=rf"{service.address}: starting"):
-        ask("predict", service.address, JPEG)
+        call("predict", service.address, JPEG)
     assert len(service.requests) == 4
 
 
-def test_invalid_argument_is_not_repeated_and_names_every_field(service: FakeService, ask: Ask) -> None:
+def test_invalid_argument_is_not_repeated_and_names_every_field(service: FakeService, call: Call) -> None:
     violations = [
         error_details_pb2.BadRequest.FieldViolation(field="boxes[0].x1", description="3 is not above 4"),
         error_details_pb2.BadRequest.FieldViolation(field="image", description="is a GIF"),
@@ -57,72 +56,67 @@ def test_invalid_argument_is_not_repeated_and_names_every_field(service: FakeSer
     bad_request = error_details_pb2.BadRequest(field_violations=violations)
     service.faults = [abort(grpc.StatusCode.INVALID_ARGUMENT, "2 fields are wrong", bad_request)]
     with pytest.raises(InvalidRequestError) as caught:
-        ask("predict", service.address, JPEG)
+        call("predict", service.address, JPEG)
     assert [v.field for v in caught.value.violations] == ["boxes[0].x1", "image"]
     assert str(caught.value) == "boxes[0].x1: 3 is not above 4; image: is a GIF"
     assert len(service.requests) == 1
 
 
-def test_a_busy_server_is_asked_again_when_it_said(service: FakeService, ask: Ask) -> None:
+def test_a_busy_server_is_called_again_after_the_pause_that_it_names(service: FakeService, call: Call) -> None:
     service.faults = [abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "queue is full", retry_info(0.3))]
     start = time.monotonic()
-    assert len(ask("predict", service.address, JPEG)) == 1
+    assert len(call("predict", service.address, JPEG)) == 1
     assert len(service.requests) == 2
-    assert 0.3 <= time.monotonic() - start < 2.0
+    assert time.monotonic() - start >= 0.3
 
 
-def test_a_server_that_stays_busy_is_given_up_after_four_attempts(service: FakeService, ask: Ask) -> None:
+def test_a_server_that_stays_busy_is_given_up_after_four_attempts(service: FakeService, call: Call) -> None:
     service.faults = [abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "queue is full", retry_info(0.01))] * 9
     with pytest.raises(ServerBusyError, match="queue is full") as caught:
-        ask("predict", service.address, JPEG)
+        call("predict", service.address, JPEG)
     assert caught.value.retry_after == pytest.approx(0.01)
     assert len(service.requests) == 4
 
 
-def test_a_pause_that_would_outlast_the_timeout_is_not_waited_for(service: FakeService, ask: Ask) -> None:
-    service.faults = [abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "queue is full", retry_info(5))]
-    start = time.monotonic()
+def test_a_pause_that_would_outlast_the_timeout_is_not_waited_for(service: FakeService, call: Call) -> None:
+    service.faults = [abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "queue is full", retry_info(60))]
     with pytest.raises(ServerBusyError):
-        ask("predict", service.address, JPEG, timeout=2.0)
-    assert time.monotonic() - start < 1.5
+        call("predict", service.address, JPEG, timeout=50.0)
     assert len(service.requests) == 1
 
 
-def test_exhausted_without_a_hint_is_not_repeated(service: FakeService, ask: Ask) -> None:
+def test_exhausted_without_a_hint_is_not_repeated(service: FakeService, call: Call) -> None:
     service.faults = [abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "quota")]
     with pytest.raises(ServerBusyError) as caught:
-        ask("predict", service.address, JPEG)
+        call("predict", service.address, JPEG)
     assert caught.value.retry_after is None
     assert len(service.requests) == 1
 
 
-def test_a_message_above_the_servers_limit_is_told_apart(service: FakeService, ask: Ask) -> None:
+def test_a_message_above_the_servers_limit_has_its_own_error(service: FakeService, call: Call) -> None:
     with pytest.raises(MessageTooLargeError, match=r"\(5000\d+ vs\. 4194304\)"):  # gRPC's default limit
-        ask("predict", service.address, bytes(5_000_000))
+        call("predict", service.address, bytes(5_000_000))
 
 
-def test_the_timeout_ends_a_call(service: FakeService, ask: Ask) -> None:
+def test_the_timeout_ends_a_call(service: FakeService, call: Call) -> None:
     service.faults = [service.hang]
     start = time.monotonic()
     with pytest.raises(DeadlineError):
-        ask("predict", service.address, JPEG, timeout=0.3)
-    assert 0.25 <= time.monotonic() - start < 2.0
+        call("predict", service.address, JPEG, timeout=0.3)
+    assert time.monotonic() - start >= 0.25
 
 
-def test_the_timeout_is_one_for_all_attempts(service: FakeService, ask: Ask) -> None:
-    busy = abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "queue is full", retry_info(0.3))
-    service.faults = [busy, busy, service.hang]
-    start = time.monotonic()
-    with pytest.raises(DeadlineError):
-        ask("predict", service.address, JPEG, timeout=1.2)
-    assert time.monotonic() - start < 1.9
-    assert len(service.requests) == 3
+def test_the_timeout_is_one_for_all_attempts(service: FakeService, call: Call) -> None:
+    service.faults = [abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "queue is full", retry_info(0.5))]
+    call("predict", service.address, JPEG, timeout=9.0)
+    first, second = service.deadlines
+    assert second <= first - 0.4  # gRPC rounds the deadline on its way
 
 
 @pytest.mark.parametrize("timeout", [0, -1.0, float("nan"), float("inf")])
-def test_a_timeout_must_be_a_positive_number(service: FakeService, ask: Ask, timeout: float) -> None:
+def test_a_timeout_must_be_a_positive_number(service: FakeService, call: Call, timeout: float) -> None:
     with pytest.raises(InvalidRequestError, match="timeout"):
-        ask("predict", service.address, JPEG, timeout=timeout)
+        call("predict", service.address, JPEG, timeout=timeout)
     assert service.requests == []
 
 
@@ -141,75 +135,60 @@ def test_a_timeout_must_be_a_positive_number(service: FakeService, ask: Ask, tim
     ],
 )
 def test_each_status_has_its_error(
-    service: FakeService, ask: Ask, code: grpc.StatusCode, expected: type[ExalignClientError]
+    service: FakeService, call: Call, code: grpc.StatusCode, expected: type[ExalignClientError]
 ) -> None:
     service.faults = [abort(code, "why\nnot")]
     with pytest.raises(ExalignClientError) as caught:
-        ask("predict", service.address, JPEG)
+        call("predict", service.address, JPEG)
     assert type(caught.value) is expected
     assert "why not" in str(caught.value)
     assert isinstance(caught.value.__cause__, grpc.RpcError)
 
 
-def test_a_precondition_carries_its_reason(service: FakeService, ask: Ask) -> None:
+def test_a_precondition_carries_its_reason(service: FakeService, call: Call) -> None:
     info = error_details_pb2.ErrorInfo(reason="NO_FACE", domain="exalign.v1")
     service.faults = [abort(grpc.StatusCode.FAILED_PRECONDITION, "no face", info)]
     with pytest.raises(PreconditionError) as caught:
-        ask("predict", service.address, JPEG)
+        call("predict", service.address, JPEG)
     assert caught.value.reason == "NO_FACE"
 
 
-def test_details_that_disagree_with_the_status_do_not_hide_it(service: FakeService, ask: Ask) -> None:
+def test_details_that_disagree_with_the_status_do_not_hide_it(service: FakeService, call: Call) -> None:
     def proxied(context: grpc.ServicerContext) -> None:
         context.set_trailing_metadata((("grpc-status-details-bin", b"\x08\x05\x12\x03abc"),))
         context.abort(grpc.StatusCode.INTERNAL, "from a proxy")
 
     service.faults = [proxied]
     with pytest.raises(InternalServerError, match="from a proxy"):
-        ask("predict", service.address, JPEG)
+        call("predict", service.address, JPEG)
 
 
-def test_nobody_there_is_unavailable(ask: Ask) -> None:
+def test_nobody_there_is_unavailable(call: Call) -> None:
     with socket.socket() as taken:  # bound, not listening: nobody else can answer there
         taken.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(UnavailableError, match=address):
-            ask("model", address)
+            call("model", address)
 
 
 def test_both_clients_send_and_answer_the_same(service: FakeService) -> None:
     options = {"max_faces": 3, "groups": ["eyes"], "top_exemplars": 1}
-    answers = [ask("predict", service.address, JPEG, [(1, 2, 30, 40)], **options) for ask in (ask_sync, ask_async)]
+    answers = [call("predict", service.address, JPEG, [(1, 2, 30, 40)], **options) for call in (call_sync, call_async)]
     assert answers[0].to_json() == answers[1].to_json()
     assert service.requests[0] == service.requests[1]
 
 
 @pytest.mark.parametrize("status", ["SERVING", "NOT_SERVING"])
-def test_health_is_what_the_standard_service_says(service: FakeService, ask: Ask, status: str) -> None:
+def test_health_is_the_status_of_the_standard_service(service: FakeService, call: Call, status: str) -> None:
     service.health.set("", HealthCheckResponse.ServingStatus.Value(status))
-    assert ask("health", service.address) is HealthStatus[status]
+    assert call("health", service.address) is HealthStatus[status]
 
 
-def test_wait_ready_waits_until_it_is_serving(service: FakeService, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wait_ready_waits_until_it_is_serving(service: FakeService, call: Call) -> None:
     service.health.set("", HealthCheckResponse.NOT_SERVING)
-    looks = []
-    pause = exalign_client.transport.retry.CallBudget.pause_until_ready
-
-    def counted(self: exalign_client.transport.retry.CallBudget, seen: HealthStatus, address: str) -> float:
-        looks.append(seen)
-        if len(looks) == 2:
-            service.health.set("", HealthCheckResponse.SERVING)
-        return pause(self, seen, address)
-
-    monkeypatch.setattr(exalign_client.transport.retry.CallBudget, "pause_until_ready", counted)
-    ask("wait_ready", service.address, 10.0)
-    assert looks == [HealthStatus.NOT_SERVING] * 2
-
-
-def test_wait_ready_says_what_it_saw_last(service: FakeService, ask: Ask) -> None:
-    service.health.set("", HealthCheckResponse.NOT_SERVING)
-    with pytest.raises(DeadlineError, match="last seen: NOT_SERVING"):
-        ask("wait_ready", service.address, 0.4)
+    service.health.serves_at = 3
+    call("wait_ready", service.address, 30.0)
+    assert service.health.checks == 3
 
 
 def test_a_unix_socket_is_an_address(tmp_path: Path) -> None:
@@ -229,5 +208,5 @@ def test_only_idempotent_unary_methods_are_repeated() -> None:
     ("address", "direct"),
     [("localhost:1", True), ("[::1]:1", True), ("dns:///127.0.0.1:1", True), ("faces.example:1", False)],
 )
-def test_a_proxy_of_the_environment_is_not_asked_about_this_machine(address: str, direct: bool) -> None:
+def test_a_proxy_of_the_environment_is_not_used_for_this_machine(address: str, direct: bool) -> None:
     assert (("grpc.enable_http_proxy", 0) in channel_options(address)) is direct

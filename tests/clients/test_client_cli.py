@@ -108,7 +108,7 @@ def test_a_server_that_is_not_there_is_one_line(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         ([], "required: COMMAND"),
         (["predict"], "required: IMAGE"),
@@ -122,13 +122,13 @@ def test_a_server_that_is_not_there_is_one_line(
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     error = capsys.readouterr().err
     assert caught.value.code == 2
-    assert said in error
+    assert expected in error
     assert error.count("\n") == 1
 
 
@@ -153,6 +153,11 @@ def test_model_prints_a_summary_or_everything(service: FakeService, capsys: pyte
     assert "1000 exemplars of 68 landmarks" in capsys.readouterr().out
     assert main(["model", "--server", service.address, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["limits"]["max_faces"] == 16
+
+
+def test_tls_is_not_spoken_to_a_server_without_it(service: FakeService, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["model", "--server", service.address, "--tls", "--timeout", "5"]) == 1
+    assert capsys.readouterr().err.startswith(f"exalign: {service.address}: ")
 
 
 def test_a_reader_that_goes_away_is_no_traceback(service: FakeService, picture: Path) -> None:

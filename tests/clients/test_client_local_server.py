@@ -1,6 +1,6 @@
-"""Servers of one's own: started on a private socket, ended with the block, explained when they fail.
+"""Local servers: started on a private socket, ended with the block, explained when they fail.
 
-The server's package is replaced by a program of a few lines that keeps to the same conversation.
+The server's package is replaced by a program of a few lines that keeps to the same protocol.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def test_it_ends_when_the_block_fails(install: Install) -> None:
     assert (package / "ended").exists()
 
 
-def test_it_listens_on_tcp_when_asked(install: Install) -> None:
+def test_it_listens_on_tcp_where_requested(install: Install) -> None:
     install(WELL_BEHAVED)
     with local_server(tcp=True) as server:
         assert server.address == "127.0.0.1:0"
@@ -95,16 +95,16 @@ def test_a_server_that_fails_is_explained_in_its_own_words(install: Install) -> 
 
 
 def test_a_server_that_never_serves_is_ended(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exalign_client.transport.local_server, "_STOP_GRACE", 0.3)
+    monkeypatch.setattr(exalign_client.transport.local_server, "STOP_GRACE", 0.3)
     install(SILENT)
     with (
-        pytest.raises(LocalServerError, match=r"did not serve within 2 s: still loading"),
+        pytest.raises(LocalServerError, match="did not serve within 2 s"),
         local_server(startup_timeout=2),
     ):
         pass
 
 
-def test_the_command_shows_what_the_server_said(
+def test_the_command_shows_the_servers_log(
     install: Install,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],

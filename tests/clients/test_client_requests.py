@@ -60,7 +60,7 @@ def test_a_grey_array_is_sent_as_grey() -> None:
 
 
 @pytest.mark.parametrize(
-    ("image", "said"),
+    ("image", "expected"),
     [
         (np.zeros((4, 4, 3), np.float32), "dtype float32"),
         (np.zeros((4, 4, 4), np.uint8), "4×4×4"),
@@ -69,8 +69,8 @@ def test_a_grey_array_is_sent_as_grey() -> None:
         (17, "a int is no path"),
     ],
 )
-def test_an_image_that_is_none_is_refused(image: Any, said: str) -> None:
-    assert said in _wrong_fields(image)["image"]
+def test_an_image_that_is_none_is_refused(image: Any, expected: str) -> None:
+    assert expected in _wrong_fields(image)["image"]
 
 
 def test_an_empty_file_is_refused_by_name(tmp_path: Path) -> None:

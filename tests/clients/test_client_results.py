@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from both_clients import Ask
+from both_clients import Call
 from exalign.v1 import face_pb2, service_pb2
 from exalign_client import BoxSource, Client, InternalServerError, Prediction
 from exalign_client.results.faces import prediction_from
@@ -16,9 +16,9 @@ from fake_server import BOX, FakeService, face, points
 JPEG = b"\xff\xd8"
 
 
-def test_a_prediction_is_a_sequence_of_faces(service: FakeService, ask: Ask) -> None:
+def test_a_prediction_is_a_sequence_of_faces(service: FakeService, call: Call) -> None:
     service.faces = 2
-    prediction: Prediction = ask("predict", service.address, JPEG)
+    prediction: Prediction = call("predict", service.address, JPEG)
     assert len(prediction) == 2
     assert list(prediction) == [prediction[0], prediction[1]] == list(prediction[0:2])
     assert prediction.bundle_id == "ab" * 32
@@ -26,13 +26,13 @@ def test_a_prediction_is_a_sequence_of_faces(service: FakeService, ask: Ask) -> 
     assert (prediction.timing.infer, prediction.timing.total) == (0.003, 0.005)
 
 
-def test_no_face_is_an_empty_prediction(service: FakeService, ask: Ask) -> None:
+def test_no_face_is_an_empty_prediction(service: FakeService, call: Call) -> None:
     service.faces = 0
-    assert len(ask("predict", service.address, JPEG)) == 0
+    assert len(call("predict", service.address, JPEG)) == 0
 
 
-def test_a_face_holds_arrays_of_the_documented_shapes(service: FakeService, ask: Ask) -> None:
-    found = ask("predict", service.address, JPEG, groups=["jaw", [30, 8]])[0]
+def test_a_face_holds_arrays_of_the_documented_shapes(service: FakeService, call: Call) -> None:
+    found = call("predict", service.address, JPEG, groups=["jaw", [30, 8]])[0]
     np.testing.assert_array_equal(found.landmarks, points())
     np.testing.assert_array_equal(found.map_landmarks, points() + 1)
     np.testing.assert_array_equal(found.covariances[9], [[10.0, 0.5], [0.5, 2.0]])
@@ -50,8 +50,8 @@ def test_a_face_holds_arrays_of_the_documented_shapes(service: FakeService, ask:
     np.testing.assert_array_equal(found.groups[0].centroid_covariance, [[4, 1], [1, 9]])
 
 
-def test_a_callers_box_has_no_detector_score(service: FakeService, ask: Ask) -> None:
-    found = ask("predict", service.address, JPEG, [BOX])[0]
+def test_a_callers_box_has_no_detector_score(service: FakeService, call: Call) -> None:
+    found = call("predict", service.address, JPEG, [BOX])[0]
     assert (found.box_source, found.detector_score) == (BoxSource.CALLER, None)
 
 
@@ -66,8 +66,8 @@ def test_json_holds_the_same_numbers(service: FakeService) -> None:
     assert form["image_size"] == [120, 80]
 
 
-def test_a_model_is_read_in_full(service: FakeService, ask: Ask) -> None:
-    model = ask("model", service.address)
+def test_a_model_is_read_in_full(service: FakeService, call: Call) -> None:
+    model = call("model", service.address)
     assert (model.exemplars, model.landmark_names[3], model.server_version) == (1000, "point_3", "0.1.0")
     assert (model.limits.max_faces, model.limits.max_deadline, model.limits.min_box_side) == (16, 30.0, 8.5)
     assert (model.runtime.name, model.runtime.divergence) == ("openvino", None)

@@ -120,15 +120,15 @@ def test_clicks_travel_with_their_frames(service: FakeService, clip: Path, capsy
 def test_the_click_that_would_help_most_is_named(
     service: FakeService, clip: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = "click in frame 0: nose_tip of track 1 (expected: 2.5 px less error, 1.50 nats less entropy"
+    expected = "click in frame 0: nose_tip of track 1 (expected: 2.5 px less error, 1.50 nats less entropy"
     assert main(["track", str(clip), "--suggest", "--server", service.address]) == 0
-    assert said in capsys.readouterr().out
+    assert expected in capsys.readouterr().out
     assert main(["track", str(clip), "--suggest", "--json", "--server", service.address]) == 0
     captured = capsys.readouterr()
     lines = [json.loads(line) for line in captured.out.splitlines()]
     assert len(lines) == FRAMES + 1
     assert lines[-1]["closed"]["suggestions"][0]["frame_index"] == 0
-    assert said in captured.err
+    assert expected in captured.err
 
 
 @pytest.mark.parametrize("options", [[], ["--lag", "2"]], ids=["at once", "with a lag"])
@@ -168,7 +168,7 @@ def test_a_camera_is_live_and_ends_with_an_interrupt(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["track"], "VIDEO|DIR|webcam"),
         (["track", "a.mp4", "--click", "nose_tip=1,2"], "is not FRAME:LANDMARK=X,Y"),
@@ -182,18 +182,18 @@ def test_a_camera_is_live_and_ends_with_an_interrupt(
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     error = capsys.readouterr().err
     assert caught.value.code == 2
-    assert said in error
+    assert expected in error
     assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "expected"),
     [
         ("missing.mp4", None, "missing.mp4: No such file or directory"),
         ("text.mp4", b"no video", "text.mp4: is no video that OpenCV can read"),
@@ -201,7 +201,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
     ],
 )
 def test_what_cannot_be_read_is_one_line_and_exit_code_1(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str, content: bytes | str | None, said: str
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str, content: bytes | str | None, expected: str
 ) -> None:
     path = tmp_path / name
     if content == "directory":
@@ -211,7 +211,7 @@ def test_what_cannot_be_read_is_one_line_and_exit_code_1(
     assert main(["track", str(path), "--server", "127.0.0.1:1"]) == 1
     error = capfd.readouterr().err.splitlines()
     assert error[-1].startswith(f"exalign: {path}: ")
-    assert said in error[-1]
+    assert expected in error[-1]
 
 
 def test_without_opencv_the_extra_is_named(clip: Path) -> None:
@@ -266,7 +266,7 @@ def _in_state(result: TrackResult, state: TrackState) -> np.ndarray[Any, np.dtyp
     return draw_track(picture(0), replace(result, tracks=tracks))
 
 
-def test_the_picture_tells_states_apart(result: TrackResult) -> None:
+def test_the_picture_distinguishes_states(result: TrackResult) -> None:
     drawn = {state: _in_state(result, state) for state in TrackState}
     assert len({pixels.tobytes() for pixels in drawn.values()}) == len(TrackState)
     on_face = (slice(140, 400), slice(200, 520))
@@ -287,10 +287,9 @@ def test_a_picture_of_odd_size_becomes_even(result: TrackResult) -> None:
     assert draw_track(np.zeros((485, 727, 3), np.uint8), result).shape == (486, 728, 3)
 
 
-def test_progress_tells_rate_and_time_left(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_shows_rate_and_time_left(capsys: pytest.CaptureFixture[str]) -> None:
     now = [100.0]
-    monkeypatch.setattr("exalign_client.commands.terminal.time.monotonic", lambda: now[0])
-    progress = Progress("frames", 400)
+    progress = Progress("frames", 400, clock=lambda: now[0])
     now[0] += 1
     progress.at(1)
     now[0] += 9

@@ -22,10 +22,9 @@ from exalign_client import (
     TrackResult,
     UnavailableError,
 )
-from exalign_client.transport.retry import ReconnectBudget
 from fake_server import FakeService, abort, retry_info, serving
 from fake_track import Plan
-from track_both import Track, pictures, told, track_async, track_sync
+from track_both import Track, digests, pictures, track_async, track_sync
 
 FRAMES = 5
 BREAKS = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL)
@@ -56,13 +55,13 @@ def track(request: pytest.FixtureRequest) -> Track:
 
 @pytest.mark.parametrize("lag", [0, 2])
 @pytest.mark.parametrize("code", BREAKS, ids=lambda code: code.name)
-@pytest.mark.parametrize("deaf", [False, True], ids=["acks", "acks lost"])
-def test_a_cut_at_any_point_changes_nothing(track: Track, lag: int, code: grpc.StatusCode, deaf: bool) -> None:
+@pytest.mark.parametrize("loses_acks", [False, True], ids=["acks", "acks lost"])
+def test_a_cut_at_any_point_changes_nothing(track: Track, lag: int, code: grpc.StatusCode, loses_acks: bool) -> None:
     with serving(FakeService()) as service:
         for point in range(2 + 2 * FRAMES + (FRAMES if lag else 0)):
-            service.tracking.plans = [Plan(breaks_at=point, code=code, deaf=deaf)]
+            service.tracking.plans = [Plan(breaks_at=point, code=code, loses_acks=loses_acks)]
             events, closed = track(service.address, pictures(FRAMES), smoothing_lag=lag)
-            assert told(events) == uncut(lag), point
+            assert digests(events) == uncut(lag), point
             assert closed is not None
             assert closed.summary.frames_answered == FRAMES
         # Where nothing had been answered there was nothing to resume; all others were.
@@ -81,18 +80,18 @@ LATE = [(1, (8,), 2), (1, (36,), 2), (3, (30,), 4)]
 
 
 @pytest.mark.parametrize("code", BREAKS, ids=lambda code: code.name)
-@pytest.mark.parametrize("deaf", [False, True], ids=["acks", "acks lost"])
-def test_late_evidence_survives_a_cut_at_any_point(track: Track, code: grpc.StatusCode, deaf: bool) -> None:
+@pytest.mark.parametrize("loses_acks", [False, True], ids=["acks", "acks lost"])
+def test_late_evidence_survives_a_cut_at_any_point(track: Track, code: grpc.StatusCode, loses_acks: bool) -> None:
     """Every piece is taken in at its place, and no revision is left out; the last may come twice."""
     with serving(FakeService()) as service:
         uncut_events, _ = track(service.address, with_late_evidence(), smoothing_lag=2)
-        expected = told(uncut_events)
+        expected = digests(uncut_events)
         assert [e[1:3] for e in expected if e[0] == "revision" and e[-1] > 2000] == [(1, 2), (1, 2), (3, 4)]
         for point in range(2 + 2 * FRAMES + FRAMES + 2 * len(LATE)):
-            service.tracking.plans = [Plan(breaks_at=point, code=code, deaf=deaf)]
+            service.tracking.plans = [Plan(breaks_at=point, code=code, loses_acks=loses_acks)]
             events, closed = track(service.address, with_late_evidence(), smoothing_lag=2)
             assert closed is not None, point
-            found = told(events)
+            found = digests(events)
             assert list(dict.fromkeys(found)) == expected, point
             assert [e for e in found if e[0] == "result"] == UNCUT
             assert service.tracking.all_sessions[-1].late == LATE
@@ -127,7 +126,7 @@ plans = st.lists(
         Plan,
         breaks_at=st.integers(0, 14),
         code=st.sampled_from(BREAKS),
-        deaf=st.booleans(),
+        loses_acks=st.booleans(),
         repeats=st.booleans(),
     ),
     max_size=3,
@@ -143,25 +142,27 @@ def test_any_number_of_cuts_changes_nothing(
     with serving(FakeService()) as service:
         service.tracking.plans = list(plans)
         events, closed = track(service.address, pictures(frames), smoothing_lag=lag, window=window)
-        assert told(events) == uncut(lag, frames)
+        assert digests(events) == uncut(lag, frames)
         assert closed is not None
         assert all(
-            session.most_kept <= window + 1 or any(p.deaf for p in plans) for session in service.tracking.all_sessions
+            session.most_kept <= window + 1 or any(p.loses_acks for p in plans)
+            for session in service.tracking.all_sessions
         )
 
 
-def test_a_server_that_wants_the_stream_to_end_is_left_and_found_again(service: FakeService, track: Track) -> None:
+def test_a_stream_that_the_server_ends_is_resumed_on_a_new_one(service: FakeService, track: Track) -> None:
+    service.tracking.cancel_wait = 0.5
     service.tracking.plans = [Plan(go_away_after=2), Plan(go_away_after=1)]
     events, closed = track(service.address, pictures(FRAMES), window=2)
-    assert told(events) == UNCUT
+    assert digests(events) == UNCUT
     assert closed is not None
     assert len(service.tracking.configs) >= 2
     assert len(service.tracking.all_sessions) == 1
 
 
-def test_repeated_results_are_told_once(service: FakeService, track: Track) -> None:
+def test_repeated_results_are_yielded_once(service: FakeService, track: Track) -> None:
     service.tracking.plans = [Plan(repeats=True)]
-    assert told(track(service.address, pictures(FRAMES))[0]) == UNCUT
+    assert digests(track(service.address, pictures(FRAMES))[0]) == UNCUT
 
 
 def test_a_session_is_named_to_the_proxy_and_resumed_under_that_name(service: FakeService, track: Track) -> None:
@@ -176,7 +177,7 @@ def test_a_session_that_cannot_be_resumed_yet_is_opened_under_another_name(servi
     service.tracking.plans = [Plan(breaks_at=1)]  # the server keeps a session for which we have no token
     events, _ = track(service.address, pictures(FRAMES), session_id="cam-7")
     assert [config.session_id for config in service.tracking.configs] == ["cam-7", "cam-7.2"]
-    assert told(events) == UNCUT
+    assert digests(events) == UNCUT
 
 
 def test_a_lost_session_is_begun_again_with_the_frames_that_are_left(service: FakeService, track: Track) -> None:
@@ -207,7 +208,7 @@ def test_a_token_that_is_too_old_is_no_end_either(service: FakeService, track: T
         ({"suggestion": SuggestionOptions()}, "the path and suggestions for the frames up to "),
     ],
 )
-def test_what_would_be_missing_is_an_error_that_says_so(
+def test_what_would_be_missing_is_an_error_that_names_it(
     service: FakeService, track: Track, options: dict[str, Any], missing: str
 ) -> None:
     service.tracking.plans = [Plan(breaks_at=6, forgets=True)]
@@ -218,7 +219,7 @@ def test_what_would_be_missing_is_an_error_that_says_so(
     assert "\n" not in str(caught.value)
 
 
-def test_only_counts_are_missing_where_the_last_word_was_lost(service: FakeService, track: Track) -> None:
+def test_only_counts_are_missing_where_the_last_message_was_lost(service: FakeService, track: Track) -> None:
     last = 2 + 2 * FRAMES
     service.tracking.plans = [Plan(breaks_at=last - 1, forgets=True)]
     events, closed = track(service.address, pictures(FRAMES), window=FRAMES)
@@ -255,33 +256,17 @@ def test_a_server_that_was_never_there_is_not_waited_for(service: FakeService, t
     assert len(service.tracking.configs) == 4
 
 
-def test_a_full_server_is_asked_again_when_it_said(service: FakeService, track: Track) -> None:
+def test_a_full_server_is_tried_again_after_the_pause_that_it_names(service: FakeService, track: Track) -> None:
     full = abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "128 sessions are open", retry_info(0.01))
     service.tracking.plans = [Plan(refuses=full)] * 6
-    assert told(track(service.address, pictures(FRAMES))[0]) == UNCUT
+    assert digests(track(service.address, pictures(FRAMES))[0]) == UNCUT
     service.tracking.plans = [Plan(refuses=abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "quota"))]
     with pytest.raises(ServerBusyError, match="quota"):
         track(service.address, pictures(1))
 
 
-def test_a_server_that_falls_silent_is_left(
-    service: FakeService, track: Track, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("exalign_client.track.session._HEARTBEAT_PAUSE", 0.05)
+def test_a_silent_server_is_left_for_a_new_stream(service: FakeService, track: Track) -> None:
+    service.tracking.idle_timeout = 0.15
     service.tracking.plans = [Plan(silent=True)]
-    assert told(track(service.address, pictures(FRAMES), timeout=0.3)[0]) == UNCUT
-    assert len(service.tracking.configs) == 2
-
-
-def test_pauses_grow_differ_between_callers_and_begin_anew_after_progress(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exalign_client.transport.retry, "FIRST_PAUSE", 0.1)
-    away = UnavailableError("away")
-    callers = [ReconnectBudget(60.0) for _ in range(20)]
-    for bound in (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0):
-        pauses = [budget.pause_after(away, opened=True) for budget in callers]
-        assert all(pause is not None and bound / 2 <= pause <= bound for pause in pauses)
-        assert len(set(pauses)) > 10
-    callers[0].progressed()
-    again = callers[0].pause_after(away, opened=True)
-    assert again is not None
-    assert again <= 0.1
+    assert digests(track(service.address, pictures(FRAMES), timeout=1.0)[0]) == UNCUT
+    assert len(service.tracking.configs) >= 2

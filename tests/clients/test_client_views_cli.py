@@ -51,7 +51,7 @@ def test_json_is_one_object_and_the_picture_is_written(
 
 
 @pytest.mark.parametrize(
-    ("command", "said"),
+    ("command", "expected"),
     [
         ("heatmaps", ["nose_tip", "0.6", "0.1000"]),
         ("pose", ["yaw", "-12.5", "3.0", "-20.0 to -5.0"]),
@@ -59,12 +59,12 @@ def test_json_is_one_object_and_the_picture_is_written(
         ("suggest", ["expected error 4.50 px", "jaw_8", "1.500"]),
     ],
 )
-def test_text_says_what_matters(
-    service: FakeService, picture: Path, capsys: pytest.CaptureFixture[str], command: str, said: list[str]
+def test_the_text_holds_what_matters(
+    service: FakeService, picture: Path, capsys: pytest.CaptureFixture[str], command: str, expected: list[str]
 ) -> None:
     assert main([command, str(picture), *COMMANDS[command], "--server", service.address]) == 0
     printed = capsys.readouterr().out
-    assert [text for text in said if text not in printed] == []
+    assert [text for text in expected if text not in printed] == []
 
 
 def test_options_become_evidence(service: FakeService, picture: Path) -> None:
@@ -79,6 +79,13 @@ def test_options_become_evidence(service: FakeService, picture: Path) -> None:
     assert (suggested.evidence.clicks[0].sigma, suggested.suggestion.max_suggestions) == (2, 3)
 
 
+def test_the_cells_of_heatmaps_can_be_chosen(service: FakeService, picture: Path) -> None:
+    assert main(["heatmaps", str(picture), "--server", service.address, "--size", "128"]) == 0
+    assert main(["heatmaps", str(picture), "--server", service.address]) == 0
+    sides = [(request.heatmaps.width, request.heatmaps.height) for request in service.requests]
+    assert sides == [(128, 128), (64, 64)]
+
+
 @pytest.mark.parametrize("command", ["heatmaps", "pose"])
 def test_no_face_is_no_failure_and_no_picture(
     service: FakeService, picture: Path, capsys: pytest.CaptureFixture[str], command: str
@@ -91,7 +98,7 @@ def test_no_face_is_no_failure_and_no_picture(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["heatmaps", "a.png", "--landmarks", "nostril"], "'nostril' is no landmark"),
         (["pose", "a.png", "--out", "a.gif"], "a.gif must end in one of"),
@@ -104,13 +111,13 @@ def test_no_face_is_no_failure_and_no_picture(
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(
-    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     error = capsys.readouterr().err
     assert (caught.value.code, error.count("\n")) == (2, 1)
-    assert said in error
+    assert expected in error
 
 
 def test_a_missing_picture_is_one_line_before_a_server_is_started(capsys: pytest.CaptureFixture[str]) -> None:
@@ -146,7 +153,7 @@ def test_the_pose_map_marks_where_its_masses_are(service: FakeService) -> None:
     assert joint[20, 20] > joint[-20, -20] > joint[20, -20] + 100
 
 
-def test_pictures_ask_for_the_views_that_they_draw(service: FakeService) -> None:
+def test_pictures_need_the_views_that_they_draw(service: FakeService) -> None:
     with Client(service.address) as client:
         plain = client.predict(b"x")
         alone = client.condition(b"x", Click(30, 60, 40))

@@ -32,7 +32,7 @@ def pictures(count: int) -> list[np.ndarray[Any, np.dtype[np.uint8]]]:
     return [np.full((4, 6, 3), n, np.uint8) for n in range(count)]
 
 
-def told(events: Iterable[TrackEvent]) -> list[tuple[Any, ...]]:
+def digests(events: Iterable[TrackEvent]) -> list[tuple[Any, ...]]:
     """What tells events apart, and shows a frame that was counted twice or not at all."""
     found: list[tuple[Any, ...]] = []
     for event in events:

@@ -77,11 +77,11 @@ class AsyncClient(Tracking[Iterable[FrameInput] | AsyncIterable[FrameInput], Asy
     model = _awaitable(methods.model)
 
     async def health(self, *, timeout: float | None = None) -> HealthStatus:
-        """Ask the server how it is, once; see `Client.health`."""
+        """Check the health of the server, once; see `Client.health`."""
         return await self._health_once(check_timeout(self._timeout if timeout is None else timeout))
 
     async def wait_ready(self, timeout: float | None = None) -> None:
-        """Wait until the server says that it is serving; see `Client.wait_ready`."""
+        """Wait until the server reports that it is serving; see `Client.wait_ready`."""
         budget = CallBudget(self._timeout if timeout is None else timeout)
         while True:
             seen: HealthStatus | UnavailableError

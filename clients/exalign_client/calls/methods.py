@@ -63,8 +63,8 @@ def predict(
             (H, W, 3) in the order red, green, blue (OpenCV's is the reverse: ``pixels[..., ::-1]``), or
             (H, W) grey. The EXIF orientation of a file is applied first, an array is taken as it is.
         boxes: the faces to align: each a `Box` or four numbers x0, y0, x1, y1 (image frame, pixels). None
-            or empty: the server looks for faces.
-        detector: name of the detector that looks for them; None: the server's default. See `model`.
+            or empty: the server detects the faces.
+        detector: name of the detector that finds them; None: the server's default. See `model`.
         max_faces: at most so many, those with the highest scores, ≥ 1; None: the server's limit.
         top_exemplars: how many of the most probable exemplars to name, ≥ 0; None: the server's choice.
         groups: groups whose uncertainty as a whole is wanted: names ("jaw", "brows", "nose", "eyes",
@@ -77,7 +77,7 @@ def predict(
         A sequence of faces; empty when there are none in the picture.
 
     Raises:
-        InvalidRequestError: an argument is wrong, or the server says so; every bad field is named.
+        InvalidRequestError: an argument is wrong, here or by the server's judgement; every bad field is named.
         OSError: the file cannot be read.
         ExalignClientError: the call failed; see `exalign_client.errors` for the kinds.
     """
@@ -106,7 +106,7 @@ def heatmaps(
     max_faces: int | None = None,
     timeout: float | None = None,
 ) -> UnaryCall[Faces]:
-    """Say where chosen landmarks may be, as probability mass on a grid: ``Face.heatmaps``.
+    """Compute where chosen landmarks may be, as probability mass on a grid: ``Face.heatmaps``.
 
     Args:
         image: as in `predict`; None with a ``posterior_id``.
@@ -115,7 +115,7 @@ def heatmaps(
             picture nor the network is needed again.
         options: which heatmaps, and where; None: all 68 on 64 × 64 cells of the square that the network saw.
         pose: the head pose too; None: none.
-        landmarks: what to say about the landmarks, which are always answered; None: the server's choice.
+        landmarks: what to report about the landmarks, which are always answered; None: the server's choice.
         detector: as in `predict`.
         max_faces: as in `predict`.
         timeout: as in `predict`.
@@ -152,7 +152,7 @@ def pose(
     max_faces: int | None = None,
     timeout: float | None = None,
 ) -> UnaryCall[Faces]:
-    """Say how the head is turned, as a distribution: ``Face.pose``.
+    """Estimate how the head is turned, as a distribution: ``Face.pose``.
 
     Arguments and errors are those of `heatmaps`, with ``options`` about the pose, and ``heatmaps`` as an
     option of its own.
@@ -196,7 +196,7 @@ def condition(
         box_moves: whether clicks may also shift and scale the box.
         heatmaps: heatmaps given the evidence; None: none.
         pose: the pose given the evidence; None: none.
-        landmarks: what to say about the landmarks, which are always answered; None: the server's choice.
+        landmarks: what to report about the landmarks, which are always answered; None: the server's choice.
         include_prior: answer the same without this evidence as well: ``Conditional.prior``.
         detector: as in `predict`.
         timeout: as in `predict`.
@@ -240,7 +240,7 @@ def suggest(
     detector: str | None = None,
     timeout: float | None = None,
 ) -> UnaryCall[Suggestions]:
-    """Say which landmark a person should click next.
+    """Suggest which landmark a person should click next.
 
     Args and errors that are not here are those of `condition`.
 
@@ -257,7 +257,7 @@ def suggest(
             box's diagonal.
         heatmaps: heatmaps given the evidence; None: none.
         pose: the pose given the evidence; None: none.
-        landmarks: what to say about the landmarks, which are always answered; None: the server's choice.
+        landmarks: what to report about the landmarks, which are always answered; None: the server's choice.
         detector: as in `predict`.
         timeout: as in `predict`.
     """
@@ -281,7 +281,7 @@ def suggest(
 def exemplars(
     class_ids: Iterable[int], *, bundle_id: str | None = None, timeout: float | None = None
 ) -> UnaryCall[tuple[Exemplar, ...]]:
-    """Return the shapes behind class ids, in the order asked for.
+    """Return the shapes behind class ids, in the order requested.
 
     Args:
         class_ids: 0 to K − 1, at least one.
@@ -305,7 +305,7 @@ def exemplars(
 
 
 def model(*, timeout: float | None = None) -> UnaryCall[Model]:
-    """Say which model answers, how it is run, and what is accepted.
+    """Describe the model that answers, how it is run, and what is accepted.
 
     Args:
         timeout: seconds for the whole call; None: the client's.

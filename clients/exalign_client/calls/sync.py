@@ -40,7 +40,7 @@ class Client(Tracking[Iterable[FrameInput], TrackStream]):
     """A connection to an Exalign server, for blocking calls. Threads may share it.
 
     A call that fails with UNAVAILABLE is repeated with growing pauses, one that a busy server turns away is
-    repeated when the server asked for it; at most 4 attempts and never beyond the timeout. Both are safe:
+    repeated after the pause that the server names; at most 4 attempts and never beyond the timeout. Both are safe:
     the calls change nothing.
 
     Args:
@@ -80,7 +80,7 @@ class Client(Tracking[Iterable[FrameInput], TrackStream]):
     model = _blocking(methods.model)
 
     def health(self, *, timeout: float | None = None) -> HealthStatus:
-        """Ask the server how it is, once and without retries.
+        """Check the health of the server, once and without retries.
 
         Args:
             timeout: seconds; None: the client's.
@@ -92,14 +92,14 @@ class Client(Tracking[Iterable[FrameInput], TrackStream]):
         return self._health_once(check_timeout(self._timeout if timeout is None else timeout))
 
     def wait_ready(self, timeout: float | None = None) -> None:
-        """Wait until the server says that it is serving.
+        """Wait until the server reports that it is serving.
 
         Args:
             timeout: seconds; None: the client's.
 
         Raises:
-            DeadlineError: it did not in time; the message says what was seen last.
-            ExalignClientError: it cannot be asked, such as `UnimplementedError`.
+            DeadlineError: it did not in time; the message names the last status.
+            ExalignClientError: the check failed otherwise, such as `UnimplementedError`.
         """
         budget = CallBudget(self._timeout if timeout is None else timeout)
         while True:

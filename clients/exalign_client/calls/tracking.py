@@ -54,7 +54,7 @@ class Tracking(ABC, Generic[FramesT, StreamT]):
         window: int = DEFAULT_WINDOW,
         timeout: float | None = None,
     ) -> StreamT:
-        """Follow faces through a video: an iterator over the answers, which all use everything seen so far.
+        """Track faces through a video: an iterator over the answers, which all use everything seen so far.
 
         It yields a `TrackResult` for every frame, in order, and with a ``smoothing_lag`` a `TrackRevision` for each
         when the frames after it have been seen (`settled` puts the two together). After the last one, ``closed``
@@ -63,24 +63,24 @@ class Tracking(ABC, Generic[FramesT, StreamT]):
 
         A connection that breaks is made again, and the video goes on where it stood: no frame is left out and none
         is answered twice. Where the server has lost the video meanwhile, it is begun again with the frames that were
-        not answered yet (``TrackResult.session`` counts that), unless something asked for would be missing then.
+        not answered yet (``TrackResult.session`` counts that), unless something requested would be missing then.
 
         Args:
             frames: pictures, each as in `predict`, or `TrackFrame`, of one size. An array (N, H, W, 3) is N frames.
                 Among them, `PastEvidence` about frames given before. Of an `AsyncClient` also asynchronous iterables.
             live: the newest frame wins: one that is overtaken is skipped, and named in the next result. False: every
                 frame is answered, however long it takes.
-            temporal_model: how frames are joined: "filter", "low_pass" (mean over three frames) or "per_frame".
+            temporal_model: how frames are combined: "filter", "low_pass" (mean over three frames) or "per_frame".
             smoothing_lag: frames to look ahead for revisions, ≥ 0; with the filter only.
             max_faces: most faces followed, ≥ 1; None: one.
             detector: as in `predict`.
             detect_every: look for new faces on every n-th frame, ≥ 1; 0: only at the start and while a face is not
                 seen; None: the server's choice.
-            landmarks: what to say about the landmarks, which are always answered; None: the server's choice.
+            landmarks: what to report about the landmarks, which are always answered; None: the server's choice.
             heatmaps: heatmaps for every frame; None: none.
             pose: the head pose in every frame; None: none.
-            path_frames: length of the most probable path in ``closed``, frames; 0: none. A suggestion looks back on
-                so many frames.
+            path_frames: length of the most probable path in ``closed``, frames; 0: none. A suggestion covers
+                as many frames.
             suggestion: name the frames and landmarks whose click would help most, in ``closed``; None: do not.
             session_id: name for the server's logs and for proxies (metadata ``x-session-id``), 1 to 64 of
                 ``[A-Za-z0-9_.-]``; None: a random one. A number is added where the video must be begun again.
@@ -89,7 +89,7 @@ class Tracking(ABC, Generic[FramesT, StreamT]):
                 the next answer comes; None: the client's. The whole video may take any time.
 
         Returns:
-            The iterator. It connects when the first event is asked for.
+            The iterator. It connects when the first event is requested.
 
         Raises:
             InvalidRequestError: an argument is wrong; every one is named.
@@ -125,7 +125,7 @@ class Tracking(ABC, Generic[FramesT, StreamT]):
     def _open_track(
         self, config: track_pb2.TrackConfig, frames: FramesT, window: int, timeout: float | None
     ) -> StreamT:
-        """The stream of a video; it connects when its first event is asked for.
+        """The stream of a video; it connects when its first event is requested.
 
         Raises:
             InvalidRequestError: the timeout is not a finite number > 0.

@@ -26,7 +26,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-    """Ask, draw and print."""
+    """Call, draw and print."""
     evidence = evidence_of(arguments)
     if not evidence:
         parser.error("nothing is known: give --click, --yaw, --pitch or --roll")

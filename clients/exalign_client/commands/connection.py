@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from exalign_client.calls.sync import Client
-from exalign_client.commands.terminal import say
+from exalign_client.commands.terminal import report
 from exalign_client.transport.channel import DEFAULT_TIMEOUT
 from exalign_client.transport.local_server import local_server
 
@@ -19,7 +19,7 @@ def add_connection_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--server",
         metavar="HOST:PORT",
-        help="server to ask, also unix:/path/of/socket; without it, one is started for this command",
+        help="address of the server, also unix:/path/of/socket; without it, one is started for this command",
     )
     group.add_argument("--tls", action="store_true", help="use TLS with the system's certificates")
     group.add_argument(
@@ -38,7 +38,7 @@ def connect(arguments: argparse.Namespace) -> Iterator[Client]:
         with Client(arguments.server, tls=arguments.tls, timeout=arguments.timeout) as client:
             yield client
         return
-    say("exalign: starting a server for this command (--server asks one that is running)")
+    report("exalign: starting a server for this command (--server asks one that is running)")
     with local_server() as server, Client(server.address, timeout=arguments.timeout) as client:
         yield client
 

@@ -1,7 +1,7 @@
 """A real face through a real socket: ``python -m exalign_client.commands.demo --out DIR``.
 
 Starts a server on a TCP port, sends it scikit-image's photograph of the astronaut Eileen Collins (NASA,
-public domain), prints the landmarks, draws them, and shows what the server's ``/metrics`` say about it.
+public domain), prints the landmarks, draws them, and shows the latencies on the server's ``/metrics`` page.
 Needs the extra ``demo``.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from exalign_client.calls.sync import Client
 from exalign_client.commands.histograms import draw_histogram, parse_histograms
 from exalign_client.commands.tables import landmark_table, prediction_summary
-from exalign_client.commands.terminal import OneLineParser, run_to_exit_code, say
+from exalign_client.commands.terminal import OneLineParser, report, run_to_exit_code
 from exalign_client.errors import InternalServerError, MissingExtraError
 from exalign_client.pictures.overlay import decode_picture, draw_overlay, require_opencv, write_picture
 from exalign_client.transport.local_server import LocalServer, local_server
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _demonstrate(out: Path) -> int:
     photograph = _astronaut_jpeg()
     out.mkdir(parents=True, exist_ok=True)
-    say("demo: starting a server")
+    report("demo: starting a server")
     with local_server(tcp=True) as server, Client(server.address) as client:
         client.wait_ready()
         model = client.model()
@@ -58,7 +58,7 @@ def _demonstrate(out: Path) -> int:
         pixels = draw_overlay(decode_picture(photograph), prediction, presence_threshold=model.presence_threshold)
         write_picture(picture, pixels)
         print(f"\noverlay (ellipses hold 90 % of each landmark): {picture}\n")
-        say(f"demo: {_MORE_CALLS} more calls")
+        report(f"demo: {_MORE_CALLS} more calls")
         for _ in range(_MORE_CALLS):
             client.predict(photograph)
         _print_latencies(server)

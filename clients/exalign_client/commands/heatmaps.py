@@ -15,7 +15,7 @@ from exalign_client.requests.views import HeatmapOptions
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the subcommand."""
-    parser = commands.add_parser("heatmaps", help="say where each landmark may be", description=__doc__)
+    parser = commands.add_parser("heatmaps", help="show where each landmark may be", description=__doc__)
     parser.add_argument(
         "--landmarks",
         type=_landmarks,
@@ -31,7 +31,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Ask, draw and print."""
+    """Call, draw and print."""
     data = read_picture(arguments)
     options = HeatmapOptions(arguments.landmarks, width=arguments.size, height=arguments.size)
     with connect(arguments) as client:

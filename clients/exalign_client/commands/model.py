@@ -12,14 +12,14 @@ from exalign_client.commands.tables import model_summary
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the subcommand."""
-    parser = commands.add_parser("model", help="say which model answers", description=__doc__)
+    parser = commands.add_parser("model", help="show which model answers", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print everything as one JSON object")
     add_connection_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Ask and print."""
+    """Call and print."""
     with connect(arguments) as client:
         model = client.model()
     if arguments.json:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from exalign_client.commands.connection import add_connection_options
 from exalign_client.commands.predict import box_of
-from exalign_client.commands.terminal import say
+from exalign_client.commands.terminal import report
 from exalign_client.json_form import Json
 from exalign_client.landmarks import NAMES
 from exalign_client.pictures.overlay import SUFFIXES, Pixels, decode_picture, require_opencv, write_picture
@@ -24,7 +24,7 @@ def add_picture_options(parser: argparse.ArgumentParser, *, several_faces: bool)
         "--box",
         type=box_of,
         metavar="X0,Y0,X1,Y1",
-        help="the face, pixels, instead of looking for it; --box=-3,... where the first number is negative",
+        help="the face, pixels, instead of detecting it; --box=-3,... where the first number is negative",
         **box,  # type: ignore[arg-type]  # only ever an action
     )
     parser.add_argument("--json", action="store_true", help="print the answer as one JSON object")
@@ -33,7 +33,7 @@ def add_picture_options(parser: argparse.ArgumentParser, *, several_faces: bool)
 
 
 def add_evidence_options(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    """Add ``--click``, ``--radius``, ``--sigma``, ``--pose-range`` and ``--fixed-box``."""
+    """Add ``--click``, ``--radius``, ``--sigma``, ``--yaw``, ``--pitch``, ``--roll`` and ``--fixed-box``."""
     parser.add_argument(
         "--click",
         action="append",
@@ -82,7 +82,7 @@ def present(
     """Draw the answer where that is wanted and possible, and print it as JSON or as text."""
     if arguments.out is not None and draw is not None:
         write_picture(arguments.out, draw(decode_picture(data)))
-        say(f"exalign: {arguments.out} written")
+        report(f"exalign: {arguments.out} written")
     if arguments.json:
         line = {"image": str(arguments.image), **answer} if isinstance(answer, dict) else answer
         print(json.dumps(line, ensure_ascii=False, allow_nan=False), flush=True)

@@ -14,15 +14,15 @@ from exalign_client.requests.views import PoseOptions
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the subcommand."""
-    parser = commands.add_parser("pose", help="say how heads are turned", description=__doc__)
+    parser = commands.add_parser("pose", help="show how heads are turned", description=__doc__)
     add_picture_options(parser, several_faces=True)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Ask, draw and print."""
+    """Call, draw and print."""
     data = read_picture(arguments)
-    bins = 180 if arguments.out is not None else 36  # a picture shows a part of the map, and wants it fine
+    bins = 180 if arguments.out is not None else 36  # a picture shows a part of the map, enlarged
     with connect(arguments) as client:
         faces = client.pose(data, arguments.box, options=PoseOptions((0.5, 0.9), yaw_bins=bins, roll_bins=bins))
     draw = (lambda pixels: draw_pose(pixels, faces)) if faces else None

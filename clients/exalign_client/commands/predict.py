@@ -10,7 +10,7 @@ from typing import Any
 from exalign_client.calls.sync import Client
 from exalign_client.commands.connection import add_connection_options, connect
 from exalign_client.commands.tables import landmark_table, prediction_summary
-from exalign_client.commands.terminal import describe, say
+from exalign_client.commands.terminal import describe, report
 from exalign_client.errors import InvalidRequestError, MessageTooLargeError
 from exalign_client.pictures.overlay import SUFFIXES, decode_picture, draw_overlay, require_opencv, write_picture
 from exalign_client.requests.arguments import Box
@@ -27,13 +27,13 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         action="append",
         type=box_of,
         metavar="X0,Y0,X1,Y1",
-        help="a face to align, pixels, instead of looking for faces; may be given again. "
+        help="a face to align, pixels, instead of detecting faces; may be given again. "
         "Write --box=-3,... where the first number is negative",
     )
     parser.add_argument(
         "--detector",
         metavar="NAME",
-        help="detector that looks for faces; with --box, the one whose convention the boxes follow",
+        help="detector that finds faces; with --box, the one whose convention the boxes follow",
     )
     parser.add_argument("--max-faces", type=_positive, metavar="N", help="at most so many faces a picture")
     parser.add_argument("--json", action="store_true", help="print one JSON object a picture, one a line")
@@ -53,12 +53,12 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-    """Ask about each picture in turn; one that cannot be used is reported and does not stop the rest."""
+    """Align the faces of each picture in turn; one that cannot be used is reported and does not stop the rest."""
     overlays = _overlay_paths(arguments, parser)
     readable = [path for path in arguments.images if path.exists() and not path.is_dir()]
     for path in arguments.images:
         if path not in readable:
-            say(f"exalign: {path}: no such file")
+            report(f"exalign: {path}: no such file")
     if not readable:
         return 1  # before a server is started for nothing
     failures = len(arguments.images) - len(readable)
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         model = client.model()
         for number, path in enumerate(readable, start=1):
             if len(readable) > 1:
-                say(f"[{number}/{len(readable)}] {path}")
+                report(f"[{number}/{len(readable)}] {path}")
             try:
                 data = path.read_bytes()
                 prediction = _predict(client, data, arguments)
@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
                     write_picture(overlays[path], pixels)
             except (OSError, InvalidRequestError, MessageTooLargeError) as error:
                 text = describe(error)
-                say(f"exalign: {text if str(path) in text else f'{path}: {text}'}")
+                report(f"exalign: {text if str(path) in text else f'{path}: {text}'}")
                 failures += 1
                 continue
             _print(path, prediction, model, arguments)

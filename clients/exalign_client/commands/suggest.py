@@ -1,4 +1,4 @@
-"""``exalign suggest``: which landmark a person should click next, and what that is expected to buy."""
+"""``exalign suggest``: which landmark a person should click next, and the expected gain."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from exalign_client.pictures.evidence import draw_suggestions
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the subcommand."""
-    parser = commands.add_parser("suggest", help="say which landmark to click next", description=__doc__)
+    parser = commands.add_parser("suggest", help="show which landmark to click next", description=__doc__)
     parser.add_argument("--number", type=int, default=5, metavar="N", help="how many, 1 to 68 (default %(default)s)")
     parser.add_argument(
         "--by",
@@ -33,7 +33,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Ask, draw and print."""
+    """Call, draw and print."""
     data, known = read_picture(arguments), evidence_of(arguments)
     with connect(arguments) as client:
         answer = client.suggest(

@@ -19,43 +19,44 @@ class OneLineParser(argparse.ArgumentParser):
     """An argument parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong and exit with status 2."""
+        """Print what is wrong and exit with status 2."""
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
-def say(message: str) -> None:
+def report(message: str) -> None:
     """Write a line of progress or a failure to standard error."""
     print(message, file=sys.stderr, flush=True)
 
 
 class Progress:
-    """One line on standard error that says how far a long work is, and when it will be done.
+    """One line on standard error with how much of a long job is done, and the time left.
 
     On a terminal the line is written over; elsewhere a line is added now and then.
 
     Args:
         what: what is counted, such as "frames".
         total: how many there will be; None: not known.
+        clock: the time, seconds.
     """
 
     _EVERY_TERMINAL, _EVERY_ELSEWHERE = 0.2, 10.0
 
-    def __init__(self, what: str, total: int | None) -> None:
-        self._what, self._total = what, total
+    def __init__(self, what: str, total: int | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._what, self._total, self._clock = what, total, clock
         self._terminal = sys.stderr.isatty()
-        self._start = self._told = time.monotonic()
+        self._start = self._shown = self._clock()
         self._width = 0
 
     def at(self, done: int) -> None:
         """So many are done."""
-        now = time.monotonic()
-        if now - self._told >= (self._EVERY_TERMINAL if self._terminal else self._EVERY_ELSEWHERE):
-            self._told = now
-            self._tell(self._line(done, now))
+        now = self._clock()
+        if now - self._shown >= (self._EVERY_TERMINAL if self._terminal else self._EVERY_ELSEWHERE):
+            self._shown = now
+            self._show(self._line(done, now))
 
     def end(self, done: int) -> None:
         """So many were done, and that is all."""
-        self._tell(self._line(done, time.monotonic(), over=True))
+        self._show(self._line(done, self._clock(), over=True))
         if self._terminal:
             print(file=sys.stderr, flush=True)
 
@@ -63,21 +64,21 @@ class Progress:
         taken = max(now - self._start, 1e-9)
         rate = done / taken
         if over:
-            return f"{done} {self._what} in {_clock(taken)}, {rate:.1f} a second"
+            return f"{done} {self._what} in {_minutes(taken)}, {rate:.1f} a second"
         line = f"{done}{f'/{self._total}' if self._total else ''} {self._what}, {rate:.1f} a second"
         if self._total and done:
-            line += f", {_clock(max(self._total - done, 0) / rate)} left"
+            line += f", {_minutes(max(self._total - done, 0) / rate)} left"
         return line
 
-    def _tell(self, line: str) -> None:
+    def _show(self, line: str) -> None:
         if self._terminal:
             print(f"\r{line:<{self._width}}", end="", file=sys.stderr, flush=True)
             self._width = len(line)
         else:
-            say(line)
+            report(line)
 
 
-def _clock(seconds: float) -> str:
+def _minutes(seconds: float) -> str:
     whole = round(seconds)
     return (
         f"{whole // 60}:{whole % 60:02}" if whole < 3600 else f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
@@ -108,12 +109,12 @@ def run_to_exit_code(program: str, run: Callable[[], int]) -> int:
         return 1
     except LocalServerError as error:
         if error.log:
-            say(error.log)
-        say(f"{program}: {error}")
+            report(error.log)
+        report(f"{program}: {error}")
         return 1
     except (ExalignClientError, OSError) as error:
-        say(f"{program}: {describe(error)}")
+        report(f"{program}: {describe(error)}")
         return 1
     except KeyboardInterrupt:
-        say(f"{program}: interrupted")
+        report(f"{program}: interrupted")
         return 130

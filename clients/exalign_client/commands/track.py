@@ -13,7 +13,7 @@ from typing import Any
 from exalign_client.calls.sync import Client
 from exalign_client.commands.connection import add_connection_options, connect
 from exalign_client.commands.picture import click_of
-from exalign_client.commands.terminal import Progress, say
+from exalign_client.commands.terminal import Progress, report
 from exalign_client.landmarks import NAMES
 from exalign_client.pictures.overlay import Pixels
 from exalign_client.pictures.track import draw_track
@@ -41,20 +41,20 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument(
         "--max-faces", type=_whole_from(1), metavar="N", help="follow at most so many faces (default 1)"
     )
-    parser.add_argument("--detector", metavar="NAME", help="detector that looks for faces")
+    parser.add_argument("--detector", metavar="NAME", help="detector that finds faces")
     parser.add_argument(
         "--detect-every",
         type=_whole_from(0),
         metavar="N",
-        help="look for new faces on every N-th frame; 0: only on loss",
+        help="detect new faces on every N-th frame; 0: only on loss",
     )
     parser.add_argument("--pose", action="store_true", help="the head pose too (always with --out)")
-    joined = parser.add_mutually_exclusive_group()
-    joined.add_argument(
+    temporal = parser.add_mutually_exclusive_group()
+    temporal.add_argument(
         "--lag", type=_whole_from(0), default=0, metavar="N", help="each answer also rests on the N frames after it"
     )
-    joined.add_argument("--low-pass", action="store_true", help="only average the landmarks over three frames")
-    joined.add_argument("--per-frame", action="store_true", help="answer each frame by itself")
+    temporal.add_argument("--low-pass", action="store_true", help="only average the landmarks over three frames")
+    temporal.add_argument("--per-frame", action="store_true", help="answer each frame by itself")
     parser.add_argument(
         "--click",
         action="append",
@@ -63,7 +63,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         metavar="FRAME:LANDMARK=X,Y",
         help="in this frame (from 0) this landmark is here, pixels; may be given again. Of several faces, the nearest",
     )
-    parser.add_argument("--suggest", action="store_true", help="say which click in which frame would help most")
+    parser.add_argument("--suggest", action="store_true", help="show which click in which frame would help most")
     add_connection_options(parser)
     parser.set_defaults(run=run)
 
@@ -154,7 +154,7 @@ class _Run:
 
     def _report(self, closed: TrackClosed | None) -> int:
         if self._arguments.out is not None and self._answered:
-            say(f"exalign: {self._arguments.out} written")
+            report(f"exalign: {self._arguments.out} written")
         suggestions = () if closed is None else closed.suggestions
         if self._arguments.json:
             if self._arguments.suggest and closed is not None:
@@ -163,11 +163,11 @@ class _Run:
             print(self._summary(suggestions), flush=True)
         if self._arguments.suggest and self._arguments.json:
             for found in suggestions[:1]:
-                say(_suggestion_line(found))
+                report(_suggestion_line(found))
         for frame in sorted(self._clicks):
-            say(f"exalign: --click: the video has no frame {frame}, only {self._answered + self._skipped}")
+            report(f"exalign: --click: the video has no frame {frame}, only {self._answered + self._skipped}")
         if not self._answered:
-            say(f"exalign: {self._video.name}: no frame in it can be read")
+            report(f"exalign: {self._video.name}: no frame in it can be read")
         return 1 if self._clicks or not self._answered else 0
 
     def _summary(self, suggestions: tuple[FrameSuggestion, ...]) -> str:

@@ -1,4 +1,4 @@
-"""What a caller knows about the shape of a face, as simple values; everything in the image frame, pixels.
+"""Evidence about the shape of a face, as simple values; everything in the image frame, pixels.
 
 The order of evidence does not matter; all of it holds together, with at most one click a landmark.
 """

@@ -1,4 +1,4 @@
-"""What to ask about a face besides its landmarks: heatmaps and pose, and their answers with NumPy arrays.
+"""Options of the views of a face beside its landmarks: heatmaps and pose.
 
 Everything is in the image frame (pixels); angles are in degrees.
 """
@@ -62,7 +62,7 @@ class HeatmapOptions:
 
 @dataclass(frozen=True)
 class PoseOptions:
-    """What to say about the pose.
+    """What to report about the pose.
 
     Args:
         interval_masses: masses of the credible intervals, each in (0, 1), at most 8; empty: 0.5 and 0.9.

@@ -1,6 +1,6 @@
 """Answers about one face given evidence, about what to click next, and about exemplars.
 
-Everything is in the image frame (pixels) unless it says otherwise; entropy and surprise are in nats.
+Everything is in the image frame (pixels) unless stated otherwise; entropy and surprise are in nats.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Conditional:
     Attributes:
         bundle_id: the model bundle that answered.
         face: the answer given all evidence; its ``posterior_id`` names the conditioned posterior.
-        prior: the answer before this call's evidence; None when it was not asked for.
+        prior: the answer before this call's evidence; None when it was not requested.
         evidence: all evidence that ``face`` rests on, earlier calls' included.
         outcome: whether the evidence could be met.
         surprise: −log of the probability of this call's evidence, nats, ≥ 0; None when it is impossible.
@@ -48,7 +48,7 @@ class Conditional:
 
 @dataclass(frozen=True)
 class Suggestion:
-    """What a click on one landmark is expected to buy.
+    """The expected gain of a click on one landmark.
 
     Attributes:
         landmark: 0-based index.

@@ -53,7 +53,7 @@ class GroupUncertainty:
     """How several landmarks move together.
 
     Attributes:
-        landmarks: the group's name, or the landmarks asked for one by one.
+        landmarks: the group's name, or its landmarks where they were listed.
         mean: (2,) float32, posterior mean of their centroid, pixels.
         centroid_covariance: (2, 2) float32, covariance of their centroid, px².
         rms_spread: root mean square over the landmarks of each one's standard deviation in the plane, pixels.
@@ -74,7 +74,7 @@ class Face:
         box_source: where it came from.
         source_box: (4,) float32, the box that it started from, in the convention of ``source_detector``.
         source_detector: the detector whose convention ``source_box`` follows; empty: the face box's own.
-        detector_score: in the detector's own scale; None when no detector was asked.
+        detector_score: in the detector's own scale; None when no detector ran.
         presence: calibrated probability that there is a face, 0 to 1; see ``Model.presence_threshold``.
         landmarks: (68, 2) float32, posterior mean, pixels.
         covariances: (68, 2, 2) float32, covariance of each landmark, px².
@@ -85,10 +85,10 @@ class Face:
         effective_exemplars: 1 ÷ Σ p², 1 to K.
         cut_mass: probability of the exemplars left out of the moments, 0 to 1.
         top_exemplars: the most probable exemplars, in descending order.
-        groups: one for each group asked for, in that order.
+        groups: one for each group requested, in that order.
         posterior_id: names this posterior in the server's cache; None: not kept.
-        heatmaps: None where they were not asked for.
-        pose: None where it was not asked for.
+        heatmaps: None where they were not requested.
+        pose: None where it was not requested.
     """
 
     box: F32

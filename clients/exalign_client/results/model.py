@@ -71,7 +71,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Detector:
-    """A detector that the server knows.
+    """A detector that the server can name.
 
     Attributes:
         name: as used in ``detector`` arguments.

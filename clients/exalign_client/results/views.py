@@ -26,7 +26,7 @@ class Heatmaps:
     Attributes:
         rectangle: (4,) float32, the part of the image covered: x0, y0, x1, y1, pixels. Cell (row, column) is the
             part from x0 + column · (x1 − x0) ÷ W and y0 + row · (y1 − y0) ÷ H to where the next cells begin.
-        landmarks: indices of the L landmarks, in the order asked for.
+        landmarks: indices of the L landmarks, in the order requested.
         masses: (L, H, W) float32; with ``mass_outside`` each sums to one within ``mass_cut + mass_error``.
         mass_outside: (L,) float32, mass outside the rectangle.
         mass_cut: (L,) float32, mass of the exemplars that were left out.
@@ -44,7 +44,7 @@ class Heatmaps:
         """(H, W) float32, the masses of one landmark, by name or index.
 
         Raises:
-            KeyError: it is not among the landmarks asked for.
+            KeyError: it is not among the landmarks requested.
         """
         index = NAMES.index(landmark) if landmark in NAMES else landmark
         if index not in self.landmarks:
@@ -89,8 +89,8 @@ class Pose:
         pitch: mean, > 0 is up.
         roll: mean, > 0 is clockwise on screen.
         covariance: (3, 3) float32, square degrees, in the order yaw, pitch, roll.
-        intervals: one a mass asked for, in that order.
-        histogram: None when no bins were asked for.
+        intervals: one a mass requested, in that order.
+        histogram: None when no bins were requested.
     """
 
     yaw: float

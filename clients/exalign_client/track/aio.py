@@ -26,7 +26,7 @@ class AsyncTrackStream(AsyncIterator[TrackEvent]):
     """What `AsyncClient.track` returns: an asynchronous iterator over results and revisions, made by it alone.
 
     It ends when all frames are answered. Leaving earlier is by `aclose`, by the end of an ``async with`` block, or by
-    letting go of it. A wait for the next event may be cancelled, also by a timeout: the iterator goes on after that,
+    dropping it. A wait for the next event may be cancelled, also by a timeout: the iterator goes on after that,
     and nothing is lost.
     """
 
@@ -133,7 +133,7 @@ class _TaskConversation(Conversation[Requests]):
             self._feeder.cancel()
 
     async def stopped(self) -> None:
-        """Wait until the frames are let go of."""
+        """Wait until the iterable of frames is dropped."""
         if self._feeder is not None:
             await asyncio.wait([self._feeder])
 

@@ -112,7 +112,7 @@ class Conversation(ABC, Generic[RequestsT]):
         return self._call
 
     def _cancel_stream(self) -> None:
-        """Cancel the stream. Its generator may only end after that: at its end gRPC tells the server "no more"."""
+        """Cancel the stream. Its generator may only end after that: at its end gRPC half-closes the stream."""
         if self._call is not None:
             self._call.cancel()
             self._call = None

@@ -39,17 +39,17 @@ _MAX_MEDIA_TIME = 1e9
 
 @dataclass(frozen=True)
 class TrackFrame:
-    """One frame of a video, with what the caller knows about it.
+    """One frame of a video, with what is known about it.
 
     Args:
         image: as in `Client.predict`; None where ``occluded``. All frames of a video have one size.
         index: number of the frame, ≥ 0, greater than the one before; None: the one before plus 1, from 0.
         media_time: presentation time, seconds; only comes back with the result.
-        boxes: faces that the caller knows, which win over prediction and detection: boxes, each for the track that
-            it overlaps most or a new one, or a mapping from track id to box. With the filter, what one face's boxes
-            tremble by from frame to frame is filtered out; a jump is followed at once.
+        boxes: known faces, which win over prediction and detection: boxes, each for the track that
+            it overlaps most or a new one, or a mapping from track id to box. With the filter, the jitter
+            of one face's boxes from frame to frame is filtered out; a jump is taken over at once.
         evidence: about this frame: of one face (the only one, or the nearest), or a mapping from track id to evidence.
-        occluded: the face cannot be seen in this frame: its picture says nothing.
+        occluded: the face cannot be seen in this frame: its picture is not used.
         box_moves: whether clicks may also shift and scale the box.
     """
 
@@ -86,7 +86,7 @@ FrameInput: TypeAlias = "TrackFrame | PastEvidence | ImageInput"
 def temporal_settings(
     temporal_model: TemporalModel, smoothing_lag: int, wrong: Violations
 ) -> tuple[track_pb2.TemporalModel.ValueType, int]:
-    """The model that joins frames, and the lag of its smoothing, in frames."""
+    """The temporal model, and the lag of its smoothing, frames."""
     if temporal_model not in _MODELS:
         wrong.at("temporal_model").add(f"{temporal_model!r} is none of {', '.join(_MODELS)}")
     lag = whole_in(smoothing_lag, 0, wrong.at("smoothing_lag")) or 0

@@ -1,6 +1,6 @@
 """What a tracked video answers: results, revisions of earlier ones, and a summary at the end.
 
-Everything is in the image frame (pixels) unless it says otherwise; surprise is in nats, times are in seconds.
+Everything is in the image frame (pixels) unless stated otherwise; surprise is in nats, times are in seconds.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class TrackState(StrEnum):
 
     #: The face is seen.
     VISIBLE = "visible"
-    #: The face is believed to be there and is hidden; the answer is what the frames before it say.
+    #: The face is believed to be there and is hidden; the answer rests on the frames before it.
     HIDDEN = "hidden"
-    #: The face is lost, and looked for.
+    #: The face is lost; the detector searches for it.
     LOST = "lost"
     #: The server is newer than this client and means something else.
     UNKNOWN = "unknown"
@@ -92,7 +92,7 @@ class TrackResult:
         frame_index: number of the frame.
         media_time: as it was given, seconds.
         tracks: one a track, ascending by id; also hidden and lost ones.
-        skipped_frames: live only: frames that gave way to newer ones since the result before, ascending.
+        skipped_frames: live only: frames that newer ones replaced since the result before, ascending.
         problems: why the picture was not used; the frame then counts as occluded.
         session: counts the sessions that the frames were answered in, from 1. A new one begins only when the server
             has lost the one before and no frame is left out by that; track ids begin again with it.
@@ -149,7 +149,7 @@ class TrackSummary:
     Attributes:
         frames_received: frames, repeats not counted.
         frames_answered: frames answered.
-        frames_skipped: live only: frames that gave way to newer ones, at the server.
+        frames_skipped: live only: frames that newer ones replaced, at the server.
         frames_with_problems: frames answered with a problem.
         tracks_opened: tracks opened.
         tracks_lost: times that a track was lost.
@@ -188,7 +188,7 @@ class TrackPath:
 
 @dataclass(frozen=True)
 class FrameSuggestion:
-    """A click that would help: its frame, its track, and what it buys summed over the frames that it would change."""
+    """A click that would help: its frame and track. The gain is summed over the frames that it would change."""
 
     frame_index: int
     track_id: int
@@ -201,8 +201,8 @@ class TrackClosed:
 
     Attributes:
         summary: counts.
-        paths: one a track, when asked for.
-        suggestions: best first, when asked for.
+        paths: one a track, when requested.
+        suggestions: best first, when requested.
     """
 
     summary: TrackSummary
@@ -222,14 +222,14 @@ def settled(events: Iterable[TrackEvent], lag: int) -> Iterator[TrackResult]:
         lag: its smoothing lag; an answer comes so many frames later, and one more.
 
     Yields:
-        Results; ``through_frame`` says what each rests on. Where the events end with an error, what was answered
-        before it comes first.
+        Results; ``through_frame`` is the newest frame that each rests on. Where the events end with an error, what was
+        answered before it comes first.
     """
     waiting: deque[TrackResult] = deque()
     try:
         for event in events:
             if isinstance(event, TrackResult):
-                # Revisions follow the result that causes them: only the next result says that they are complete.
+                # Revisions follow the result that causes them: only the next result shows that they are complete.
                 if len(waiting) > lag:
                     yield waiting.popleft()
                 waiting.append(event)
@@ -355,7 +355,5 @@ def _path(message: track_pb2.TrackPath, path: str) -> TrackPath:
 
 def _suggestion(message: track_pb2.FrameSuggestion) -> FrameSuggestion:
     found = message.suggestion
-    bought = Suggestion(
-        found.landmark, float32_decimal(found.error_reduction), float32_decimal(found.entropy_reduction)
-    )
-    return FrameSuggestion(message.frame_index, message.track_id, bought)
+    gain = Suggestion(found.landmark, float32_decimal(found.error_reduction), float32_decimal(found.entropy_reduction))
+    return FrameSuggestion(message.frame_index, message.track_id, gain)

@@ -46,7 +46,7 @@ _ACK_PAUSE = 0.05
 #: Seconds of silence after which a heartbeat is sent, or a third of what the server allows where that is less.
 _HEARTBEAT_PAUSE = 1.0
 
-#: Seconds for which a server that wants the stream to end is waited for, where it says nothing more.
+#: Seconds for which a server that has sent GoAway is waited for, where it sends nothing more.
 GO_AWAY_TIMEOUT = 1.0
 
 
@@ -88,14 +88,14 @@ class TrackSession:
         self._unsent: set[int] = set()
         self._late: list[_Late] = []
         self._last_given = -1
-        #: Live: frames that gave way to newer ones before they were sent.
+        #: Live: frames that newer ones replaced before they were sent.
         self._dropped: list[int] = []
         self._newest = -1
         self._token = b""
         self._revised: set[object] = set()
         self._ackable = self._acked = -1
         self._heartbeats, self._barrier = 0, -1
-        #: Whether the server wants the stream to end.
+        #: Whether the server has sent GoAway: it will end the stream.
         self.going_away = False
         self._begin_stream()
 
@@ -198,7 +198,7 @@ class TrackSession:
 
     @property
     def should_reconnect(self) -> bool:
-        """Whether the server wants the stream to end, and owes it nothing any more."""
+        """Whether the server has sent GoAway and every frame sent to it is answered."""
         return self.going_away and not self.may_half_close and not self._sent
 
     # What a stream brings.
@@ -231,7 +231,7 @@ class TrackSession:
         self._opened = self.ever_opened = True
         # The server has seen the frames below next_frame; where resumed, their results follow by themselves.
         first = opened.next_frame if self._token else 0
-        # What came after a frame was taken in before the next one. Whether the last of it was, nobody knows.
+        # What came after a frame was taken in before the next one. Whether the last of it was, is not known.
         again: list[tuple[int, int, int | _Late]]
         again = [(index, 0, index) for index in self._unanswered if index >= first]
         again += [(late.after, 1, late) for late in self._late if late.after >= first - 1]
@@ -270,7 +270,7 @@ class TrackSession:
     def _revision(self, message: track_pb2.FrameRevision) -> TrackRevision | None:
         key: object = (message.frame_index, message.cause, *(track.track_id for track in message.tracks))
         if message.cause == track_pb2.REVISION_CAUSE_EVIDENCE:
-            # A frame may be told several things before the next result.
+            # A frame may get several revisions before the next result.
             key = message.SerializeToString(deterministic=True)
         if message.through_frame < self._newest or key in self._revised:
             return None  # repeated after a break
@@ -306,7 +306,7 @@ class TrackSession:
         return True
 
     def _lost_with_session(self) -> list[str]:
-        """What only the lost session could have said."""
+        """What only the lost session could have answered."""
         missing = []
         if self._config.smoothing_lag:
             missing.append(f"revisions of the last {self._config.smoothing_lag} frames up to {self._newest}")
@@ -322,7 +322,7 @@ class TrackSession:
         return self.lost("the connection broke and could not be made again", error)
 
     def lost(self, what: str, cause: ExalignClientError) -> SessionLostError:
-        """The error to end with; says which frames have no answer."""
+        """The error to end with; it names the frames without an answer."""
         left = self.unanswered
         if left:
             frames = f"frame {left[0]}" if len(left) == 1 else f"frames {left[0]} to {left[-1]}"

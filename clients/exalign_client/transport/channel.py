@@ -1,4 +1,4 @@
-"""How the client talks to a server: channel options, what gRPC itself retries, TLS."""
+"""The connection to a server: channel options, what gRPC itself retries, TLS."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from grpc import aio
 
 from exalign.v1 import service_pb2
 
-#: Seconds for a whole call, its retries and their pauses included, where the caller says nothing.
+#: Seconds for a whole call, its retries and their pauses included, where the caller names none.
 DEFAULT_TIMEOUT = 30.0
 
 #: Largest answer that is taken, bytes. Requests are limited by the server: ``Model.limits``.

@@ -15,7 +15,7 @@ CHECK = "/grpc.health.v1.Health/Check"
 
 
 class HealthStatus(Enum):
-    """What a server says about itself."""
+    """The status that a server reports."""
 
     UNKNOWN = "UNKNOWN"
     SERVING = "SERVING"

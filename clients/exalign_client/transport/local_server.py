@@ -1,4 +1,4 @@
-"""A server of one's own: a subprocess on a private socket, ended with the block that asked for it."""
+"""A local server: a subprocess on a private socket, ended with the ``with`` block that started it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from exalign_client.errors import LocalServerError, MissingExtraError
 STARTUP_TIMEOUT = 120.0
 
 #: Seconds that a server is given to end by itself, and then again after SIGTERM.
-_STOP_GRACE = 15.0
+STOP_GRACE = 15.0
 
 #: Packages without which no server can be started: its own, and of each kind one that only the extra brings.
 _SERVER_NEEDS = ("exalign_service", "grpc_health", "onnxruntime")
@@ -59,7 +59,7 @@ def local_server(
         MissingExtraError: the server is not installed here.
         LocalServerError: it could not be started; ``log`` holds what it wrote.
     """
-    # Looked up by name, never imported: the caller's process stays free of the server's packages.
+    # Found by name, never imported: the caller's process stays free of the server's packages.
     if any(importlib.util.find_spec(name) is None for name in _SERVER_NEEDS):
         raise MissingExtraError("starting a server here", "serve")
     with tempfile.TemporaryDirectory(prefix="exalign-") as directory:  # made with mode 0700
@@ -79,7 +79,7 @@ def local_server(
             *arguments,
         ]
         with log_path.open("wb") as log:
-            # A session of its own: Ctrl-C ends the caller, which then ends the server in good order.
+            # In its own session: Ctrl-C ends the caller, which then ends the server in good order.
             process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True
             )
@@ -90,7 +90,7 @@ def local_server(
 
 
 def _wait_until_serving(process: subprocess.Popen[bytes], timeout: float, log_path: Path) -> LocalServer:
-    if process.stdout is None:  # never so with PIPE; this tells the type checker
+    if process.stdout is None:  # never so with PIPE; for the type checker
         raise LocalServerError("the server has no standard output")
     found: SimpleQueue[LocalServer | None] = SimpleQueue()
     threading.Thread(target=_listen, args=(process.stdout, found), daemon=True).start()
@@ -101,7 +101,7 @@ def _wait_until_serving(process: subprocess.Popen[bytes], timeout: float, log_pa
     if server is not None:
         return server
     try:
-        status = process.wait(timeout=_STOP_GRACE)
+        status = process.wait(timeout=STOP_GRACE)
     except subprocess.TimeoutExpired:
         raise _start_error("closed its standard output before it served", log_path) from None
     raise _start_error(f"ended with status {status} before it served", log_path)
@@ -134,8 +134,8 @@ def _announced(line: bytes) -> LocalServer | None:
 
 def _start_error(problem: str, log_path: Path) -> LocalServerError:
     lines = [line for line in log_path.read_text("utf-8", errors="replace").splitlines() if line.strip()]
-    said = f": {lines[-1]}" if lines else ""
-    return LocalServerError(f"the local server {problem}{said}", "\n".join(lines[-_LOG_LINES:]))
+    last = f": {lines[-1]}" if lines else ""
+    return LocalServerError(f"the local server {problem}{last}", "\n".join(lines[-_LOG_LINES:]))
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
@@ -144,7 +144,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.stdin.close()
     for harder in (process.terminate, process.kill):
         try:
-            process.wait(timeout=_STOP_GRACE)
+            process.wait(timeout=STOP_GRACE)
             return
         except subprocess.TimeoutExpired:
             harder()

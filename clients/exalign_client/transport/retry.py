@@ -1,4 +1,4 @@
-"""The time and the attempts of one call, and of a stream that breaks; here the pause that a busy server names is kept.
+"""Time and attempts of one call, and of a stream that breaks. The pause that a busy server names is kept here.
 
 UNAVAILABLE is retried by gRPC itself (`exalign_client.transport.channel`), inside each attempt made here.
 """
@@ -61,7 +61,7 @@ class CallBudget:
     def pause_after(self, error: ExalignClientError) -> float | None:
         """Seconds to wait before the next attempt; None: there should be none.
 
-        There is none when the server did not ask for one, when all attempts are used up, and when the pause
+        There is none when the server named none, when all attempts are used up, and when the pause
         would outlast the time left.
         """
         self._attempts_left -= 1

@@ -1,0 +1,97 @@
+"""When a stream is left because its server is silent, with a clock that the test sets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from exalign.v1 import service_pb2, track_pb2
+from exalign_client import DeadlineError, ExalignClientError, SessionLostError, UnavailableError
+from exalign_client.track.conversation import Conversation
+from exalign_client.track.requests import frame_message
+from exalign_client.track.session import GO_AWAY_TIMEOUT, TrackSession
+
+OPENED = service_pb2.TrackVideoResponse(opened=track_pb2.TrackOpened(epoch=1))
+GO_AWAY = service_pb2.TrackVideoResponse(go_away=track_pb2.GoAway(reason=track_pb2.GO_AWAY_REASON_DRAIN))
+TIMEOUT = 30.0
+
+
+class Call:
+    """A stream of gRPC's that only counts its cancellation."""
+
+    def __init__(self) -> None:
+        self.cancelled = 0
+
+    def cancel(self) -> None:
+        self.cancelled += 1
+
+
+class Listening(Conversation[list[Any]]):
+    """A conversation whose reader waits from the start, with one frame sent and unanswered."""
+
+    _CHANNEL_CLOSED = ValueError
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.calls: list[Call] = []
+        session = TrackSession(track_pb2.TrackConfig(session_id="a"), 4, "here")
+        super().__init__(self._open, "here", session, TIMEOUT, clock=lambda: self.now)
+        self._stream()
+        self._receive(OPENED)
+        session.add(frame_message(b"x", -1))
+        assert session.next_message() is not None
+        self._silent_since = self.now
+
+    def _open(self, requests: list[Any], *, metadata: Any = None) -> Call:
+        self.calls.append(Call())
+        return self.calls[-1]
+
+    def _requests(self, number: int, first: service_pb2.TrackVideoRequest) -> list[Any]:
+        return [first]
+
+    def _wake(self) -> None:
+        pass
+
+    def receive(self, response: service_pb2.TrackVideoResponse) -> None:
+        self._receive(response)
+
+    def cancelled_after(self, seconds: float) -> bool:
+        self.now += seconds
+        self._check_liveness()
+        return self.calls[-1].cancelled > 0
+
+    def break_until_given_up(self) -> None:
+        """The stream breaks every ten seconds, without an answer between."""
+        while True:
+            self._reconnect_pause(UnavailableError("cut"))
+            self.now += 10.0
+            self._stream()
+
+    def cause(self) -> ExalignClientError | None:
+        return self._cause
+
+
+def test_a_server_is_left_after_the_timeout_and_not_before() -> None:
+    conversation = Listening()
+    assert not conversation.cancelled_after(TIMEOUT)
+    assert conversation.cancelled_after(0.5)
+    cause = conversation.cause()
+    assert isinstance(cause, DeadlineError)
+    assert str(cause) == "here: not a word from the server for 30 s"
+
+
+def test_a_server_that_has_sent_go_away_is_left_sooner() -> None:
+    conversation = Listening()
+    conversation.receive(GO_AWAY)
+    assert not conversation.cancelled_after(GO_AWAY_TIMEOUT)
+    assert conversation.cancelled_after(0.1)
+    assert "the server asked to move on" in str(conversation.cause())
+
+
+def test_a_server_that_stays_away_is_given_up_after_the_timeout() -> None:
+    conversation = Listening()
+    with pytest.raises(SessionLostError, match="given and not answered: frame 0") as caught:
+        conversation.break_until_given_up()
+    assert isinstance(caught.value.__cause__, UnavailableError)
+    assert [call.cancelled for call in conversation.calls] == [1, 1, 1, 1]
