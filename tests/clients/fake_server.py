@@ -81,7 +81,7 @@ def cells(landmark: int, width: int, height: int) -> np.ndarray[Any, np.dtype[np
 
 
 def heatmaps(options: heatmap_pb2.HeatmapOptions) -> heatmap_pb2.Heatmaps:
-    """`cells` of each landmark, in the encoding asked for, over the box widened by 5 pixels."""
+    """`cells` of each landmark, in the requested encoding, over the box widened by 5 pixels."""
     width, height = options.width or 64, options.height or 64
     x0, y0, x1, y1 = BOX
     rectangle = geometry_pb2.Rectangle(x0=x0 - 5, y0=y0 - 5, x1=x1 + 5, y1=y1 + 5)
@@ -142,7 +142,7 @@ def viewed(
     | track_pb2.TrackConfig,
     message: face_pb2.Face,
 ) -> face_pb2.Face:
-    """The face with the views that the request asks for."""
+    """The face with the views that the request names."""
     if request.HasField("heatmaps"):
         message.heatmaps.CopyFrom(heatmaps(request.heatmaps))
     if request.HasField("pose"):
@@ -251,7 +251,7 @@ class FakeService(service_pb2_grpc.FaceAlignmentServiceServicer):
     #: Seconds that each of ``requests`` was given by its caller when it came.
     deadlines: list[float] = field(default_factory=list)
     tracking: FakeTracking = field(default_factory=lambda: FakeTracking(face, viewed))
-    #: Set to let go of calls that `hang` holds.
+    #: Set to release the calls that `hang` holds.
     released: threading.Event = field(default_factory=threading.Event)
 
     def hang(self, context: grpc.ServicerContext) -> None:

@@ -26,7 +26,7 @@ class Plan:
         loses_acks: acknowledgements do not arrive.
         repeats: every result is sent twice.
         skips: live: frames that are named as skipped.
-        go_away_after: the server wants the stream to end after so many results of its own.
+        go_away_after: the server sends GoAway after so many results of its own.
         silent: the stream opens and nothing more is expected.
         refuses: ends the stream at once, in its own way.
     """
@@ -73,7 +73,7 @@ class FakeTracking:
     Attributes:
         plans: for the streams to come, in order; a stream without one goes well.
         face: makes the face in an answer.
-        view: adds the views that a config asks for.
+        view: adds the views that a config names.
         max_unacked: results kept; then no more frames are taken.
         idle_timeout: seconds that the server allows between two messages; a client sends heartbeats three times as
             often.
@@ -154,7 +154,7 @@ class FakeTracking:
 
 
 class _Stream:
-    """One stream of one session, which goes as its plan says."""
+    """One stream of one session, which goes by its plan."""
 
     def __init__(
         self, tracking: FakeTracking, plan: Plan, requests: Iterator[Any], context: grpc.ServicerContext

@@ -193,7 +193,7 @@ def endless() -> Iterator[bytes]:
         yield b"x"
 
 
-@pytest.mark.parametrize("way", ["close", "with", "let go", "client"])
+@pytest.mark.parametrize("way", ["close", "with", "drop", "client"])
 def test_leaving_early_cancels_and_ends_every_thread(service: FakeService, way: str) -> None:
     service.tracking.cancel_wait = 5.0
     client = Client(service.address)
@@ -208,7 +208,7 @@ def test_leaving_early_cancels_and_ends_every_thread(service: FakeService, way: 
         client.close()
         with pytest.raises(UnavailableError, match="the client is closed"):
             list(video)
-    if way == "let go":
+    if way == "drop":
         del video
         gc.collect()
     else:
@@ -222,7 +222,7 @@ def test_leaving_early_cancels_and_ends_every_thread(service: FakeService, way: 
     assert [thread for thread in threads if thread.is_alive()] == []
 
 
-@pytest.mark.parametrize("way", ["aclose", "with", "let go", "client"])
+@pytest.mark.parametrize("way", ["aclose", "with", "drop", "client"])
 async def test_leaving_early_cancels_and_ends_every_task(service: FakeService, way: str) -> None:
     service.tracking.cancel_wait = 5.0
     client = AsyncClient(service.address)
@@ -237,7 +237,7 @@ async def test_leaving_early_cancels_and_ends_every_task(service: FakeService, w
         await client.close()
         with pytest.raises(UnavailableError, match="the client is closed"):
             [event async for event in video]
-    if way == "let go":
+    if way == "drop":
         del video
         gc.collect()
     else:

@@ -8,8 +8,8 @@ import pytest
 
 from exalign.v1 import service_pb2, track_pb2
 from exalign_client import DeadlineError, ExalignClientError, SessionLostError, UnavailableError
-from exalign_client.track.conversation import Conversation
 from exalign_client.track.requests import frame_message
+from exalign_client.track.resumable import ResumableStream
 from exalign_client.track.session import GO_AWAY_TIMEOUT, TrackSession
 
 OPENED = service_pb2.TrackVideoResponse(opened=track_pb2.TrackOpened(epoch=1))
@@ -27,8 +27,8 @@ class Call:
         self.cancelled += 1
 
 
-class Listening(Conversation[list[Any]]):
-    """A conversation whose reader waits from the start, with one frame sent and unanswered."""
+class Listening(ResumableStream[list[Any]]):
+    """A resumable stream whose reader waits from the start, with one frame sent and unanswered."""
 
     _CHANNEL_CLOSED = ValueError
 
@@ -73,25 +73,25 @@ class Listening(Conversation[list[Any]]):
 
 
 def test_a_server_is_left_after_the_timeout_and_not_before() -> None:
-    conversation = Listening()
-    assert not conversation.cancelled_after(TIMEOUT)
-    assert conversation.cancelled_after(0.5)
-    cause = conversation.cause()
+    stream = Listening()
+    assert not stream.cancelled_after(TIMEOUT)
+    assert stream.cancelled_after(0.5)
+    cause = stream.cause()
     assert isinstance(cause, DeadlineError)
     assert str(cause) == "here: not a word from the server for 30 s"
 
 
 def test_a_server_that_has_sent_go_away_is_left_sooner() -> None:
-    conversation = Listening()
-    conversation.receive(GO_AWAY)
-    assert not conversation.cancelled_after(GO_AWAY_TIMEOUT)
-    assert conversation.cancelled_after(0.1)
-    assert "the server asked to move on" in str(conversation.cause())
+    stream = Listening()
+    stream.receive(GO_AWAY)
+    assert not stream.cancelled_after(GO_AWAY_TIMEOUT)
+    assert stream.cancelled_after(0.1)
+    assert "the server asked to move on" in str(stream.cause())
 
 
 def test_a_server_that_stays_away_is_given_up_after_the_timeout() -> None:
-    conversation = Listening()
+    stream = Listening()
     with pytest.raises(SessionLostError, match="given and not answered: frame 0") as caught:
-        conversation.break_until_given_up()
+        stream.break_until_given_up()
     assert isinstance(caught.value.__cause__, UnavailableError)
-    assert [call.cancelled for call in conversation.calls] == [1, 1, 1, 1]
+    assert [call.cancelled for call in stream.calls] == [1, 1, 1, 1]

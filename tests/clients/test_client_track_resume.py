@@ -32,7 +32,7 @@ UNCUT = [("result", n, n + 1) for n in range(FRAMES)]
 
 
 def uncut(lag: int, frames: int = FRAMES) -> list[tuple[Any, ...]]:
-    """What a stream that never breaks tells."""
+    """What a stream that never breaks yields."""
     events: list[tuple[Any, ...]] = []
     for n in range(frames):
         events.append(("result", n, n + 1))
@@ -98,7 +98,7 @@ def test_late_evidence_survives_a_cut_at_any_point(track: Track, code: grpc.Stat
 
 
 @pytest.mark.parametrize(
-    ("options", "about", "says"),
+    ("options", "about", "expected"),
     [
         ({"smoothing_lag": 2}, 5, r"evidence about frame 5: must be about one of the last 3 frames given: 2, 3, 4"),
         ({"smoothing_lag": 2}, 1, "last 3 frames given: 2, 3, 4"),
@@ -109,9 +109,9 @@ def test_late_evidence_survives_a_cut_at_any_point(track: Track, code: grpc.Stat
     ],
 )
 def test_late_evidence_that_cannot_be_used_is_refused_here(
-    track: Track, options: dict[str, Any], about: Any, says: str
+    track: Track, options: dict[str, Any], about: Any, expected: str
 ) -> None:
-    with serving(FakeService()) as service, pytest.raises(InvalidRequestError, match=says):
+    with serving(FakeService()) as service, pytest.raises(InvalidRequestError, match=expected):
         track(service.address, [*pictures(FRAMES), PastEvidence(about, Click(8, 3, 2))], **options)
     assert not any(s.late for s in service.tracking.all_sessions)
 

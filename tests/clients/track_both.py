@@ -33,7 +33,7 @@ def pictures(count: int) -> list[np.ndarray[Any, np.dtype[np.uint8]]]:
 
 
 def digests(events: Iterable[TrackEvent]) -> list[tuple[Any, ...]]:
-    """What tells events apart, and shows a frame that was counted twice or not at all."""
+    """What distinguishes events, and shows a frame that was counted twice or not at all."""
     found: list[tuple[Any, ...]] = []
     for event in events:
         count = event.tracks[0].face.entropy

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -133,10 +135,17 @@ def landmarks(results: list[TrackResult]) -> list[bytes]:
     ]
 
 
-def slow(pictures: list[np.ndarray[Any, np.dtype[np.uint8]]], pause: float) -> Iterator[Any]:
-    for pixels in pictures:
-        time.sleep(pause)
-        yield pixels
+def wait_for_streams(server: LocalServer, count: int) -> None:
+    """Wait until the server has seen so many streams of TrackVideo."""
+    started = re.compile(r'^grpc_server_started_total\{.*grpc_method="TrackVideo".*\} (\S+)$', re.MULTILINE)
+    deadline = time.monotonic() + 60
+    while True:
+        with urllib.request.urlopen(f"http://{server.metrics_address}/metrics", timeout=10) as page:
+            found = started.search(page.read().decode())
+        if found is not None and float(found[1]) >= count:
+            return
+        assert time.monotonic() < deadline, f"not {count} streams"
+        time.sleep(0.05)
 
 
 def test_streams_that_are_sent_away_go_on_as_one(
@@ -144,9 +153,16 @@ def test_streams_that_are_sent_away_go_on_as_one(
 ) -> None:
     uncut = list(settled(client.track(pan, smoothing_lag=3), 3))
     short = ["--session-max-age", "0.3", "--session-grace", "2"]
+
+    def frames() -> Iterator[Any]:
+        for n, pixels in enumerate(pan):
+            if n and n % 4 == 0:
+                wait_for_streams(server, 1 + n // 4)
+            yield pixels
+
     with local_server(tcp=True, arguments=short) as server, Client(server.address) as impatient:
         impatient.wait_ready()
-        results = list(settled(impatient.track(slow(pan, 0.15), smoothing_lag=3), 3))
+        results = list(settled(impatient.track(frames(), smoothing_lag=3), 3))
     assert [result.frame_index for result in results] == list(range(FRAMES))
     assert {result.session for result in results} == {1}
     assert landmarks(results) == landmarks(uncut)

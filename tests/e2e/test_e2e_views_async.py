@@ -78,7 +78,7 @@ async def test_all_views_at_once_are_those_of_one_call_after_the_other(
     np.testing.assert_array_equal(exemplar.points, known.points)
 
 
-async def test_evidence_may_follow_the_answer_that_it_came_from(aclient: AsyncClient, face: Face) -> None:
+async def test_evidence_may_rest_on_an_earlier_answer(aclient: AsyncClient, face: Face) -> None:
     first = await aclient.suggest(posterior_id=face.posterior_id)
     best = first.suggestions[0].landmark
     x, y = (float(v) for v in face.landmarks[best])

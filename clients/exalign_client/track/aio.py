@@ -14,9 +14,9 @@ from grpc import aio
 
 from exalign.v1 import service_pb2, track_pb2
 from exalign_client.errors import ExalignClientError
-from exalign_client.track.conversation import Conversation, OpenStream
 from exalign_client.track.requests import FrameInput, VideoMessages
 from exalign_client.track.results import TrackClosed, TrackEvent
+from exalign_client.track.resumable import OpenStream, ResumableStream
 from exalign_client.track.session import TrackSession
 
 Requests = AsyncIterator[service_pb2.TrackVideoRequest]
@@ -41,22 +41,22 @@ class AsyncTrackStream(AsyncIterator[TrackEvent]):
         timeout: float,
     ) -> None:
         session, messages = TrackSession(config, window, address), VideoMessages(config)
-        self._conversation = _TaskConversation(open_stream, address, session, messages, frames, timeout)
-        # The tasks hold the conversation, not this object: when the caller drops it, they end.
-        self._finalizer = weakref.finalize(self, self._conversation.stop)
+        self._resumable = _TaskStream(open_stream, address, session, messages, frames, timeout)
+        # The tasks hold the resumable stream, not this object: when the caller drops it, they end.
+        self._finalizer = weakref.finalize(self, self._resumable.stop)
         self._finalizer.atexit = False
 
     @property
     def closed(self) -> TrackClosed | None:
         """As `exalign_client.track.sync.TrackStream.closed`."""
-        return self._conversation.session.closed
+        return self._resumable.session.closed
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> TrackEvent:
         """The next event; raises as `exalign_client.track.sync.TrackStream` does."""
-        event = await self._conversation.next_event()
+        event = await self._resumable.next_event()
         if event is None:
             raise StopAsyncIteration
         return event
@@ -64,7 +64,7 @@ class AsyncTrackStream(AsyncIterator[TrackEvent]):
     async def aclose(self) -> None:
         """Stop: nothing more is sent or read."""
         self._finalizer()
-        await self._conversation.stopped()
+        await self._resumable.stopped()
 
     async def __aenter__(self) -> Self:
         return self
@@ -75,8 +75,8 @@ class AsyncTrackStream(AsyncIterator[TrackEvent]):
         await self.aclose()
 
 
-class _TaskConversation(Conversation[Requests]):
-    """A conversation that tasks share, all in one event loop."""
+class _TaskStream(ResumableStream[Requests]):
+    """A resumable stream that tasks share, all in one event loop."""
 
     _CHANNEL_CLOSED = aio.UsageError
 

@@ -17,9 +17,9 @@ import grpc
 
 from exalign.v1 import service_pb2, track_pb2
 from exalign_client.errors import ExalignClientError
-from exalign_client.track.conversation import Conversation, OpenStream
 from exalign_client.track.requests import FrameInput, VideoMessages
 from exalign_client.track.results import TrackClosed, TrackEvent
+from exalign_client.track.resumable import OpenStream, ResumableStream
 from exalign_client.track.session import TrackSession
 
 Requests = Iterator[service_pb2.TrackVideoRequest]
@@ -43,11 +43,9 @@ class TrackStream(Iterator[TrackEvent]):
         timeout: float,
     ) -> None:
         session = TrackSession(config, window, address)
-        self._conversation = _ThreadedConversation(
-            open_stream, address, session, VideoMessages(config), frames, timeout
-        )
-        # The threads hold the conversation, not this object: when the caller drops it, they end.
-        self._finalizer = weakref.finalize(self, self._conversation.stop)
+        self._resumable = _ThreadedStream(open_stream, address, session, VideoMessages(config), frames, timeout)
+        # The threads hold the resumable stream, not this object: when the caller drops it, they end.
+        self._finalizer = weakref.finalize(self, self._resumable.stop)
 
     @property
     def closed(self) -> TrackClosed | None:
@@ -56,7 +54,7 @@ class TrackStream(Iterator[TrackEvent]):
         It stays None where the iterator was closed early, and where the connection broke after the last answer and
         the server had forgotten the video: then only the counts are missing.
         """
-        return self._conversation.session.closed
+        return self._resumable.session.closed
 
     def __iter__(self) -> Self:
         return self
@@ -70,7 +68,7 @@ class TrackStream(Iterator[TrackEvent]):
             ExalignClientError: the call failed otherwise.
             Exception: whatever the iterable of frames raised, after all frames before that were answered.
         """
-        event = self._conversation.next_event()
+        event = self._resumable.next_event()
         if event is None:
             raise StopIteration
         return event
@@ -88,8 +86,8 @@ class TrackStream(Iterator[TrackEvent]):
         self.close()
 
 
-class _ThreadedConversation(Conversation[Requests]):
-    """A conversation that threads share. ``_changed`` guards all of it."""
+class _ThreadedStream(ResumableStream[Requests]):
+    """A resumable stream that threads share. ``_changed`` guards all of it."""
 
     _CHANNEL_CLOSED = ValueError
 

@@ -29,7 +29,7 @@ class OpenStream(Protocol[_SentT]):
         """Open a stream that sends these requests."""
 
 
-class Conversation(ABC, Generic[RequestsT]):
+class ResumableStream(ABC, Generic[RequestsT]):
     """The streams of one video, one after the other. Not thread-safe: the subclasses see to that.
 
     Args:
