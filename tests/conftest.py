@@ -16,9 +16,12 @@ from exalign_engine.exemplars.building import build
 from exalign_engine.exemplars.exemplars import Exemplars
 from exalign_engine.exemplars.synthetic import rebox, rotate
 from exalign_engine.geometry.landmarks import mirror_shapes
+from properties import load_profile
 from toy_faces import F64, PICTURE, MakePrepared, MakeShapes, mean_face
 
 ROOT = Path(__file__).parents[1]
+
+load_profile()
 
 
 def face_data() -> Path | None:

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.cli import main
+from properties import examples
 from toy_faces import MakePrepared
 
 onnx = pytest.importorskip("onnx", reason="needs onnx (extra 'train')")
@@ -161,7 +162,7 @@ def test_halves_go_to_even_levels_and_the_ends_saturate() -> None:
 
 
 @given(vectors, scales)
-@settings(max_examples=20, deadline=None)
+@examples(20)
 def test_onnx_runtime_rounds_activations_alike(values: F32, scale: float) -> None:
     nodes = [
         helper.make_node("QuantizeLinear", ["a", "s", "zero"], ["q"]),
@@ -203,7 +204,7 @@ def test_a_scale_gives_up_a_rare_outlier_and_keeps_an_exact_grid() -> None:
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=25, deadline=None)
+@examples(25)
 def test_the_int8_file_computes_what_the_float64_twin_computes(seed: int) -> None:
     model = tiny_network(seed % 97)
     crops = crops_of(seed)
