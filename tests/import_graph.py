@@ -18,6 +18,9 @@ PACKAGES = {
     "exalign": ROOT / "protos",
 }
 
+#: Rooms of the engine that nothing on the serving path may import.
+OFFLINE = ("evaluation", "train", "calibration", "commands")
+
 
 @dataclass(frozen=True)
 class Import:
