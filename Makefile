@@ -12,7 +12,14 @@ READY_DEMO := $(VENV)/.ready-demo
 READY_DEV := $(VENV)/.ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-gpu lint unit golden bench protos clean
+.PHONY: help demo test test-gpu check check-style check-types check-fast explore lint unit golden bench protos clean
+
+# Worker processes of the tests; a file's tests stay in one, which then starts one server for them.
+WORKERS ?= 2
+# Examples of each property in a search.
+EXAMPLES ?= 1000
+# Tests that train nothing and start nothing: seconds in all.
+FAST := tests/test_*.py tests/protos
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -44,7 +51,24 @@ lint: $(READY_DEV) ## ruff, mypy --strict, buf, hadolint
 	$(BIN)/hadolint Dockerfile
 
 unit: $(READY_DEV) ## all tests; faces are found by EXALIGN_DATA
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
+
+check: $(READY_DEV) ## style, types and fast tests, in under a minute
+	$(MAKE) --no-print-directory --jobs 2 check-types check-style check-fast
+
+check-style:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/buf lint
+
+check-types:
+	$(BIN)/mypy
+
+check-fast:
+	$(BIN)/python -m pytest -q $(FAST)
+
+explore: $(READY_DEV) ## search for examples that break a property, at random: EXAMPLES=1000 of each
+	EXALIGN_EXPLORE=$(EXAMPLES) $(BIN)/python -m pytest -m hypothesis --timeout 0
 
 test-gpu: $(READY_DEV) ## TensorRT on a real GPU; writes out/gpu-report.json (docs/gpu.md)
 	$(BIN)/python -m pytest tests/gpu --timeout 1800

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,27 +11,47 @@ import cv2
 import numpy as np
 import pytest
 
+from drawn_faces import write_prepared
 from exalign_engine.exemplars.building import build
 from exalign_engine.exemplars.exemplars import Exemplars
 from exalign_engine.exemplars.synthetic import rebox, rotate
 from exalign_engine.geometry.landmarks import mirror_shapes
+from face_folders import NEEDS_FACES, face_data
+from properties import load_profile
+from skip_summary import skip_line
 from toy_faces import F64, PICTURE, MakePrepared, MakeShapes, mean_face
 
-ROOT = Path(__file__).parents[1]
+load_profile()
 
 
-def face_data() -> Path | None:
-    """The folder of annotated faces: EXALIGN_DATA, or data/ in the folder shared beside the checkout."""
-    folder = Path(os.environ.get("EXALIGN_DATA", ROOT.parent / "shared" / "data"))
-    return folder if (folder / "index.csv").is_file() else None
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line what was skipped, and what it needs."""
+    line = skip_line(terminalreporter.stats.get("skipped", []))
+    if line:
+        terminalreporter.write_line(line, yellow=True)
 
 
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
-    """The annotated faces; the test is skipped where there are none."""
+    """The annotated faces, for what only real ones can show; the test is skipped where there are none."""
     folder = face_data()
     if folder is None:
-        pytest.skip("no annotated faces here: set EXALIGN_DATA")
+        pytest.skip(NEEDS_FACES)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def drawn_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Drawn faces in the prepared format: 64 of train, 24 of val, 8 of test."""
+    folder = tmp_path_factory.mktemp("drawn")
+    write_prepared(folder, 64, 24, 8, seed=1)
+    return folder
+
+
+@pytest.fixture(scope="session", params=["drawn", "real"])
+def faces_folder(request: pytest.FixtureRequest) -> Path:
+    """A folder of annotated faces: drawn ones, and the real ones where they are."""
+    folder: Path = request.getfixturevalue("drawn_folder" if request.param == "drawn" else "data_folder")
     return folder
 
 

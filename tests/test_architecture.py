@@ -1,20 +1,14 @@
-"""The rooms, and who may open whose door: imports point one way."""
+"""The rooms, and who may open whose door: imports point one way. docs/architecture.md draws the picture."""
 
 from __future__ import annotations
 
-import ast
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-
-PACKAGES = {
-    "exalign_engine": ROOT / "engine",
-    "exalign_service": ROOT / "service",
-    "exalign_client": ROOT / "clients",
-    "exalign": ROOT / "protos",
-}
+from import_graph import OFFLINE, PACKAGES, ROOT, circle, imported_names, imports, modules, reachable, sources
 
 # Package -> packages of ours that it may import.
 MAY_IMPORT = {
@@ -24,61 +18,110 @@ MAY_IMPORT = {
     "exalign": {"exalign"},
 }
 
-# The only modules that may need torch: they train and export.
-TORCH = {"network.py", "residual.py", "losses.py", "loop.py", "distributed.py", "export.py"}
+#: Most .py files that lie flat in a package, beside its rooms.
+MOST_FLAT = 6
 
 
-def imported(path: Path) -> set[str]:
-    """Top-level packages that a file imports, anywhere in it."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            names.add(node.module.split(".")[0])
-    return names
+def foreign_imports(package: str, allowed: Callable[[Path, str], bool]) -> list[str]:
+    """``file:line imports X`` for every import whose top-level package is not allowed in that file."""
+    found = []
+    for path in sources(package):
+        for name, line in imported_names(path, package):
+            top = name.split(".")[0]
+            if not allowed(path, top):
+                found.append(f"{path.relative_to(ROOT)}:{line} imports {top}")
+    return found
 
 
-def sources(package: str) -> list[Path]:
-    files = sorted((PACKAGES[package] / package).rglob("*.py"))
-    assert files, package
-    return files
+def listed(lines: list[str], remedy: str) -> str:
+    return "\n".join(["", *lines, remedy])
 
 
 @pytest.mark.parametrize("package", sorted(PACKAGES))
 def test_imports_point_one_way(package: str) -> None:
-    for path in sources(package):
-        foreign = (imported(path) & set(PACKAGES)) - MAY_IMPORT[package]
-        assert not foreign, f"{path.relative_to(ROOT)} imports {', '.join(sorted(foreign))}"
+    found = foreign_imports(package, lambda _, top: top not in PACKAGES or top in MAY_IMPORT[package])
+    assert not found, listed(
+        found, f"{package} may import {', '.join(sorted(MAY_IMPORT[package]))}: move what is shared"
+    )
 
 
-@pytest.mark.parametrize("package", ["exalign_engine"])
-def test_the_engine_knows_no_grpc_no_sockets_and_no_asyncio(package: str) -> None:
-    for path in sources(package):
-        foreign = imported(path) & {"grpc", "socket", "asyncio", "prometheus_client"}
-        assert not foreign, f"{path.relative_to(ROOT)} imports {', '.join(sorted(foreign))}"
+def test_the_engine_knows_no_grpc_no_sockets_and_no_asyncio() -> None:
+    network = {"grpc", "socket", "asyncio", "prometheus_client"}
+    found = foreign_imports("exalign_engine", lambda _, top: top not in network)
+    assert not found, listed(found, "what speaks to a network belongs into the service or the client")
 
 
 @pytest.mark.parametrize("package", sorted(PACKAGES))
-def test_only_training_and_export_need_torch(package: str) -> None:
-    for path in sources(package):
-        allowed = (path.parent.name == "train" and path.name in TORCH) or path.parts[-2:] == (
-            "reproduction",
-            "learning.py",
-        )
-        assert allowed or "torch" not in imported(path), f"{path.relative_to(ROOT)} imports torch"
+def test_only_training_needs_torch(package: str) -> None:
+    training = PACKAGES["exalign_engine"] / "exalign_engine" / "train"
+    found = foreign_imports(package, lambda path, top: top != "torch" or training in path.parents)
+    assert not found, listed(found, "move what needs torch to exalign_engine/train")
 
 
 def test_the_client_needs_no_more_than_the_base_install() -> None:
-    base = {"grpc", "google", "numpy", "exalign", "exalign_client", "grpc_status"}
-    optional = {"cv2": {"overlay.py", "demo.py"}, "skimage": {"demo.py"}, "prometheus_client": {"histograms.py"}}
-    for path in sources("exalign_client"):
-        third_party = {n for n in imported(path) if n not in base and not _standard(n)}
-        foreign = {n for n in third_party if path.name not in optional.get(n, set())}
-        assert not foreign, f"{path.relative_to(ROOT)} imports {', '.join(sorted(foreign))}"
+    base = {"grpc", "google", "numpy", "exalign", "exalign_client", "grpc_status", *sys.stdlib_module_names}
+    optional = {"cv2": "overlay.py", "skimage": "demo.py", "prometheus_client": "histograms.py"}
+    found = foreign_imports("exalign_client", lambda path, top: top in base or path.name == optional.get(top))
+    assert not found, listed(found, "the base install has not got it: pictures/overlay.py has require_opencv()")
 
 
-def _standard(name: str) -> bool:
-    import sys
+def folder(module: str) -> str:
+    """The folder that a file lies in; a file at a package's root, and the package's facade, are their own."""
+    path = modules()[module]
+    inside = path.relative_to(PACKAGES[module.split(".")[0]]).parent.parts
+    return ".".join(inside) if len(inside) > 1 else module
 
-    return name in sys.stdlib_module_names
+
+def room(module: str) -> str:
+    """The folder right below the package that a file lies in or under."""
+    return ".".join(folder(module).split(".")[:2])
+
+
+@pytest.mark.parametrize("node", [lambda module: module, folder, room], ids=["files", "folders", "rooms"])
+def test_imports_never_lead_back(node: Callable[[str], str]) -> None:
+    found = [str(one) for one in circle(imports(), node)]
+    assert not found, listed(found, "a circle: move what both need to where neither imports the other")
+
+
+def test_no_room_imports_its_packages_facade() -> None:
+    found = [
+        str(one)
+        for one in imports()
+        if one.imported == one.importer.split(".")[0] and one.imported != "exalign" and one.importer != one.imported
+    ]
+    assert not found, listed(found, "import from the file that defines it: the facade is for callers outside")
+
+
+def test_nothing_that_serves_imports_what_trains_fits_or_evaluates() -> None:
+    serving = [name for name in modules() if name.split(".")[0] == "exalign_service"]
+    found = reachable([*serving, "exalign_engine"])
+    wrong = []
+    for name, through in found.items():
+        if name.split(".")[0] == "exalign_engine" and name.split(".")[1:2] and name.split(".")[1] in OFFLINE:
+            wrong.append(f"{name}: {through}")
+    assert not wrong, listed(
+        wrong, f"a server loads nothing of {', '.join(OFFLINE)}: move what it needs to another room"
+    )
+
+
+@pytest.mark.parametrize("package", sorted(PACKAGES))
+def test_few_files_lie_flat_in_a_package(package: str) -> None:
+    flat = sorted(p.name for p in (PACKAGES[package] / package).glob("*.py"))
+    assert len(flat) <= MOST_FLAT, f"{package} holds {len(flat)} files, at most {MOST_FLAT}; give {flat} a room"
+
+
+def test_the_graph_sees_imports_of_every_kind(tmp_path: Path) -> None:
+    file = tmp_path / "file.py"
+    file.write_text(
+        "from typing import TYPE_CHECKING\nimport exalign_engine.errors\n"
+        "if TYPE_CHECKING:\n    from exalign_engine.geometry import frames\n"
+        "def late():\n    from exalign_engine.geometry.frames import iou\n"
+        "    return import_module('exalign_engine.errors')\n"
+    )
+    ours = [one for one in imported_names(file, "exalign_engine") if one[0].startswith("exalign")]
+    assert sorted(ours) == [
+        ("exalign_engine.errors", 2),
+        ("exalign_engine.errors", 7),
+        ("exalign_engine.geometry.frames", 4),
+        ("exalign_engine.geometry.frames.iou", 6),
+    ]

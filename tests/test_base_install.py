@@ -14,7 +14,7 @@ HIDE = f"import sys; sys.modules.update(dict.fromkeys({HIDDEN}))"
 
 def run(module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     code = f"{HIDE}; from {module} import main; sys.exit(main({list(arguments)!r}))"
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.mark.parametrize(
@@ -31,4 +31,5 @@ def test_a_command_without_its_packages_names_the_extra(module: str, arguments: 
 def test_the_packages_can_be_imported_without_the_extras() -> None:
     packages = "exalign_engine, exalign_service, exalign_client, exalign.v1"
     code = f"{HIDE}; import {packages}; exalign_engine.InvalidInputError"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    assert result.returncode == 0, result.stderr

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from benchmarks.cascade.cascade import Cascade, read_cascade, write_cascade
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -16,6 +16,7 @@ from exalign_engine.errors import BundleError
 from exalign_engine.geometry.landmarks import mirror_shapes
 from exalign_engine.posterior.residual import ImageFeatures
 from map_twin import sample_twin
+from properties import examples
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -23,7 +24,7 @@ F64 = NDArray[np.float64]
 N, MARGIN, CHANNELS, EMBEDDING = 68, 1.3, 3, 7
 CLASSES, LEVELS, INPUTS, OUTPUTS = 5, 4, 6, 8
 seeds = st.integers(0, 2**32 - 1)
-PLENTY = settings(max_examples=25, deadline=None)
+PLENTY = examples(25)
 
 
 def cascade(seed: int, from_centre: bool = False) -> Cascade:

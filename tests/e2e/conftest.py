@@ -15,7 +15,7 @@ from exalign_client.transport.local_server import LocalServer, local_server
 from exalign_engine import default_bundle_path
 
 if not (default_bundle_path() / "manifest.json").is_file():
-    pytest.skip("the default bundle is not in this tree", allow_module_level=True)
+    pytest.skip("needs a default bundle in the tree", allow_module_level=True)
 
 
 @pytest.fixture(scope="session")
@@ -48,5 +48,5 @@ def astronaut() -> bytes:
 
 def metrics(server: LocalServer) -> str:
     """The text of /metrics."""
-    with urllib.request.urlopen(f"http://{server.metrics_address}/metrics", timeout=10) as page:
+    with urllib.request.urlopen(f"http://{server.metrics_address}/metrics", timeout=60) as page:
         return str(page.read().decode())

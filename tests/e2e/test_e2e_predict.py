@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,6 +13,7 @@ from exalign_client import AsyncClient, Client
 from exalign_client.transport.local_server import LocalServer, local_server
 from exalign_engine import Aligner
 from exalign_engine.geometry.landmarks import NOSE_TIP
+from face_folders import NEEDS_YUNET, data_root
 
 # Where the astronaut's features are in the 512×512 photograph, read off it by eye: pixels.
 EYES_Y, NOSE, MOUTH = (94, 112), (223, 127), (222, 147)
@@ -112,10 +112,10 @@ def test_get_model_says_what_answers(client: Client) -> None:
     assert len(model.landmark_names) == 68
 
 
-def test_yunet_finds_faces_when_its_model_is_configured(data_folder: Path, astronaut: bytes) -> None:
-    model = data_folder / "models" / "face_detection_yunet_2023mar.onnx"
+def test_yunet_finds_faces_when_its_model_is_configured(astronaut: bytes) -> None:
+    model = data_root() / "models" / "face_detection_yunet_2023mar.onnx"
     if not model.is_file():
-        pytest.skip("no YuNet model here")
+        pytest.skip(NEEDS_YUNET)
     with local_server(arguments=["--yunet-model", str(model)]) as server, Client(server.address) as client:
         (mtcnn,), (yunet,) = client.predict(astronaut), client.predict(astronaut, detector="yunet")
         boxes = {d.name: d.available for d in client.model().detectors}

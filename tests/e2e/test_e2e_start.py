@@ -21,7 +21,7 @@ ANYWHERE = ["--address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"]
 
 def start(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Start a server that cannot start."""
-    return subprocess.run([*SERVE, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([*SERVE, *arguments], capture_output=True, text=True, timeout=300, check=False)
 
 
 def last_line(text: str) -> str:
@@ -93,7 +93,7 @@ def test_sigterm_ends_it_with_zero() -> None:
         assert process.stdout is not None
         assert json.loads(process.stdout.readline())["event"] == "serving"
         process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=120) == 0
     finally:
         process.kill()
         process.wait()

@@ -106,7 +106,7 @@ async def say(call: Call, **message: Any) -> None:
 
 
 async def hear(call: Call, kind: str) -> None:
-    answer = await asyncio.wait_for(call.read(), 60)
+    answer = await asyncio.wait_for(call.read(), 300)
     assert answer is not grpc.aio.EOF
     assert answer.WhichOneof("message") == kind
 
@@ -186,7 +186,7 @@ def crowd_is_killed(soaked: Soaked, picture: Path) -> None:
 
 def settled(soaked: Soaked) -> None:
     """Wait until no session is left, in any state."""
-    limit = time.monotonic() + 30
+    limit = time.monotonic() + 300
     while left := gauges(soaked.metrics_address):
         assert time.monotonic() < limit, left
         time.sleep(0.05)
@@ -206,10 +206,10 @@ async def drained(soaked: Soaked, picture: bytes) -> None:
         for call in calls:
             await hear(call, "go_away")
             call.cancel()
-        assert await asyncio.to_thread(soaked.process.wait, 20) == 0
+        assert await asyncio.to_thread(soaked.process.wait, 120) == 0
 
 
-@pytest.mark.timeout(max(300, SESSIONS))
+@pytest.mark.timeout(max(900, SESSIONS))
 def test_nothing_is_left_of_many_sessions_and_the_server_does_not_grow(
     soaked: Soaked, astronaut: bytes, tmp_path: Path
 ) -> None:

@@ -24,6 +24,8 @@ from exalign_client.transport.local_server import LocalServer, local_server
 Stub = service_pb2_grpc.FaceAlignmentServiceStub
 
 FRAMES = 10
+#: Seconds that a server which is told to stop gives its streams.
+GRACE = 600
 WISHES = {"smoothing_lag": 2, "path_frames": 4}
 
 
@@ -45,7 +47,7 @@ def stub(server: LocalServer) -> Iterator[service_pb2_grpc.FaceAlignmentServiceS
         yield service_pb2_grpc.FaceAlignmentServiceStub(channel)
 
 
-def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline
@@ -148,7 +150,7 @@ it.open(config("killed"))
 print(result.resume_token.hex(), flush=True)
 for index in range(1, 4):
     it.say(frame=frame(index, None))
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -179,7 +181,7 @@ def test_the_session_of_a_killed_client_can_be_resumed(
 @pytest.fixture
 def own_server() -> Iterator[tuple[subprocess.Popen[str], str, str]]:
     """A server that may be stopped: its process, its address and that of its metrics."""
-    command = [sys.executable, "-m", "exalign_service.cli", "serve", "--shutdown-grace", "20"]
+    command = [sys.executable, "-m", "exalign_service.cli", "serve", "--shutdown-grace", str(GRACE)]
     command += ["--address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
@@ -203,14 +205,13 @@ def test_a_server_that_is_told_to_stop_says_so_and_answers_what_it_has(
         os.kill(process.pid, signal.SIGTERM)
         away = it.hear("go_away")
         assert away.reason == track_pb2.GO_AWAY_REASON_DRAIN
-        assert away.grace.ToSeconds() == 20
+        assert away.grace.ToSeconds() == GRACE
         assert away.resume_token
         # What was on its way is answered.
         assert [r.frame_index for r in it.results(frame(1, video[1]), frame(2, video[2]))] == [1, 2]
-        start = time.monotonic()
         it.cut()
-        assert process.wait(timeout=20) == 0
-        assert time.monotonic() - start < 10
+        # Long before the grace is over.
+        assert process.wait(timeout=GRACE / 2) == 0
 
 
 def test_64_sessions_at_once_are_answered_in_order_and_alike(

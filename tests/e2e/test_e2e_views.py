@@ -14,7 +14,7 @@ from exalign_client.transport.local_server import local_server
 from exalign_engine.geometry.landmarks import NOSE_TIP
 
 CHIN = 8
-SECONDS = 20
+SECONDS = 120
 
 
 @pytest.fixture(scope="module")

@@ -107,7 +107,7 @@ def plain(result: track_pb2.FrameResult) -> bytes:
 
 def gauges(metrics_address: str) -> dict[str, int]:
     """Sessions by state, as /metrics says; those at zero left out."""
-    with urllib.request.urlopen(f"http://{metrics_address}/metrics", timeout=20) as page:
+    with urllib.request.urlopen(f"http://{metrics_address}/metrics", timeout=60) as page:
         text = page.read().decode()
     found = {}
     for line in text.splitlines():

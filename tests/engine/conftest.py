@@ -20,15 +20,15 @@ def astronaut_crop() -> NDArray[np.uint8]:
 
 
 @pytest.fixture(scope="session")
-def val_crops(data_folder: Path) -> NDArray[np.uint8]:
-    """(32, S, S, 3) real faces of ``val`` about their true boxes, as the default bundle's network sees them."""
+def val_crops(faces_folder: Path) -> NDArray[np.uint8]:
+    """(≤ 32, S, S, 3) faces of ``val`` about their true boxes, as the default bundle's network sees them."""
     from exalign_engine.bundle.bundle import Bundle, default_bundle_path
     from exalign_engine.data import open_faces
     from exalign_engine.geometry.frames import BoxFrame, extract_crop, tight_box
 
-    faces, manifest = open_faces(data_folder, "val"), Bundle.load(default_bundle_path()).manifest
+    faces, manifest = open_faces(faces_folder, "val"), Bundle.load(default_bundle_path()).manifest
     crops = []
-    for i in np.linspace(0, len(faces) - 1, 32).astype(int):
+    for i in np.linspace(0, len(faces) - 1, min(32, len(faces))).astype(int):
         frame = BoxFrame.from_box(tight_box(faces.landmarks[i]))
         crops.append(extract_crop(faces.image(int(i)), frame, manifest.margin, manifest.input_size))
     return np.stack(crops)

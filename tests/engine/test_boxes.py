@@ -56,7 +56,7 @@ def test_each_fault_is_named_with_its_limit(box, says):
 
 
 def test_a_box_over_the_last_half_pixel_still_overlaps():
-    check_boxes([(199.4, 10, 230, 30)], SHAPE)
+    assert check_boxes([(199.4, 10, 230, 30)], SHAPE).tolist() == [[199.4, 10, 230, 30]]
 
 
 def test_all_faults_are_reported_at_once():

@@ -388,7 +388,7 @@ def test_a_bundle_may_be_without_a_residual(toy_bundle_copy: Path) -> None:
 def test_the_bundle_that_the_wheel_carries_loads() -> None:
     path = default_bundle_path()
     if not path.is_dir():
-        pytest.skip("no default bundle in this tree")
+        pytest.skip("needs a default bundle in the tree")
     bundle = Bundle.load(path)
     assert bundle.exemplars.count == bundle.manifest.exemplars > 1000
     assert bundle.calibration.card

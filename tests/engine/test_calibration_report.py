@@ -51,7 +51,7 @@ class Balanced(HTMLParser):
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
     if not (default_bundle_path() / "manifest.json").is_file():
-        pytest.skip("the default bundle is not in this tree")
+        pytest.skip("needs a default bundle in the tree")
     return Bundle.load(default_bundle_path())
 
 

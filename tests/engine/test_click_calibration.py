@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.optimize import lsq_linear
@@ -18,6 +18,7 @@ from exalign_engine.exemplars.exemplars import Exemplars
 from exalign_engine.face.click_policies import Case, simulated_clicks
 from exalign_engine.posterior.calibration import Calibration
 from exalign_engine.posterior.posterior import Posterior, PosteriorModel
+from properties import examples
 
 SIGMA = 0.0135
 
@@ -30,7 +31,7 @@ def moments(clicks: Sequence[tuple[int, float, float, float]]) -> NDArray[np.flo
     return gathered
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([(0.8, 0.1), (0.0, 0.2), (-0.5, 0.1), (0.6, -0.3)]))
 def test_the_fit_is_that_of_least_squares(seed: int, slopes: tuple[float, float]) -> None:
     rng = np.random.default_rng(seed)

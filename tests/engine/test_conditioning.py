@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -36,6 +36,7 @@ from exalign_engine.exemplars.exemplars import Exemplars
 from exalign_engine.geometry.landmarks import MIRROR, mirror_shapes
 from exalign_engine.posterior.calibration import Calibration
 from exalign_engine.posterior.posterior import Posterior, PosteriorModel
+from properties import examples
 
 F64 = NDArray[np.float64]
 
@@ -45,7 +46,7 @@ seeds = st.integers(0, 2**32 - 1)
 #: Mostly small; the largest reaches the K of a real bundle's order.
 counts = st.one_of(st.integers(1, 5), st.integers(1, 300), st.sampled_from([5_000, 20_000]))
 motions = st.sampled_from(list(BoxMotion))
-PLENTY = settings(max_examples=40, deadline=None)
+PLENTY = examples(40)
 
 
 def synthetic(seed: int, k: int, kernel: float = 0.012) -> PosteriorModel:

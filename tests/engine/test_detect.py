@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import types
 import warnings
@@ -20,11 +19,12 @@ from exalign_engine.detect import BoxAffine, create_detector
 from exalign_engine.detect.mtcnn import MtcnnDetector
 from exalign_engine.errors import InvalidInputError, RuntimeUnavailableError
 from exalign_engine.geometry.frames import iou
+from face_folders import NEEDS_FACES, NEEDS_YUNET, data_root
 
-DATA = Path(os.environ.get("EXALIGN_DATA", Path(__file__).parents[2] / "../shared/data"))
+DATA = data_root()
 YUNET = DATA / "models" / "face_detection_yunet_2023mar.onnx"
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"no faces in {DATA} (set EXALIGN_DATA)")
-needs_yunet = pytest.mark.skipif(not YUNET.is_file(), reason=f"no YuNet model at {YUNET}")
+needs_frames = pytest.mark.skipif(not (DATA / "frames").is_dir(), reason=NEEDS_FACES)
+needs_yunet = pytest.mark.skipif(not YUNET.is_file(), reason=NEEDS_YUNET)
 
 ASTRONAUT = np.asarray(skimage.data.astronaut())
 FACE = (177.0, 70.0, 272.0, 196.0)  # about, from hair line to chin
@@ -98,12 +98,12 @@ def test_mtcnn_agrees_with_the_wheel_up_to_rounding(mtcnn, wheel):
     assert (ours.box - box < 2.05).all()  # twice at the right and below
 
 
-@needs_data
-def test_mtcnn_agrees_with_the_wheel_on_crops(mtcnn, wheel):
-    with np.load(DATA / "faces.npz") as z:
+def test_mtcnn_agrees_with_the_wheel_on_crops(mtcnn, wheel, faces_folder):
+    with np.load(faces_folder / "faces.npz") as z:
         jpeg, offset = z["jpeg"], z["offset"]
     differences, counts = [], []
-    for row in range(0, len(offset) - 1, (len(offset) - 1) // 40):
+    rows = range(0, len(offset) - 1, (len(offset) - 1) // 40)
+    for row in rows:
         crop = cv2.cvtColor(cv2.imdecode(jpeg[offset[row] : offset[row + 1]], cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
         theirs, ours = wheel_boxes(wheel, crop), mtcnn.detect(crop)
         counts.append(len(theirs) == len(ours))
@@ -112,7 +112,7 @@ def test_mtcnn_agrees_with_the_wheel_on_crops(mtcnn, wheel):
             nearest = min(ours, key=lambda o: np.abs(o.box - best).max())
             inside = np.maximum(nearest.box, -1.5)  # the wheel cuts its boxes off at the picture's edge
             differences.append(inside - best)
-    assert len(differences) >= 38
+    assert len(differences) >= 0.92 * len(rows)
     assert np.mean(counts) >= 0.97
     # The wheel only cuts fractions off. A few boxes differ by more: at a level of the pyramid where P-Net
     # sees a single window, the wheel takes the offsets of another one.
@@ -248,7 +248,7 @@ def test_yunet_finds_nothing_in_a_plain_image_of_any_size(yunet, shape):
     assert yunet.detect(np.full((*shape, 3), 90, np.uint8)) == []
 
 
-@needs_data
+@needs_frames
 def test_mtcnn_finds_every_annotated_face_of_the_photographs(mtcnn):
     frames = json.loads((DATA / "frames" / "frames.json").read_text())[::6]
     for frame in frames:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -22,6 +22,7 @@ from exalign_engine.heatmaps.marginals import (
     sparse,
 )
 from exalign_engine.posterior.kernels import kernel_layout
+from properties import examples
 
 special = pytest.importorskip("scipy.special", reason="SciPy's Φ is the reference")
 
@@ -32,7 +33,7 @@ Mixture = tuple[F32, NDArray[np.int32], F32, F32, F64]
 N = 4
 ALL = np.arange(N)
 seeds = st.integers(0, 2**32 - 1)
-PLENTY = settings(max_examples=60, deadline=None)
+PLENTY = examples(60)
 
 
 def mixture(seed: int, k: int, sigma: float, ratio: float, spread: float, peak: float = 1.0) -> Mixture:
@@ -253,7 +254,7 @@ def test_a_gaussian_region_is_a_disc_of_the_known_radius() -> None:
     np.testing.assert_allclose(level, 1 - np.exp(-(radii**2) / 2), atol=0.01)
 
 
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(seeds, st.sampled_from([1, 3, 200]), st.floats(0.0, 0.08), st.floats(0, 2))
 def test_the_level_agrees_with_samples(seed: int, k: int, spread: float, peak: float) -> None:
     m = mixture(seed, k, 0.02, 1.2, spread, peak)

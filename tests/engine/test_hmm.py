@@ -6,16 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from exalign_engine.hmm.belief import BELIEF_BYTES, most_members, thinned
 from exalign_engine.hmm.chain import Belief, Chain, ChainSettings, Emission, LowPass, forward_backward
 from hmm_reference import adjacency, forward, smoothed
+from properties import examples
 
 F32 = NDArray[np.float32]
-PLENTY = settings(max_examples=40, deadline=None)
+PLENTY = examples(40)
 seeds = st.integers(0, 2**32 - 1)
 TAU = 0.125
 

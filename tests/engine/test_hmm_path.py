@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exalign_engine.hmm.chain import Chain, ChainSettings, Emission, PathState, viterbi
 from hmm_reference import adjacency, best_score, score_of
+from properties import examples
 from test_hmm import TAU, random_emissions, random_shapes
 
-PLENTY = settings(max_examples=40, deadline=None)
+PLENTY = examples(40)
 seeds = st.integers(0, 2**32 - 1)
 counts = st.one_of(st.integers(1, 5), st.integers(1, 2000))
 penalties = st.sampled_from([0.25, 1.0, 4.0, 50.0])

@@ -11,12 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import skimage.data
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from exalign_engine.errors import InvalidInputError
 from exalign_engine.geometry.image import ImageLimits, decode, from_raw
+from properties import examples
 
 ASTRONAUT = np.ascontiguousarray(skimage.data.astronaut()[40:240, 120:330])  # (200, 210, 3): not square
 
@@ -214,7 +215,7 @@ def test_many_threads_get_the_same_pixels():
 SMALL = ImageLimits(max_pixels=200_000)
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(
     st.sampled_from([b"", JPEG[:2], JPEG[:200], PNG[:8], PNG[:60], WEBP[:16], BMP[:54], b"GIF89a"]),
     st.binary(),
@@ -227,7 +228,7 @@ def test_random_bytes_never_end_in_another_error(start, rest):
     assert out.dtype == np.uint8
 
 
-@settings(deadline=None, max_examples=300)
+@examples(300)
 @given(
     st.sampled_from([JPEG, PROGRESSIVE, PNG, WEBP, BMP]),
     st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=6),

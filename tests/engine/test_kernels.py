@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -17,6 +17,7 @@ from exalign_engine.posterior.kernels import (
     rice_table,
     weighted_moments,
 )
+from properties import examples
 
 stats = pytest.importorskip("scipy.stats", reason="SciPy is the reference of the Rice distribution")
 
@@ -25,7 +26,7 @@ F64 = NDArray[np.float64]
 N = 5
 seeds = st.integers(0, 2**32 - 1)
 counts = st.integers(1, 2000)
-PLENTY = settings(max_examples=40, deadline=None)
+PLENTY = examples(40)
 
 
 def mixture(seed: int, k: int, peak: float) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.float32]]:

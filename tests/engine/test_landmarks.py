@@ -71,8 +71,8 @@ def test_mirroring_twice_changes_nothing(make_shapes: MakeShapes, width: float) 
     assert mirror_shapes(shapes.astype(np.float32)).dtype == np.float32
 
 
-def test_the_mean_of_real_faces_is_its_own_mirror_and_right_is_on_the_left(data_folder: Path) -> None:
-    mean = box_frame_shapes(open_faces(data_folder, "val").landmarks).mean(axis=0)
+def test_the_mean_of_faces_is_its_own_mirror_and_right_is_on_the_left(faces_folder: Path) -> None:
+    mean = box_frame_shapes(open_faces(faces_folder, "val").landmarks).mean(axis=0)
     assert np.abs(mirror_shapes(mean) - mean).max() < 0.1
     x = {name: mean[n, 0] for n, name in enumerate(NAMES)}
     assert all(v < 0.5 for name, v in x.items() if name.startswith("right_"))

@@ -60,7 +60,7 @@ def pair(request: pytest.FixtureRequest, toy_exemplars: Exemplars) -> Pair:
         model, poses = toy(toy_exemplars)
     else:
         if not (default_bundle_path() / "manifest.json").is_file():
-            pytest.skip("the default bundle is not in this tree")
+            pytest.skip("needs a default bundle in the tree")
         bundle = Bundle.load(default_bundle_path())
         model, poses = PosteriorModel(bundle.exemplars, bundle.calibration, ToldDisplacer()), bundle.poses
     # Like a network's: high for exemplars about one, which is not its own mirror image.

@@ -249,7 +249,7 @@ def test_the_default_bundle_summed_by_its_graph_answers_as_by_the_host(
     assert_parity(bundle, default_summing, np.concatenate([faces, probe_batch(bundle)]))
 
 
-def test_real_faces_summed_by_the_graph_are_answered_as_by_the_host(
+def test_faces_summed_by_the_graph_are_answered_as_by_the_host(
     bundle: Bundle, default_summing: Runtime, val_crops: U8
 ) -> None:
     assert_parity(bundle, default_summing, val_crops)

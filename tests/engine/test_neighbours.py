@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from exalign_engine.hmm.neighbours import ENOUGH, Neighbours
 from hmm_reference import adjacency
+from properties import examples
 
 F32 = NDArray[np.float32]
-PLENTY = settings(max_examples=40, deadline=None)
+PLENTY = examples(40)
 seeds = st.integers(0, 2**32 - 1)
 
 

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exalign_engine.errors import DataError
 from exalign_engine.geometry.landmarks import mirror_shapes
 from exalign_engine.posterior.residual import ImageFeatures
 from exalign_engine.runtime import create_runtime
+from properties import examples
 
 torch = pytest.importorskip("torch", reason="the network is trained with torch (extra 'train')")
 
@@ -47,7 +48,7 @@ def crops(n: int, seed: int = 0) -> np.ndarray[tuple[int, ...], np.dtype[np.uint
 @pytest.mark.parametrize("shards", [1, 2, 3, K])
 def test_the_pieces_of_the_head_are_its_interleaved_classes(shards: int) -> None:
     network = small_network(shards)
-    embedding = torch.randn(4, 8)
+    embedding = torch.randn(4, 8, generator=torch.Generator().manual_seed(2))
     whole = network.head(embedding)
     assert whole.shape == (4, K)
     for i in range(shards):
@@ -77,7 +78,7 @@ def test_exporting_leaves_the_network_in_pieces(tmp_path: Path) -> None:
     assert len(network.head.pieces) == 3
 
 
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(seed=st.integers(0, 2**31), spread=st.floats(0, 1.5))
 def test_the_engine_runs_the_levels_as_they_were_trained(seed: int, spread: float) -> None:
     network = small_network()
@@ -161,7 +162,7 @@ def test_of_two_looks_the_residual_is_the_mean_and_mirrored_looks_give_the_mirro
 def test_training_starts_are_moved_off_as_stated_and_repeatably() -> None:
     from exalign_engine.train.residual import START_SCALE, START_SHIFT, START_TURN, moved_off
 
-    shapes = torch.rand(4000, 68, 2)
+    shapes = torch.rand(4000, 68, 2, generator=torch.Generator().manual_seed(2))
     moved = moved_off(shapes, torch.Generator().manual_seed(1))
     torch.testing.assert_close(moved, moved_off(shapes, torch.Generator().manual_seed(1)))
     shift = (moved - shapes).mean(dim=1)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -17,12 +17,13 @@ from exalign_engine.geometry.frames import diagonal, tight_box
 from exalign_engine.geometry.landmarks import GROUPS, MIRROR, N_LANDMARKS, mirror_shapes
 from exalign_engine.posterior.calibration import Calibration
 from exalign_engine.posterior.posterior import CONFIDENCE_RADIUS, MOMENT_CUT, PosteriorModel
+from properties import examples
 
 F64 = NDArray[np.float64]
 
 K = 60
 seeds = st.integers(0, 2**32 - 1)
-PLENTY = settings(max_examples=30, deadline=None)
+PLENTY = examples(30)
 
 #: Kernels that differ between landmarks, as calibrated ones do.
 CALIBRATION = Calibration(
@@ -135,7 +136,7 @@ def test_entropy_and_effective_number_agree_with_float64(model: PosteriorModel, 
 
 
 @given(seeds, st.integers(0, 2 * K))
-@settings(max_examples=30, deadline=None)
+@examples(30)
 def test_the_top_exemplars_are_sorted_and_start_with_the_most_probable(
     model: PosteriorModel, seed: int, n: int
 ) -> None:

@@ -95,7 +95,7 @@ def test_fp16_answers_like_fp32_on_a_photograph(
     assert_half(half, reference, model, np.stack([astronaut_crop, astronaut_crop[:, ::-1]]))
 
 
-def test_fp16_answers_like_fp32_on_real_faces(
+def test_fp16_answers_like_fp32_on_faces(
     half: Runtime, reference: Runtime, model: PosteriorModel, val_crops: U8
 ) -> None:
     assert_half(half, reference, model, val_crops)
@@ -109,7 +109,7 @@ def test_the_shipped_int8_answers_like_fp32_on_a_photograph(
 
 
 @pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
-def test_the_shipped_int8_answers_like_fp32_on_real_faces(
+def test_the_shipped_int8_answers_like_fp32_on_faces(
     bundle: Bundle, name: str, reference: Runtime, model: PosteriorModel, val_crops: U8
 ) -> None:
     assert_int8(bundle, name, reference, model, val_crops)

@@ -1,22 +1,17 @@
-"""The quantiser: every rounding against a float64 twin, what it refuses, and the way back."""
+"""The quantiser: every rounding against a float64 twin, and the way back."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from exalign_engine.bundle.bundle import Bundle
-from exalign_engine.cli import main
-from toy_faces import MakePrepared
+from properties import examples
 
 onnx = pytest.importorskip("onnx", reason="needs onnx (extra 'train')")
 
@@ -35,6 +30,7 @@ from exalign_engine.onnx_graph.int8 import (
     widest_scale,
 )
 from exalign_engine.onnx_graph.onnx_file import dequantise, write_network
+from tiny_onnx import constant, crops_of, tiny_network
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -44,44 +40,6 @@ finite = st.floats(-1e6, 1e6, width=32)
 matrices = hnp.arrays(np.float32, hnp.array_shapes(min_dims=2, max_dims=4, max_side=5), elements=finite)
 vectors = hnp.arrays(np.float32, st.integers(1, 200), elements=finite)
 scales = st.floats(2.0**-20, 2.0**10, width=32)
-
-
-def tiny_network(seed: int = 0, side: int = 4) -> Any:
-    """uint8 (B, S, S, 3) → x/64 − 2 → 3×3 convolution → ReLU → flat → Gemm: "scores"; and the ReLU's as "features"."""
-    rng = np.random.default_rng(seed)
-    constants = {
-        "by": np.float32(1 / 64),
-        "off": np.float32(2),
-        "conv.weight": rng.normal(size=(5, 3, 3, 3)).astype(np.float32),
-        "conv.bias": rng.normal(size=5).astype(np.float32),
-        "head.weight": rng.normal(size=(7, 5 * side * side)).astype(np.float32),
-        "head.bias": rng.normal(size=7).astype(np.float32),
-    }
-    nodes = [
-        helper.make_node("Transpose", ["image"], ["moved"], "move", perm=[0, 3, 1, 2]),
-        helper.make_node("Cast", ["moved"], ["bytes"], "cast", to=TensorProto.FLOAT),
-        helper.make_node("Mul", ["bytes", "by"], ["scaled"], "mul"),
-        helper.make_node("Sub", ["scaled", "off"], ["x"], "sub"),
-        helper.make_node("Conv", ["x", "conv.weight", "conv.bias"], ["y"], "conv", pads=[1, 1, 1, 1]),
-        helper.make_node("Relu", ["y"], ["features"], "relu"),
-        helper.make_node("Flatten", ["features"], ["flat"], "flatten"),
-        helper.make_node("Gemm", ["flat", "head.weight", "head.bias"], ["scores"], "head", transB=1),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "tiny",
-        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", side, side, 3])],
-        [
-            helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", 7]),
-            helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", 5, side, side]),
-        ],
-        [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-
-
-def constant(model: Any, name: str) -> NDArray[Any]:
-    return numpy_helper.to_array(next(t for t in model.graph.initializer if t.name == name))
 
 
 def run(model: Any, crops: NDArray[np.uint8]) -> tuple[F32, F32]:
@@ -115,10 +73,6 @@ def twin(model: Any, crops: NDArray[np.uint8], chosen: dict[str, np.float32]) ->
     features = np.maximum(y + constant(model, "conv.bias")[:, None, None], 0)
     flat = rounded64(features.reshape(len(features), -1), float(chosen["flat"]))
     return flat @ weight64(constant(model, "head.weight")).T + constant(model, "head.bias"), features
-
-
-def crops_of(seed: int, count: int = 3) -> NDArray[np.uint8]:
-    return np.random.default_rng(seed).integers(0, 256, (count, 4, 4, 3), dtype=np.uint8)
 
 
 @given(matrices)
@@ -161,7 +115,7 @@ def test_halves_go_to_even_levels_and_the_ends_saturate() -> None:
 
 
 @given(vectors, scales)
-@settings(max_examples=20, deadline=None)
+@examples(20)
 def test_onnx_runtime_rounds_activations_alike(values: F32, scale: float) -> None:
     nodes = [
         helper.make_node("QuantizeLinear", ["a", "s", "zero"], ["q"]),
@@ -203,7 +157,7 @@ def test_a_scale_gives_up_a_rare_outlier_and_keeps_an_exact_grid() -> None:
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=25, deadline=None)
+@examples(25)
 def test_the_int8_file_computes_what_the_float64_twin_computes(seed: int) -> None:
     model = tiny_network(seed % 97)
     crops = crops_of(seed)
@@ -274,160 +228,3 @@ def test_the_given_network_is_left_as_it_was() -> None:
     middle = write_network(out)
     dequantise(out)
     assert write_network(out) == middle
-
-
-def retyped(name: str) -> Callable[[Any], object]:
-    def damage(model: Any) -> None:
-        tensor = next(t for t in model.graph.initializer if t.name == name)
-        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64), name))
-
-    return damage
-
-
-def opset(domain: str, version: int) -> Callable[[Any], object]:
-    def damage(model: Any) -> None:
-        if not domain:
-            del model.opset_import[:]
-        model.opset_import.append(helper.make_opsetid(domain, version))
-
-    return damage
-
-
-def added(*args: Any, **attributes: Any) -> Callable[[Any], object]:
-    return lambda model: model.graph.node.append(helper.make_node(*args, **attributes))
-
-
-def cast_to_double(model: Any) -> None:
-    model.graph.node[1].attribute[0].i = TensorProto.DOUBLE
-
-
-def double_output(model: Any) -> None:
-    model.graph.output[0].type.tensor_type.elem_type = TensorProto.DOUBLE
-
-
-def without_layers(model: Any) -> None:
-    for node in model.graph.node:
-        if node.op_type in ("Conv", "Gemm"):
-            node.op_type = "Identity"
-
-
-def transposed_head(model: Any) -> None:
-    del model.graph.node[-1].attribute[:]
-
-
-DAMAGES = {
-    "double weight": (retyped("conv.bias"), "'conv.bias' is float64"),
-    "double cast": (cast_to_double, "'bytes' is float64"),
-    "double output": (double_output, "'scores' is float64"),
-    "old operators": (opset("", 12), "operator set 12, must be 13 to"),
-    "unknown operators": (opset("", 99), "operator set 99, must be 13 to"),
-    "foreign operators": (opset("com.microsoft", 1), "operators of 'com.microsoft'"),
-    "no layer": (without_layers, "has no Conv or Gemm to quantise"),
-    "transposed head": (transposed_head, "'head' has its weight transposed"),
-    "quantised": (added("QuantizeLinear", ["flat", "by"], ["q"], "late"), "'late' is there: the network is quantised"),
-    "inner graph": (
-        added("If", ["by"], ["z"], "branch", then_branch=helper.make_graph([], "a", [], [])),
-        "'branch' holds a graph",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", DAMAGES)
-def test_what_it_would_not_understand_is_refused(name: str) -> None:
-    damage, message = DAMAGES[name]
-    model = tiny_network()
-    damage(model)
-    with pytest.raises(ValueError, match=message):
-        rounded_tensors(model)
-    with pytest.raises(ValueError, match=message):
-        quantise(model, {"x": np.float32(1), "flat": np.float32(1)})
-
-
-@pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf])
-def test_a_scale_that_is_none_is_refused(bad: float) -> None:
-    with pytest.raises(ValueError, match=r"scale of 'flat' is .*, must be a finite number above 0"):
-        quantise(tiny_network(), {"x": np.float32(1), "flat": np.float32(bad)})
-    with pytest.raises(ValueError, match="scale of 'x' is None"):
-        quantise(tiny_network(), {"flat": np.float32(1)})
-
-
-def test_a_weight_that_is_not_finite_is_refused() -> None:
-    model = tiny_network()
-    weight = constant(model, "head.weight").copy()
-    weight[2, 3] = np.inf
-    next(t for t in model.graph.initializer if t.name == "head.weight").CopyFrom(
-        numpy_helper.from_array(weight, "head.weight")
-    )
-    with pytest.raises(ValueError, match=r"'head\.weight' holds a weight that is not finite"):
-        quantise(model, {"x": np.float32(1), "flat": np.float32(1)})
-
-
-def test_nothing_to_measure_on_is_refused() -> None:
-    with pytest.raises(ValueError, match="no crops"):
-        measure_scales(tiny_network(), np.zeros((0, 4, 4, 3), np.uint8))
-
-
-def test_dequantising_refuses_what_quantise_did_not_make() -> None:
-    with pytest.raises(ValueError, match="holds no int8 weights"):
-        dequantise(tiny_network())
-    model = quantise(tiny_network(), {"x": np.float32(1), "flat": np.float32(1)})
-    added("DequantizeLinear", ["moved", "by"], ["odd"], "odd")(model)
-    with pytest.raises(ValueError, match="'odd' dequantises what is neither"):
-        dequantise(model)
-
-
-def test_the_command_writes_an_int8_bundle_and_says_what_it_cost(
-    toy_bundle: Path, make_prepared: MakePrepared, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    make_prepared(tmp_path / "faces", ["train"] * 4 + ["val"] * 3)
-    before = Bundle.load(toy_bundle)
-    outs = [tmp_path / "a", tmp_path / "b"]
-    for out in outs:
-        assert (
-            main(
-                [
-                    "quantise",
-                    "--bundle",
-                    str(toy_bundle),
-                    "--data",
-                    str(tmp_path / "faces"),
-                    "--out",
-                    str(out),
-                    "--json",
-                ]
-            )
-            == 0
-        )
-        figures = json.loads(capsys.readouterr().out)
-    a, b = (Bundle.load(out) for out in outs)
-    assert a.network.read_bytes() == b.network.read_bytes()
-    assert a.id == b.id
-    assert a.manifest.derived == (*before.manifest.derived, "network.onnx")
-    assert a.manifest.metrics == before.manifest.metrics | {"precision": figures}
-    assert figures["f32"]["sha256"] == before.manifest.files["network.onnx"]
-    assert figures["int8"]["sha256"] == a.manifest.files["network.onnx"]
-    assert figures["f32"]["n"] == figures["int8"]["n"] == 3
-    assert figures["int8"]["bytes"] == a.network.stat().st_size
-    assert abs(figures["f32"]["nrmse_mean"] - figures["int8"]["nrmse_mean"]) < 0.01
-    assert Bundle.load(toy_bundle).id == before.id
-    others = set(before.manifest.files) - {"network.onnx"}
-    assert {n: a.manifest.files[n] for n in others} == {n: before.manifest.files[n] for n in others}
-
-
-def test_the_command_changes_a_bundle_in_place_but_once(
-    toy_bundle_copy: Path, make_prepared: MakePrepared, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    make_prepared(tmp_path / "faces", ["train"] * 2 + ["val"] * 2)
-    args = ["quantise", "--bundle", str(toy_bundle_copy), "--data", str(tmp_path / "faces")]
-    assert main(args) == 0
-    printed = capsys.readouterr()
-    assert "int8" in printed.out
-    assert "to be calibrated next" in printed.err
-    bundle = Bundle.load(toy_bundle_copy)
-    assert bundle.manifest.derived == ("network.onnx",)
-    assert main(args) == 1
-    assert "the network is quantised already" in capsys.readouterr().err
-    assert Bundle.load(toy_bundle_copy).id == bundle.id
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["bundle", "faces"]
-    assert main([*args, "--out", str(toy_bundle_copy)]) == 1
-    assert "--out" in capsys.readouterr().err

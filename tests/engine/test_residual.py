@@ -7,20 +7,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from exalign_engine.geometry.landmarks import mirror_shapes
 from exalign_engine.posterior.residual import STEP, ImageFeatures, Level, ResidualHead, sample_map
 from map_twin import sample_twin
+from properties import examples
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
 N, MARGIN, EMBEDDING, HIDDEN = 68, 1.3, 7, 12
 seeds = st.integers(0, 2**32 - 1)
-PLENTY = settings(max_examples=25, deadline=None)
+PLENTY = examples(25)
 
 
 def head(seed: int, channels: int, levels: int = 3) -> ResidualHead:

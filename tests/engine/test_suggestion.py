@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -19,13 +19,14 @@ from exalign_engine.exemplars.exemplars import Exemplars
 from exalign_engine.geometry.landmarks import MIRROR
 from exalign_engine.posterior.calibration import Calibration
 from exalign_engine.posterior.posterior import Posterior, PosteriorModel
+from properties import examples
 
 F64 = NDArray[np.float64]
 
 N = 68
 seeds = st.integers(0, 2**32 - 1)
 sigmas = st.sampled_from([1e-3, 0.0135, 0.1])
-PLENTY = settings(max_examples=25, deadline=None)
+PLENTY = examples(25)
 
 
 def face(seed: int, k: int, peak: float = 1.0, kernel: float = 0.012) -> Posterior:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -69,7 +69,6 @@ def test_rotating_back_about_the_centre_of_a_symmetric_box_changes_nothing() -> 
     np.testing.assert_allclose(rotate(rotate(shape, np.array([33.0])), np.array([-33.0])), shape, atol=1e-12)
 
 
-@settings(deadline=None)
 @given(
     yaw=st.floats(-35, 35),
     pitch=st.floats(-15, 15),

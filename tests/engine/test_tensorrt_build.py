@@ -51,7 +51,7 @@ def build(folder: Path, *names: str) -> dict[str, dict[str, Any]]:
         [sys.executable, str(HERE / "tensorrt_build_child.py"), str(folder), *names],
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=840,
         check=False,
         env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
     )
@@ -128,7 +128,7 @@ def test_a_build_is_cancelled_by_its_progress_bar(tmp_path: Path) -> None:
         "except KeyboardInterrupt: print('cancelled')\n"
     )
     result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=HERE, timeout=240, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=HERE, timeout=840, check=True
     )
     assert result.stdout.strip() == "cancelled"
 
@@ -141,7 +141,7 @@ def test_build_engine_writes_an_engine_and_finds_it_again(tmp_path: Path) -> Non
     command += ["--network", str(network), "--cache", str(tmp_path / "cache"), "--out", str(tmp_path / "tiny.engine")]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     for built in (True, False):
-        result = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False, env=environment)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=840, check=False, env=environment)
         assert result.returncode == 0, result.stderr
         answer = json.loads(result.stdout)
         assert answer["built"] is built
@@ -159,7 +159,7 @@ def test_build_engine_builds_the_default_bundle_as_a_server_would(
         [*command, "--precision", "fp16", "--cache", str(tmp_path), *(["--sums", sums] if sums == "device" else [])],
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=840,
         check=False,
         env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
     )
@@ -180,7 +180,7 @@ def test_build_engine_without_a_driver_or_a_network_is_one_line(tmp_path: Path) 
             command,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=840,
             check=False,
             env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
         )

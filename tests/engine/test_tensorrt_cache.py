@@ -109,14 +109,24 @@ def test_one_builds_while_the_others_wait(cache: EngineCache) -> None:
     with cache.lock(KEY):
         thread = threading.Thread(target=second)
         thread.start()
-        assert waiting.wait(5)
+        assert waiting.wait(60)
         with cache.path(KEY).with_suffix(".lock").open("wb") as handle, pytest.raises(BlockingIOError):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         order.append("first")
-    thread.join(5)
+    thread.join(60)
     assert order == ["first", "second"]
 
 
 def test_another_engine_is_not_locked(cache: EngineCache) -> None:
-    with cache.lock(KEY), cache.lock(replace(KEY, precision="fp32")):
-        pass
+    taken = threading.Event()
+
+    def another() -> None:
+        with cache.lock(replace(KEY, precision="fp32")):
+            taken.set()
+
+    with cache.lock(KEY):
+        thread = threading.Thread(target=another, daemon=True)
+        thread.start()
+        assert taken.wait(60), "the lock of one engine holds up another"
+    thread.join(60)
+    assert not thread.is_alive()

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -20,10 +19,13 @@ from exalign_engine.runtime.tensorrt.probe import Device, find_devices, require_
 
 NETWORK = default_bundle_path() / "network.onnx"
 
-needs_no_gpu = pytest.mark.skipif(bool(find_devices().devices), reason="there is a GPU here")
+needs_no_gpu = pytest.mark.skipif(bool(find_devices().devices), reason="needs a machine without a GPU")
 needs_cuda_bindings = pytest.mark.skipif(
     "cuda.bindings" in missing_packages(FLAVOURS["tensorrt-rtx"]), reason="needs cuda-bindings (extra 'tensorrt-rtx')"
 )
+
+#: Processor time of children that have ended, in `os.times`.
+CHILDREN = ("children_user", "children_system")
 
 
 def child(folder: Path, code: str) -> Path:
@@ -33,16 +35,16 @@ def child(folder: Path, code: str) -> Path:
 
 
 @needs_no_gpu
-def test_a_machine_without_a_driver_says_so_within_half_a_second() -> None:
-    durations = []
-    for _ in range(3):
-        start = time.monotonic()
-        probe = find_devices()
-        durations.append(time.monotonic() - start)
+def test_a_machine_without_a_driver_says_so_in_half_a_second_of_work() -> None:
+    before = os.times()
+    probe = find_devices()
+    after = os.times()
     assert probe.devices == ()
     assert probe.problem
     assert "\n" not in probe.problem
-    assert min(durations) < 0.5  # the best of three: the machine may be busy with something else
+    # Work, not time: the machine may be busy with something else.
+    work = sum(getattr(after, kind) - getattr(before, kind) for kind in ("user", "system", *CHILDREN))
+    assert 0 < work < 0.5
 
 
 def test_a_driver_that_crashes_takes_only_the_probe_with_it(tmp_path: Path) -> None:
@@ -142,7 +144,7 @@ def test_without_a_driver_nothing_of_tensorrt_is_even_imported(tmp_path: Path) -
     )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False, env=environment
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=False, env=environment
     )
     assert result.returncode == 0, result.stderr
     first, second = result.stdout.strip().splitlines()

@@ -269,18 +269,18 @@ def test_closing_waits_for_the_call_that_runs(api: fake.FakeTensorRT, cudart: fa
 
     def slow(stream: fake.Stream) -> tuple[Any, ...]:
         inside.set()
-        assert go_on.wait(10)
+        assert go_on.wait(60)
         return wait(stream)
 
     cudart.cudaStreamSynchronize = slow  # type: ignore[method-assign]
     with ThreadPoolExecutor(2) as pool:
         answer = pool.submit(runtime.infer, crops(2))
-        assert inside.wait(10)
+        assert inside.wait(60)
         closing = pool.submit(runtime.close)
         assert not closing.done()
         go_on.set()
-        np.testing.assert_array_equal(answer.result(10).scores, fake.expected(crops(2))["scores"])
-        closing.result(10)
+        np.testing.assert_array_equal(answer.result(60).scores, fake.expected(crops(2))["scores"])
+        closing.result(60)
     assert cudart.blocks == {}
 
 
@@ -290,6 +290,8 @@ def test_closing_a_lost_device_does_not_raise(api: fake.FakeTensorRT, cudart: fa
     for call in ("cudaFree", "cudaFreeHost", "cudaStreamDestroy", "cudaGraphExecDestroy", "cudaSetDevice"):
         cudart.fail[call] = list(gone)
     runtime.close()
+    with pytest.raises(RuntimeUnavailableError, match="closed"):
+        runtime.infer(crops(1))
 
 
 def test_many_calls_do_not_grow_anything(runtime: TensorRTRuntime, cudart: fake.FakeCudart) -> None:

@@ -164,7 +164,7 @@ def make_stubs(module: str, folder: Path) -> Path:
     """Stubs of a compiled module, importable as `tensorrt` too."""
     pytest.importorskip("pybind11_stubgen", reason="needs pybind11-stubgen (extra 'dev')")
     command = [sys.executable, "-m", "pybind11_stubgen", f"{module}_bindings.{module}", "--ignore-all-errors"]
-    subprocess.run([*command, "-o", str(folder)], check=True, capture_output=True, timeout=120)
+    subprocess.run([*command, "-o", str(folder)], check=True, capture_output=True, timeout=600)
     stub = folder / f"{module}_bindings" / f"{module}.pyi"
     stub.write_text("".join(map(_parsable, stub.read_text().splitlines(keepends=True))))
     (folder / "tensorrt").mkdir()
@@ -198,7 +198,7 @@ def mypy(stubs: Path, *files: Path) -> str:
         "[mypy-tensorrt_rtx_bindings.*,tensorrt_lean_bindings.*,tensorrt.*]\nignore_errors = True\n"
     )
     command = [sys.executable, "-m", "mypy", "--config-file", str(config), "--cache-dir", str(stubs / "cache")]
-    result = subprocess.run([*command, *map(str, files)], capture_output=True, text=True, timeout=280, check=False)
+    result = subprocess.run([*command, *map(str, files)], capture_output=True, text=True, timeout=840, check=False)
     assert result.returncode in (0, 1), result.stdout + result.stderr
     return result.stdout
 

@@ -6,12 +6,13 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from exalign_engine.geometry.frames import BoxFrame
 from exalign_engine.tracking.box_filter import BOX_FILTER, BoxFilter, filtered
+from properties import examples
 
 F64 = NDArray[np.float64]
 
@@ -55,7 +56,7 @@ moves = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(moves)
 def test_it_is_the_textbooks_filter(steps: list[tuple[float, float, float, int]]) -> None:
     found = BoxFilter.begun(START)
@@ -79,7 +80,7 @@ def test_it_is_the_textbooks_filter(steps: list[tuple[float, float, float, int]]
         assert numbers(found) == pytest.approx(np.array(expected + variances), rel=1e-9, abs=1e-12)
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(st.floats(-300, 300), st.floats(-300, 300), st.floats(0.2, 5.0), st.integers(0, 2**32 - 1))
 def test_where_and_how_large_the_picture_is_does_not_matter(dx: float, dy: float, scale: float, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from exalign_engine.errors import InvalidInputError
@@ -36,6 +36,7 @@ from exalign_engine.tracking import (
 )
 from exalign_engine.tracking.binary_io import Reader, Writer
 from exalign_engine.tracking.evidence_json import read_evidence, write_evidence
+from properties import examples
 from toy_faces import MakeShapes
 from tracking_toy import LEFT, MIDDLE, RIGHT, Toy, ToyAligner, ToyDisplacer, click, detection, fingerprint
 
@@ -104,7 +105,7 @@ options = st.builds(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(st.integers(0, 2**32 - 1), options, st.sets(st.integers(0, 13)))
 def test_a_session_cut_anywhere_goes_on_bit_for_bit(
     toy: Toy, seed: int, chosen: SessionOptions, cuts: set[int]

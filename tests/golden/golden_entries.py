@@ -26,10 +26,10 @@ for _folder in (TESTS, TESTS / "engine"):
     if str(_folder) not in sys.path:
         sys.path.append(str(_folder))
 
-from golden_tree import Table, flatten  # noqa: E402
+from golden_tree import Table, flatten
 
-from drawn_faces import drawn_faces, drawn_shapes, write_prepared  # noqa: E402
-from exalign.v1 import (  # noqa: E402
+from drawn_faces import drawn_faces, drawn_shapes, write_prepared
+from exalign.v1 import (
     evidence_pb2,
     geometry_pb2,
     image_pb2,
@@ -37,7 +37,7 @@ from exalign.v1 import (  # noqa: E402
     service_pb2_grpc,
     track_pb2,
 )
-from exalign_client import (  # noqa: E402
+from exalign_client import (
     Circle,
     Click,
     Client,
@@ -53,11 +53,11 @@ from exalign_client import (  # noqa: E402
     TrackFrame,
     local_server,
 )
-from exalign_client import PoseRange as ClientPoseRange  # noqa: E402
-from exalign_engine import Aligner, InvalidInputError  # noqa: E402
-from exalign_engine.evidence.evidence import Evidence, PoseRange, SoftClick  # noqa: E402
-from exalign_engine.hmm.chain import ChainSettings  # noqa: E402
-from exalign_engine.tracking import (  # noqa: E402
+from exalign_client import PoseRange as ClientPoseRange
+from exalign_engine import Aligner, InvalidInputError
+from exalign_engine.evidence.evidence import Evidence, PoseRange, SoftClick
+from exalign_engine.hmm.chain import ChainSettings
+from exalign_engine.tracking import (
     FrameAnswer,
     FrameTooOldError,
     RevisionAnswer,
@@ -65,7 +65,7 @@ from exalign_engine.tracking import (  # noqa: E402
     TemporalModel,
     TrackingSession,
 )
-from tracking_toy import LEFT, MIDDLE, RIGHT, Toy, ToyDisplacer, detection, fingerprint  # noqa: E402
+from tracking_toy import LEFT, MIDDLE, RIGHT, Toy, ToyDisplacer, detection, fingerprint
 
 # What is recorded must be this tree's answers, not those of another one that is installed.
 for _package in ("exalign_engine", "exalign_service", "exalign_client", "exalign"):

@@ -41,7 +41,7 @@ def device() -> Device:
     try:
         return require_device(RUNTIME)
     except RuntimeUnavailableError as e:
-        pytest.skip(str(e))
+        pytest.skip(f"needs a GPU: {e}")
 
 
 @pytest.fixture(scope="session")

@@ -11,13 +11,14 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from exalign_engine.network.outputs import Outputs
 from exalign_service.inference.batcher import Batcher, Row
 from exalign_service.rpc.errors import DeadlineExpiredError, NotServingError, QueueFullError
+from properties import examples
 
 U8 = NDArray[np.uint8]
 
@@ -82,7 +83,7 @@ def answered(rows: list[Row]) -> list[int]:
     return [int(row.outputs.scores[0]) for row in rows]
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(
     calls=st.lists(
         st.tuples(
@@ -176,7 +177,7 @@ async def test_keys_take_turns() -> None:
     assert [n for n in network.seen if n < 50] == list(range(10, 20))  # one key's crops stay in order
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(backlogs=st.lists(st.integers(1, 8), min_size=2, max_size=6), max_batch=st.integers(1, 5))
 def test_nobody_is_served_twice_while_another_waits(backlogs: list[int], max_batch: int) -> None:
     network = Network()

@@ -268,7 +268,7 @@ async def test_codes_have_the_names_of_grpc_go() -> None:
 async def test_promtool_has_nothing_to_say(live: Running) -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
-        pytest.skip("promtool is not installed (Debian: prometheus)")
+        pytest.skip("needs promtool (apt-get install prometheus)")
     await live.stub.PredictLandmarks(request(GOOD_BOX))
     text = live.server.metrics.expose()
     done = await asyncio.to_thread(subprocess.run, [promtool, "check", "metrics"], input=text, capture_output=True)
