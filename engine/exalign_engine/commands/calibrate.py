@@ -1,4 +1,4 @@
-"""``exalign-model calibrate``: fit temperature, kernels, pose, presence, detectors and control; seal the bundle."""
+"""``exalign-model calibrate``: fit temperature, kernels, pose, presence, detectors, baseline; seal the bundle."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import sys
 from pathlib import Path
 
 from exalign_engine.bundle.bundle import Bundle
-from exalign_engine.calibration.calibrate import calibrate
+from exalign_engine.calibration.calibrate import calibrate, summary_line, write_calibration
 from exalign_engine.commands.arguments import add_bundle, add_data
+from exalign_engine.detect import create_detector
 from exalign_engine.errors import InvalidInputError, Violation
+from exalign_engine.runtime import create_runtime
+from exalign_engine.sampling.faces import LoadedFaces
 
 #: What ``--report`` can write.
 REPORT_SUFFIXES = (".html", ".png")
@@ -30,15 +33,15 @@ def run(args: argparse.Namespace) -> int:
         raise InvalidInputError(
             [Violation("--report", f"is {str(args.report)!r}, must end in {' or '.join(REPORT_SUFFIXES)}")]
         )
-    calibrate(
-        args.bundle,
-        args.data,
-        runtime=args.runtime,
-        precision=args.precision,
-        threads=args.threads,
-        limit=args.limit,
-        yunet=args.yunet,
-    )
+    bundle = Bundle.load(args.bundle)
+    network = create_runtime(args.runtime, bundle.network, threads=args.threads, precision=args.precision)
+    train, val = (LoadedFaces.open(args.data, split, args.limit) for split in ("train", "val"))
+    detectors = [create_detector("mtcnn")]
+    if args.yunet is not None:
+        detectors.append(create_detector("yunet", yunet_model=args.yunet))
+    result = calibrate(bundle, network, train, val, detectors, threads=args.threads)
+    write_calibration(bundle, result)
+    print(summary_line(result), file=sys.stderr)
     if args.report:
         from exalign_engine.calibration.report import write_report
 

@@ -30,7 +30,7 @@ from exalign_engine.metrics.subsets import difficult_subsets, yaw_of
 from exalign_engine.network.outputs import Runtime
 from exalign_engine.posterior.posterior import PosteriorModel
 from exalign_engine.progress import Progress
-from exalign_engine.refiner.fitting import Looker, ready_detectors
+from exalign_engine.refiner.fitting import Looker
 from exalign_engine.refiner.refiner import SETTLED, SETTLED_GIVEN
 
 F64 = NDArray[np.float64]
@@ -182,7 +182,7 @@ def refinement_rows(setting: Setting) -> list[Row]:
         return []
     model = PosteriorModel(bundle.exemplars, bundle.calibration, bundle.residual)
     looker = Looker(model, setting.runtime, setting.faces, m.input_size, m.margin, setting.bar)
-    detectors = ready_detectors({name: {"affine": affine.to_dict()} for name, affine in bundle.detectors.items()})
+    detectors = {name: (create_detector(name), affine) for name, affine in bundle.detectors.items() if name != "yunet"}
     drawn = {name + AS_DRAWN: (detector, BoxAffine(0.0, 0.0, 1.0)) for name, (detector, _) in detectors.items()}
     found = measure(looker, bundle.refiner, setting.rows, {}, settled=SETTLED_GIVEN)
     detected = measure(looker, bundle.refiner, setting.rows, detectors | drawn, settled=SETTLED)
