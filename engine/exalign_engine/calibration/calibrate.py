@@ -154,8 +154,8 @@ def calibrate(
         detectors: whose boxes are to be understood.
         threads: that simulate clicks.
     """
-    manifest = bundle.manifest
-    augmenter = Augmenter(AugmentConfig(), manifest.input_size, manifest.margin)
+    size = bundle.manifest.input_size, bundle.manifest.margin
+    augmenter = Augmenter(AugmentConfig(), *size)
     scored = score_faces(network, val.memory, augmenter)
     presence = score_presence(network, val.memory, augmenter)
     mixture = fit_mixture(bundle, scored, presence)
@@ -171,16 +171,10 @@ def calibrate(
     )
     baseline, baseline_card = fit_baseline_on_crops(network, train.memory, augmenter, scored)
     fitted_detectors = fit_detectors(train.source, detectors, train.limit)
+    model = PosteriorModel(bundle.exemplars, calibration, bundle.residual)
+    boxes = {d.name: (d, BoxAffine.from_dict(fitted_detectors[d.name]["affine"])) for d in detectors}
     refiner, refiner_card = calibrate_refiner(
-        PosteriorModel(bundle.exemplars, calibration, bundle.residual),
-        network,
-        train.source,
-        val.source,
-        {d.name: (d, BoxAffine.from_dict(fitted_detectors[d.name]["affine"])) for d in detectors},
-        manifest.input_size,
-        manifest.margin,
-        limit=val.limit,
-        bar=progress_bar,
+        model, network, train.source, val.source, boxes, *size, limit=val.limit, bar=progress_bar
     )
     accuracy = summarise([nrmse(p.mean, t) for p, t in zip(posteriors, scored.truth, strict=True)])
     card = {

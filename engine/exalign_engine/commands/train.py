@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from exalign_engine.commands.arguments import add_data
-from exalign_engine.detect import create_detector
+from exalign_engine.detect import create_detectors
 from exalign_engine.errors import DataError
 
 
@@ -30,5 +30,5 @@ def run(args: argparse.Namespace) -> int:
         raise DataError(args.config, f"training needs the extra 'train' ({e}); pip install 'exalign[train]'") from e
 
     folder = args.run or Path("runs") / args.config.stem
-    train(TrainRun(args.config, args.data, folder, args.out, args.stop_after), [create_detector("mtcnn")])
+    train(TrainRun(args.config, args.data, folder, args.out, args.stop_after), list(create_detectors().values()))
     return 0
