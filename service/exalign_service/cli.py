@@ -23,8 +23,8 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 from exalign_engine.errors import ExalignError
-from exalign_service.config import sources as settings
 from exalign_service.config.schema import ConfigError, ServerConfig
+from exalign_service.config.sources import SCHEMA
 from exalign_service.observability import logs
 from exalign_service.server import Server, StartError
 
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = _parser().parse_args(argv)
     try:
-        loaded = settings.load(vars(args), os.environ, args.config)
+        loaded = SCHEMA.load(vars(args), os.environ, args.config)
     except ConfigError as e:
         for line in str(e).splitlines():
             print(f"exalign-server: {line}", file=sys.stderr)
@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="also stop when standard input is closed, so that the server does not outlive who started it",
     )
-    settings.add_flags(serve)
+    SCHEMA.add_flags(serve)
     return parser
 
 

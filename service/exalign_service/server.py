@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from exalign.v1 import service_pb2, service_pb2_grpc
 from exalign_engine import Aligner, Bundle, default_bundle_path
-from exalign_engine.detect import create_detector
+from exalign_engine.detect import create_detectors
 from exalign_engine.face.views import warm_up
 from exalign_engine.network.outputs import Outputs
 from exalign_engine.runtime.equivalence import Divergence, create_verified_runtime
@@ -80,7 +80,7 @@ def load_model(config: ServerConfig) -> LoadedModel:
         ExalignError: the bundle, the runtime or a detector cannot be used; one line says why.
     """
     bundle = Bundle.load(config.model.bundle or default_bundle_path())
-    batching, yunet = config.batching, config.model.yunet_model
+    batching = config.batching
     verified = create_verified_runtime(
         config.model.runtime,
         bundle,
@@ -90,8 +90,7 @@ def load_model(config: ServerConfig) -> LoadedModel:
         precision=config.model.precision,
         device_sums=config.model.sums == "device",
     )
-    names = ["mtcnn"] if yunet is None else ["mtcnn", "yunet"]
-    detectors = {name: create_detector(name, yunet_model=yunet) for name in names}
+    detectors = create_detectors(config.model.detector_models)
     return LoadedModel(Aligner(bundle, verified.runtime, detectors), verified.divergence)
 
 

@@ -38,7 +38,7 @@ def mtcnn():
 
 @pytest.fixture(scope="module")
 def yunet():
-    return create_detector("yunet", yunet_model=YUNET)
+    return create_detector("yunet", model=YUNET)
 
 
 @pytest.fixture(scope="module")
@@ -226,11 +226,11 @@ def test_yunet_needs_a_model_that_is_there_and_right(tmp_path):
     with pytest.raises(InvalidInputError, match="yunet_model"):
         create_detector("yunet")
     with pytest.raises(RuntimeUnavailableError, match=r"absent\.onnx"):
-        create_detector("yunet", yunet_model=tmp_path / "absent.onnx")
+        create_detector("yunet", model=tmp_path / "absent.onnx")
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"not a network")
     with pytest.raises(RuntimeUnavailableError, match=r"broken\.onnx"):
-        create_detector("yunet", yunet_model=broken)
+        create_detector("yunet", model=broken)
 
 
 @needs_yunet

@@ -177,8 +177,8 @@ def test_training_starts_are_moved_off_as_stated_and_repeatably() -> None:
 @pytest.fixture
 def trainers(make_prepared: MakePrepared, tmp_path: Path):  # type: ignore[no-untyped-def]
     """Makes trainers of a tiny run on pictures of noise."""
-    from exalign_engine.data import open_faces
     from exalign_engine.sampling.augment_config import AugmentConfig
+    from exalign_engine.sampling.faces import LoadedFaces
     from exalign_engine.train.config import ExemplarConfig, NetworkConfig, TrainConfig
     from exalign_engine.train.loop import Trainer
 
@@ -196,9 +196,8 @@ def trainers(make_prepared: MakePrepared, tmp_path: Path):  # type: ignore[no-un
 
     def make(name: str, **changes: object) -> Trainer:
         config = dataclasses.replace(base, **changes)  # type: ignore[arg-type]
-        return Trainer(
-            config, open_faces(tmp_path / "data", "train"), open_faces(tmp_path / "data", "val"), tmp_path / name
-        )
+        train, val = (LoadedFaces.open(tmp_path / "data", split).memory for split in ("train", "val"))
+        return Trainer(config, train, val, tmp_path / name)
 
     return make
 

@@ -20,7 +20,6 @@ from exalign_engine.evaluation.reproduction import (
 )
 from exalign_engine.evaluation.reproduction.cost import cost_rows
 from exalign_engine.evaluation.reproduction.faces import SweepFaces
-from exalign_engine.evaluation.reproduction.learning import Classes, own_classes
 from exalign_engine.evaluation.reproduction.measures import measure, shape_errors
 from exalign_engine.evaluation.reproduction.membership import membership_rows, membership_sizes
 from exalign_engine.evaluation.reproduction.neighbours import regression
@@ -42,6 +41,7 @@ from exalign_engine.evaluation.video.methods import Outcome
 from exalign_engine.exemplars.exemplars import squared_distances
 from exalign_engine.face.aligner import Aligner  # torch first
 from exalign_engine.runtime import create_runtime
+from exalign_engine.train.fixed_samples import Classes, own_classes
 
 MakePrepared = Callable[..., Any]
 

@@ -11,7 +11,7 @@ import pytest
 from exalign_service import ServerConfig
 from exalign_service.cli import main
 from exalign_service.config.schema import BatchingConfig, ConfigError
-from exalign_service.config.sources import SETTINGS, load
+from exalign_service.config.sources import SCHEMA
 
 
 def written(tmp_path: Path, text: str) -> Path:
@@ -23,7 +23,7 @@ def written(tmp_path: Path, text: str) -> Path:
 def test_flags_win_over_environment_over_file_over_defaults(tmp_path: Path) -> None:
     file = written(tmp_path, "[batching]\nmax_batch = 3\nworkers = 3\nthreads = 3\n")
     environ = {"EXALIGN_MAX_BATCH": "4", "EXALIGN_WORKERS": "4"}
-    loaded = load({"max_batch": "5", "workers": None}, environ, file)
+    loaded = SCHEMA.load({"max_batch": "5", "workers": None}, environ, file)
     batching = loaded.config.batching
     assert (batching.max_batch, batching.workers, batching.threads, batching.queue) == (5, 4, 3, 128)
     assert [loaded.origins[name] for name in ("max_batch", "workers", "threads", "queue")] == [
@@ -35,7 +35,7 @@ def test_flags_win_over_environment_over_file_over_defaults(tmp_path: Path) -> N
 
 
 def test_without_anything_the_defaults_hold() -> None:
-    assert load({}, {}).config == ServerConfig()
+    assert SCHEMA.load({}, {}).config == ServerConfig()
 
 
 def test_every_setting_can_be_set_everywhere(tmp_path: Path) -> None:
@@ -53,11 +53,11 @@ def test_every_setting_can_be_set_everywhere(tmp_path: Path) -> None:
         "presence_threshold": "0.25",
         "max_deadline": "2.5",
     }
-    flags = {s.name: values.get(s.name, "100") for s in SETTINGS}
+    flags = {s.name: values.get(s.name, "100") for s in SCHEMA.settings()}
     flags |= {"max_message_bytes": "2000", "max_encoded_bytes": "2000"}
-    by_flag = load(flags, {})
-    by_environment = load({}, {f"EXALIGN_{name.upper()}": text for name, text in flags.items()})
-    by_file = load({}, {}, written(tmp_path, by_flag.to_toml()))
+    by_flag = SCHEMA.load(flags, {})
+    by_environment = SCHEMA.load({}, {f"EXALIGN_{name.upper()}": text for name, text in flags.items()})
+    by_file = SCHEMA.load({}, {}, written(tmp_path, by_flag.to_toml()))
     assert by_flag.config == by_environment.config == by_file.config
     assert by_flag.config.model.bundle == Path("/b")
 
@@ -87,7 +87,7 @@ def test_a_wrong_value_is_named_with_its_origin_and_limit(name: str, value: str)
         ({}, {f"EXALIGN_{name.upper()}": value}, f"environment EXALIGN_{name.upper()}"),
     ):
         with pytest.raises(ConfigError) as caught:
-            load(flags, environ)
+            SCHEMA.load(flags, environ)
         (line,) = str(caught.value).splitlines()
         assert re.fullmatch(rf"{name} is '?{re.escape(value)}'?, must be .+ \(from {origin}\)", line), line
 
@@ -107,25 +107,25 @@ def test_a_wrong_value_is_named_with_its_origin_and_limit(name: str, value: str)
 def test_a_wrong_file_is_named(tmp_path: Path, text: str, says: str) -> None:
     file = written(tmp_path, text)
     with pytest.raises(ConfigError) as caught:
-        load({}, {}, file)
+        SCHEMA.load({}, {}, file)
     assert says in str(caught.value)
     assert str(file) in str(caught.value)
 
 
 def test_every_wrong_setting_is_named_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
-        load({"max_batch": "0", "runtime": "tpu"}, {"EXALIGN_QUEUE": "x"})
+        SCHEMA.load({"max_batch": "0", "runtime": "tpu"}, {"EXALIGN_QUEUE": "x"})
     assert [line.split()[0] for line in str(caught.value).splitlines()] == ["runtime", "max_batch", "queue"]
 
 
 def test_settings_that_do_not_fit_together_are_named_with_both_origins() -> None:
     with pytest.raises(ConfigError, match="queue is 9, must be at least max_faces = 64") as caught:
-        load({"queue": "9"}, {})
+        SCHEMA.load({"queue": "9"}, {})
     assert "(from queue: flag --queue; max_faces: default)" in str(caught.value)
     with pytest.raises(ConfigError, match="must not be without yunet_model"):
-        load({"detector": "yunet"}, {})
+        SCHEMA.load({"detector": "yunet"}, {})
     with pytest.raises(ConfigError, match="max_message_bytes is 2000, must be at least max_encoded_bytes"):
-        load({"max_message_bytes": "2000"}, {})
+        SCHEMA.load({"max_message_bytes": "2000"}, {})
 
 
 def test_a_config_made_by_hand_is_checked_too() -> None:
@@ -148,9 +148,9 @@ def test_print_config_prints_what_can_be_read_again(
     assert re.search(r"^max_faces = 7  # environment EXALIGN_MAX_FACES: ", text, re.MULTILINE)
     assert re.search(r"^workers = 2  # default: ", text, re.MULTILINE)
     monkeypatch.delenv("EXALIGN_MAX_FACES")
-    again = load({}, {}, written(tmp_path, text)).config
+    again = SCHEMA.load({}, {}, written(tmp_path, text)).config
     assert (again.batching.queue, again.limits.max_faces) == (99, 7)
-    assert again == load({"queue": "99", "max_faces": "7"}, {}).config
+    assert again == SCHEMA.load({"queue": "99", "max_faces": "7"}, {}).config
 
 
 def test_wrong_settings_end_with_2_and_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,14 +1,15 @@
-"""Calibration of a bundle: temperature, kernels, pose, presence, clicks, detectors, refiner."""
+"""Calibration of a bundle: everything in it that is fitted after the network, in the order of `calibrate`."""
 
 from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from exalign_engine.bundle.atomic_rewrite import rewritten
 from exalign_engine.bundle.bundle import Baseline, Bundle, seal, write_baseline, write_refiner
@@ -16,16 +17,17 @@ from exalign_engine.calibration.clicks import FACES as CLICK_FACES
 from exalign_engine.calibration.clicks import fit_clicks
 from exalign_engine.calibration.mixture import (
     FACTORS,
+    CoverageFit,
+    KernelFit,
     fit_baseline,
     fit_coverage,
     fit_kernels,
     fit_presence,
     flat_features,
 )
-from exalign_engine.calibration.pose import error_rows, fit_pose, interval_rows
+from exalign_engine.calibration.pose import PoseFit, error_rows, fit_pose, interval_rows
 from exalign_engine.data.face_source import FaceSource
-from exalign_engine.data.source import open_faces
-from exalign_engine.detect import create_detector, fit_affines
+from exalign_engine.detect import BoxAffine, Detector, fit_affines
 from exalign_engine.geometry.frames import tight_box
 from exalign_engine.geometry.head_pose import solve_pose, wrap
 from exalign_engine.geometry.landmarks import N_LANDMARKS
@@ -33,69 +35,206 @@ from exalign_engine.metrics.accuracy import nrmse, summarise
 from exalign_engine.metrics.coverage import coverage_rows, measure
 from exalign_engine.metrics.presence import presence_report, presence_scores
 from exalign_engine.network.batches import score
-from exalign_engine.network.outputs import Runtime
+from exalign_engine.network.outputs import Outputs, Runtime
+from exalign_engine.posterior.calibration import Calibration
 from exalign_engine.posterior.pose import displaced_turn
-from exalign_engine.posterior.posterior import PosteriorModel
+from exalign_engine.posterior.posterior import Posterior, PosteriorModel
+from exalign_engine.posterior.residual import ImageFeatures
 from exalign_engine.progress import progress_bar
-from exalign_engine.refiner.fitting import calibrate_refiner, ready_detectors
-from exalign_engine.runtime import create_runtime
+from exalign_engine.refiner.fitting import calibrate_refiner
+from exalign_engine.refiner.refiner import Refiner
 from exalign_engine.sampling.augment import Augmenter
 from exalign_engine.sampling.augment_config import AugmentConfig
-from exalign_engine.sampling.faces import FaceMemory, load_faces
+from exalign_engine.sampling.faces import FaceMemory, LoadedFaces
 
-#: Seeds of the crops that presence and the control are fitted on.
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+
+#: Seeds of the crops that presence and the baseline are fitted on.
 PRESENCE_SEED, BASELINE_SEED = 10, 11
 
-
-#: Disturbed crops of each training face for the control.
+#: Disturbed crops of each training face for the baseline.
 BASELINE_ROUNDS = 3
 
+#: Crops of the baseline that are scored at once: the scores of all of them (K floats each) are never held together.
+BASELINE_CHUNK = 256
 
 #: Training faces that a detector's affine is fitted on.
 DETECTOR_FACES = 600
 
 
+@dataclass(frozen=True)
+class CalibrationResult:
+    """Everything that `calibrate` fits.
+
+    Attributes:
+        calibration: with the card.
+        baseline: ridge regression from the network's features.
+        detectors: what detectors.json holds.
+        refiner: of boxes.
+        accuracy: of the posterior mean on ``val`` about true boxes.
+    """
+
+    calibration: Calibration
+    baseline: Baseline
+    detectors: dict[str, Any]
+    refiner: Refiner
+    accuracy: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ScoredFaces:
+    """The faces of ``val`` about their true boxes, and what the network answered.
+
+    Attributes:
+        truth: (B, 68, 2) float64, box frames.
+        outputs: of the B crops.
+        images: what the residual reads of each.
+    """
+
+    truth: F64
+    outputs: Outputs
+    images: Sequence[ImageFeatures | None]
+
+
+@dataclass(frozen=True)
+class PresenceCrops:
+    """Scores of crops with a face (2 B, K) and without one (2 B, K)."""
+
+    positives: F32
+    negatives: F32
+
+
+@dataclass(frozen=True)
+class MixtureFit:
+    """Temperature, kernels and presence.
+
+    Attributes:
+        kernels: the likeliest.
+        coverage: of regions at each of `FACTORS`.
+        calibration: with temperature, presence, and the kernels narrowed by the factor of ``coverage``.
+    """
+
+    kernels: KernelFit
+    coverage: CoverageFit
+    calibration: Calibration
+
+
+@dataclass(frozen=True)
+class TurnedFaces:
+    """What the pose is fitted on.
+
+    Attributes:
+        probabilities: (K,) of each of the B faces.
+        turned: (B, 3) degrees: the true pose less the turn of the face's own displacement.
+        fit: scale and excess.
+    """
+
+    probabilities: Sequence[F32]
+    turned: F64
+    fit: PoseFit
+
+
 def calibrate(
-    root: Path,
-    data: Path,
+    bundle: Bundle,
+    network: Runtime,
+    train: LoadedFaces,
+    val: LoadedFaces,
+    detectors: Sequence[Detector],
     *,
-    runtime: str = "auto",
-    precision: str = "auto",
     threads: int = 2,
-    limit: int = 0,
-    yunet: Path | None = None,
-) -> dict[str, Any]:
-    """Fit everything that is not the network, and seal the bundle.
+) -> CalibrationResult:
+    """Fit everything that is not the network.
 
     Args:
-        root: the bundle; network.onnx, exemplars.npz, train.toml and manifest.json are there.
-        data: faces with splits ``train`` and ``val``.
-        runtime: see `exalign_engine.runtime.RUNTIMES`.
-        precision: see `exalign_engine.runtime.PRECISIONS`.
-        threads: of the network.
-        limit: use only so many faces of each split; 0 uses all.
-        yunet: YuNet's model file; None fits MTCNN alone.
-
-    Returns:
-        The calibration card.
+        bundle: its network, exemplars, residual and manifest.
+        network: executes the bundle's network.
+        train: faces that baseline, detectors and refiner are fitted on.
+        val: faces that all else is fitted on.
+        detectors: whose boxes are to be understood.
+        threads: that simulate clicks.
     """
-    bundle = Bundle.load(root)
-    manifest = bundle.manifest
-    network = create_runtime(runtime, bundle.network, threads=threads, precision=precision)
-    augmenter = Augmenter(AugmentConfig(), manifest.input_size, manifest.margin)
-    train, val = open_faces(data, "train"), open_faces(data, "val")
-    val_faces = load_faces(val, limit)
-
-    samples = [augmenter.plain(i, p) for i, p in zip(val_faces.images, val_faces.landmarks, strict=True)]
-    truth = np.stack([s.shape for s in samples]).astype(np.float64)
-    out = score(network, (s.crop for s in samples), progress_bar(len(samples), "val"))
-    images, displacer = [row.image for row in out.rows()], bundle.residual
-    print("fitting temperature and kernels …", file=sys.stderr)
-    kernels = fit_kernels(out.scores, truth, bundle.exemplars, displacer, images)
-    positives, negatives = presence_scores(
-        network, val_faces, augmenter, PRESENCE_SEED, progress_bar(4 * len(val_faces), "presence")
+    size = bundle.manifest.input_size, bundle.manifest.margin
+    augmenter = Augmenter(AugmentConfig(), *size)
+    scored = score_faces(network, val.memory, augmenter)
+    presence = score_presence(network, val.memory, augmenter)
+    mixture = fit_mixture(bundle, scored, presence)
+    model = PosteriorModel(bundle.exemplars, mixture.calibration, bundle.residual)
+    posteriors = [model.posterior(s, i) for s, i in zip(scored.outputs.scores, scored.images, strict=True)]
+    turned = fit_turned(bundle, posteriors, scored.truth)
+    calibration = with_clicks(
+        replace(mixture.calibration, pose_scale=turned.fit.scale, pose_excess=turned.fit.excess),
+        bundle,
+        network,
+        val,
+        threads,
     )
-    slope, offset = fit_presence(positives, negatives)
+    baseline, baseline_card = fit_baseline_on_crops(network, train.memory, augmenter, scored)
+    fitted_detectors = fit_detectors(train.source, detectors, train.limit)
+    model = PosteriorModel(bundle.exemplars, calibration, bundle.residual)
+    boxes = {d.name: (d, BoxAffine.from_dict(fitted_detectors[d.name]["affine"])) for d in detectors}
+    refiner, refiner_card = calibrate_refiner(
+        model, network, train.source, val.source, boxes, *size, limit=val.limit, bar=progress_bar
+    )
+    accuracy = summarise([nrmse(p.mean, t) for p, t in zip(posteriors, scored.truth, strict=True)])
+    card = {
+        **mixture_card(bundle, mixture, posteriors, scored.truth),
+        "pose": {
+            "intervals": interval_rows(turned.probabilities, turned.turned, bundle.poses, calibration),
+            **error_rows(turned.probabilities, turned.turned, scored.truth, bundle.poses),
+        },
+        "presence": presence_report(calibration, presence.positives, presence.negatives),
+        "accuracy": [{"boxes": "truth", **accuracy}],
+        "baseline": baseline_card,
+        "detectors": fitted_detectors,
+        "refiner": refiner_card,
+    }
+    return CalibrationResult(replace(calibration, card=card), baseline, fitted_detectors, refiner, accuracy)
+
+
+def write_calibration(bundle: Bundle, result: CalibrationResult) -> None:
+    """Put what was fitted into the bundle's files and seal it, whole or not at all."""
+    with rewritten(bundle.path) as copy:
+        result.calibration.write(copy / "calibration.json")
+        write_baseline(copy / "baseline.npz", result.baseline)
+        write_refiner(copy / "refiner.npz", result.refiner)
+        text = json.dumps(result.detectors, indent=1, sort_keys=True) + "\n"
+        (copy / "detectors.json").write_text(text, encoding="utf-8")
+        metrics = bundle.manifest.metrics | {"val": {"truth": result.accuracy}}
+        seal(copy, replace(bundle.manifest, metrics=metrics))
+
+
+def summary_line(result: CalibrationResult) -> str:
+    """One line for people."""
+    calibration, accuracy = result.calibration, result.accuracy
+    card = calibration.card
+    return (
+        f"T = {calibration.temperature}, c = {calibration.kernel_scale:.4f}, NLL {card['nll']}; "
+        f"val AUC {accuracy['auc']}, failures {accuracy['failure_rate']} %; "
+        f"presence ROC AUC {card['presence']['roc_auc']}"
+    )
+
+
+def score_faces(network: Runtime, faces: FaceMemory, augmenter: Augmenter) -> ScoredFaces:
+    """Run the network over undisturbed faces about their true boxes."""
+    samples = [augmenter.plain(i, p) for i, p in zip(faces.images, faces.landmarks, strict=True)]
+    truth = np.stack([s.shape for s in samples]).astype(np.float64)
+    outputs = score(network, (s.crop for s in samples), progress_bar(len(samples), "val"))
+    return ScoredFaces(truth, outputs, [row.image for row in outputs.rows()])
+
+
+def score_presence(network: Runtime, faces: FaceMemory, augmenter: Augmenter) -> PresenceCrops:
+    """Run the network over crops with and without a face."""
+    bar = progress_bar(4 * len(faces), "presence")
+    return PresenceCrops(*presence_scores(network, faces, augmenter, PRESENCE_SEED, bar))
+
+
+def fit_mixture(bundle: Bundle, scored: ScoredFaces, presence: PresenceCrops) -> MixtureFit:
+    """Fit temperature, kernels and presence; then narrow the kernels until regions hold what they state."""
+    scores, displacer = scored.outputs.scores, bundle.residual
+    print("fitting temperature and kernels …", file=sys.stderr)
+    kernels = fit_kernels(scores, scored.truth, bundle.exemplars, displacer, scored.images)
+    slope, offset = fit_presence(presence.positives, presence.negatives)
     likeliest = replace(
         bundle.calibration,
         temperature=kernels.temperature,
@@ -106,100 +245,44 @@ def calibrate(
         card={},
     )
     print("fitting coverage …", file=sys.stderr)
-    width = fit_coverage(likeliest, out.scores, truth, bundle.exemplars, displacer, images)
-    narrowed = replace(likeliest, kernel_scale=width.factor * kernels.kernel_scale)
-    model = PosteriorModel(bundle.exemplars, narrowed, displacer)
-    posteriors = [model.posterior(s, i) for s, i in zip(out.scores, images, strict=True)]
-    errors = [nrmse(p.mean, t) for p, t in zip(posteriors, truth, strict=True)]
-    levels = measure(posteriors, truth, bundle.poses.pose)
+    coverage = fit_coverage(likeliest, scores, scored.truth, bundle.exemplars, displacer, scored.images)
+    return MixtureFit(kernels, coverage, replace(likeliest, kernel_scale=coverage.factor * kernels.kernel_scale))
+
+
+def fit_turned(bundle: Bundle, posteriors: Sequence[Posterior], truth: F64) -> TurnedFaces:
+    """Fit the pose's kernels and excess on the faces of ``val``."""
     print("fitting the pose …", file=sys.stderr)
-    probabilities = [p.probabilities for p in posteriors]
-    mean_face = bundle.poses.mean_face
+    probabilities, mean_face = [p.probabilities for p in posteriors], bundle.poses.mean_face
     turned = wrap(solve_pose(truth, mean_face) - np.stack([displaced_turn(p, mean_face) for p in posteriors]))
-    pose = fit_pose(probabilities, turned, bundle.poses)
-    unlearnt = replace(narrowed, click_slopes=(1.0, 0.0), click_offset=(0.0,) * N_LANDMARKS)
+    return TurnedFaces(probabilities, turned, fit_pose(probabilities, turned, bundle.poses))
+
+
+def with_clicks(
+    calibration: Calibration, bundle: Bundle, network: Runtime, val: LoadedFaces, threads: int
+) -> Calibration:
+    """The calibration with what clicks are worth, fitted on clicks simulated on ``val``."""
+    unlearnt = replace(calibration, click_slopes=(1.0, 0.0), click_offset=(0.0,) * N_LANDMARKS)
+    limit = min(val.limit or CLICK_FACES, CLICK_FACES)
     clicks = fit_clicks(
-        PosteriorModel(bundle.exemplars, unlearnt, displacer),
+        PosteriorModel(bundle.exemplars, unlearnt, bundle.residual),
         network,
-        val,
-        manifest.input_size,
-        manifest.margin,
-        limit=min(limit or CLICK_FACES, CLICK_FACES),
-        threads=threads,
-        progress=progress_bar(min(limit or CLICK_FACES, CLICK_FACES, len(val)), "clicks"),
-    )
-    calibration = replace(
-        narrowed,
-        pose_scale=pose.scale,
-        pose_excess=pose.excess,
-        click_slopes=clicks.slopes,
-        click_offset=tuple(clicks.offset.tolist()),
-    )
-    val_features = flat_features(out.features, out.embedding)
-    baseline, baseline_card = _fit_control(
-        network, load_faces(train, limit), augmenter, val_features, truth.astype(np.float32)
-    )
-    detectors = _fit_detectors(train, min(limit or DETECTOR_FACES, DETECTOR_FACES), yunet)
-    refiner, refiner_card = calibrate_refiner(
-        PosteriorModel(bundle.exemplars, calibration, bundle.residual),
-        network,
-        train,
-        val,
-        ready_detectors(detectors, yunet),
-        manifest.input_size,
-        manifest.margin,
+        val.source,
+        bundle.manifest.input_size,
+        bundle.manifest.margin,
         limit=limit,
-        bar=progress_bar,
+        threads=threads,
+        progress=progress_bar(min(limit, len(val.source)), "clicks"),
     )
-    presence = presence_report(calibration, positives, negatives)
-    card = {
-        "split": "val",
-        "faces": len(val_faces),
-        "nll": round(float(levels.nll.mean()), 5),
-        "nll_likeliest_kernels": round(float(width.nll[FACTORS.index(1.0)]), 5),
-        "kernel_factor": round(width.factor, 5),
-        "kernel_factors": [
-            {"factor": factor, "nll": round(float(nll), 5), "coverage": np.round(held, 5).tolist()}
-            for factor, nll, held in zip(FACTORS, width.nll, width.coverage, strict=True)
-        ],
-        "nll_by_temperature": {str(t): v for t, v in kernels.curve.items()},
-        "coverage": coverage_rows(levels),
-        "pose": {
-            "intervals": interval_rows(probabilities, turned, bundle.poses, calibration),
-            **error_rows(probabilities, turned, truth, bundle.poses),
-        },
-        "presence": presence,
-        "accuracy": [{"boxes": "truth", **summarise(errors)}],
-        "baseline": baseline_card,
-        "detectors": detectors,
-        "refiner": refiner_card,
-    }
-    accuracy = summarise(errors)
-    with rewritten(root) as copy:
-        replace(calibration, card=card).write(copy / "calibration.json")
-        write_baseline(copy / "baseline.npz", baseline)
-        write_refiner(copy / "refiner.npz", refiner)
-        (copy / "detectors.json").write_text(json.dumps(detectors, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        seal(copy, replace(manifest, metrics=manifest.metrics | {"val": {"truth": accuracy}}))
-    print(
-        f"T = {kernels.temperature}, c = {calibration.kernel_scale:.4f}, NLL {card['nll']}; val AUC {accuracy['auc']}, "
-        f"failures {accuracy['failure_rate']} %; presence ROC AUC {presence['roc_auc']}",
-        file=sys.stderr,
-    )
-    return card
+    return replace(calibration, click_slopes=clicks.slopes, click_offset=tuple(clicks.offset.tolist()))
 
 
-def _fit_control(
-    network: Runtime,
-    faces: FaceMemory,
-    augmenter: Augmenter,
-    val_features: np.ndarray[Any, np.dtype[np.float32]],
-    val_shapes: np.ndarray[Any, np.dtype[np.float32]],
+def fit_baseline_on_crops(
+    network: Runtime, faces: FaceMemory, augmenter: Augmenter, val: ScoredFaces
 ) -> tuple[Baseline, dict[str, Any]]:
-    """Fit the control on disturbed crops of ``train``, as the network was trained."""
+    """Fit the baseline on disturbed crops of ``train``, as the network was trained."""
     shapes = []
 
-    def crops() -> Any:
+    def crops() -> Iterator[NDArray[np.uint8]]:
         for round_ in range(BASELINE_ROUNDS):
             for i in range(len(faces)):
                 rng = np.random.default_rng([BASELINE_SEED, round_, i])
@@ -208,25 +291,42 @@ def _fit_control(
                 yield sample.crop
 
     features, embeddings = [], []
-    report = progress_bar(BASELINE_ROUNDS * len(faces), "control")
+    count = BASELINE_ROUNDS * len(faces)
+    report = progress_bar(count, "baseline")
     pending = crops()
-    # In pieces, so that the scores of all these crops (K floats each) are never held at once.
-    for start in range(0, BASELINE_ROUNDS * len(faces), 256):
-        n = min(256, BASELINE_ROUNDS * len(faces) - start)
+    for start in range(0, count, BASELINE_CHUNK):
+        n = min(BASELINE_CHUNK, count - start)
         out = score(network, (next(pending) for _ in range(n)))
         features.append(out.features)
         embeddings.append(out.embedding)
         report(start + n)
     x = flat_features(np.concatenate(features), np.concatenate(embeddings))
-    return fit_baseline(x, np.stack(shapes), val_features, val_shapes)
+    val_features = flat_features(val.outputs.features, val.outputs.embedding)
+    return fit_baseline(x, np.stack(shapes), val_features, val.truth.astype(np.float32))
 
 
-def _fit_detectors(train: FaceSource, count: int, yunet: Path | None) -> dict[str, Any]:
+def fit_detectors(train: FaceSource, detectors: Sequence[Detector], limit: int) -> dict[str, Any]:
     """Fit each detector's affine on evenly spaced training faces: what detectors.json holds."""
-    detectors = [create_detector("mtcnn")]
-    if yunet is not None:
-        detectors.append(create_detector("yunet", yunet_model=yunet))
+    count = min(limit or DETECTOR_FACES, DETECTOR_FACES)
     rows = np.unique(np.linspace(0, len(train) - 1, min(count, len(train))).astype(int))
     pairs = ((train.image(int(i)), tight_box(train.landmarks[i])) for i in rows)
-    fitted = fit_affines(pairs, detectors)
-    return {name: fit.to_dict() for name, fit in fitted.items()}
+    return {name: fit.to_dict() for name, fit in fit_affines(pairs, detectors).items()}
+
+
+def mixture_card(bundle: Bundle, mixture: MixtureFit, posteriors: Sequence[Posterior], truth: F64) -> Mapping[str, Any]:
+    """The card's figures of kernels and regions on ``val``."""
+    kernels, coverage = mixture.kernels, mixture.coverage
+    levels = measure(posteriors, truth, bundle.poses.pose)
+    return {
+        "split": "val",
+        "faces": len(truth),
+        "nll": round(float(levels.nll.mean()), 5),
+        "nll_likeliest_kernels": round(float(coverage.nll[FACTORS.index(1.0)]), 5),
+        "kernel_factor": round(coverage.factor, 5),
+        "kernel_factors": [
+            {"factor": factor, "nll": round(float(nll), 5), "coverage": np.round(held, 5).tolist()}
+            for factor, nll, held in zip(FACTORS, coverage.nll, coverage.coverage, strict=True)
+        ],
+        "nll_by_temperature": {str(t): v for t, v in kernels.curve.items()},
+        "coverage": coverage_rows(levels),
+    }

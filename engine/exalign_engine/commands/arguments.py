@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from exalign_engine.bundle.bundle import default_bundle_path
-from exalign_engine.runtime import PRECISIONS, RUNTIMES
+from exalign_engine.runtime import PRECISIONS, runtime_names
 
 
 def add_bundle(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +20,7 @@ def add_bundle(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="model bundle (default: the one shipped)",
     )
-    parser.add_argument("--runtime", choices=RUNTIMES, default="auto", help="what executes the network")
+    parser.add_argument("--runtime", choices=runtime_names(), default="auto", help="what executes the network")
     parser.add_argument(
         "--precision",
         choices=PRECISIONS,

@@ -1,4 +1,4 @@
-"""``exalign-model calibrate``: fit temperature, kernels, pose, presence, detectors and control; seal the bundle."""
+"""``exalign-model calibrate``: fit temperature, kernels, pose, presence, detectors, baseline; seal the bundle."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import sys
 from pathlib import Path
 
 from exalign_engine.bundle.bundle import Bundle
-from exalign_engine.calibration.calibrate import calibrate
+from exalign_engine.calibration.calibrate import calibrate, summary_line, write_calibration
 from exalign_engine.commands.arguments import add_bundle, add_data
+from exalign_engine.detect import DETECTORS, create_detectors
 from exalign_engine.errors import InvalidInputError, Violation
+from exalign_engine.runtime import create_runtime
+from exalign_engine.sampling.faces import LoadedFaces
 
 #: What ``--report`` can write.
 REPORT_SUFFIXES = (".html", ".png")
@@ -20,7 +23,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
     add_bundle(parser)
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="use only N faces of each split (for trials)")
-    parser.add_argument("--yunet", type=Path, metavar="FILE", help="also fit the affine of YuNet, from its model file")
+    for spec in DETECTORS:
+        if spec.model is not None:
+            text = f"also fit the affine of {spec.name}, from its model file"
+            parser.add_argument(f"--{spec.name}", dest=spec.model_setting, type=Path, metavar="FILE", help=text)
     parser.add_argument("--report", type=Path, metavar="FILE", help="also write what was measured, as .html or .png")
 
 
@@ -30,15 +36,14 @@ def run(args: argparse.Namespace) -> int:
         raise InvalidInputError(
             [Violation("--report", f"is {str(args.report)!r}, must end in {' or '.join(REPORT_SUFFIXES)}")]
         )
-    calibrate(
-        args.bundle,
-        args.data,
-        runtime=args.runtime,
-        precision=args.precision,
-        threads=args.threads,
-        limit=args.limit,
-        yunet=args.yunet,
-    )
+    bundle = Bundle.load(args.bundle)
+    network = create_runtime(args.runtime, bundle.network, threads=args.threads, precision=args.precision)
+    train, val = (LoadedFaces.open(args.data, split, args.limit) for split in ("train", "val"))
+    models = {spec.name: getattr(args, spec.model_setting) for spec in DETECTORS if spec.model is not None}
+    detectors = create_detectors({name: file for name, file in models.items() if file is not None})
+    result = calibrate(bundle, network, train, val, list(detectors.values()), threads=args.threads)
+    write_calibration(bundle, result)
+    print(summary_line(result), file=sys.stderr)
     if args.report:
         from exalign_engine.calibration.report import write_report
 

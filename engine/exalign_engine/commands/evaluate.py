@@ -15,7 +15,7 @@ from exalign_engine.commands.protocol import PROTOCOLS, run_protocol
 from exalign_engine.data.face_source import FaceSource
 from exalign_engine.data.prepared import annotated_photos
 from exalign_engine.data.source import open_faces
-from exalign_engine.detect import create_detector
+from exalign_engine.detect import DEFAULT_DETECTOR, create_detector
 from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.evaluation.photos import evaluate_crops, evaluate_photos, report
 from exalign_engine.evaluation.stress.pictures import draw_examples
@@ -69,7 +69,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--picture", type=Path, metavar="PNG", help="stress, video: draw examples")
     parser.add_argument("--boxes", choices=("truth", "detector"), default="truth", help="whose boxes (default: truth)")
-    parser.add_argument("--detector", default="mtcnn", help="detector for --boxes detector (default: mtcnn)")
+    parser.add_argument(
+        "--detector", default=DEFAULT_DETECTOR, help=f"detector for --boxes detector (default: {DEFAULT_DETECTOR})"
+    )
     parser.add_argument(
         "--points",
         type=int,
@@ -219,7 +221,7 @@ def _run_video(args: argparse.Namespace) -> int:
     bundle, faces = _bundle(args), open_faces(args.data, args.split)
     # Clips are the threads' work, so the network needs none of its own.
     runtime = create_runtime(args.runtime, bundle.network, threads=1, precision=args.precision)
-    aligner = Aligner(bundle, runtime, {"mtcnn": create_detector("mtcnn")})
+    aligner = Aligner(bundle, runtime, {DEFAULT_DETECTOR: create_detector(DEFAULT_DETECTOR)})
     chain = Chain(bundle.exemplars.shapes, bundle.manifest.tau)
     maker = ClipMaker(faces, bundle.poses.mean_face)
     count = min(args.limit, len(maker)) if args.limit else len(maker)

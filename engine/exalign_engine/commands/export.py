@@ -5,14 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from exalign_engine.commands.arguments import add_data
-from exalign_engine.train.config import TrainConfig
-
-if TYPE_CHECKING:
-    pass
+from exalign_engine.sampling.faces import LoadedFaces
 from exalign_engine.train.bundle_export import CONFIG, write_bundle
+from exalign_engine.train.config import TrainConfig
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -24,11 +21,11 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the network and the exemplars of a run; `calibrate` makes a usable bundle of them."""
-    from exalign_engine.data.source import open_faces
     from exalign_engine.train.loop import Trainer
 
     config = TrainConfig.read(args.run / CONFIG)
-    trainer = Trainer(config, open_faces(args.data, "train"), open_faces(args.data, "val"), args.run)
+    train, val = (LoadedFaces.open(args.data, split, config.limit).memory for split in ("train", "val"))
+    trainer = Trainer(config, train, val, args.run)
     write_bundle(trainer.result(), args.run / CONFIG, args.out)
     print(
         f"wrote {args.out}: to be calibrated next (exalign-model calibrate --bundle {args.out})",

@@ -67,3 +67,11 @@ def check_landmarks(points: NDArray[np.floating], path: Path, line: int | None, 
     extent = np.ptp(points, axis=0)
     if not (extent > 0).all():
         raise DataError(path, f"{name}: the points' box is empty ({extent[0]:g} x {extent[1]:g} pixels)", line)
+
+
+def implausible(landmarks: NDArray[np.floating]) -> NDArray[np.intp]:
+    """Rows of (N, n, 2) landmarks that `check_landmarks` refuses, of all at once."""
+    if landmarks.shape[1:] != (N_LANDMARKS, 2):
+        return np.arange(len(landmarks))
+    fine = np.isfinite(landmarks).all(axis=(1, 2)) & (np.ptp(landmarks, axis=1) > 0).all(axis=1)
+    return np.flatnonzero(~fine)

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from exalign_engine.data.face_source import check_landmarks
+from exalign_engine.data.face_source import check_landmarks, implausible
 from exalign_engine.errors import DataError
 from exalign_engine.geometry.landmarks import N_LANDMARKS
 
@@ -45,8 +45,8 @@ class PreparedFaces:
         self.ids = [r["id"] for r in self.table]
         self.origins = [r["source"] for r in self.table]
         self.landmarks = landmarks[self.rows].astype(np.float64)
-        for row, points in zip(self.rows, self.landmarks, strict=True):
-            check_landmarks(points, index, row + 2, f"row {row}")
+        for i in implausible(self.landmarks):
+            check_landmarks(self.landmarks[i], index, self.rows[i] + 2, f"row {self.rows[i]}")
         faces = root / "faces.npz"
         if not faces.is_file():
             raise DataError(faces, "no such file")

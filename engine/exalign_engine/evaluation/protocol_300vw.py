@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exalign_engine.data.annotated_videos import AnnotatedClip
-from exalign_engine.detect import MISS_IOU
+from exalign_engine.detect import DEFAULT_DETECTOR, MISS_IOU
 from exalign_engine.evaluation.photos import Boxes
 from exalign_engine.face.aligner import Aligner, LocatedFace
 from exalign_engine.geometry.frames import iou, tight_box
@@ -89,7 +89,7 @@ class Protocol:
     aligner: Aligner
     chain: Chain
     boxes: Boxes = "truth"
-    detector: str = "mtcnn"
+    detector: str = DEFAULT_DETECTOR
     points: int = 68
     limit: int = 0
 

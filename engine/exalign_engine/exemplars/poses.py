@@ -48,15 +48,17 @@ class Poses:
     variance: F32
 
 
-def find_poses(exemplars: Exemplars, faces: F64, tau: float) -> Poses:
+def find_poses(exemplars: Exemplars, faces: F64, tau: float, mean_face: F64 | None = None) -> Poses:
     """The poses of a set of exemplars; see `fit_mean_face` and `exemplar_pose`.
 
     Args:
         exemplars: the classes.
         faces: (M, 68, 2), true upright faces, each in its own box frame.
         tau: membership radius τ, box sides.
+        mean_face: (68, 3) `fit_mean_face` of ``faces``, where it is at hand; None fits it.
     """
-    mean_face = fit_mean_face(faces)
+    if mean_face is None:
+        mean_face = fit_mean_face(faces)
     return Poses(mean_face, *exemplar_pose(exemplars, mean_face, faces, tau))
 
 

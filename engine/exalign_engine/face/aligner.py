@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exalign_engine.bundle.bundle import Bundle, default_bundle_path
-from exalign_engine.detect import Detector, create_detector
+from exalign_engine.detect import DEFAULT_DETECTOR, Detector, create_detector
 from exalign_engine.errors import BundleError, InvalidInputError
 from exalign_engine.geometry.boxes import check_boxes
 from exalign_engine.geometry.frames import BoxFrame, extract_crop
@@ -170,7 +170,7 @@ class Aligner:
 
         Args:
             bundle: another bundle's directory.
-            runtime: see `exalign_engine.runtime.RUNTIMES`.
+            runtime: see `exalign_engine.runtime.runtime_names`.
             threads: threads of the network.
 
         Raises:
@@ -181,7 +181,7 @@ class Aligner:
         return cls(
             loaded,
             create_runtime(runtime, loaded.network, threads=threads),
-            {"mtcnn": create_detector("mtcnn")},
+            {DEFAULT_DETECTOR: create_detector(DEFAULT_DETECTOR)},
         )
 
     def align(
@@ -189,7 +189,7 @@ class Aligner:
         image: U8 | bytes | str | Path,
         boxes: Sequence[Sequence[float]] | None = None,
         *,
-        detector: str = "mtcnn",
+        detector: str = DEFAULT_DETECTOR,
         max_faces: int | None = None,
     ) -> list[Face]:
         """Find the landmarks of every face.
@@ -280,7 +280,7 @@ class Aligner:
     def locate(
         self,
         image: U8,
-        detector: str = "mtcnn",
+        detector: str = DEFAULT_DETECTOR,
         *,
         max_faces: int | None = None,
         min_score: float | None = None,

@@ -72,7 +72,7 @@ class Runtime(Protocol):
     A row's outputs depend on that row's crop alone: not on the batch's size, the row's place or its company.
 
     Attributes:
-        name: one of `exalign_engine.runtime.RUNTIMES`.
+        name: one of `exalign_engine.runtime.runtime_names`.
         version: of the library behind it.
         precision: "f32", "f16" or "int8".
         device: "CPU" …

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from exalign_engine.data.face_source import FaceSource
-from exalign_engine.detect import MISS_IOU, BoxAffine, Detector, create_detector
+from exalign_engine.detect import MISS_IOU, BoxAffine, Detector
 from exalign_engine.geometry.frames import BoxFrame, extract_crop, iou, tight_box
 from exalign_engine.metrics.accuracy import nrmse, summarise
 from exalign_engine.network.batches import score
@@ -226,22 +225,6 @@ def calibrate_refiner(
         boxes.append(boxed_faces(faces, rows, detectors, training=faces is train, bar=bar))
     lookers = [Looker(model, network, faces, size, margin, bar) for faces in (train, val)]
     return fit_refiner(lookers[0], boxes[0], lookers[1], boxes[1])
-
-
-def ready_detectors(
-    fitted: Mapping[str, Mapping[str, Any]], yunet_model: Path | None = None
-) -> dict[str, tuple[Detector, BoxAffine]]:
-    """The detectors of a bundle that can run here, with their affines.
-
-    Args:
-        fitted: what detectors.json holds.
-        yunet_model: the model file of YuNet; without it YuNet is left out.
-    """
-    return {
-        name: (create_detector(name, yunet_model=yunet_model), BoxAffine.from_dict(entry["affine"]))
-        for name, entry in fitted.items()
-        if name != "yunet" or yunet_model is not None
-    }
 
 
 def fit_refiner(

@@ -20,6 +20,7 @@ from exalign_engine.geometry.frames import diagonal, tight_box
 from exalign_engine.network.outputs import Runtime
 from exalign_engine.onnx_graph.sums_tables import MixtureTables
 from exalign_engine.posterior.posterior import Posterior, PosteriorModel
+from exalign_engine.runtime.registry import RUNTIMES, fallback_runtime, reference_runtime
 from exalign_engine.runtime.select import create_runtime
 from exalign_engine.runtime.tensorrt.runtime import GpuOptions
 
@@ -188,7 +189,8 @@ def verify(
     problems = divergence.beyond(BOUNDS[looser])
     if not problems:
         return Verified(chosen, divergence)
-    text = f"runtime {chosen.name} ({chosen.precision}) does not answer like ONNX Runtime: {', '.join(problems)}"
+    other = f"runtime {chosen.name} ({chosen.precision}) does not answer like {reference_runtime().label}"
+    text = f"{other}: {', '.join(problems)}"
     chosen.close()
     if fallback is None:
         raise RuntimeUnavailableError(text)
@@ -206,8 +208,9 @@ def create_verified_runtime(
     precision: str = "auto",
     device_sums: bool = False,
 ) -> Verified:
-    """`create_runtime` for a bundle, compared with ONNX Runtime; "auto" falls back to OpenVINO, others refuse.
+    """`create_runtime` for a bundle, compared with the reference.
 
+    Where "auto" took a runtime on a GPU, `fallback_runtime` serves in place of one that differs; others are refused.
     On a GPU, and with ``device_sums``, the network also sums over the exemplars
     (`exalign_engine.posterior.device_sums`).
 
@@ -221,16 +224,18 @@ def create_verified_runtime(
         return create_runtime(name, bundle.network, threads=threads, streams=streams, gpu=options, precision=precision)
 
     def fallback(reason: str) -> Runtime:
-        runtime = load("openvino")
-        runtime.reason = f"{reason}; OpenVINO is installed"
+        spec = fallback_runtime()
+        runtime = load(spec.name)
+        runtime.reason = f"{reason}; {spec.auto}"
         return runtime
 
     chosen = load(name)
+    spec = RUNTIMES.get(chosen.name)
     # No CPU computes fp16: whoever asked for it is refused.
-    may_fall_back = name == "auto" and chosen.name == "tensorrt" and precision != "fp16"
+    may_fall_back = name == "auto" and spec is not None and spec.on_gpu and precision != "fp16"
     return verify(
         chosen,
         bundle,
-        lambda: create_runtime("onnxruntime", bundle.network, precision="fp32"),
+        lambda: create_runtime(reference_runtime().name, bundle.network, precision="fp32"),
         fallback if may_fall_back else None,
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from exalign_engine.errors import BundleError
 from exalign_engine.network.outputs import Outputs, known_outputs
 from exalign_engine.runtime.precision import load_network
+from exalign_engine.runtime.registry import RuntimeOptions, RuntimeSpec
 
 
 class OnnxRuntime:
@@ -32,10 +32,13 @@ class OnnxRuntime:
     """
 
     name = "onnxruntime"
-    version: str = onnxruntime.__version__
     device = "CPU"
 
     def __init__(self, network: Path, threads: int = 1, reason: str = "asked for", *, precision: str = "auto") -> None:
+        # Imported only when chosen: it costs about 0.2 s and 50 MB.
+        import onnxruntime
+
+        self.version: str = onnxruntime.__version__
         loaded = load_network(network, precision)
         self.precision = loaded.precision
         self.reason = loaded.reason(reason)
@@ -62,3 +65,10 @@ class OnnxRuntime:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+def _open(network: Path, options: RuntimeOptions) -> OnnxRuntime:
+    return OnnxRuntime(network, options.threads, options.reason, precision=options.precision)
+
+
+SPEC = RuntimeSpec("onnxruntime", "ONNX Runtime", _open, auto="", reference=True)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import io
 import queue
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
 
 from exalign_engine.errors import BundleError
 from exalign_engine.network.outputs import Outputs, known_outputs
 from exalign_engine.runtime.precision import load_network
+from exalign_engine.runtime.registry import RuntimeOptions, RuntimeSpec
+
+if TYPE_CHECKING:
+    import openvino
 
 
 class OpenVinoRuntime:
@@ -34,7 +38,6 @@ class OpenVinoRuntime:
     """
 
     name = "openvino"
-    version: str = openvino.__version__.split("-")[0]
     device = "CPU"
 
     def __init__(
@@ -46,6 +49,10 @@ class OpenVinoRuntime:
         *,
         precision: str = "auto",
     ) -> None:
+        # Imported only when chosen: it costs about 0.2 s and 50 MB.
+        import openvino
+
+        self.version: str = openvino.__version__.split("-")[0]
         loaded = load_network(network, precision)
         self.precision = loaded.precision
         self.reason = loaded.reason(reason)
@@ -79,3 +86,10 @@ class OpenVinoRuntime:
 
     def close(self) -> None:
         """Nothing is held beyond the compiled model itself."""
+
+
+def _open(network: Path, options: RuntimeOptions) -> OpenVinoRuntime:
+    return OpenVinoRuntime(network, options.threads, options.streams, options.reason, precision=options.precision)
+
+
+SPEC = RuntimeSpec("openvino", "OpenVINO", _open, auto="OpenVINO is installed")

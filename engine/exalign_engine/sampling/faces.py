@@ -1,18 +1,21 @@
-"""All faces of a split in memory, with pictures in which they are turned."""
+"""The faces of a split: opened and decoded once, in memory, and with pictures in which they are turned."""
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from exalign_engine.data.face_source import FaceSource, box_frame_shapes
+from exalign_engine.data.face_source import FaceSource
+from exalign_engine.data.source import open_faces
 from exalign_engine.exemplars.synthetic import Variation, bounded_turn, draw_transforms
 from exalign_engine.geometry.frames import BoxFrame, extract_crop, tight_box
-from exalign_engine.geometry.head_pose import fit_mean_face, solve_pose
+from exalign_engine.geometry.head_pose import solve_pose
 from exalign_engine.progress import Progress
 from exalign_engine.sampling.turning import TurnableFace
 
@@ -49,6 +52,73 @@ class FaceMemory:
         return len(self.images)
 
 
+class SharedPictures:
+    """A source that decodes no picture again while its array is still in use elsewhere.
+
+    Args:
+        source: annotated faces.
+    """
+
+    def __init__(self, source: FaceSource) -> None:
+        self._source = source
+        self._pictures: weakref.WeakValueDictionary[int, NDArray[np.uint8]] = weakref.WeakValueDictionary()
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """See `FaceSource`."""
+        return self._source.ids
+
+    @property
+    def origins(self) -> Sequence[str]:
+        """See `FaceSource`."""
+        return self._source.origins
+
+    @property
+    def landmarks(self) -> NDArray[np.float64]:
+        """See `FaceSource`."""
+        return self._source.landmarks
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def image(self, index: int) -> NDArray[np.uint8]:
+        """See `FaceSource.image`; not to be written to."""
+        picture = self._pictures.get(index)
+        if picture is None:
+            picture = self._pictures[index] = self._source.image(index)
+        return picture
+
+
+@dataclass(frozen=True)
+class LoadedFaces:
+    """A split that was opened once, and the faces of it that were chosen, decoded once.
+
+    Attributes:
+        source: whole pictures; those that ``memory`` holds uncut are not decoded again.
+        memory: the chosen faces.
+        limit: at most so many were chosen; 0 chose all.
+    """
+
+    source: FaceSource
+    memory: FaceMemory
+    limit: int
+
+    @classmethod
+    def open(cls, folder: Path | str, split: str, limit: int = 0) -> LoadedFaces:
+        """Open a split and decode its faces.
+
+        Args:
+            folder: see `exalign_engine.data.source.open_faces`.
+            split: likewise.
+            limit: see `load_faces`.
+
+        Raises:
+            DataError: the folder or a file in it is wrong.
+        """
+        source = SharedPictures(open_faces(folder, split))
+        return cls(source, load_faces(source, limit), limit)
+
+
 def load_faces(source: FaceSource, limit: int = 0) -> FaceMemory:
     """Read a split into memory; images that are not about 160 pixels for 1.8 boxes are cut down to that.
 
@@ -72,18 +142,23 @@ def load_faces(source: FaceSource, limit: int = 0) -> FaceMemory:
 
 
 def with_turned(
-    faces: FaceMemory, pictures: int, turn_deg: float, seed: int, progress: Progress | None = None
+    faces: FaceMemory,
+    mean_face: NDArray[np.float64],
+    pictures: int,
+    turn_deg: float,
+    seed: int,
+    progress: Progress | None = None,
 ) -> FaceMemory:
     """The same faces, each also turned in 3-D.
 
     Args:
         faces: in memory.
+        mean_face: (68, 3), `exalign_engine.geometry.head_pose.fit_mean_face` of their shapes in box frames.
         pictures: to make of each face.
         turn_deg: standard deviation of their yaw, degrees; pitch and bounds as in `exalign_engine.exemplars.synthetic`.
         seed: the turns of face i depend on (seed, i) alone.
         progress: told after each face how many are done.
     """
-    mean_face = fit_mean_face(box_frame_shapes(faces.landmarks))
     yaw = solve_pose(faces.landmarks, mean_face)[:, 0].astype(np.float64)
     variation = Variation(turned=1.0, turn_deg=turn_deg)
 

@@ -50,7 +50,7 @@ def write_bundle(trained: Trained, config_file: Path, out: Path) -> None:
     (out / "residual.npz").unlink(missing_ok=True)
     if config.network.residual_levels:
         write_residual(out / "residual.npz", trained.network.residual.export())
-    poses = find_poses(trained.exemplars, trained.faces, config.exemplars.tau)
+    poses = find_poses(trained.exemplars, trained.faces, config.exemplars.tau, trained.mean_face)
     write_exemplars(out / "exemplars.npz", trained.exemplars, poses)
     shutil.copyfile(config_file, out / CONFIG)
     Calibration().write(out / "calibration.json")

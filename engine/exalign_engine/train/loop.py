@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import copy
 import csv
-import math
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,21 +21,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from exalign_engine.data import FaceSource, box_frame_shapes
+from exalign_engine.data.face_source import box_frame_shapes
 from exalign_engine.errors import DataError
 from exalign_engine.exemplars.building import build
 from exalign_engine.exemplars.exemplars import Exemplars
-from exalign_engine.geometry.frames import diagonal, tight_box
+from exalign_engine.geometry.head_pose import fit_mean_face
 from exalign_engine.geometry.landmarks import N_LANDMARKS
 from exalign_engine.sampling.augment import Augmenter
-from exalign_engine.sampling.faces import FaceMemory, load_faces, with_turned
-from exalign_engine.train.batches import Batch, plain_batches, training_batches
+from exalign_engine.sampling.faces import FaceMemory, with_turned
+from exalign_engine.train.batches import Batch, training_batches
 from exalign_engine.train.config import TrainConfig
 from exalign_engine.train.distributed import joined, mean_of_all
 from exalign_engine.train.losses import class_loss
 from exalign_engine.train.network import ExemplarNetwork
+from exalign_engine.train.optimisation import autocast, decay_groups, learning_rate
 from exalign_engine.train.ranks import ALONE, Ranks
 from exalign_engine.train.residual import moved_off
+from exalign_engine.train.validation import CURVE_TEMPERATURE, validate
 
 CURVES = (
     "epoch",
@@ -60,9 +60,6 @@ NO_WEIGHTS = ("export", "description")
 #: The moving average of the weights is brought up to date every so many steps.
 AVERAGE_EVERY = 4
 
-#: Temperature of the validation curve's mixture mean; calibration chooses the bundle's own.
-CURVE_TEMPERATURE = 0.3
-
 
 @dataclass(frozen=True)
 class Trained:
@@ -74,6 +71,7 @@ class Trained:
         config: the run's configuration.
         faces: (M, 68, 2) float64, the training faces in their own box frames.
         epoch: epochs done.
+        mean_face: (68, 3) float64 of ``faces``; None: to be fitted.
     """
 
     network: ExemplarNetwork
@@ -81,6 +79,7 @@ class Trained:
     config: TrainConfig
     faces: NDArray[np.float64]
     epoch: int
+    mean_face: NDArray[np.float64] | None = None
 
 
 class Trainer:
@@ -98,7 +97,7 @@ class Trainer:
     """
 
     def __init__(
-        self, config: TrainConfig, train: FaceSource, val: FaceSource, folder: Path, ranks: Ranks = ALONE
+        self, config: TrainConfig, train: FaceMemory, val: FaceMemory, folder: Path, ranks: Ranks = ALONE
     ) -> None:
         self.config, self.folder, self.ranks = config, folder, ranks
         if config.batch_size % ranks.size:
@@ -108,17 +107,16 @@ class Trainer:
         # On a GPU what the residual reads has no deterministic gradient.
         torch.use_deterministic_algorithms(True, warn_only=ranks.on_gpu)
         torch.manual_seed(config.seed)
-        self.train_faces: FaceMemory = load_faces(train, config.limit)
-        self.val_faces: FaceMemory = load_faces(val, config.limit)
+        self.train_faces, self.val_faces = train, val
         self.exemplars = make_exemplars(config, self.train_faces)
         if config.augment.turned_pictures:
-            self.train_faces = _turned(self.train_faces, config, quiet=not ranks.first)
+            self.train_faces = _turned(train, self.mean_face, config, quiet=not ranks.first)
         self.network = ExemplarNetwork(config.network, self.exemplars.count, 2 * N_LANDMARKS, config.shards)
         mean_shape = self.exemplars.shapes.mean(axis=0).reshape(-1)
         self.network.regression.bias.data = torch.from_numpy(mean_shape)
         self.network = self.network.to(ranks.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = torch.optim.AdamW(
-            _decay_groups(self.network, config.weight_decay), lr=config.learning_rate, fused=True
+            decay_groups(self.network, config.weight_decay), lr=config.learning_rate, fused=True
         )
         self.augmenter = Augmenter(config.augment, config.network.input_size, config.network.margin)
         shapes = torch.from_numpy(self.exemplars.shapes.reshape(self.exemplars.count, -1) - 0.5).to(ranks.device)
@@ -136,6 +134,11 @@ class Trainer:
         self.averaged = copy.deepcopy(self.network)
         self._resume()
         self._joined_terms = joined(self.network, self._terms, ranks)
+
+    @cached_property
+    def mean_face(self) -> NDArray[np.float64]:
+        """(68, 3) of the training faces; fitted when first asked for."""
+        return fit_mean_face(box_frame_shapes(self.train_faces.landmarks))
 
     @property
     def checkpoint(self) -> Path:
@@ -165,7 +168,7 @@ class Trainer:
         """What has been learned so far."""
         self.averaged.cpu().eval()
         faces = box_frame_shapes(self.train_faces.landmarks)
-        return Trained(self.averaged, self.exemplars, self.config, faces, self.epoch)
+        return Trained(self.averaged, self.exemplars, self.config, faces, self.epoch, self.mean_face)
 
     def _one_epoch(self, bar: Any) -> None:
         c, started = self.config, time.monotonic()
@@ -329,68 +332,10 @@ def make_exemplars(config: TrainConfig, faces: FaceMemory) -> Exemplars:
     )
 
 
-def _turned(faces: FaceMemory, config: TrainConfig, quiet: bool) -> FaceMemory:
+def _turned(faces: FaceMemory, mean_face: NDArray[np.float64], config: TrainConfig, quiet: bool) -> FaceMemory:
     """The faces with turned pictures beside them, with progress."""
     a, options = config.augment, {"unit": "face", "desc": "turning", "file": sys.stderr, "mininterval": 2.0}
     with tqdm(total=len(faces), disable=quiet, **options) as bar:
         return with_turned(
-            faces, a.turned_pictures, a.turn_deg, config.seed, lambda done: bar.update(done - bar.n) and None
+            faces, mean_face, a.turned_pictures, a.turn_deg, config.seed, lambda done: bar.update(done - bar.n) and None
         )
-
-
-def learning_rate(config: TrainConfig, step: int, total: int) -> float:
-    """Linear warm-up, then a cosine to zero."""
-    if step < config.warmup:
-        return config.learning_rate * (step + 1) / config.warmup
-    done = (step - config.warmup) / max(total - config.warmup, 1)
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
-
-
-@contextmanager
-def autocast(config: TrainConfig, ranks: Ranks = ALONE) -> Iterator[None]:
-    """bfloat16 where it is safe, if the configuration says so."""
-    with torch.autocast("cuda" if ranks.on_gpu else "cpu", dtype=torch.bfloat16, enabled=config.bf16):
-        yield
-
-
-def validate(
-    network: ExemplarNetwork,
-    exemplars: Exemplars,
-    faces: FaceMemory,
-    augmenter: Augmenter,
-    config: TrainConfig,
-    ranks: Ranks,
-) -> dict[str, float]:
-    """AUC (%) of the mixture mean, the best exemplar, the auxiliary regression and the residual, undisturbed crops."""
-    network.eval()
-    flat = torch.from_numpy(exemplars.shapes.reshape(exemplars.count, -1)).to(ranks.device)
-    errors: dict[str, list[float]] = {
-        "val_auc": [],
-        "val_top1_auc": [],
-        "val_regression_auc": [],
-        "val_residual_auc": [],
-    }
-    with torch.no_grad(), autocast(config, ranks):
-        for batch in plain_batches(faces, augmenter, config.batch_size):
-            scores, embedding, _, local = network(torch.from_numpy(batch.crops).to(ranks.device))
-            p = torch.softmax(scores.float() / CURVE_TEMPERATURE, dim=1)
-            mean = p.to(flat.dtype) @ flat
-            moved = network.residual(local.float(), embedding.float(), mean.reshape(-1, N_LANDMARKS, 2))
-            answers = {
-                "val_auc": mean,
-                "val_residual_auc": moved[-1] if moved else mean,
-                "val_top1_auc": flat[p.argmax(dim=1)],
-                "val_regression_auc": network.regression(embedding).float(),
-            }
-            for name, answer in answers.items():
-                y = answer.float().cpu().numpy().reshape(-1, N_LANDMARKS, 2)
-                distance = np.linalg.norm(y - batch.shapes, axis=-1).mean(axis=1)
-                errors[name] += [float(d) / diagonal(tight_box(t)) for d, t in zip(distance, batch.shapes, strict=True)]
-    return {k: round(100 * float(np.maximum(0, 1 - np.array(v) / 0.08).mean()), 3) for k, v in errors.items()}
-
-
-def _decay_groups(network: ExemplarNetwork, weight_decay: float) -> list[dict[str, Any]]:
-    """Weight decay on matrices and kernels; none on biases and normalisation."""
-    matrices = [p for p in network.parameters() if p.ndim > 1]
-    vectors = [p for p in network.parameters() if p.ndim <= 1]
-    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]

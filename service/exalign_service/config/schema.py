@@ -1,101 +1,48 @@
-"""The server's settings as one typed, frozen value. Where they come from is `settings`' concern."""
+"""The server's settings as one typed, frozen value. Where they come from is `sources`' concern."""
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from typing import Annotated
 
-from exalign_engine.detect import DETECTORS
-from exalign_engine.runtime import PRECISIONS, RUNTIMES
+from exalign_engine.detect import DEFAULT_DETECTOR, DETECTORS
+from exalign_engine.runtime import PRECISIONS, runtime_names
+from exalign_engine.settings import ConfigError, Family, Problem, Rule, check
+
+__all__ = [
+    "BatchingConfig",
+    "ConfigError",
+    "LimitsConfig",
+    "ModelConfig",
+    "ServerConfig",
+    "SessionsConfig",
+]
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
-
-
-class ConfigError(Exception):
-    """A setting is wrong. ``str(error)`` is one line for each wrong setting: its name, value and limit.
-
-    Attributes:
-        problems: (names of the settings concerned, sentence), at least one.
-    """
-
-    def __init__(self, problems: Sequence[tuple[tuple[str, ...], str]]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(text for _, text in self.problems))
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What one setting may be.
-
-    Args:
-        help: one sentence; the unit is in it.
-        least: smallest number.
-        most: largest number.
-        choices: the only values.
-        pattern: a regular expression that a text must match, and what that means in words.
-    """
-
-    help: str
-    least: float | None = None
-    most: float | None = None
-    choices: tuple[str, ...] | None = None
-    pattern: tuple[str, str] | None = None
-
-    @property
-    def limit(self) -> str:
-        """The limit in words, to follow "must be"."""
-        if self.choices:
-            return f"one of {', '.join(self.choices)}"
-        if self.pattern:
-            return self.pattern[1]
-        return f"{self.least:,} to {self.most:,}" if self.least is not None else "anything"
-
-    def accepts(self, value: object) -> bool:
-        """Whether a value of the right type is within the limit; None (not set) always is."""
-        if value is None:
-            return True
-        if self.choices is not None:
-            return value in self.choices
-        if self.pattern is not None:
-            return re.fullmatch(self.pattern[0], str(value)) is not None
-        if self.least is not None and self.most is not None:
-            return isinstance(value, int | float) and math.isfinite(value) and self.least <= value <= self.most
-        return True
-
-
-def rules_of(section: type[Any]) -> dict[str, tuple[Any, Rule]]:
-    """Type and rule of every setting of a section, by name, in order."""
-    hints = get_type_hints(section, include_extras=True)
-    pairs = {name: get_args(hint) for name, hint in hints.items() if get_origin(hint) is Annotated}
-    return {name: (kind, rule) for name, (kind, rule) in pairs.items()}
-
-
-def _check(section: Any) -> None:
-    """Raise `ConfigError` with every value of a section that breaks its rule."""
-    problems = []
-    for name, (_, rule) in rules_of(type(section)).items():
-        value = getattr(section, name)
-        if not rule.accepts(value):
-            problems.append(((name,), f"{name} is {value!r}, must be {rule.limit}"))
-    if problems:
-        raise ConfigError(problems)
-
 
 _HOST_PORT = r"(?:\[[0-9A-Fa-f:.%]+\]|[^:/\s]+):(?:\d{1,4}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5])"
 _ADDRESS = (rf"unix:/\S+|{_HOST_PORT}", "HOST:PORT (port 0 to 65535; 0 picks one) or unix:/PATH")
 _METRICS_ADDRESS = (_HOST_PORT, "HOST:PORT (port 0 to 65535; 0 picks one)")
 
 
+def _detector_models() -> Iterator[tuple[str, str, Rule]]:
+    """A setting for the model file of each detector that needs one."""
+    for spec in DETECTORS:
+        if spec.model is not None:
+            yield spec.name, spec.model_setting, Rule(spec.model)
+
+
 @dataclass(frozen=True)
 class ModelConfig:
-    """Which model answers, and what finds faces for it."""
+    """Which model answers, and what finds faces for it.
+
+    ``detector_models`` holds model files by name of the detector; each is a setting of its own.
+    """
 
     bundle: Annotated[Path | None, Rule("directory of the bundle; not set: the one that the package carries")] = None
-    runtime: Annotated[str, Rule("what executes the network", choices=RUNTIMES)] = "auto"
+    runtime: Annotated[str, Rule("what executes the network", choices=runtime_names)] = "auto"
     precision: Annotated[
         str,
         Rule(
@@ -109,14 +56,16 @@ class ModelConfig:
     engine_cache: Annotated[
         Path | None, Rule("directory where TensorRT engines are kept; not set: ~/.cache/exalign/engines")
     ] = None
-    detector: Annotated[str, Rule("detector used when a request names none", choices=DETECTORS)] = "mtcnn"
-    yunet_model: Annotated[Path | None, Rule("ONNX file of the YuNet detector; not set: there is no YuNet")] = None
+    detector: Annotated[str, Rule("detector used when a request names none", choices=DETECTORS.names)] = (
+        DEFAULT_DETECTOR
+    )
+    detector_models: Annotated[Mapping[str, Path], Family(_detector_models)] = field(default_factory=dict)
     presence_threshold: Annotated[
         float | None, Rule("presence from which a face counts as there; not set: the bundle's", least=0.0, most=1.0)
     ] = None
 
     def __post_init__(self) -> None:
-        _check(self)
+        check(self)
 
 
 @dataclass(frozen=True)
@@ -130,7 +79,7 @@ class BatchingConfig:
     stage_threads: Annotated[int, Rule("threads that decode, detect, crop and read posteriors", least=1, most=256)] = 2
 
     def __post_init__(self) -> None:
-        _check(self)
+        check(self)
 
 
 @dataclass(frozen=True)
@@ -152,7 +101,7 @@ class LimitsConfig:
     max_deadline: Annotated[float, Rule("longest time of a unary call, seconds", least=0.001, most=3600.0)] = 30.0
 
     def __post_init__(self) -> None:
-        _check(self)
+        check(self)
 
 
 @dataclass(frozen=True)
@@ -181,7 +130,7 @@ class SessionsConfig:
     )
 
     def __post_init__(self) -> None:
-        _check(self)
+        check(self)
 
 
 @dataclass(frozen=True)
@@ -206,19 +155,20 @@ class ServerConfig:
     sessions: SessionsConfig = field(default_factory=SessionsConfig)
 
     def __post_init__(self) -> None:
-        _check(self)
-        problems: list[tuple[tuple[str, ...], str]] = []
+        check(self)
+        problems: list[Problem] = []
         if self.batching.queue < self.limits.max_faces:
             text = f"queue is {self.batching.queue}, must be at least max_faces = {self.limits.max_faces}"
-            problems.append((("queue", "max_faces"), text))
+            problems.append(Problem(("queue", "max_faces"), text))
         if self.limits.max_message_bytes < self.limits.max_encoded_bytes:
             text = (
                 f"max_message_bytes is {self.limits.max_message_bytes}, "
                 f"must be at least max_encoded_bytes = {self.limits.max_encoded_bytes}"
             )
-            problems.append((("max_message_bytes", "max_encoded_bytes"), text))
-        if self.model.detector == "yunet" and self.model.yunet_model is None:
-            text = "detector is 'yunet', must not be without yunet_model"
-            problems.append((("detector", "yunet_model"), text))
+            problems.append(Problem(("max_message_bytes", "max_encoded_bytes"), text))
+        spec = DETECTORS.get(self.model.detector)
+        if spec is not None and spec.model is not None and spec.name not in self.model.detector_models:
+            text = f"detector is {spec.name!r}, must not be without {spec.model_setting}"
+            problems.append(Problem(("detector", spec.model_setting), text))
         if problems:
             raise ConfigError(problems)

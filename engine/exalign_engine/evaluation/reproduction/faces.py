@@ -47,7 +47,9 @@ class SweepFaces:
     @cached_property
     def memory(self) -> FaceMemory:
         """The training faces, each also turned in 3-D."""
-        return with_turned(load_faces(self.train), AUGMENT.turned_pictures, AUGMENT.turn_deg, SEED)
+        faces = load_faces(self.train)
+        mean_face = fit_mean_face(box_frame_shapes(faces.landmarks))
+        return with_turned(faces, mean_face, AUGMENT.turned_pictures, AUGMENT.turn_deg, SEED)
 
     def samples(self, synthetic: bool) -> Batch:
         """Every disturbed sample, with or without synthetic poses: epoch e's are the e-th part."""

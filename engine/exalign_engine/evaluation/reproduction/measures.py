@@ -15,7 +15,7 @@ from exalign_engine.geometry.frames import diagonal, tight_box
 from exalign_engine.train.batches import Batch
 
 if TYPE_CHECKING:
-    from exalign_engine.evaluation.reproduction.learning import Learned
+    from exalign_engine.train.fixed_samples import Learned
 
 F64 = NDArray[np.float64]
 
@@ -64,7 +64,7 @@ def measure(learned: Learned, run: Run, exemplars: Exemplars, faces: Batch) -> E
         answer = scores.argmax(axis=1)
         distance = squared_distances(truth, exemplars.shapes)
         wrong = answer != distance.argmin(axis=1)
-        # Its nearest class has every face for a member (`learning.own_classes`).
+        # Its nearest class has every face for a member (`exalign_engine.train.fixed_samples.own_classes`).
         outside = wrong & (np.take_along_axis(distance, answer[:, None], axis=1)[:, 0] > run.tau**2)
         drawn = exemplars.shapes[rng.integers(0, exemplars.count, (RANDOM_ANSWERS, len(truth)))]
         means = [(_softmax(scores / np.float32(t)) @ flat).reshape(truth.shape) for t in TEMPERATURES]

@@ -15,7 +15,7 @@ from exalign_engine.geometry.landmarks import mirror_shapes
 from exalign_engine.train.batches import Batch
 
 if TYPE_CHECKING:
-    from exalign_engine.evaluation.reproduction.learning import Learned
+    from exalign_engine.train.fixed_samples import Learned
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.data.face_source import FaceSource
-from exalign_engine.detect import BoxAffine, create_detector
+from exalign_engine.detect import DEFAULT_DETECTOR, BoxAffine, create_detector, create_detectors
 from exalign_engine.evaluation.photos import evaluate_crops
 from exalign_engine.evaluation.refinement import Outcome, measure, table
 from exalign_engine.evaluation.reproduction.tables import Row
@@ -30,7 +30,7 @@ from exalign_engine.metrics.subsets import difficult_subsets, yaw_of
 from exalign_engine.network.outputs import Runtime
 from exalign_engine.posterior.posterior import PosteriorModel
 from exalign_engine.progress import Progress
-from exalign_engine.refiner.fitting import Looker, ready_detectors
+from exalign_engine.refiner.fitting import Looker
 from exalign_engine.refiner.refiner import SETTLED, SETTLED_GIVEN
 
 F64 = NDArray[np.float64]
@@ -91,7 +91,7 @@ def accuracy_rows(setting: Setting) -> tuple[list[Row], list[Row]]:
     errors: dict[tuple[str, str, int], F64] = {}
     for method in (MIXTURE, RESIDUAL) if bundle.residual is not None else (MIXTURE,):
         used = bundle if method == RESIDUAL else replace(bundle, residual=None)
-        aligner = Aligner(used, setting.runtime, {"mtcnn": create_detector("mtcnn")})
+        aligner = Aligner(used, setting.runtime, {DEFAULT_DETECTOR: create_detector(DEFAULT_DETECTOR)})
         progress = setting.bar(len(rows), f"accuracy, {method}")
         answers: list[tuple[F64, F64, F64]] = []
         for done, i in enumerate(rows, 1):
@@ -105,7 +105,7 @@ def accuracy_rows(setting: Setting) -> tuple[list[Row], list[Row]]:
                 errors[TOP, "truth", points] = np.array([format_error(top, t, points) for _, top, t in answers])
         if len(rows) == len(faces):
             progress = setting.bar(len(rows), f"accuracy, {method}, detector")
-            found = evaluate_crops(aligner, faces, "detector", "mtcnn", progress)
+            found = evaluate_crops(aligner, faces, "detector", DEFAULT_DETECTOR, progress)
             errors[method, "detector", 68] = np.array([o.error for o in found])
     subsets = _subsets(setting)
     figures, curves = [], []
@@ -151,7 +151,7 @@ def video_rows(setting: Setting) -> list[Row]:
     maker = ClipMaker(setting.faces, setting.bundle.poses.mean_face)
     count = min(setting.limit, len(maker)) if setting.limit else len(maker)
     found = run_video_suite(
-        Aligner(setting.bundle, setting.runtime, {"mtcnn": create_detector("mtcnn")}),
+        Aligner(setting.bundle, setting.runtime, {DEFAULT_DETECTOR: create_detector(DEFAULT_DETECTOR)}),
         chain,
         maker,
         count=count,
@@ -182,7 +182,8 @@ def refinement_rows(setting: Setting) -> list[Row]:
         return []
     model = PosteriorModel(bundle.exemplars, bundle.calibration, bundle.residual)
     looker = Looker(model, setting.runtime, setting.faces, m.input_size, m.margin, setting.bar)
-    detectors = ready_detectors({name: {"affine": affine.to_dict()} for name, affine in bundle.detectors.items()})
+    ready = create_detectors()
+    detectors = {name: (ready[name], affine) for name, affine in bundle.detectors.items() if name in ready}
     drawn = {name + AS_DRAWN: (detector, BoxAffine(0.0, 0.0, 1.0)) for name, (detector, _) in detectors.items()}
     found = measure(looker, bundle.refiner, setting.rows, {}, settled=SETTLED_GIVEN)
     detected = measure(looker, bundle.refiner, setting.rows, detectors | drawn, settled=SETTLED)

@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from exalign_engine.evaluation.reproduction.faces import SweepFaces
-from exalign_engine.evaluation.reproduction.learning import learn
 from exalign_engine.evaluation.reproduction.measures import measure, run_rows
 from exalign_engine.evaluation.reproduction.neighbours import neighbour_rows
 from exalign_engine.evaluation.reproduction.runs import BATCH, MAIN, Run
 from exalign_engine.evaluation.reproduction.tables import write_table
 from exalign_engine.progress import Progress
+from exalign_engine.train.fixed_samples import learn
 
 #: Folders of the runs' CSV files.
 RUNS, NEIGHBOURS = "runs", "neighbours"
@@ -36,7 +36,8 @@ def do_run(folder: Path, run: Run, faces: SweepFaces, bar: Bar | None = None) ->
     config, exemplars = run.config(faces.epochs), faces.exemplars(run)
     samples = faces.samples(run.synthetic)
     steps = config.epochs * (len(samples.crops) // faces.epochs // BATCH)
-    learned = learn(run, samples, exemplars, config, bar(steps, run.name) if bar else None)
+    progress = bar(steps, run.name) if bar else None
+    learned = learn(config, samples, exemplars, passes=run.passes, sharing=run.sharing, progress=progress)
     train, val = (measure(learned, run, exemplars, part) for part in (faces.measured_train, faces.plain_val))
     if exemplars.recipe is not None and run == replace(MAIN, variants=run.variants, seed=run.seed):
         rows = neighbour_rows(learned, run, exemplars, faces.plain_train, faces.plain_val)

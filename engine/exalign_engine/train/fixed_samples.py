@@ -1,4 +1,4 @@
-"""One run of the sweep: a small network learns its classes from samples that were cut beforehand."""
+"""Training on samples that were cut beforehand, by the classes' loss alone: for sweeps over losses and classes."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from exalign_engine.evaluation.reproduction.runs import BATCH, NETWORK, Run
 from exalign_engine.exemplars.exemplars import Exemplars
 from exalign_engine.geometry.landmarks import N_LANDMARKS
 from exalign_engine.progress import Progress
 from exalign_engine.train.batches import Batch
 from exalign_engine.train.config import TrainConfig
-from exalign_engine.train.loop import autocast, learning_rate
 from exalign_engine.train.losses import class_loss, softmax_target
 from exalign_engine.train.network import ExemplarNetwork
+from exalign_engine.train.optimisation import autocast, decay_groups, learning_rate
 
 F32 = NDArray[np.float32]
 
@@ -45,8 +44,8 @@ class Learned:
         """(N, S, S, 3) → (N, D), in batches."""
         found = []
         with torch.no_grad(), autocast(self._config):
-            for start in range(0, len(crops), BATCH):
-                part = np.ascontiguousarray(crops[start : start + BATCH])
+            for start in range(0, len(crops), self._config.batch_size):
+                part = np.ascontiguousarray(crops[start : start + self._config.batch_size])
                 found.append(self._network.see(torch.from_numpy(part))[0].float().numpy())
         return np.concatenate(found)
 
@@ -87,46 +86,51 @@ def own_classes(squared_distance: Tensor, tau: float, sharing: bool) -> Tensor:
 
 
 def learn(
-    run: Run, samples: Batch, exemplars: Exemplars, config: TrainConfig, progress: Progress | None = None
+    config: TrainConfig,
+    samples: Batch,
+    exemplars: Exemplars,
+    *,
+    passes: int = 1,
+    sharing: bool = True,
+    progress: Progress | None = None,
 ) -> Learned:
     """Train a network.
 
     Args:
-        run: what to train.
-        samples: epoch e of a pass sees the e-th part of them.
+        config: of the run. Its epochs are ``passes`` times the parts that the samples stand in: epoch e of a pass sees
+            the e-th part.
+        samples: of one pass.
         exemplars: the classes.
-        config: of the run; the epochs of one of its passes divide the samples.
+        passes: over all samples.
+        sharing: False leaves each face only the nearest class as its own.
         progress: told how many steps are done.
 
     Returns:
         The trained network.
     """
     torch.set_num_threads(config.threads)
-    torch.manual_seed(run.seed)
-    network = ExemplarNetwork(NETWORK, exemplars.count, 2 * N_LANDMARKS)
+    torch.manual_seed(config.seed)
+    network = ExemplarNetwork(config.network, exemplars.count, 2 * N_LANDMARKS)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    matrices = [p for p in network.parameters() if p.ndim > 1]
-    vectors = [p for p in network.parameters() if p.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
-    classes = Classes(exemplars)
-    parts = config.epochs // run.passes
-    per_epoch = len(samples.crops) // parts
-    total = config.epochs * (per_epoch // BATCH)
+    optimizer = torch.optim.AdamW(decay_groups(network, config.weight_decay), lr=config.learning_rate, fused=True)
+    classes, tau = Classes(exemplars), config.exemplars.tau
+    parts = config.epochs // passes
+    per_epoch, batch = len(samples.crops) // parts, config.batch_size
+    total = config.epochs * (per_epoch // batch)
     network.train()
     step = 0
     for epoch in range(config.epochs):
-        order = epoch % parts * per_epoch + np.random.default_rng([run.seed, epoch]).permutation(per_epoch)
-        for start in range(0, per_epoch - BATCH + 1, BATCH):
-            rows = order[start : start + BATCH]
+        order = epoch % parts * per_epoch + np.random.default_rng([config.seed, epoch]).permutation(per_epoch)
+        for start in range(0, per_epoch - batch + 1, batch):
+            rows = order[start : start + batch]
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(config, step, total)
-            distance = own_classes(classes.squared_distances(samples.shapes[rows]), run.tau, run.sharing)
+            distance = own_classes(classes.squared_distances(samples.shapes[rows]), tau, sharing)
             with autocast(config):
                 embedding, _, _ = network.see(torch.from_numpy(samples.crops[rows]))
                 scores = network.head(embedding, 0)
             is_face = torch.from_numpy(samples.is_face[rows])
-            loss = class_loss(run.loss, scores.float(), distance, is_face, run.tau, config.soft_sigma).mean()
+            loss = class_loss(config.loss, scores.float(), distance, is_face, tau, config.soft_sigma).mean()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()

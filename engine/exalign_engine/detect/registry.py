@@ -1,0 +1,77 @@
+"""The detectors that there are, by name; each one's own file holds its specification."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from exalign_engine.detect.base import Detector
+from exalign_engine.errors import InvalidInputError
+from exalign_engine.registry import Registry
+
+
+@dataclass(frozen=True)
+class DetectorSpec:
+    """A detector that can be opened by name.
+
+    Attributes:
+        name: on the wire, in settings and in detectors.json.
+        open: loads it, given its model file (None for one that needs none). What it imports, it imports then.
+            Raises RuntimeUnavailableError where something that it needs is missing.
+        model: what its model file is, in one sentence for the settings' help; None: it needs no file.
+    """
+
+    name: str
+    open: Callable[[Path | None], Detector]
+    model: str | None = None
+
+    @property
+    def model_setting(self) -> str:
+        """Name of the setting that holds its model file."""
+        return f"{self.name}_model"
+
+
+#: Every detector; the first one that needs no file is the default.
+DETECTORS: Registry[DetectorSpec] = Registry()
+
+
+def default_detector() -> str:
+    """Name of the detector that finds faces where none is named."""
+    return next(spec.name for spec in DETECTORS if spec.model is None)
+
+
+def create_detector(name: str, model: Path | None = None) -> Detector:
+    """Load a detector.
+
+    Args:
+        name: of one in `DETECTORS`.
+        model: its model file; needed by those whose specification names one.
+
+    Raises:
+        InvalidInputError: the name is unknown, or the detector needs a model file and none is given.
+        RuntimeUnavailableError: what the detector needs is missing or cannot be loaded.
+    """
+    spec = DETECTORS.get(name)
+    if spec is None:
+        raise InvalidInputError.of("detector", f"is {name!r}, must be one of {', '.join(DETECTORS.names())}")
+    if spec.model is not None and model is None:
+        raise InvalidInputError.of(spec.model_setting, f"is not set, detector {name} needs its model file")
+    return spec.open(model)
+
+
+def create_detectors(models: Mapping[str, Path] | None = None) -> dict[str, Detector]:
+    """Load every detector that can run: those that need no model file, and those whose file is given.
+
+    Args:
+        models: model files by name of the detector.
+
+    Returns:
+        By name, in the order of registration.
+
+    Raises:
+        RuntimeUnavailableError: what a detector needs is missing or cannot be loaded.
+    """
+    files = models or {}
+    ready = [spec for spec in DETECTORS if spec.model is None or spec.name in files]
+    return {spec.name: spec.open(files.get(spec.name)) for spec in ready}
