@@ -26,7 +26,7 @@ from skimage import data
 
 from exalign_client import AsyncClient
 from exalign_client.transport.local_server import local_server
-from exalign_engine import Aligner
+from exalign_engine import Aligner, Face
 from exalign_engine.geometry.image import ImageLimits, decode
 
 #: The face box in that picture; the network is content with it. About a box that is off, a server looks twice.
@@ -63,7 +63,7 @@ def floor(seconds: float, callers: int, batch: int) -> Row:
         places = [aligner.place(box) for _ in images]
         crops = np.stack([aligner.crop(i, p) for i, p in zip(images, places, strict=True)])
         for row, place in zip(aligner.runtime.infer(crops).rows(), places, strict=True):
-            aligner.face(place, aligner.posterior(row))
+            Face(place, aligner.posterior(row)).compute()
         return (time.perf_counter() - start) / batch
 
     def caller(until: float) -> list[float]:

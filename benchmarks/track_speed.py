@@ -25,7 +25,7 @@ import numpy as np
 from exalign_client import Client, TrackFrame, TrackResult
 from exalign_client.pictures.video_files import VideoPicture, open_video
 from exalign_client.transport.local_server import local_server
-from exalign_engine import Aligner
+from exalign_engine import Aligner, Face
 
 _ENDINGS = (".mp4", ".avi", ".mkv", ".mov", ".webm")
 
@@ -68,7 +68,7 @@ def bare(aligner: Aligner, clip: Path, most: int) -> tuple[int, float]:
             place = found[0] if found else None
         if place is not None:
             row = aligner.runtime.infer(aligner.crop(picture.pixels, place)[None]).row(0)
-            points = aligner.face(place, aligner.posterior(row)).landmarks
+            points = Face(place, aligner.posterior(row)).compute().landmarks
             place = aligner.place(np.concatenate([points.min(axis=0), points.max(axis=0)]))
     return count, time.process_time() - cpu
 

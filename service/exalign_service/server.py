@@ -14,18 +14,18 @@ import grpc
 import numpy as np
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
-from numpy.typing import NDArray
 
 from exalign.v1 import service_pb2, service_pb2_grpc
 from exalign_engine import Aligner, Bundle, default_bundle_path
 from exalign_engine.detect import create_detectors
+from exalign_engine.face.aligner import Face
 from exalign_engine.face.views import warm_up
-from exalign_engine.network.outputs import Outputs
 from exalign_engine.runtime.equivalence import Divergence, create_verified_runtime
 from exalign_engine.runtime.tensorrt.errors import DeviceLostError
 from exalign_engine.runtime.tensorrt.runtime import GpuOptions
 from exalign_service.config.schema import ServerConfig
 from exalign_service.inference.batcher import Batcher
+from exalign_service.inference.network import Network
 from exalign_service.inference.posterior_cache import PosteriorCache
 from exalign_service.methods.pipeline import Pipeline
 from exalign_service.metrics_port import MetricsPort
@@ -135,7 +135,7 @@ class Server:
         self._interceptor = CallInterceptor(self.metrics, config.limits.max_deadline)
         self._executor = ThreadPoolExecutor(config.batching.stage_threads, thread_name_prefix="stage")
         self._batcher = Batcher(
-            self._infer,
+            Network(self.aligner.runtime, self.device_lost).infer,
             workers=config.batching.workers,
             max_batch=config.batching.max_batch,
             max_queue=config.batching.queue,
@@ -197,17 +197,12 @@ class Server:
         for name in _HEALTH_NAMES:
             await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
 
-    def _infer(self, crops: NDArray[np.uint8]) -> Outputs:
-        """The network, in the batcher's threads."""
-        try:
-            return self.aligner.runtime.infer(crops)
-        except DeviceLostError as e:
-            if self._loop is not None:
-                self._loop.call_soon_threadsafe(self._fail, e)
-            raise
+    def device_lost(self, error: DeviceLostError) -> None:
+        """End the service: no call can be answered any more in this process. From any thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._fail, error)
 
     def _fail(self, error: DeviceLostError) -> None:
-        """No call can be answered any more in this process: say so to whoever asks, and let it be ended."""
         if self.failure is not None:
             return
         self.failure = error
@@ -293,7 +288,7 @@ class Server:
         seen = aligner.runtime.infer(np.full((1, int(size), int(size), 3), 128, np.uint8)).row(0)
         # Where all scores are alike, every exemplar counts.
         row = replace(seen, scores=np.zeros_like(seen.scores))
-        warm_up(aligner.face(place, aligner.posterior(row)), aligner.bundle.poses, aligner.bundle.manifest.margin)
+        warm_up(Face(place, aligner.posterior(row)), aligner.bundle.poses, aligner.bundle.manifest.margin)
         self._tracker.warm_up(place, row)
         _log.info("warm", extra={"fields": {"seconds": round(time.monotonic() - start, 3)}})
 

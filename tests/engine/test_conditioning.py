@@ -16,8 +16,8 @@ from exalign_engine.evidence.conditioning import (
     NEAREST_SLACK,
     SIDES_PER_DEGREE,
     Conditioned,
+    ConditioningOutcome,
     EvidenceModel,
-    Outcome,
     condition,
 )
 from exalign_engine.evidence.evidence import (
@@ -153,7 +153,7 @@ def check_sound(result: Conditioned) -> None:
     for values in (result.posterior.mean, result.posterior.covariance, result.posterior.confidence):
         assert np.isfinite(values).all()
     assert result.posterior.covariance[:, [0, 2]].min() >= 0
-    assert (result.surprise is None) == (result.outcome is Outcome.IMPOSSIBLE)
+    assert (result.surprise is None) == (result.outcome is ConditioningOutcome.IMPOSSIBLE)
     assert result.surprise is None or (math.isfinite(result.surprise) and result.surprise >= 0)
 
 
@@ -168,7 +168,7 @@ def test_any_evidence_agrees_with_dense_least_squares(
     check_sound(result)
     log, b, excess = likelihood_twin(posterior, evidence, poses, MODEL)
     p = posterior.probabilities.astype(np.float64)
-    if result.outcome is Outcome.IMPOSSIBLE:
+    if result.outcome is ConditioningOutcome.IMPOSSIBLE:
         assert not (np.isfinite(log) & (p > 0)).any()
         assert excess[result.posterior.probabilities > 0].max() <= excess.min() + NEAREST_SLACK + 1e-6
         return
@@ -214,7 +214,7 @@ def test_one_hard_click_in_a_fixed_box_keeps_those_within_the_radius(
     distance = np.linalg.norm(posterior.model.exemplars.shapes[:, n].astype(np.float64) - (x, y), axis=1)
     p = posterior.probabilities.astype(np.float64)
     mass = p[distance <= radius].sum()
-    if result.outcome is Outcome.IMPOSSIBLE:
+    if result.outcome is ConditioningOutcome.IMPOSSIBLE:
         assert mass == 0
     else:
         expected = np.where(distance <= radius, p, 0) / mass
@@ -254,7 +254,7 @@ def test_evidence_that_every_exemplar_meets_changes_nothing(seed: int, k: int, m
     result = condition(posterior, evidence, poses=poses_of(seed, k))
     assert result.posterior is posterior
     assert result.surprise == 0
-    assert result.outcome is Outcome.CONDITIONED
+    assert result.outcome is ConditioningOutcome.CONDITIONED
 
 
 @pytest.mark.parametrize("motion", BoxMotion)
@@ -300,9 +300,9 @@ def test_a_hard_click_pulls_a_box_that_may_move_no_farther_than_it_must() -> Non
     posterior = face(3, 20, kernel=1e-4)
     x, y = (float(v) for v in posterior.model.exemplars.shapes[:, 30].mean(axis=0) + 0.3)
     hard = HardClick(30, x, y, 0.05)
-    assert condition(posterior, Evidence((hard,), box_motion=BoxMotion.FIXED)).outcome is Outcome.IMPOSSIBLE
+    assert condition(posterior, Evidence((hard,), box_motion=BoxMotion.FIXED)).outcome is ConditioningOutcome.IMPOSSIBLE
     free = condition(posterior, Evidence((hard,)), model=EvidenceModel(0.3 / posterior.expected_error, 0.0))
-    assert free.outcome is Outcome.CONDITIONED
+    assert free.outcome is ConditioningOutcome.CONDITIONED
     assert np.linalg.norm(free.posterior.mean[30] - (x, y)) <= 0.05
     assert np.linalg.norm(free.box_shift[:2]) < np.linalg.norm((0.3, 0.3))
 
@@ -327,7 +327,7 @@ def test_impossible_evidence_is_answered_by_the_nearest(seed: int, k: int, motio
     apart = (HardClick(0, -50.0, 0.0, 0.01), HardClick(1, 50.0, 0.0, 0.01))
     result = condition(posterior, Evidence(apart, box_motion=motion))
     check_sound(result)
-    assert result.outcome is Outcome.IMPOSSIBLE
+    assert result.outcome is ConditioningOutcome.IMPOSSIBLE
 
 
 def test_impossible_evidence_keeps_the_prior_among_the_nearest() -> None:
@@ -349,7 +349,7 @@ def test_the_nearest_share_alike_where_the_prior_leaves_them_nothing() -> None:
     evidence = Evidence((HardClick(20, x, y, 1e-5),), box_motion=BoxMotion.FIXED)
     result = condition(posterior, evidence)
     check_sound(result)
-    assert result.outcome is Outcome.IMPOSSIBLE
+    assert result.outcome is ConditioningOutcome.IMPOSSIBLE
     assert result.posterior.probabilities[6] == result.posterior.probabilities.max()
     assert result.posterior.probabilities[0] == 0
 
@@ -361,7 +361,7 @@ def test_soft_clicks_are_never_impossible_and_never_nan(place: float, sigma: flo
     for kernel in (1e-9, 1.0, 1e6):
         result = condition(face(4, 30, 8, kernel), Evidence((SoftClick(12, place, place, sigma),), box_motion=motion))
         check_sound(result)
-        assert result.outcome is Outcome.CONDITIONED
+        assert result.outcome is ConditioningOutcome.CONDITIONED
 
 
 @PLENTY

@@ -96,7 +96,7 @@ def test_a_click_is_measured_against_displaced_exemplars(toy: Toy) -> None:
     (without,) = toy.play(twin, 1, toy.scores(9), boxes=HERE).tracks
     evidence = click(36, 280, 130)
     (track,) = toy.play(session, 1, toy.scores(9), boxes=HERE, evidence=[(1, evidence)]).tracks
-    base = Face.of(at(MIDDLE), without.given.face.posterior)
+    base = Face(at(MIDDLE), without.given.face.posterior)
     expected = conditioned(base, evidence, toy.aligner.bundle.poses)
     assert moved(track) == pytest.approx(moved(without))
     assert track.given.face.landmarks == pytest.approx(expected.face.landmarks, abs=0.05)

@@ -177,7 +177,7 @@ def test_evidence_conditions_the_temporal_posterior_as_it_does_a_single_image(to
     (belief,) = (t.belief for t in twin._state.tracks)
     assert belief is not None
     whole = Posterior(toy.aligner.model, belief.probabilities(toy.chain.count), plain.given.face.presence)
-    expected = conditioned(Face.of(plain.given.face.located, whole), evidence, toy.aligner.bundle.poses)
+    expected = conditioned(Face(plain.given.face.located, whole), evidence, toy.aligner.bundle.poses)
     assert track.has_evidence
     assert track.given.surprise == expected.surprise
     np.testing.assert_array_equal(weights(track), expected.face.posterior.probabilities)

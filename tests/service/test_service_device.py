@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
+import json
 import sys
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import CollectorRegistry, generate_latest
 
+from exalign.v1 import service_pb2_grpc
 from exalign_engine.runtime.equivalence import Divergence
 from exalign_engine.runtime.tensorrt.errors import DeviceLostError, DeviceMemoryError
 from exalign_service.observability.calibration_metrics import export_divergence
 from exalign_service.rpc.errors import answer_to
-from service_fakes import GOOD_BOX, Running, request
+from service_fakes import GOOD_BOX, Running, encoded, request
 
 HERE = Path(__file__).parent
 LOST = DeviceLostError("cudaStreamSynchronize", "cudaErrorIllegalAddress", "an illegal memory access was encountered")
@@ -50,33 +52,43 @@ async def test_a_full_device_fails_one_call_and_the_next_is_answered(live: Runni
     assert live.server.lifecycle.serving
 
 
-def test_the_command_exits_with_1_when_the_device_is_lost() -> None:
+async def test_the_command_exits_with_1_when_the_device_is_lost() -> None:
     program = """
-import asyncio, sys, tempfile, threading
+import sys, tempfile
 from pathlib import Path
 from exalign_engine import Aligner
-from exalign_engine.tensorrt.errors import DeviceLostError
+from exalign_engine.runtime.tensorrt.errors import DeviceLostError
 from exalign_service import cli, server
 from service_fakes import FakeDetector, FakeRuntime, tiny_bundle
-runtime = FakeRuntime()
-aligner = Aligner(tiny_bundle(Path(tempfile.mkdtemp())), runtime, {"mtcnn": FakeDetector()})
+class LostOnWhite(FakeRuntime):
+    def infer(self, crops):
+        if crops.min() == 255:  # warming up shows it grey crops
+            raise DeviceLostError("cudaX", "cudaErrorY", "it fell out")
+        return super().infer(crops)
+aligner = Aligner(tiny_bundle(Path(tempfile.mkdtemp())), LostOnWhite(), {"mtcnn": FakeDetector()})
 server.load_model = lambda config: server.LoadedModel(aligner)
-def announce(running):
-    loop = asyncio.get_running_loop()
-    loop.call_soon(running._fail, DeviceLostError("cudaX", "cudaErrorY", "it fell out"))
-cli._announce = announce
 sys.exit(cli.main())
 """
-    result = subprocess.run(
-        [sys.executable, "-c", program, "serve", "--address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-        cwd=HERE,
+    white = np.full((48, 64, 3), 255, np.uint8)
+    command = ("-c", program, "serve", "--address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, cwd=HERE
     )
-    assert result.returncode == 1, result.stderr
-    assert result.stderr.strip().splitlines()[-1] == "exalign-server: GPU: cudaX failed: it fell out (cudaErrorY)"
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(240):
+            announced = await process.stdout.readline()
+            if announced:
+                async with grpc.aio.insecure_channel(json.loads(announced)["address"]) as channel:
+                    stub = service_pb2_grpc.FaceAlignmentServiceStub(channel)
+                    with pytest.raises(grpc.aio.AioRpcError, match="it fell out"):
+                        await stub.PredictLandmarks(request(GOOD_BOX, data=encoded(white)))
+            _, log = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert process.returncode == 1, log.decode()
+    assert log.decode().strip().splitlines()[-1] == "exalign-server: GPU: cudaX failed: it fell out (cudaErrorY)"
 
 
 def test_errors_of_the_device_have_statuses_that_say_whether_to_try_again() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from exalign.v1 import evidence_pb2, geometry_pb2, service_pb2
 from exalign_engine import LocatedFace
-from exalign_service.inference.posterior_cache import PosteriorCache, Subject
+from exalign_service.inference.posterior_cache import CachedFace, PosteriorCache
 from exalign_service.rpc.errors import PosteriorNotFoundError
 from service_fakes import GOOD_BOX, Running, config, details_of, request, running
 
@@ -29,9 +29,9 @@ class Counts:
         self.count, self.evicted = count, self.evicted + evicted
 
 
-def subject() -> Subject:
+def subject() -> CachedFace:
     box = np.array([0.0, 0.0, 9.0, 9.0])
-    return Subject(LocatedFace(box, box, "face_box", False, None), np.ones(1, np.float32), 1.0)
+    return CachedFace(LocatedFace(box, box, "face_box", False, None), np.ones(1, np.float32), 1.0)
 
 
 def test_the_least_recently_used_goes_first() -> None:

@@ -110,7 +110,7 @@ class EvidenceModel:
         return np.asarray(np.square(self.misfit * LOOSENESS * share))
 
 
-class Outcome(Enum):
+class ConditioningOutcome(Enum):
     """What became of evidence."""
 
     CONDITIONED = "conditioned"
@@ -131,7 +131,7 @@ class Conditioned:
 
     posterior: Posterior
     evidence: Evidence
-    outcome: Outcome
+    outcome: ConditioningOutcome
     surprise: float | None
     box_shift: F64
 
@@ -170,11 +170,11 @@ def condition(
     p = posterior.probabilities
     agrees = allowed & (p > 0)
     if bool(agrees.any()):
-        outcome = Outcome.CONDITIONED
+        outcome = ConditioningOutcome.CONDITIONED
         probabilities, log_mass = _reweigh(p, log_likelihood, agrees)
         surprise = max(-log_mass, 0.0)
     else:
-        outcome, surprise = Outcome.IMPOSSIBLE, None
+        outcome, surprise = ConditioningOutcome.IMPOSSIBLE, None
         nearest = excess <= excess.min() + NEAREST_SLACK
         weights = p if bool((nearest & (p > 0)).any()) else np.ones_like(p)
         probabilities, _ = _reweigh(weights, log_likelihood, nearest & (weights > 0))

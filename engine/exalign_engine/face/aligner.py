@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from exalign_engine.geometry.frames import BoxFrame, extract_crop
 from exalign_engine.geometry.image import ImageLimits, decode
 from exalign_engine.network.outputs import FaceOutputs, Runtime
 from exalign_engine.posterior.posterior import GroupUncertainty, Posterior, PosteriorModel
-from exalign_engine.refiner.refiner import SETTLED, SETTLED_GIVEN, Look, next_frames, seen_shape
+from exalign_engine.refiner.refiner import SETTLED, SETTLED_GIVEN, Look, Refiner, next_frames, seen_shape
 from exalign_engine.runtime import create_runtime
 
 F64 = NDArray[np.float64]
@@ -51,7 +52,7 @@ class LocatedFace:
     detected: bool
     score: float | None
 
-    @property
+    @cached_property
     def frame(self) -> BoxFrame:
         """The face box made square."""
         return BoxFrame.from_box(self.box)
@@ -59,36 +60,42 @@ class LocatedFace:
 
 @dataclass(frozen=True)
 class Face:
-    """The answer about one face; everything in the image frame, pixels.
+    """The answer about one face; everything in the image frame, pixels. Numbers are computed when first read.
 
     Attributes:
         located: where it is.
         posterior: the distribution behind the numbers, in the box frame.
-        landmarks: (68, 2) float64, posterior mean.
-        covariance: (68, 3) float64, px², as xx, xy, yy.
-        confidence: (68,) float64, P(‖y_n − ŷ_n‖ ≤ 0.05 box diagonal).
-        map_landmarks: (68, 2) float64, the most probable exemplar.
+        smoothed: (68, 2) float64, temporal mean that takes the place of the posterior mean; None where there is none.
     """
 
     located: LocatedFace
     posterior: Posterior
-    landmarks: F64
-    covariance: F64
-    confidence: F64
-    map_landmarks: F64
+    smoothed: F64 | None = None
 
-    @classmethod
-    def of(cls, located: LocatedFace, posterior: Posterior) -> Face:
-        """Carry a posterior from its box frame into the image."""
-        frame = located.frame
-        return cls(
-            located=located,
-            posterior=posterior,
-            landmarks=frame.to_image(posterior.mean),
-            covariance=posterior.covariance * frame.side**2,
-            confidence=posterior.confidence,
-            map_landmarks=frame.to_image(posterior.map_shape),
-        )
+    @cached_property
+    def landmarks(self) -> F64:
+        """(68, 2) float64, posterior mean, unless it was smoothed."""
+        return self.smoothed if self.smoothed is not None else self.located.frame.to_image(self.posterior.mean)
+
+    @cached_property
+    def covariance(self) -> F64:
+        """(68, 3) float64, px², as xx, xy, yy."""
+        return self.posterior.covariance * self.located.frame.side**2
+
+    @property
+    def confidence(self) -> F64:
+        """(68,) float64, P(‖y_n − ŷ_n‖ ≤ 0.05 box diagonal)."""
+        return self.posterior.confidence
+
+    @cached_property
+    def map_landmarks(self) -> F64:
+        """(68, 2) float64, the most probable exemplar."""
+        return self.located.frame.to_image(self.posterior.map_shape)
+
+    def compute(self) -> Face:
+        """Compute the four arrays above now, in this thread: milliseconds. Returns itself."""
+        _ = self.landmarks, self.covariance, self.confidence, self.map_landmarks
+        return self
 
     @property
     def presence(self) -> float:
@@ -119,6 +126,47 @@ class Face:
         """Uncertainty of several landmarks as a whole, in pixels and px²."""
         g, frame = self.posterior.group(landmarks), self.located.frame
         return GroupUncertainty(frame.to_image(g.centroid), g.covariance * frame.side**2, g.rms_spread * frame.side)
+
+
+class FaceRefinement:
+    """The loop from a face's first box to its posterior about the last one (paper §3.4). It waits for nothing.
+
+    Whoever drives it crops the picture at `place`, scores the crop and calls `update`, until there is a face. Detected
+    boxes are refined, a caller's own box only where it is far off (`SETTLED_GIVEN`), boxes of other sources never.
+
+    Args:
+        model: makes the posterior.
+        refiner: moves the box; None leaves it.
+        place: the first box.
+
+    Attributes:
+        place: what is to be scored next.
+    """
+
+    def __init__(self, model: PosteriorModel, refiner: Refiner | None, place: LocatedFace) -> None:
+        self._model, self._refiner, self.place = model, refiner, place
+        self._round = 0
+
+    def update(self, outputs: FaceOutputs) -> Face | None:
+        """Take the network's outputs for the crop at `place`. Slow: milliseconds.
+
+        Returns:
+            The face where its box stays. None where the box has moved: `place` has to be scored again.
+        """
+        posterior = self._model.posterior(outputs.scores, outputs.image, outputs.sums)
+        moved = self._moved(posterior, outputs)
+        if moved is None:
+            return Face(self.place, posterior)
+        self.place, self._round = moved, self._round + 1
+        return None
+
+    def _moved(self, posterior: Posterior, outputs: FaceOutputs) -> LocatedFace | None:
+        refiner, place = self._refiner, self.place
+        if refiner is None or self._round == len(refiner.rounds) or place.source not in (*refiner.sources, FACE_BOX):
+            return None
+        look = Look(place.source, place.frame, outputs, seen_shape(posterior))
+        (frame,) = next_frames(refiner, [look], self._round, SETTLED, SETTLED_GIVEN)
+        return None if frame is None else replace(place, box=frame.box)
 
 
 class Aligner:
@@ -228,54 +276,26 @@ class Aligner:
         place = self.place(np.array([0.0, 0.0, size - 1.0, size - 1.0]))
         for n in batch_sizes:
             row = self.runtime.infer(np.full((n, size, size, 3), 128, np.uint8)).row(0)
-            self.face(place, self.posterior(row)).group((0, 1))
+            Face(place, self.posterior(row)).compute().group((0, 1))
         for detector in self.detectors.values():
             detector.detect(np.full((64, 64, 3), 128, np.uint8))
 
     def answer(self, image: U8, located: Sequence[LocatedFace]) -> list[Face]:
-        """Crop, score and read the posterior of faces whose places are known: (H, W, 3) uint8 RGB."""
-        if not located:
-            return []
-        places, posteriors = list(located), self._look(image, located)
-        for round_ in range(self.rounds):
-            moved = self.better_places(places, posteriors, round_)
-            if not moved:
-                break
-            for i, (posterior, row) in zip(moved, self._look(image, list(moved.values())), strict=True):
-                places[i], posteriors[i] = moved[i], (posterior, row)
-        return [self.face(place, posterior) for place, (posterior, _) in zip(places, posteriors, strict=True)]
+        """Crop, score and refine faces whose places are known: (H, W, 3) uint8 RGB."""
+        faces: dict[int, Face] = {}
+        waiting = {i: self.refinement(place) for i, place in enumerate(located)}
+        while waiting:
+            crops = np.stack([self.crop(image, refinement.place) for refinement in waiting.values()])
+            for (i, refinement), row in zip(list(waiting.items()), self.runtime.infer(crops).rows(), strict=True):
+                face = refinement.update(row)
+                if face is not None:
+                    faces[i] = face
+                    del waiting[i]
+        return [faces[i] for i in range(len(located))]
 
-    def _look(self, image: U8, places: Sequence[LocatedFace]) -> list[tuple[Posterior, FaceOutputs]]:
-        rows = self.runtime.infer(np.stack([self.crop(image, place) for place in places])).rows()
-        return [(self.posterior(row), row) for row in rows]
-
-    @property
-    def rounds(self) -> int:
-        """How often a box may be refined; 0 for a bundle without a refiner."""
-        return 0 if self.bundle.refiner is None else len(self.bundle.refiner.rounds)
-
-    def better_places(
-        self, places: Sequence[LocatedFace], looks: Sequence[tuple[Posterior, FaceOutputs]], round_: int
-    ) -> dict[int, LocatedFace]:
-        """Where the network should look again (`exalign_engine.refiner.refiner`).
-
-        Detected boxes are refined; a caller's own box is where it is far off (`SETTLED_GIVEN`); others stay.
-
-        Args:
-            places: that were looked at.
-            looks: the posterior and the outputs of each.
-            round_: how often the boxes were refined before.
-
-        Returns:
-            Index → better place, of the faces whose box should move.
-        """
-        refiner = self.bundle.refiner
-        if refiner is None:
-            return {}
-        rows = [i for i, place in enumerate(places) if place.source in (*refiner.sources, FACE_BOX)]
-        seen = [Look(places[i].source, places[i].frame, looks[i][1], seen_shape(looks[i][0])) for i in rows]
-        frames = next_frames(refiner, seen, round_, SETTLED, SETTLED_GIVEN)
-        return {i: replace(places[i], box=f.box) for i, f in zip(rows, frames, strict=True) if f is not None}
+    def refinement(self, place: LocatedFace) -> FaceRefinement:
+        """The way of a face from ``place`` to its posterior."""
+        return FaceRefinement(self.model, self.bundle.refiner, place)
 
     def locate(
         self,
@@ -332,7 +352,3 @@ class Aligner:
     def posterior(self, row: FaceOutputs) -> Posterior:
         """The posterior of what the network says about one crop."""
         return self.model.posterior(row.scores, row.image, row.sums)
-
-    def face(self, located: LocatedFace, posterior: Posterior) -> Face:
-        """See `Face.of`."""
-        return Face.of(located, posterior)

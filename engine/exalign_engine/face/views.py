@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from exalign_engine.evidence.conditioning import EvidenceModel, Outcome, condition
+from exalign_engine.evidence.conditioning import ConditioningOutcome, EvidenceModel, condition
 from exalign_engine.evidence.evidence import (
     MIN_LENGTH,
     Click,
@@ -73,7 +73,7 @@ class ConditionedFace:
 
     face: Face
     box: F64
-    outcome: Outcome
+    outcome: ConditioningOutcome
     surprise: float | None
 
 
@@ -167,7 +167,7 @@ def conditioned(
     located = face.located
     angles = displaced_poses(face.posterior, poses).pose if evidence.poses and poses else None
     answer = condition(face.posterior, in_box_frame(evidence, located.frame), poses=angles, model=model)
-    given = face if answer.posterior is face.posterior else Face.of(located, answer.posterior)
+    given = face if answer.posterior is face.posterior else Face(located, answer.posterior)
     dx, dy, log_scale = (float(v) for v in answer.box_shift)
     x0, y0, x1, y1 = (float(v) for v in located.box)
     cx, cy = (x0 + x1) / 2 + dx * located.frame.side, (y0 + y1) / 2 + dy * located.frame.side
@@ -218,7 +218,7 @@ def warm_up(face: Face, poses: Poses, margin: float) -> None:
     click = SoftClick(NOSE_TIP, nose_x, nose_y, click_sigma(face.located))
     disc = HardClick(0, jaw_x, jaw_y, diagonal(face.located.box))
     square = crop_square(face.located, margin)
-    for seen in (face, conditioned(face, Evidence((click, disc)), poses).face):
+    for seen in (face.compute(), conditioned(face, Evidence((click, disc)), poses).face.compute()):
         # Coarse and fine: they take different ways through the kernels.
         for size in (8, 64):
             heatmaps(seen, range(N_LANDMARKS), square, size, size)

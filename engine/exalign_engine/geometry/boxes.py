@@ -70,10 +70,21 @@ def _fault(box: NDArray[np.float64], width: int, height: int) -> str | None:
     shown = f"is ({', '.join(f'{v:g}' for v in box)})"
     if not np.isfinite(box).all():
         return f"{shown}, must be finite"
-    x0, y0, x1, y1 = (float(v) for v in box)
-    if x1 <= x0 or y1 <= y0:
+    if box[2] <= box[0] or box[3] <= box[1]:
         return f"{shown}, must have x0 < x1 and y0 < y1"
-    w, h = x1 - x0, y1 - y0
+    return box_misplacement(box, width, height)
+
+
+def box_misplacement(box: NDArray[np.float64], width: int, height: int) -> str | None:
+    """What is wrong with a box's size or place in an image; None where it is right.
+
+    Args:
+        box: (4,) x0 < x1, y0 < y1, finite, pixels in the image frame.
+        width: of the image, pixels.
+        height: of the image, pixels.
+    """
+    x0, y0, x1, y1 = (float(v) for v in box)
+    shown, w, h = f"is ({', '.join(f'{v:g}' for v in box)})", x1 - x0, y1 - y0
     if min(w, h) < MIN_BOX_SIDE:
         return f"{shown}, {w:g} × {h:g} pixels, must be at least {MIN_BOX_SIDE:g} × {MIN_BOX_SIDE:g}"
     most = MAX_BOX_SIDES * max(width, height)

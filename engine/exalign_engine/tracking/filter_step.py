@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from exalign_engine.evidence.conditioning import Outcome
+from exalign_engine.evidence.conditioning import ConditioningOutcome
 from exalign_engine.evidence.evidence import Evidence
 from exalign_engine.face.aligner import Aligner, Face
 from exalign_engine.face.views import ConditionedFace, conditioned
@@ -108,9 +108,10 @@ class Joiner:
             posterior: of the crop alone, in the first look; the only one where frames are not joined by the chain.
         """
         base, belief, r = self._base(start, seen, posterior)
-        face = Face.of(seen.located, base)
+        face = Face(seen.located, base)
         if seen.evidence is None:
-            given, emission = ConditionedFace(face, seen.located.box, Outcome.CONDITIONED, 0.0), seen.picture
+            given = ConditionedFace(face, seen.located.box, ConditioningOutcome.CONDITIONED, 0.0)
+            emission = seen.picture
         else:
             given = conditioned(face, seen.evidence, self.aligner.bundle.poses)
             emission = self._with_evidence(seen.picture, base.probabilities, given.face.posterior.probabilities)
@@ -158,7 +159,7 @@ class Joiner:
         points = given.face.landmarks
         after = before if blind else before.push(points)
         mean = after.points if len(after.frames) else points
-        return replace(given, face=replace(given.face, landmarks=mean)), after
+        return replace(given, face=replace(given.face, smoothed=mean)), after
 
 
 def picture_emission(posterior: Posterior, known: float) -> tuple[Emission, float]:

@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from exalign_engine.evidence.conditioning import Outcome
+from exalign_engine.evidence.conditioning import ConditioningOutcome
 from exalign_engine.face.aligner import Face, LocatedFace
 from exalign_engine.face.views import ConditionedFace
 from exalign_engine.hmm.chain import Belief
@@ -70,7 +70,7 @@ class _Reweighted:
     seen: Seen
     posterior: Posterior
     box: F64
-    outcome: Outcome
+    outcome: ConditioningOutcome
     surprise: float | None
     cut: float
 
@@ -90,7 +90,7 @@ class _Reweighted:
             p = Posterior(
                 p.model, p.probabilities, p.presence, displacement=r, box_shift=p.box_shift, measured=p.measured
             )
-        given = ConditionedFace(Face.of(located, p), self.box, self.outcome, self.surprise)
+        given = ConditionedFace(Face(located, p), self.box, self.outcome, self.surprise)
         return Smoothed(self.seen, given, self.cut, self.moment)
 
 
@@ -100,7 +100,7 @@ def _reweighted(joiner: Joiner, track: Track, record: Record, belief: Belief) ->
     cut = cut_mass(belief, None)
     if seen.evidence is None:
         posterior = displaced(model, weights, seen.presence, seen.displacement)
-        return _Reweighted(seen, posterior, seen.located.box, Outcome.CONDITIONED, 0.0, cut)
+        return _Reweighted(seen, posterior, seen.located.box, ConditioningOutcome.CONDITIONED, 0.0, cut)
     given = joiner.join(track.start_of(record), seen).given
     was = given.face.posterior
     shift = was.box_shift

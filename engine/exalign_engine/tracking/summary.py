@@ -97,7 +97,7 @@ def _of_track(joiner: Joiner, track: Track, wish: SuggestionWish) -> Iterator[Fr
         else:
             landmarks = [n for n in wish.landmarks if n not in sketch.clicked]
         if landmarks:
-            face = Face.of(sketch.located, posteriors[at])
+            face = Face(sketch.located, posteriors[at])
             best = suggestions(face, wish.sigma, landmarks, wish.criterion).ranked[0]
             summed = Suggestion(best.landmark, best.error_reduction * reach[at], best.entropy_reduction * reach[at])
             yield FrameSuggestion(sketch.index, track.track_id, summed)

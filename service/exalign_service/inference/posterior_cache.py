@@ -1,10 +1,12 @@
-"""What is kept of a face behind its posterior id, so that a caller may ask more without sending the image again.
+"""What is kept of a face behind its posterior id, so that a later call needs no image.
 
-An entry is what the network said and what is known beside it; moments, heatmaps and conditioned posteriors are
-computed from that when asked for, and are then exactly what an answer from the image would be. It takes 4 bytes an
-exemplar (135 kB at K = 33,736, 560 kB at K = 140,000), where the model has a residual 100 kB of what the network saw in
-the crop, from which the displacement is found again, and about 1 kB; entries of one face with different evidence share
-all but the last.
+An entry holds the network's probabilities and the evidence. Moments, heatmaps and conditioned posteriors are computed
+from it when they are needed. They equal those of an answer from the image, unless the network's graph made that
+answer's sums (``--sums device``): these are not kept, and the host's own differ from them in the last digits.
+
+An entry takes 4 bytes an exemplar (135 kB at K = 33,736, 560 kB at K = 140,000) and about 1 kB. Where the model has a
+residual, it also takes 100 kB of the network's maps, from which the displacement is found again. Entries of one face
+with different evidence share all but the evidence.
 """
 
 from __future__ import annotations
@@ -17,8 +19,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from exalign_engine import LocatedFace, Posterior
 from exalign_engine.evidence.evidence import Evidence
+from exalign_engine.face.aligner import Face, LocatedFace
+from exalign_engine.posterior.posterior import Posterior, PosteriorModel
 from exalign_engine.posterior.residual import ImageFeatures
 from exalign_service.rpc.errors import PosteriorNotFoundError
 
@@ -27,15 +30,15 @@ _ID_BYTES = 18
 
 
 @dataclass(frozen=True)
-class Subject:
-    """One face, and all that has been said about it.
+class CachedFace:
+    """One face: what its posterior is made of, and the evidence about it.
 
     Attributes:
         located: where it is.
-        probabilities: (K,) float32, what the network said.
+        probabilities: (K,) float32, the network's posterior.
         presence: calibrated probability that there is a face in the crop at all.
-        image: what else the network saw in the crop; None where nothing reads it.
-        evidence: image frame, pixels; what was added to the network's word.
+        image: what the displacement is found from; None where the model displaces nothing.
+        evidence: image frame, pixels; empty where the posterior is the network's own.
     """
 
     located: LocatedFace
@@ -45,27 +48,32 @@ class Subject:
     evidence: Evidence = field(default_factory=Evidence)
 
     @classmethod
-    def of(cls, located: LocatedFace, posterior: Posterior) -> Subject:
-        """A face as the network saw it."""
+    def of(cls, face: Face) -> CachedFace:
+        """What is kept of a face that the network has just scored."""
+        posterior = face.posterior
         image = None if posterior.model.displacer is None else posterior.image
         if image is not None:
             # Rows of a batch: kept as they are, they would keep all of it.
             image = ImageFeatures(image.embedding.copy(), image.local.copy())
-        return cls(located, posterior.probabilities, posterior.presence, image)
+        return cls(face.located, posterior.probabilities, posterior.presence, image)
+
+    def face(self, model: PosteriorModel) -> Face:
+        """The face as the network saw it, before any evidence; its numbers are computed anew when they are read."""
+        return Face(self.located, Posterior(model, self.probabilities, self.presence, image=self.image))
 
 
 class CacheObserver(Protocol):
-    """Who wants to know how the cache does."""
+    """Counts the cache's hits and its entries."""
 
     def posterior_looked_up(self, hit: bool) -> None:
-        """An id was asked for."""
+        """An id was looked up."""
 
     def posteriors_changed(self, count: int, evicted: int) -> None:
-        """So many are kept now; so many have just given way."""
+        """So many are kept now; so many were just evicted."""
 
 
 class PosteriorCache:
-    """The most recently used subjects, by unguessable ids. For the event loop's thread only.
+    """The most recently used faces, by unguessable ids. For the event loop's thread only.
 
     Args:
         capacity: most entries; the least recently used goes first. 0 keeps nothing.
@@ -74,13 +82,13 @@ class PosteriorCache:
 
     def __init__(self, capacity: int, observer: CacheObserver) -> None:
         self._capacity, self._observer = capacity, observer
-        self._entries: OrderedDict[str, Subject] = OrderedDict()
+        self._entries: OrderedDict[str, CachedFace] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def keep(self, subject: Subject) -> str:
-        """Keep a subject.
+    def keep(self, face: CachedFace) -> str:
+        """Keep a face.
 
         Returns:
             Its id; empty where nothing is kept.
@@ -88,25 +96,25 @@ class PosteriorCache:
         if not self._capacity:
             return ""
         name = secrets.token_urlsafe(_ID_BYTES)
-        self._entries[name] = subject
+        self._entries[name] = face
         evicted = len(self._entries) > self._capacity
         if evicted:
             self._entries.popitem(last=False)
         self._observer.posteriors_changed(len(self._entries), int(evicted))
         return name
 
-    def find(self, name: str) -> Subject:
-        """The subject behind an id, which becomes the most recently used.
+    def find(self, name: str) -> CachedFace:
+        """The face behind an id, which becomes the most recently used.
 
         Raises:
-            PosteriorNotFoundError: it was never here, or has given way.
+            PosteriorNotFoundError: it was never here, or was evicted.
         """
-        subject = self._entries.get(name)
-        self._observer.posterior_looked_up(subject is not None)
-        if subject is None:
+        face = self._entries.get(name)
+        self._observer.posterior_looked_up(face is not None)
+        if face is None:
             raise PosteriorNotFoundError(
                 f"posterior_id is not known to this process (or no longer: it keeps the {self._capacity} most"
                 " recently used); send the image again"
             )
         self._entries.move_to_end(name)
-        return subject
+        return face

@@ -1,23 +1,40 @@
-"""The methods about one face given evidence: what then, and what to ask next."""
+"""The methods about one face given evidence: its posterior, and which landmark to click next."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from exalign.v1 import evidence_pb2, service_pb2
-from exalign_engine.evidence.conditioning import Outcome
+from exalign.v1 import evidence_pb2, face_pb2, service_pb2
+from exalign_engine import Face
+from exalign_engine.evidence.conditioning import ConditioningOutcome
 from exalign_engine.evidence.suggestion import Suggestions
 from exalign_engine.face.views import ConditionedFace
-from exalign_service.inference.posterior_cache import Subject
-from exalign_service.methods.pipeline import Pipeline
+from exalign_service.inference.posterior_cache import CachedFace
+from exalign_service.methods.pipeline import Pipeline, StageClock
 from exalign_service.requests.faces import EvidenceRequest, read_conditional, read_suggest
-from exalign_service.responses.face_views import given_evidence, read_suggestions
-from exalign_service.responses.views import evidence_message
+from exalign_service.responses.face_views import compute_suggestions, posterior_given_evidence
+from exalign_service.responses.views import evidence_message, outcome_message
 
-_OUTCOMES = {
-    Outcome.CONDITIONED: evidence_pb2.EVIDENCE_OUTCOME_CONDITIONED,
-    Outcome.IMPOSSIBLE: evidence_pb2.EVIDENCE_OUTCOME_IMPOSSIBLE,
-}
+
+@dataclass(frozen=True)
+class _Conditional:
+    """What QueryConditional answers, before its faces are kept.
+
+    Attributes:
+        before: the face as it was found.
+        after: with the evidence of the request.
+        outcome: of all the evidence.
+        surprise: of the evidence of the request, nats; None where it is impossible.
+        face: the message about ``after``.
+        prior: the message about ``before``; None where the request leaves it out.
+    """
+
+    before: CachedFace
+    after: CachedFace
+    outcome: ConditioningOutcome
+    surprise: float | None
+    face: face_pb2.Face
+    prior: face_pb2.Face | None
 
 
 class EvidenceMethods:
@@ -36,43 +53,55 @@ class EvidenceMethods:
         pipeline = self._pipeline
         with pipeline.call() as clock:
             asked = read_conditional(request, pipeline.known)
-            before = await pipeline.subject(asked.source, clock)
-            after = _with_evidence(before, asked)
 
-            def work() -> tuple[ConditionedFace, ConditionedFace]:
-                prior = given_evidence(pipeline.aligner, before)
-                return prior, prior if after is before else given_evidence(pipeline.aligner, after)
+            def work(before: CachedFace, face: Face) -> _Conditional:
+                return self._conditional(asked, before, face, clock)
 
-            prior, given = await pipeline.read(clock, work)
-            face = await pipeline.tell(given, pipeline.cache.keep(after), asked.views, clock)
-            response = service_pb2.QueryConditionalResponse(
+            found = await pipeline.one_face(asked.source, clock, work)
+            found.face.posterior_id = pipeline.cache.keep(found.after)
+            if found.prior is not None:
+                found.prior.posterior_id = pipeline.keep(asked.source, found.before)
+            return service_pb2.QueryConditionalResponse(
                 bundle_id=self._bundle_id,
-                face=face,
-                evidence=evidence_message(after.evidence),
-                outcome=_OUTCOMES[given.outcome],
-                surprise=_added_surprise(prior, given),
+                face=found.face,
+                evidence=evidence_message(found.after.evidence),
+                outcome=outcome_message(found.outcome),
+                surprise=found.surprise,
+                prior=found.prior,
+                timing=clock.message(),
             )
-            if asked.include_prior:
-                name = asked.source if isinstance(asked.source, str) else pipeline.cache.keep(before)
-                response.prior.CopyFrom(await pipeline.tell(prior, name, asked.views, clock))
-            response.timing.CopyFrom(clock.message())
-            return response
+
+    def _conditional(self, asked: EvidenceRequest, before: CachedFace, face: Face, clock: StageClock) -> _Conditional:
+        pipeline, after = self._pipeline, _with_evidence(before, asked)
+        given = self._given(face, after, clock)
+        # Of the prior, only the surprise is computed, unless the request wants it whole.
+        prior = given if after is before else self._given(face, before, clock)
+        return _Conditional(
+            before,
+            after,
+            given.outcome,
+            _added_surprise(prior, given),
+            pipeline.write_face(given, asked.views, clock),
+            pipeline.write_face(prior, asked.views, clock) if asked.include_prior else None,
+        )
 
     async def suggest(self, request: service_pb2.SuggestEvidenceRequest) -> service_pb2.SuggestEvidenceResponse:
         """SuggestEvidence; see service.proto."""
         pipeline = self._pipeline
         with pipeline.call() as clock:
             asked = read_suggest(request, pipeline.known)
-            before = await pipeline.subject(asked.source, clock)
-            after = _with_evidence(before, asked)
 
-            def work() -> tuple[ConditionedFace, Suggestions]:
-                given = given_evidence(pipeline.aligner, after)
-                return given, read_suggestions(given, after, asked.suggestion)
+            def work(
+                before: CachedFace, face: Face
+            ) -> tuple[CachedFace, CachedFace, ConditioningOutcome, Suggestions, face_pb2.Face]:
+                after = _with_evidence(before, asked)
+                given = self._given(face, after, clock)
+                found = clock.run("posterior", compute_suggestions, given.face, after.evidence, asked.suggestion)
+                return before, after, given.outcome, found, pipeline.write_face(given, asked.views, clock)
 
-            given, found = await pipeline.read(clock, work)
-            same = after is before and isinstance(asked.source, str)
-            name = asked.source if same and isinstance(asked.source, str) else pipeline.cache.keep(after)
+            before, after, outcome, found, message = await pipeline.one_face(asked.source, clock, work)
+            same = after is before
+            message.posterior_id = pipeline.keep(asked.source, after) if same else pipeline.cache.keep(after)
             return service_pb2.SuggestEvidenceResponse(
                 bundle_id=self._bundle_id,
                 suggestions=[
@@ -84,24 +113,28 @@ class EvidenceMethods:
                     for s in found.ranked[: asked.suggestion.most]
                 ],
                 expected_error=found.expected_error,
-                face=await pipeline.tell(given, name, asked.views, clock),
-                outcome=_OUTCOMES[given.outcome],
+                face=message,
+                outcome=outcome_message(outcome),
                 timing=clock.message(),
             )
 
+    def _given(self, face: Face, cached: CachedFace, clock: StageClock) -> ConditionedFace:
+        poses = self._pipeline.aligner.bundle.poses
+        return clock.run("posterior", posterior_given_evidence, face, cached.evidence, poses)
 
-def _with_evidence(subject: Subject, asked: EvidenceRequest) -> Subject:
+
+def _with_evidence(face: CachedFace, asked: EvidenceRequest) -> CachedFace:
     """The face with the evidence of the request as well; the very same where that adds nothing.
 
     Raises:
         InvalidInputError: the evidence contradicts what the face holds.
     """
-    evidence = asked.evidence.added_to(subject.evidence, subject.located)
-    return subject if evidence == subject.evidence else replace(subject, evidence=evidence)
+    evidence = asked.evidence.added_to(face.evidence, face.located)
+    return face if evidence == face.evidence else replace(face, evidence=evidence)
 
 
 def _added_surprise(prior: ConditionedFace, given: ConditionedFace) -> float | None:
-    """What the evidence of the request surprises by, given what was known; None where it is impossible."""
+    """The surprise of the request's evidence, given what was known; None where it is impossible."""
     if given.surprise is None or prior.surprise is None:
         return None
     return max(given.surprise - prior.surprise, 0.0)

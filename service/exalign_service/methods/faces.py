@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
+from dataclasses import dataclass
 
 from exalign.v1 import face_pb2, service_pb2
-from exalign_service.methods.pipeline import Found, Pipeline, StageClock
+from exalign_engine import Face
+from exalign_service.inference.posterior_cache import CachedFace
+from exalign_service.methods.pipeline import Pipeline, StageClock
 from exalign_service.requests.faces import FacesRequest, read_heatmaps, read_pose, read_predict
-from exalign_service.responses.face_views import given_evidence
+from exalign_service.requests.picture import Picture
+from exalign_service.responses.face_views import posterior_given_evidence
 from exalign_service.responses.faces import located_face
+
+
+@dataclass(frozen=True)
+class _Faces:
+    """The faces of an answer.
+
+    Attributes:
+        messages: one a face.
+        left_out: see `PictureAnswer`.
+        width: of the picture, pixels; 0 where there is none.
+        height: likewise.
+    """
+
+    messages: list[face_pb2.Face]
+    left_out: int
+    width: int
+    height: int
 
 
 class FacesMethods:
@@ -24,53 +44,54 @@ class FacesMethods:
 
     async def landmarks(self, request: service_pb2.PredictLandmarksRequest) -> service_pb2.PredictLandmarksResponse:
         """PredictLandmarks; see service.proto."""
-        pipeline = self._pipeline
-        with pipeline.call() as clock:
-            asked = read_predict(request, pipeline.known)
-            if asked.detect_only and not isinstance(asked.source, str):
-                image, located, left_out = await pipeline.locate(asked.source, clock)
-                faces, shape = [located_face(place) for place in located], image.shape
-            else:
-                found = await pipeline.subjects(asked, clock)
-                faces, left_out = await self._faces(asked, found, clock), found.left_out
-                shape = found.shape or (0, 0)
+        with self._pipeline.call() as clock:
+            asked = read_predict(request, self._pipeline.known)
+            match asked.source:
+                case Picture() as picture if asked.detect_only:
+                    faces = await self._detected(picture, clock)
+                case _:
+                    faces = await self._scored(asked, clock)
             return service_pb2.PredictLandmarksResponse(
                 bundle_id=self._bundle_id,
-                faces=faces,
-                faces_left_out=left_out,
-                image_width=shape[1],
-                image_height=shape[0],
+                faces=faces.messages,
+                faces_left_out=faces.left_out,
+                image_width=faces.width,
+                image_height=faces.height,
                 timing=clock.message(),
             )
 
     async def heatmaps(self, request: service_pb2.PredictHeatmapsRequest) -> service_pb2.PredictHeatmapsResponse:
         """PredictHeatmaps; see service.proto."""
         with self._pipeline.call() as clock:
-            asked = read_heatmaps(request, self._pipeline.known)
-            found = await self._pipeline.subjects(asked, clock)
-            faces = await self._faces(asked, found, clock)
+            faces = await self._scored(read_heatmaps(request, self._pipeline.known), clock)
             return service_pb2.PredictHeatmapsResponse(
-                bundle_id=self._bundle_id, faces=faces, faces_left_out=found.left_out, timing=clock.message()
+                bundle_id=self._bundle_id, faces=faces.messages, faces_left_out=faces.left_out, timing=clock.message()
             )
 
     async def pose(self, request: service_pb2.EstimatePoseRequest) -> service_pb2.EstimatePoseResponse:
         """EstimatePose; see service.proto."""
         with self._pipeline.call() as clock:
-            asked = read_pose(request, self._pipeline.known)
-            found = await self._pipeline.subjects(asked, clock)
-            faces = await self._faces(asked, found, clock)
+            faces = await self._scored(read_pose(request, self._pipeline.known), clock)
             return service_pb2.EstimatePoseResponse(
-                bundle_id=self._bundle_id, faces=faces, faces_left_out=found.left_out, timing=clock.message()
+                bundle_id=self._bundle_id, faces=faces.messages, faces_left_out=faces.left_out, timing=clock.message()
             )
 
-    async def _faces(self, asked: FacesRequest, found: Found, clock: StageClock) -> list[face_pb2.Face]:
-        """The messages about all faces; each is kept, unless it was found by its id."""
+    async def _detected(self, picture: Picture, clock: StageClock) -> _Faces:
+        """Faces of which only the place is known."""
+        image, located, left_out = await self._pipeline.locate(picture, clock)
+        return _Faces([located_face(place) for place in located], left_out, image.shape[1], image.shape[0])
+
+    async def _scored(self, asked: FacesRequest, clock: StageClock) -> _Faces:
+        """All faces with the views that the request names; each is kept, unless it was found by its id."""
         pipeline = self._pipeline
-        readings = (pipeline.read(clock, given_evidence, pipeline.aligner, subject) for subject in found.subjects)
-        given = await asyncio.gather(*readings)
-        if isinstance(asked.source, str):
-            names = [asked.source]
-        else:
-            names = [pipeline.cache.keep(subject) for subject in found.subjects]
-        tellings = (pipeline.tell(g, name, asked.views, clock) for g, name in zip(given, names, strict=True))
-        return await asyncio.gather(*tellings)
+
+        def work(cached: CachedFace, face: Face) -> tuple[CachedFace, face_pb2.Face]:
+            poses = pipeline.aligner.bundle.poses
+            given = clock.run("posterior", posterior_given_evidence, face, cached.evidence, poses)
+            return cached, pipeline.write_face(given, asked.views, clock)
+
+        found = await pipeline.each_face(asked.source, clock, work)
+        for cached, message in found.faces:
+            message.posterior_id = pipeline.keep(asked.source, cached)
+        height, width = (0, 0) if found.shape is None else found.shape[:2]
+        return _Faces([message for _, message in found.faces], found.left_out, width, height)

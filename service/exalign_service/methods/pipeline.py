@@ -1,34 +1,35 @@
 """From a checked request to faces: each stage where it may block, and the time that each took.
 
 Decoding, detection, crops and posteriors run in a few threads, the network behind the batcher; the event loop
-only waits. All faces of an image go to the batcher together.
+only waits. All faces of an image go to the batcher together. A face enters the threads once before the network and
+once after it: its posterior, its views and its message are made in one visit.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from exalign.v1 import face_pb2, timing_pb2
-from exalign_engine import Aligner, LocatedFace
+from exalign_engine import Aligner, Face, LocatedFace
+from exalign_engine.face.aligner import FaceRefinement
 from exalign_engine.face.views import ConditionedFace
-from exalign_engine.network.outputs import FaceOutputs
-from exalign_engine.posterior.posterior import Posterior
 from exalign_service.inference.batcher import Batcher, Row
-from exalign_service.inference.posterior_cache import PosteriorCache, Subject
+from exalign_service.inference.posterior_cache import CachedFace, PosteriorCache
 from exalign_service.observability.metrics import Metrics
-from exalign_service.requests.faces import FacesRequest
-from exalign_service.requests.picture import Known, Picture
+from exalign_service.requests.faces import PosteriorId
+from exalign_service.requests.picture import Detection, Known, Picture
 from exalign_service.requests.views import ViewWishes
-from exalign_service.responses.face_views import read_views
+from exalign_service.responses.face_views import compute_views
 from exalign_service.responses.faces import face_message
 from exalign_service.rpc.call_context import current_call
 from exalign_service.rpc.errors import PreconditionError, QueueFullError
@@ -36,20 +37,25 @@ from exalign_service.rpc.errors import PreconditionError, QueueFullError
 U8 = NDArray[np.uint8]
 T = TypeVar("T")
 
+#: What a method makes of a face, in a thread: from what the cache may keep of it, and the face before any evidence.
+FaceWork = Callable[[CachedFace, Face], T]
+
 #: When to try again where too many calls are in progress, seconds: about what a few of them take.
 _RETRY_AFTER = 0.1
 
 
 class StageClock:
-    """Seconds of one call by stage."""
+    """Seconds of one call by stage. Threads may add to it at once."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
         self._started = time.monotonic()
+        self._lock = threading.Lock()
 
     def add(self, stage: str, seconds: float) -> None:
         """Count time for a stage, one of `metrics.STAGES`."""
-        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+        with self._lock:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
 
     def run(self, stage: str, work: Callable[..., T], *args: object) -> T:
         """Do something and count its time, whether it succeeds or not."""
@@ -88,18 +94,34 @@ class StageClock:
 
 
 @dataclass(frozen=True)
-class Found:
-    """The faces that a request is about.
+class PictureAnswer(Generic[T]):
+    """What a method made of the faces that a request is about.
 
     Attributes:
-        subjects: scored.
+        faces: in the order of the boxes, or by falling score.
         left_out: detections left out because of max_faces.
         shape: of the picture, (H, W, 3); None where there is none.
     """
 
-    subjects: list[Subject]
+    faces: list[T]
     left_out: int = 0
     shape: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class _Crops:
+    """A picture, and the crops of its faces before they are scored first."""
+
+    image: U8
+    faces: list[tuple[FaceRefinement, U8]]
+    left_out: int
+
+
+@dataclass(frozen=True)
+class _Made(Generic[T]):
+    """What was made of a face whose box stays."""
+
+    value: T
 
 
 class Pipeline:
@@ -152,76 +174,81 @@ class Pipeline:
         for stage, seconds in list(clock.seconds.items()):
             self._metrics.stage.labels(stage).observe(seconds)
 
-    async def subjects(self, request: FacesRequest, clock: StageClock) -> Found:
-        """Find the faces that a request is about, and score them.
+    async def each_face(self, source: Picture | PosteriorId, clock: StageClock, work: FaceWork[T]) -> PictureAnswer[T]:
+        """Find and score the faces that a request is about.
+
+        Args:
+            source: a picture, or the id of one face.
+            clock: of the call.
+            work: run in a thread for each face as soon as it is scored; it counts its own stages.
 
         Raises:
             InvalidInputError: every violation of the request.
             PosteriorNotFoundError: the posterior id is not known.
+            QueueFullError: the batcher's queue is full.
         """
-        if isinstance(request.source, str):
-            return Found([self.cache.find(request.source)])
-        image, located, left_out = await self.locate(request.source, clock)
-        return Found(await self._score(image, located, clock), left_out, image.shape)
+        match source:
+            case PosteriorId(name):
+                return PictureAnswer([await self._in_thread(self._rebuild, self.cache.find(name), work)])
+            case Picture():
+                crops = await self._crops(source, clock)
+                made = await self._score(crops.image, crops.faces, clock, work)
+                return PictureAnswer(made, crops.left_out, crops.image.shape)
 
-    async def subject(self, source: Picture | str, clock: StageClock) -> Subject:
+    async def one_face(self, source: Picture | PosteriorId, clock: StageClock, work: FaceWork[T]) -> T:
         """Find and score the one face that a request is about: that of its box, or the best that is detected.
+
+        Args:
+            source: see `each_face`.
+            clock: see `each_face`.
+            work: see `each_face`.
 
         Raises:
             InvalidInputError: every violation of the request.
             PosteriorNotFoundError: the posterior id is not known.
             PreconditionError: there is no face.
+            QueueFullError: the batcher's queue is full.
         """
-        if isinstance(source, str):
-            return self.cache.find(source)
-        image, located, _ = await self.locate(source, clock)
-        if not located:
-            raise PreconditionError("NO_FACE", f"no face was found by {source.detection.detector}; give its box")
-        (subject,) = await self._score(image, located[:1], clock)
-        return subject
+        match source:
+            case PosteriorId(name):
+                return await self._in_thread(self._rebuild, self.cache.find(name), work)
+            case Picture():
+                crops = await self._crops(source, clock, most=1)
+                if not crops.faces:
+                    detector = source.detection.detector
+                    raise PreconditionError("NO_FACE", f"no face was found by {detector}; give its box")
+                (made,) = await self._score(crops.image, crops.faces, clock, work)
+                return made
+
+    def keep(self, source: Picture | PosteriorId, face: CachedFace) -> str:
+        """The posterior id of an answered face: the one that it was found by, or a new one."""
+        match source:
+            case PosteriorId(name):
+                return name
+            case Picture():
+                return self.cache.keep(face)
 
     async def locate(self, picture: Picture, clock: StageClock) -> tuple[U8, list[LocatedFace], int]:
-        """Decode a picture and find its faces.
+        """Decode a picture without boxes and detect its faces.
 
         Returns:
-            The picture; its faces, in the order of the boxes or by falling score; and how many more were detected.
+            The picture; its faces by falling score; and how many more were detected.
 
         Raises:
             InvalidInputError: every violation of the request.
         """
-        image = await self.run(clock, "decode", picture.open_image, self.known.image_limits)
-        if picture.boxes:
-            return image, [self.aligner.place(box.as_array(), box.source) for box in picture.boxes.values()], 0
-        how = picture.detection
+        image = await self.run_stage(clock, "decode", picture.open_image, self.known.image_limits)
+        found, left_out = await self.run_stage(clock, "detect", self._detect, image, picture.detection)
+        return image, found, left_out
 
-        def work() -> list[LocatedFace]:
-            return self.aligner.locate(image, how.detector, min_score=how.min_score)
+    def write_face(self, given: ConditionedFace, options: ViewWishes, clock: StageClock) -> face_pb2.Face:
+        """The message about a face, without a posterior id. Blocks: for a thread."""
+        views = clock.run("posterior", compute_views, self.aligner.bundle, given, options)
+        return clock.run("encode", face_message, views, options)
 
-        found = await self.run(clock, "detect", work)
-        return image, found[: how.max_faces], max(len(found) - how.max_faces, 0)
-
-    async def _score(self, image: U8, located: Sequence[LocatedFace], clock: StageClock) -> list[Subject]:
-        """What the network says about faces whose places are known, about better boxes where it sees them."""
-        places, looks = list(located), await self._look(image, located, clock)
-        for round_ in range(self.aligner.rounds):
-            moved = await self.read(clock, self.aligner.better_places, places, looks, round_)
-            if not moved:
-                break
-            for i, look in zip(moved, await self._look(image, list(moved.values()), clock), strict=True):
-                places[i], looks[i] = moved[i], look
-        return [Subject.of(place, posterior) for place, (posterior, _) in zip(places, looks, strict=True)]
-
-    async def _look(
-        self, image: U8, places: Sequence[LocatedFace], clock: StageClock
-    ) -> list[tuple[Posterior, FaceOutputs]]:
-        rows = await self.infer(image, places, clock)
-
-        def work(row: Row) -> tuple[Posterior, FaceOutputs]:
-            posterior = self.aligner.posterior(row.outputs)
-            _ = posterior.mean  # read here, in a thread
-            return posterior, row.outputs
-
-        return list(await asyncio.gather(*(self.run(clock, "posterior", work, row) for row in rows)))
+    async def face_message(self, given: ConditionedFace, options: ViewWishes, clock: StageClock) -> face_pb2.Face:
+        """`write_face`, in a thread."""
+        return await self._in_thread(self.write_face, given, options, clock)
 
     async def infer(
         self,
@@ -238,7 +265,7 @@ class Pipeline:
             image: (H, W, 3) uint8 RGB.
             located: places of the faces.
             clock: of the call.
-            key: who asks; see `Batcher.infer`.
+            key: whose crops they are; see `Batcher.infer`.
             patient: wait for room where the queue is full.
 
         Returns:
@@ -249,7 +276,72 @@ class Pipeline:
         """
         if not located:
             return []
-        crops = await self.run(clock, "decode", lambda: [self.aligner.crop(image, place) for place in located])
+        crops = await self.run_stage(clock, "decode", lambda: [self.aligner.crop(image, place) for place in located])
+        return await self._infer(crops, clock, key=key, patient=patient)
+
+    async def run_stage(self, clock: StageClock, stage: str, work: Callable[..., T], *args: object) -> T:
+        """Run one stage in a thread; a call that is cancelled before its turn never runs."""
+        return await self._in_thread(clock.run, stage, work, *args)
+
+    async def _crops(self, picture: Picture, clock: StageClock, most: int | None = None) -> _Crops:
+        """Decode a picture, find its faces and cut out the first ``most`` of them."""
+        if picture.boxes:
+            return await self._in_thread(self._boxed_crops, picture, clock, most)
+        image = await self.run_stage(clock, "decode", picture.open_image, self.known.image_limits)
+        return await self._in_thread(self._detected_crops, image, picture.detection, clock, most)
+
+    def _boxed_crops(self, picture: Picture, clock: StageClock, most: int | None) -> _Crops:
+        image = clock.run("decode", picture.open_image, self.known.image_limits)
+        places = [self.aligner.place(box.corners, box.source) for box in picture.boxes.values()]
+        return _Crops(image, clock.run("decode", self._cut, image, places[:most]), 0)
+
+    def _detected_crops(self, image: U8, options: Detection, clock: StageClock, most: int | None) -> _Crops:
+        found, left_out = clock.run("detect", self._detect, image, options)
+        return _Crops(image, clock.run("decode", self._cut, image, found[:most]), left_out)
+
+    def _detect(self, image: U8, options: Detection) -> tuple[list[LocatedFace], int]:
+        found = self.aligner.locate(image, options.detector, min_score=options.min_score)
+        return found[: options.max_faces], max(len(found) - options.max_faces, 0)
+
+    def _cut(self, image: U8, places: Sequence[LocatedFace]) -> list[tuple[FaceRefinement, U8]]:
+        return [(self.aligner.refinement(place), self.aligner.crop(image, place)) for place in places]
+
+    async def _score(
+        self, image: U8, faces: Sequence[tuple[FaceRefinement, U8]], clock: StageClock, work: FaceWork[T]
+    ) -> list[T]:
+        """Put faces through the network until their boxes stay, all that still move together."""
+        made: dict[int, T] = {}
+        waiting = dict(enumerate(faces))
+        while waiting:
+            rows = await self._infer([crop for _, crop in waiting.values()], clock)
+            steps = (
+                self._in_thread(self._step, image, refinement, row, clock, work)
+                for (refinement, _), row in zip(waiting.values(), rows, strict=True)
+            )
+            outcomes = dict(zip(waiting, await asyncio.gather(*steps), strict=True))
+            waiting = {}
+            for i, outcome in outcomes.items():
+                if isinstance(outcome, _Made):
+                    made[i] = outcome.value
+                else:
+                    waiting[i] = faces[i][0], outcome
+        return [made[i] for i in range(len(faces))]
+
+    def _step(
+        self, image: U8, refinement: FaceRefinement, row: Row, clock: StageClock, work: FaceWork[T]
+    ) -> U8 | _Made[T]:
+        """The next crop of a face, or what is made of it."""
+        face = clock.run("posterior", refinement.update, row.outputs)
+        if face is None:
+            return clock.run("decode", self.aligner.crop, image, refinement.place)
+        return _Made(work(CachedFace.of(face), face))
+
+    def _rebuild(self, cached: CachedFace, work: FaceWork[T]) -> T:
+        return work(cached, cached.face(self.aligner.model))
+
+    async def _infer(
+        self, crops: Sequence[U8], clock: StageClock, *, key: Hashable = None, patient: bool = False
+    ) -> list[Row]:
         submitted = time.monotonic()
         while True:
             try:
@@ -262,16 +354,5 @@ class Pipeline:
                 clock.add_rows(submitted, rows)
                 return rows
 
-    async def read(self, clock: StageClock, work: Callable[..., T], *args: object) -> T:
-        """Read a posterior, in a thread."""
-        return await self.run(clock, "posterior", work, *args)
-
-    async def tell(self, given: ConditionedFace, name: str, views: ViewWishes, clock: StageClock) -> face_pb2.Face:
-        """The message about one face, kept by ``name``."""
-        reading = await self.read(clock, read_views, self.aligner, given, views)
-        return await self.run(clock, "encode", face_message, reading, views, name)
-
-    async def run(self, clock: StageClock, stage: str, work: Callable[..., T], *args: object) -> T:
-        """Run one stage in a thread; a call that is cancelled before its turn never runs."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, clock.run, stage, work, *args)
+    async def _in_thread(self, work: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work, *args)

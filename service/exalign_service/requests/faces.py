@@ -30,6 +30,13 @@ OneFace = service_pb2.QueryConditionalRequest | service_pb2.SuggestEvidenceReque
 
 
 @dataclass(frozen=True)
+class PosteriorId:
+    """Names the face of an earlier answer, which the server has kept."""
+
+    value: str
+
+
+@dataclass(frozen=True)
 class FacesRequest:
     """What is wanted of all faces of a picture, or of one that is kept.
 
@@ -39,7 +46,7 @@ class FacesRequest:
         detect_only: stop after detection.
     """
 
-    source: Picture | str
+    source: Picture | PosteriorId
     views: ViewWishes
     detect_only: bool = False
 
@@ -56,7 +63,7 @@ class EvidenceRequest:
         suggestion: what to suggest.
     """
 
-    source: Picture | str
+    source: Picture | PosteriorId
     evidence: AskedEvidence
     views: ViewWishes
     include_prior: bool = False
@@ -157,7 +164,7 @@ def _source_of_faces(
     request: service_pb2.PredictHeatmapsRequest | service_pb2.EstimatePoseRequest,
     known: Known,
     wrong: list[Violation],
-) -> Picture | str:
+) -> Picture | PosteriorId:
     which = request.WhichOneof("source")
     if which == "image":
         return _picture_of_faces(request, known, wrong)
@@ -166,7 +173,7 @@ def _source_of_faces(
     return _posterior_id(which, request.posterior_id, wrong)
 
 
-def _source_of_one(request: OneFace, known: Known, wrong: list[Violation]) -> Picture | str:
+def _source_of_one(request: OneFace, known: Known, wrong: list[Violation]) -> Picture | PosteriorId:
     which, boxed = request.WhichOneof("source"), request.HasField("box")
     if which == "image":
         box = read_box(request.box, "box", known, wrong) if boxed else None
@@ -181,11 +188,11 @@ def _needs_image(field: str) -> Violation:
     return Violation(field, "is set, must not be without an image: a posterior_id has its box already")
 
 
-def _posterior_id(which: str | None, name: str, wrong: list[Violation]) -> str:
+def _posterior_id(which: str | None, name: str, wrong: list[Violation]) -> PosteriorId:
     if which is None:
         wrong.append(Violation("source", "is not set, must hold an image or a posterior_id"))
     elif not name:
         wrong.append(Violation("posterior_id", "is empty, must be one from an earlier answer"))
     if wrong:
         raise InvalidInputError(wrong)
-    return name
+    return PosteriorId(name)

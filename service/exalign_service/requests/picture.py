@@ -8,8 +8,9 @@ of faults together.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from google.protobuf.descriptor import EnumDescriptor
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from exalign.v1 import face_pb2, geometry_pb2, image_pb2
 from exalign_engine import FACE_BOX
 from exalign_engine.errors import InvalidInputError, Violation
-from exalign_engine.geometry.boxes import check_boxes
+from exalign_engine.geometry.boxes import box_misplacement
 from exalign_engine.geometry.image import ImageLimits, PixelFormat, decode, from_raw
 from exalign_engine.geometry.landmarks import GROUPS, N_LANDMARKS
 from exalign_service.config.schema import LimitsConfig
@@ -60,27 +61,23 @@ class Known:
     detectors: Collection[str]
     default_detector: str
 
-    @property
+    @cached_property
     def image_limits(self) -> ImageLimits:
         """As the engine takes them."""
         return ImageLimits(max_bytes=self.limits.max_encoded_bytes, max_pixels=self.limits.max_pixels)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GivenBox:
     """A box of the caller's.
 
     Attributes:
-        corners: x0, y0, x1, y1, image frame, pixels.
+        corners: (4,) float64 x0 < x1, y0 < y1, finite, image frame, pixels.
         source: `FACE_BOX` or the name of a detector.
     """
 
-    corners: tuple[float, float, float, float]
+    corners: NDArray[np.float64]
     source: str
-
-    def as_array(self) -> NDArray[np.float64]:
-        """(4,) the corners, as the engine takes them."""
-        return np.array(self.corners, dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -150,11 +147,7 @@ class Picture:
         except InvalidInputError as e:
             wrong += e.violations
         if image is not None:
-            for path, box in self.boxes.items():
-                try:
-                    check_boxes([box.corners], image.shape)
-                except InvalidInputError as e:
-                    wrong += (Violation(path, v.description) for v in e.violations)
+            wrong += misplaced(self.boxes, image.shape)
         if image is None or wrong:
             raise InvalidInputError(wrong)
         return image
@@ -194,7 +187,15 @@ def read_box(box: geometry_pb2.Box, path: str, known: Known, wrong: list[Violati
     if box.detector and box.detector not in known.conventions:
         faults.append(_unknown_name(f"{path}.detector", box.detector, known.conventions))
     wrong += faults
-    return None if faults else GivenBox((box.x0, box.y0, box.x1, box.y1), box.detector or FACE_BOX)
+    if faults:
+        return None
+    return GivenBox(np.array((box.x0, box.y0, box.x1, box.y1), dtype=np.float64), box.detector or FACE_BOX)
+
+
+def misplaced(boxes: Mapping[str, GivenBox], shape: Sequence[int]) -> list[Violation]:
+    """What is wrong with the size or place of boxes, by path, in an image of shape (H, W, ...)."""
+    found = ((path, box_misplacement(box.corners, shape[1], shape[0])) for path, box in boxes.items())
+    return [Violation(path, fault) for path, fault in found if fault is not None]
 
 
 def wrong_corners(box: geometry_pb2.Box | geometry_pb2.Rectangle, path: str) -> list[Violation]:

@@ -1,12 +1,14 @@
-"""What the engine says about one face: the wanted views, given the evidence that the face holds. Blocks."""
+"""The views of one face that a request names, computed with the engine. Blocks."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from exalign_engine import Aligner, Face, Posterior
-from exalign_engine.evidence.conditioning import Outcome
+from exalign_engine import Bundle, Face
+from exalign_engine.evidence.conditioning import ConditioningOutcome
+from exalign_engine.evidence.evidence import Evidence
 from exalign_engine.evidence.suggestion import Suggestions
+from exalign_engine.exemplars.poses import Poses
 from exalign_engine.face.views import (
     ConditionedFace,
     HeatmapView,
@@ -17,19 +19,18 @@ from exalign_engine.face.views import (
     suggestions,
 )
 from exalign_engine.posterior.pose import PoseView
-from exalign_service.inference.posterior_cache import Subject
 from exalign_service.requests.evidence import SuggestionWishes
 from exalign_service.requests.views import ViewWishes
 
 
 @dataclass(frozen=True)
-class Reading:
+class FaceViews:
     """Views of one face.
 
     Attributes:
         given: the face given its evidence.
-        heatmaps: None where not wanted.
-        pose: None where not wanted.
+        heatmaps: None where the request has none.
+        pose: None where the request has none.
     """
 
     given: ConditionedFace
@@ -37,35 +38,41 @@ class Reading:
     pose: PoseView | None
 
 
-def given_evidence(aligner: Aligner, subject: Subject) -> ConditionedFace:
-    """The face given all that is known of it."""
-    posterior = Posterior(aligner.model, subject.probabilities, subject.presence, image=subject.image)
-    face = Face.of(subject.located, posterior)
-    evidence = subject.evidence
+def posterior_given_evidence(face: Face, evidence: Evidence, poses: Poses) -> ConditionedFace:
+    """A face given all its evidence.
+
+    Args:
+        face: as the network saw it; its own posterior is the answer where there is no evidence.
+        evidence: image frame, pixels.
+        poses: of the bundle's exemplars.
+    """
     if not (evidence.clicks or evidence.regions or evidence.poses):
-        return ConditionedFace(face, subject.located.box, Outcome.CONDITIONED, 0.0)
-    return conditioned(face, evidence, aligner.bundle.poses)
+        return ConditionedFace(face, face.located.box, ConditioningOutcome.CONDITIONED, 0.0)
+    return conditioned(face, evidence, poses)
 
 
-def read_views(aligner: Aligner, given: ConditionedFace, wishes: ViewWishes) -> Reading:
-    """The views of a face that are wanted."""
-    face, bundle = given.face, aligner.bundle
-    _ = face.entropy, face.effective_exemplars  # computed when first read: their time belongs here
+def compute_views(bundle: Bundle, given: ConditionedFace, options: ViewWishes) -> FaceViews:
+    """The views of a face that a request names, its landmarks and its entropy among them."""
+    face = given.face
+    # Computed when first read: their time belongs here, not where the message is written.
+    _ = face.entropy, face.effective_exemplars
+    if options.landmarks is not None:
+        face.compute()
     maps = angles = None
-    if wishes.heatmaps is not None:
-        wanted = wishes.heatmaps
+    if options.heatmaps is not None:
+        wanted = options.heatmaps
         square = crop_square(face.located, bundle.manifest.margin)
         rectangle = square if wanted.rectangle is None else wanted.rectangle
         maps = heatmaps(face, wanted.landmarks, rectangle, wanted.width, wanted.height)
-    if wishes.pose is not None:
-        angles = pose(face, bundle.poses, bundle.calibration, wishes.pose.masses, wishes.pose.grid)
-    return Reading(given, maps, angles)
+    if options.pose is not None:
+        angles = pose(face, bundle.poses, bundle.calibration, options.pose.masses, options.pose.grid)
+    return FaceViews(given, maps, angles)
 
 
-def read_suggestions(given: ConditionedFace, subject: Subject, wishes: SuggestionWishes) -> Suggestions:
-    """What to click next.
+def compute_suggestions(face: Face, evidence: Evidence, options: SuggestionWishes) -> Suggestions:
+    """Which landmark to click next on a face that holds ``evidence``.
 
     Raises:
         InvalidInputError: a candidate is clicked already.
     """
-    return suggestions(given.face, wishes.sigma, wishes.candidates(subject.evidence), wishes.criterion)
+    return suggestions(face, options.sigma, options.candidates(evidence), options.criterion)

@@ -10,45 +10,43 @@ from exalign_engine import FACE_BOX, Face, LocatedFace, Posterior
 from exalign_engine.tracking import TRACK_BOX
 from exalign_service.requests.picture import LandmarkWishes
 from exalign_service.requests.views import ViewWishes
-from exalign_service.responses.face_views import Reading
+from exalign_service.responses.face_views import FaceViews
 from exalign_service.responses.views import heatmaps_message, pose_message
 
 
-def located_face(located: LocatedFace) -> face_pb2.Face:
-    """A face of which only the place is known."""
+def located_face(located: LocatedFace, box: NDArray[np.float64] | None = None) -> face_pb2.Face:
+    """A face of which only the place is known; ``box``: the face box where evidence has moved it."""
     source = face_pb2.BOX_SOURCE_DETECTOR if located.detected else face_pb2.BOX_SOURCE_CALLER
     if located.source == TRACK_BOX:
         source = face_pb2.BOX_SOURCE_TRACK
     named = "" if located.source in (FACE_BOX, TRACK_BOX) else located.source
     return face_pb2.Face(
-        box=_box(located.box),
+        box=_box(located.box if box is None else box),
         box_source=source,
         source_box=_box(located.source_box, named),
         detector_score=located.score,
     )
 
 
-def face_message(reading: Reading, wishes: ViewWishes, posterior_id: str) -> face_pb2.Face:
-    """A face with the views that are wanted, and its posterior in a few numbers.
+def face_message(views: FaceViews, options: ViewWishes) -> face_pb2.Face:
+    """A face with its views and a summary of its posterior; its posterior_id is left empty.
 
     Groups and encodings are computed here, so this may take milliseconds: for an executor.
     """
-    face = reading.given.face
-    message = located_face(face.located)
-    message.box.CopyFrom(_box(reading.given.box))
+    face = views.given.face
+    message = located_face(face.located, views.given.box)
     message.presence = face.presence
-    message.posterior_id = posterior_id
-    message.posterior.CopyFrom(_summary(face.posterior, wishes.top_exemplars))
-    if wishes.landmarks is not None:
-        message.landmarks.CopyFrom(_landmarks(face, wishes.landmarks))
-    if reading.heatmaps is not None and wishes.heatmaps is not None:
-        message.heatmaps.CopyFrom(heatmaps_message(reading.heatmaps, wishes.heatmaps))
-    if reading.pose is not None:
-        message.pose.CopyFrom(pose_message(reading.pose))
+    message.posterior.CopyFrom(_summary(face.posterior, options.top_exemplars))
+    if options.landmarks is not None:
+        message.landmarks.CopyFrom(_landmarks(face, options.landmarks))
+    if views.heatmaps is not None and options.heatmaps is not None:
+        message.heatmaps.CopyFrom(heatmaps_message(views.heatmaps, options.heatmaps))
+    if views.pose is not None:
+        message.pose.CopyFrom(pose_message(views.pose))
     return message
 
 
-def _landmarks(face: Face, wishes: LandmarkWishes) -> face_pb2.Landmarks:
+def _landmarks(face: Face, options: LandmarkWishes) -> face_pb2.Landmarks:
     message = face_pb2.Landmarks(
         points=_flat(face.landmarks),
         covariances=_flat(face.covariance),
@@ -56,12 +54,12 @@ def _landmarks(face: Face, wishes: LandmarkWishes) -> face_pb2.Landmarks:
         map_points=_flat(face.map_landmarks),
         map_class_id=face.map_exemplar,
     )
-    for wish in wishes.groups:
-        group = face.group(wish.landmarks)
+    for requested in options.groups:
+        group = face.group(requested.landmarks)
         x, y = group.centroid
         xx, xy, yy = group.covariance
         message.groups.add(
-            selection=wish.selection,
+            selection=requested.selection,
             mean=geometry_pb2.Point(x=x, y=y),
             centroid_covariance=geometry_pb2.Covariance2(xx=xx, xy=xy, yy=yy),
             rms_spread=group.rms_spread,

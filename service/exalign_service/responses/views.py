@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from exalign.v1 import evidence_pb2, geometry_pb2, heatmap_pb2, pose_pb2
+from exalign_engine.evidence.conditioning import ConditioningOutcome
 from exalign_engine.evidence.evidence import (
     BoxMotion,
     Disc,
@@ -19,21 +20,26 @@ from exalign_engine.heatmaps.marginals import quantise_uint8, sparse
 from exalign_engine.posterior.pose import PoseView
 from exalign_service.requests.views import HeatmapWishes
 
+_OUTCOMES = {
+    ConditioningOutcome.CONDITIONED: evidence_pb2.EVIDENCE_OUTCOME_CONDITIONED,
+    ConditioningOutcome.IMPOSSIBLE: evidence_pb2.EVIDENCE_OUTCOME_IMPOSSIBLE,
+}
 
-def heatmaps_message(view: HeatmapView, wishes: HeatmapWishes) -> heatmap_pb2.Heatmaps:
-    """Heatmaps in the encoding that was asked for; each says what encoding and kernel cost."""
+
+def heatmaps_message(view: HeatmapView, options: HeatmapWishes) -> heatmap_pb2.Heatmaps:
+    """Heatmaps in the encoding of the request; each states the error of encoding and kernel."""
     x0, y0, x1, y1 = (float(v) for v in view.rectangle)
     message = heatmap_pb2.Heatmaps(
-        rectangle=geometry_pb2.Rectangle(x0=x0, y0=y0, x1=x1, y1=y1), width=wishes.width, height=wishes.height
+        rectangle=geometry_pb2.Rectangle(x0=x0, y0=y0, x1=x1, y1=y1), width=options.width, height=options.height
     )
-    for landmark, cells, outside in zip(wishes.landmarks, view.cells, view.mass_outside, strict=True):
+    for landmark, cells, outside in zip(options.landmarks, view.cells, view.mass_outside, strict=True):
         heatmap = message.heatmaps.add(landmark=landmark, mass_outside=float(outside), mass_cut=view.mass_cut)
         cost = 0.0
-        if wishes.encoding == heatmap_pb2.HEATMAP_ENCODING_UINT8:
+        if options.encoding == heatmap_pb2.HEATMAP_ENCODING_UINT8:
             steps, scale, cost = quantise_uint8(cells)
             heatmap.quantized.uint8, heatmap.quantized.scale = steps.tobytes(), scale
-        elif wishes.encoding == heatmap_pb2.HEATMAP_ENCODING_SPARSE:
-            indices, masses, cost = sparse(cells, wishes.sparse_mass)
+        elif options.encoding == heatmap_pb2.HEATMAP_ENCODING_SPARSE:
+            indices, masses, cost = sparse(cells, options.sparse_mass)
             # Set even where no cell holds anything.
             heatmap.sparse.SetInParent()
             heatmap.sparse.indices.extend(indices.tolist())
@@ -76,12 +82,17 @@ def evidence_message(evidence: Evidence) -> evidence_pb2.Evidence:
         box_motion=evidence_pb2.BOX_MOTION_FREE if free else evidence_pb2.BOX_MOTION_FIXED,
     )
     for click in evidence.clicks:
-        told = message.clicks.add(landmark=click.landmark, position=geometry_pb2.Point(x=click.x, y=click.y))
+        sent = message.clicks.add(landmark=click.landmark, position=geometry_pb2.Point(x=click.x, y=click.y))
         if isinstance(click, HardClick):
-            told.radius = click.radius
+            sent.radius = click.radius
         else:
-            told.sigma = click.sigma
+            sent.sigma = click.sigma
     return message
+
+
+def outcome_message(outcome: ConditioningOutcome) -> evidence_pb2.EvidenceOutcome.ValueType:
+    """Whether any exemplar agreed with the evidence."""
+    return _OUTCOMES[outcome]
 
 
 def _constraint(constraint: RegionConstraint) -> evidence_pb2.RegionConstraint:

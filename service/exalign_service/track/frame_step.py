@@ -17,7 +17,6 @@ from exalign.v1 import track_pb2
 from exalign_engine import LocatedFace
 from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.evidence.evidence import Evidence
-from exalign_engine.geometry.boxes import check_boxes
 from exalign_engine.network.outputs import FaceOutputs
 from exalign_engine.tracking import (
     TRACK_BOX,
@@ -29,7 +28,7 @@ from exalign_engine.tracking import (
     TrackingSession,
 )
 from exalign_service.methods.pipeline import Pipeline, StageClock
-from exalign_service.requests.picture import Picture
+from exalign_service.requests.picture import Picture, misplaced
 from exalign_service.rpc.errors import PreconditionError
 from exalign_service.track.record import Corners, SessionRecord
 from exalign_service.track.requests import AskedFrame, AskedPast, AskedTrackEvidence, TrackWishes, under
@@ -96,7 +95,7 @@ class SessionWork:
         Raises:
             InvalidInputError: something in it contradicts itself, its picture or the session.
         """
-        run, session = self._pipeline.run, self._session
+        run, session = self._pipeline.run_stage, self._session
         image, problems = await self._open(asked, record, clock)
         size = None if image is None else (image.shape[0], image.shape[1])
         within = size or record.size  # a box also says where a hidden face is
@@ -162,7 +161,7 @@ class SessionWork:
             return revisions, state, state_hash(state)
 
         try:
-            revisions, state, digest = await self._pipeline.run(clock, "hmm", step)
+            revisions, state, digest = await self._pipeline.run_stage(clock, "hmm", step)
         except InvalidInputError as e:
             raise InvalidInputError(under("past_evidence", e.violations)) from None
         except FrameTooOldError as e:
@@ -171,7 +170,7 @@ class SessionWork:
 
     async def close(self, clock: StageClock) -> tuple[list[track_pb2.FrameRevision], track_pb2.TrackClosed]:
         """What is left to say: the last revisions; paths and suggestions, in a message without its summary."""
-        closing = await self._pipeline.run(clock, "hmm", self._session.close, self._wishes.suggestion)
+        closing = await self._pipeline.run_stage(clock, "hmm", self._session.close, self._wishes.suggestion)
         closed = track_pb2.TrackClosed(
             paths=[path_message(p) for p in closing.paths],
             suggestions=[suggestion_message(s) for s in closing.suggestions],
@@ -186,7 +185,9 @@ class SessionWork:
         if picture is None:
             return None, ()
         try:
-            image = await self._pipeline.run(clock, "decode", picture.open_image, self._pipeline.known.image_limits)
+            image = await self._pipeline.run_stage(
+                clock, "decode", picture.open_image, self._pipeline.known.image_limits
+            )
         except InvalidInputError as e:
             return None, tuple(_problem(v) for v in e.violations)
         if record.size is not None and image.shape[:2] != record.size:
@@ -201,16 +202,11 @@ class SessionWork:
         Raises:
             InvalidInputError: every box that is wrong.
         """
-        wrong: list[Violation] = []
-        for path, (_, box) in asked.boxes.items():
-            try:
-                check_boxes([box.corners], size)
-            except InvalidInputError as e:
-                wrong += (Violation(f"frame.{path}", v.description) for v in e.violations)
+        wrong = misplaced({f"frame.{path}": box for path, (_, box) in asked.boxes.items()}, size)
         if wrong:
             raise InvalidInputError(wrong)
         place = self._pipeline.aligner.place
-        return tuple((track_id, place(box.as_array(), box.source)) for track_id, box in asked.boxes.values())
+        return tuple((track_id, place(box.corners, box.source)) for track_id, box in asked.boxes.values())
 
     async def _rows(self, image: U8 | None, places: Sequence[LocatedFace], clock: StageClock) -> list[FaceOutputs]:
         """What the network says of the places, one by one."""
@@ -221,8 +217,8 @@ class SessionWork:
 
     async def _tracks(self, answers: Sequence[TrackAnswer], clock: StageClock) -> list[track_pb2.Track]:
         # A frame's posterior lives in its session: it has no id in the cache of single pictures.
-        tell, views = self._pipeline.tell, self._wishes.views
-        return [track_message(a, await tell(a.given, "", views, clock)) for a in answers]
+        views = self._wishes.views
+        return [track_message(a, await self._pipeline.face_message(a.given, views, clock)) for a in answers]
 
     async def _revisions(self, answers: Sequence[RevisionAnswer], clock: StageClock) -> list[track_pb2.FrameRevision]:
         return [revision_message(a, await self._tracks(a.tracks, clock)) for a in answers]

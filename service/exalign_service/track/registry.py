@@ -251,7 +251,7 @@ class Sessions:
         self._changed()
 
     async def _run(self, work: Callable[..., T], *args: object) -> T:
-        return await self._pipeline.run(StageClock(), "hmm", work, *args)
+        return await self._pipeline.run_stage(StageClock(), "hmm", work, *args)
 
     def _new(self, options: SessionOptions) -> tuple[TrackingSession, bytes]:
         session = self.tracker.new(options)

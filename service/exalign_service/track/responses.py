@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from exalign.v1 import evidence_pb2, face_pb2, track_pb2
-from exalign_engine.evidence.conditioning import Outcome
 from exalign_engine.tracking import (
     FrameSuggestion,
     RevisionAnswer,
@@ -12,6 +11,7 @@ from exalign_engine.tracking import (
     TrackPathAnswer,
     TrackState,
 )
+from exalign_service.responses.views import outcome_message
 
 _STATES = {
     TrackState.VISIBLE: track_pb2.TRACK_STATE_VISIBLE,
@@ -21,10 +21,6 @@ _STATES = {
 _CAUSES = {
     RevisionCause.SMOOTHING: track_pb2.REVISION_CAUSE_SMOOTHING,
     RevisionCause.EVIDENCE: track_pb2.REVISION_CAUSE_EVIDENCE,
-}
-_OUTCOMES = {
-    Outcome.CONDITIONED: evidence_pb2.EVIDENCE_OUTCOME_CONDITIONED,
-    Outcome.IMPOSSIBLE: evidence_pb2.EVIDENCE_OUTCOME_IMPOSSIBLE,
 }
 
 
@@ -44,7 +40,7 @@ def track_message(answer: TrackAnswer, face: face_pb2.Face) -> track_pb2.Track:
     )
     message.face.posterior.cut_mass = min(message.face.posterior.cut_mass + answer.cut_mass, 1.0)
     if answer.has_evidence:
-        message.evidence_outcome = _OUTCOMES[answer.given.outcome]
+        message.evidence_outcome = outcome_message(answer.given.outcome)
         if answer.given.surprise is not None:
             message.surprise = answer.given.surprise
     return message
