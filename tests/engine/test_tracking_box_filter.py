@@ -35,7 +35,7 @@ class Textbook:
     """One of the three numbers: x ← F x, P ← F P Fᵀ + Q; K = P Hᵀ / S; P ← (1 − K H) P (1 − K H)ᵀ + K r² Kᵀ."""
 
     def __init__(self, noise: float) -> None:
-        self.x, self.p, self.r = np.zeros(2), np.diag([noise**2, BOX_FILTER.first_speed**2]), noise**2
+        self.x, self.p, self.r = np.zeros(2), np.diag([noise**2, BOX_FILTER.initial_speed**2]), noise**2
 
     def step(self, z: float, gap: int) -> float:
         """By how much z is filtered to have moved, measured from where it was."""
@@ -125,12 +125,12 @@ def test_a_jump_begins_anew(box: F64) -> None:
         known = known.after(START, 1)
     assert (numbers(known.after(box, 1)) == numbers(BoxFilter.begun(box))).all()
     # After a while the same move is none.
-    later = known.after(box, BOX_FILTER.most_gap)
+    later = known.after(box, BOX_FILTER.max_gap)
     assert later.frame.cx == pytest.approx((box[0] + box[2]) / 2, abs=1.0)
     assert (numbers(later) != numbers(BoxFilter.begun(box))).any()
 
 
-@pytest.mark.parametrize("gap", [BOX_FILTER.most_gap + 1, 2**62])
+@pytest.mark.parametrize("gap", [BOX_FILTER.max_gap + 1, 2**62])
 def test_after_many_frames_a_box_begins_anew(gap: int) -> None:
     known = BoxFilter.begun(START).after(box_at(141, 171, 101), 1)
     assert (numbers(known.after(START, gap)) == numbers(BoxFilter.begun(START))).all()

@@ -53,8 +53,8 @@ def test_a_jump_says_nothing_about_velocity() -> None:
 
 def test_sides_change_by_a_limited_factor() -> None:
     motion = Motion.at(BOX).seen(BOX, np.array([140.0, 140.0, 150.0, 500.0]), 1)
-    assert motion.width == pytest.approx(100 / MOTION.most_growth)
-    assert motion.height == pytest.approx(120 * MOTION.most_growth)
+    assert motion.width == pytest.approx(100 / MOTION.max_growth)
+    assert motion.height == pytest.approx(120 * MOTION.max_growth)
 
 
 @given(

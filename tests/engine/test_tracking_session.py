@@ -25,16 +25,13 @@ from exalign_engine.tracking import (
     TrackState,
 )
 from exalign_engine.tracking.emission_strength import (
-    FADING,
-    FRESH,
-    LAZINESS,
-    LEAST_STRENGTH,
+    EMISSION,
     faded,
     staying,
     strength,
     weighed,
 )
-from exalign_engine.tracking.filter_step import LEAST_REST, answered, cut_mass, picture_emission
+from exalign_engine.tracking.filter_step import FILTER, answered, cut_mass, picture_emission
 from toy_faces import MakeShapes
 from tracking_toy import LEFT, MIDDLE, RIGHT, SIZE, Toy, click, detection, fingerprint, row
 
@@ -60,7 +57,7 @@ def test_options_name_every_wrong_field() -> None:
 def test_the_answer_is_the_chains_belief(toy: Toy) -> None:
     session = toy.session()
     rows = [toy.scores(3), toy.scores(9, 0.9), toy.scores(9, 0.8)]
-    belief, known = None, FRESH
+    belief, known = None, EMISSION.initial_memory
     for i, scores in enumerate(rows):
         (track,) = toy.play(session, i, scores, boxes=[(0, MIDDLE)]).tracks
         p = toy.aligner.posterior(row(scores))
@@ -73,7 +70,7 @@ def test_the_answer_is_the_chains_belief(toy: Toy) -> None:
 
 def test_what_is_spread_evenly_is_left_out_while_it_is_little() -> None:
     index, weights = np.array([1, 4], np.int32), np.array([0.5, 0.25], np.float32)
-    little, much = Belief(index, weights, 0.75 * LEAST_REST, 0.0), Belief(index, weights, 0.25, 0.125)
+    little, much = Belief(index, weights, 0.75 * FILTER.max_omitted_rest, 0.0), Belief(index, weights, 0.25, 0.125)
     np.testing.assert_allclose(answered(little, 5), [0, 2 / 3, 0, 0, 1 / 3], rtol=1e-6)
     np.testing.assert_allclose(answered(much, 5), [0.05, 0.55, 0.05, 0.05, 0.3], rtol=1e-6)
     assert (cut_mass(little, None), cut_mass(much, None)) == (little.rest, 0.125)
@@ -81,7 +78,7 @@ def test_what_is_spread_evenly_is_left_out_while_it_is_little() -> None:
 
 def test_a_frame_that_shows_nothing_leaves_the_chain_to_itself(toy: Toy) -> None:
     session = toy.session()
-    belief, known = None, FRESH
+    belief, known = None, EMISSION.initial_memory
     for i in range(6):
         blind = i >= 2
         (track,) = toy.play(session, i, toy.scores(5), boxes=[(0, MIDDLE)], occluded=blind).tracks
@@ -101,8 +98,8 @@ def test_after_a_face_was_hidden_what_is_seen_of_it_counts_for_more(toy: Toy) ->
     for i in range(1, 5):
         toy.play(session, i, open_, boxes=[(0, MIDDLE)], occluded=True)
     (before,) = session._state.tracks
-    assert strength(toy.aligner.posterior(row(open_))) < FADING
-    assert before.known == pytest.approx(FADING**5)
+    assert strength(toy.aligner.posterior(row(open_))) < EMISSION.decay
+    assert before.known == pytest.approx(EMISSION.decay**5)
     # Two frames are left out.
     toy.play(session, 7, half, boxes=[(0, MIDDLE)])
     (after,) = session._state.tracks
@@ -112,14 +109,14 @@ def test_after_a_face_was_hidden_what_is_seen_of_it_counts_for_more(toy: Toy) ->
     assert before.belief is not None
     assert after.belief is not None
     assert after.belief.encode() == toy.chain.step(before.belief, expected).encode()
-    assert after.known == pytest.approx(max(s, FADING**8))
+    assert after.known == pytest.approx(max(s, EMISSION.decay**8))
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
 def test_the_less_is_known_the_more_a_picture_counts(s: float, known: float, less: float) -> None:
-    assert weighed(s, 1.0) == (pytest.approx(s) if s >= LEAST_STRENGTH else 0)
+    assert weighed(s, 1.0) == (pytest.approx(s) if s >= EMISSION.min_ratio else 0)
     assert 0 <= weighed(s, known) <= weighed(s, known * less) <= 1
-    assert 0 <= staying(s, known * less) <= staying(s, known) <= LAZINESS
+    assert 0 <= staying(s, known * less) <= staying(s, known) <= EMISSION.max_self_transition
     assert staying(1.0, known) == 0
     assert faded(known, 0) == known
 

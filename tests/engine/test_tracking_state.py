@@ -11,17 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exalign_engine.errors import InvalidInputError
-from exalign_engine.evidence.evidence import (
-    BoxMotion,
-    Disc,
-    Evidence,
-    HardClick,
-    Polygon,
-    PoseRange,
-    Rectangle,
-    RegionConstraint,
-    SoftClick,
-)
+from exalign_engine.evidence.evidence import Evidence, PoseRange, SoftClick
 from exalign_engine.hmm.chain import Chain, ChainSettings
 from exalign_engine.tracking import (
     FrameAnswer,
@@ -34,8 +24,6 @@ from exalign_engine.tracking import (
     TemporalModel,
     TrackingSession,
 )
-from exalign_engine.tracking.binary_io import Reader, Writer
-from exalign_engine.tracking.evidence_json import read_evidence, write_evidence
 from properties import examples
 from toy_faces import MakeShapes
 from tracking_toy import LEFT, MIDDLE, RIGHT, Toy, ToyAligner, ToyDisplacer, click, detection, fingerprint
@@ -199,37 +187,6 @@ def test_an_empty_session_can_be_encoded(toy: Toy) -> None:
     session = toy.again(toy.session(max_faces=3))
     assert session.next_frame == 0
     assert session.options.max_faces == 3
-
-
-coordinates = st.floats(-1e5, 1e5)
-
-
-@given(
-    st.lists(st.tuples(st.integers(0, 67), coordinates, coordinates, st.floats(1e-3, 1e3), st.booleans()), max_size=5),
-    st.lists(st.tuples(st.integers(0, 67), coordinates, coordinates, st.floats(1, 1e3), st.booleans()), max_size=5),
-    st.lists(st.one_of(st.none(), st.tuples(st.floats(-180, 0), st.floats(0, 180))), min_size=3, max_size=3),
-    st.sampled_from(BoxMotion),
-)
-def test_evidence_comes_back_equal(clicks: list[Any], regions: list[Any], angles: list[Any], motion: BoxMotion) -> None:
-    some = {n: (HardClick if hard else SoftClick)(n, x, y, s) for n, x, y, s, hard in clicks}
-    shapes: list[RegionConstraint] = []
-    for n, x, y, s, inside in regions:
-        corners = ((x, y), (x + s, y), (x, y + s))
-        shapes += [RegionConstraint(n, r, inside) for r in (Rectangle(x, y, x + s, y + s), Disc(x, y, s))]
-        shapes.append(RegionConstraint(n, Polygon(corners), inside))
-    evidence = Evidence(tuple(some.values()), tuple(shapes), (PoseRange(*angles),), motion)
-    assert read_evidence(write_evidence(evidence)) == evidence
-
-
-def test_what_a_reader_cannot_read_is_damaged() -> None:
-    w = Writer()
-    w.text("abc")
-    with pytest.raises(StateError, match="within a value"):
-        Reader(w.bytes_of()[:-1]).text()
-    reader = Reader(w.bytes_of() + b"x")
-    assert reader.text() == "abc"
-    with pytest.raises(StateError, match="1 bytes after its end"):
-        reader.close()
 
 
 def test_a_frame_that_is_refused_in_the_middle_of_a_video_does_not_touch_the_state(toy: Toy) -> None:

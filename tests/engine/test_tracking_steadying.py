@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from exalign_engine.geometry.frames import diagonal, tight_box
 from exalign_engine.tracking import RevisionAnswer
-from exalign_engine.tracking.temporal_mean import JUMP, Moment, steadied
+from exalign_engine.tracking.temporal_mean import TEMPORAL_MEAN, Moment, steadied
 from toy_faces import MakeShapes
 from tracking_toy import MIDDLE, Toy, ToyDisplacer, click
 
@@ -55,7 +55,7 @@ def test_at_the_ends_the_window_is_as_short_ahead_as_back() -> None:
 @pytest.mark.parametrize("step", [0.9, 1.1])
 def test_a_window_ends_where_the_track_jumps(step: float) -> None:
     moments = trembling(3) + line(
-        FACE + step * JUMP * diagonal(tight_box(FACE)) * np.array([1.0, 0.0]) + np.zeros((3, 68, 2)), 3
+        FACE + step * TEMPORAL_MEAN.jump * diagonal(tight_box(FACE)) * np.array([1.0, 0.0]) + np.zeros((3, 68, 2)), 3
     )
     alone = steadied(moments[3:], 0)
     assert (steadied(moments, 3) == alone).all() == (step > 1)

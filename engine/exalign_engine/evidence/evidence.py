@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from enum import Enum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numba import njit
@@ -173,6 +173,15 @@ class Evidence:
             self.clicks + other.clicks, self.regions + other.regions, self.poses + other.poses, other.box_motion
         )
 
+    def normalised(self) -> Evidence:
+        """Equal evidence whose numbers are plain Python's, whatever kinds of numbers these are."""
+        return Evidence(
+            tuple(_plain(c) for c in self.clicks),
+            tuple(RegionConstraint(int(r.landmark), _plain(r.region), bool(r.inside)) for r in self.regions),
+            tuple(_plain(p) for p in self.poses),
+            self.box_motion,
+        )
+
     @property
     def soft_clicks(self) -> tuple[SoftClick, ...]:
         """The clicks that are measurements, by landmark."""
@@ -182,6 +191,19 @@ class Evidence:
     def hard_clicks(self) -> tuple[HardClick, ...]:
         """The clicks that rule exemplars out, by landmark."""
         return tuple(c for c in self.clicks if isinstance(c, HardClick))
+
+
+def _plain(constraint: T) -> T:
+    """A click, a region or a pose range with plain numbers."""
+    numbers = {name: int(v) if name == "landmark" else _floats(v) for name, v in vars(constraint).items()}
+    return type(constraint)(**numbers)
+
+
+def _floats(value: Any) -> Any:
+    """A number as a float, None as it is, and so for every item of a sequence."""
+    if value is None:
+        return None
+    return float(value) if np.ndim(value) == 0 else tuple(_floats(item) for item in value)
 
 
 def _canonical(constraints: Iterable[T]) -> tuple[T, ...]:

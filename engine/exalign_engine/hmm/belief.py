@@ -200,9 +200,17 @@ class LowPass:
 
     Attributes:
         frames: (F, 68, 2) float64, image frame, pixels; oldest first, F from 0 to `LOW_PASS_FRAMES`.
+
+    Raises:
+        ValueError: ``frames`` has another shape.
     """
 
     frames: F64
+
+    def __post_init__(self) -> None:
+        shape = self.frames.shape
+        if len(shape) != 3 or shape[0] > LOW_PASS_FRAMES or shape[2] != 2:
+            raise ValueError(f"frames have shape {shape}, must be (0 to {LOW_PASS_FRAMES}, landmarks, 2)")
 
     @classmethod
     def empty(cls, landmarks: int = 68) -> LowPass:
@@ -217,24 +225,6 @@ class LowPass:
     def points(self) -> F64:
         """(68, 2) the answer for the last frame pushed."""
         return np.asarray(self.frames.mean(axis=0), dtype=np.float64)
-
-    def encode(self) -> bytes:
-        """8 bytes a coordinate."""
-        return struct.pack("<II", *self.frames.shape[:2]) + self.frames.astype("<f8").tobytes()
-
-    @classmethod
-    def decode(cls, data: bytes) -> LowPass:
-        """Read what `encode` wrote, bit for bit.
-
-        Raises:
-            ValueError: not an encoded low-pass.
-        """
-        if len(data) < 8:
-            raise ValueError("not an encoded low-pass: too short")
-        frames, landmarks = struct.unpack_from("<II", data)
-        if frames > LOW_PASS_FRAMES or len(data) != 8 + 16 * frames * landmarks:
-            raise ValueError(f"not an encoded low-pass: {len(data)} bytes for {frames} frames of {landmarks} points")
-        return cls(np.frombuffer(data, "<f8", offset=8).reshape(frames, landmarks, 2).astype(np.float64))
 
 
 def _log_mean(log: F32) -> np.float32:

@@ -14,11 +14,11 @@ F64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class AssociationSettings:
+class BoxMatchingSettings:
     """Constants of who is who.
 
     Attributes:
-        least_overlap: IoU from which a box is that of a track.
+        min_overlap: IoU from which a box is that of a track.
         near: a lost face is found again by a box whose centre is within so many box sides of where it was lost.
         alike: ... and whose side is within this factor of its own.
         recentre_below: a detection re-centres a visible track only where their IoU is below. Above, the track's own
@@ -26,14 +26,14 @@ class AssociationSettings:
         same_face: two tracks whose boxes overlap more (IoU) follow one face.
     """
 
-    least_overlap: float = 0.2
+    min_overlap: float = 0.2
     near: float = 1.5
     alike: float = 2.0
     recentre_below: float = 0.5
     same_face: float = 0.65
 
 
-ASSOCIATION = AssociationSettings()
+BOX_MATCHING = BoxMatchingSettings()
 
 
 def match(tracks: Sequence[F64], boxes: Sequence[F64], least: float) -> dict[int, int]:
@@ -55,7 +55,7 @@ def match(tracks: Sequence[F64], boxes: Sequence[F64], least: float) -> dict[int
     return found
 
 
-def near(track: F64, box: F64, settings: AssociationSettings = ASSOCIATION) -> float | None:
+def near(track: F64, box: F64, settings: BoxMatchingSettings = BOX_MATCHING) -> float | None:
     """How far a box is from where a face was lost, in its box sides; None where it cannot be that face."""
     side = float(max(track[2] - track[0], track[3] - track[1]))
     other = float(max(box[2] - box[0], box[3] - box[1]))

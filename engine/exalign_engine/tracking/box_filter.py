@@ -38,18 +38,18 @@ class BoxFilterSettings:
         centre_noise: r of the centre, box sides.
         side_noise: r of ln side.
         acceleration: q, of all three.
-        first_speed: standard deviation of ż in the first frame.
-        most_surprise: squared Mahalanobis distance of the three together above which a box begins anew: one in a
+        initial_speed: standard deviation of ż in the first frame.
+        gate: squared Mahalanobis distance of the three together above which a box begins anew: one in a
             thousand.
-        most_gap: frames by index from one box to the next, above which it begins anew.
+        max_gap: frames by index from one box to the next, above which it begins anew.
     """
 
     centre_noise: float = 0.015
     side_noise: float = 0.02
     acceleration: float = 0.007
-    first_speed: float = 0.03
-    most_surprise: float = 16.0
-    most_gap: int = 10
+    initial_speed: float = 0.03
+    gate: float = 16.0
+    max_gap: int = 10
 
 
 BOX_FILTER = BoxFilterSettings()
@@ -106,7 +106,7 @@ class BoxFilter:
     @classmethod
     def begun(cls, box: F64, settings: BoxFilterSettings = BOX_FILTER) -> BoxFilter:
         """At a first box, (4,) image frame, pixels."""
-        speed = settings.first_speed**2
+        speed = settings.initial_speed**2
         centre, size = (Variances(r**2, 0.0, speed) for r in (settings.centre_noise, settings.side_noise))
         return cls(BoxFrame.from_box(box), 0.0, 0.0, 0.0, centre, size)
 
@@ -118,7 +118,7 @@ class BoxFilter:
             gap: frames by index since the last one, ≥ 1.
             settings: constants.
         """
-        if gap > settings.most_gap:
+        if gap > settings.max_gap:
             return BoxFilter.begun(box, settings)
         old, new, q = self.frame, BoxFrame.from_box(box), settings.acceleration**2
         centre, size = self.centre.later(gap, q), self.size.later(gap, q)
@@ -128,7 +128,7 @@ class BoxFilter:
         es = math.log(new.side / old.side) - gap * self.growth
         of_centre = centre.place + settings.centre_noise**2
         of_size = size.place + settings.side_noise**2
-        if (ex * ex + ey * ey) / of_centre + es * es / of_size > settings.most_surprise:
+        if (ex * ex + ey * ey) / of_centre + es * es / of_size > settings.gate:
             return BoxFilter.begun(box, settings)
         gain, speed_gain = centre.place / of_centre, centre.shared / of_centre
         size_gain, growth_gain = size.place / of_size, size.shared / of_size

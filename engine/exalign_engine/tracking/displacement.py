@@ -23,6 +23,8 @@ Evidence is weighed with displaced exemplars and leaves r_t as it is, whether it
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,8 +36,21 @@ from exalign_engine.tracking.emission_strength import strength
 F16 = NDArray[np.float16]
 F32 = NDArray[np.float32]
 
-#: u₀ and the power in u_t of Eq. D1.
-OPEN_TELLING, CAUTION = 0.7, 16
+
+@dataclass(frozen=True)
+class DisplacementSettings:
+    """Constants of u_t in Eq. D1.
+
+    Attributes:
+        full_information: u₀.
+        power: see there.
+    """
+
+    full_information: float = 0.7
+    power: int = 16
+
+
+DISPLACEMENT = DisplacementSettings()
 
 
 def displacement(weights: F32, posterior: Posterior, carried: F16) -> F16:
@@ -49,7 +64,8 @@ def displacement(weights: F32, posterior: Posterior, carried: F16) -> F16:
     Returns:
         (68, 2) r_t, box sides.
     """
-    model, image, u = posterior.model, posterior.image, strength(posterior, OPEN_TELLING) ** CAUTION
+    model, image = posterior.model, posterior.image
+    u = strength(posterior, DISPLACEMENT.full_information) ** DISPLACEMENT.power
     if model.displacer is None or image is None:
         return carried
     found = model.displacer.displacement(image, Posterior(model, weights, 1.0).mixture_mean)

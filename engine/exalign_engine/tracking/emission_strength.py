@@ -1,9 +1,9 @@
 """What a picture tells about a shape, and how much that counts against what is remembered.
 
     s_t  = π min(1, i/i₀)                                                                                      (T1)
-    κ_t  = max(s_t, `FADING` κ_{t−1})                                                                          (T2)
-    s'_t = s_t ^ max(κ_{t−1}, `LEAST_KNOWN`), or 0 where s_t < `LEAST_STRENGTH`                                (T3)
-    stay = `LAZINESS` κ_{t−1}² max(0, 1 − s_t/`OPEN`)                                                          (T4)
+    κ_t  = max(s_t, d κ_{t−1})                                                                                 (T2)
+    s'_t = s_t ^ max(κ_{t−1}, κ₀), or 0 where s_t < s₀                                                         (T3)
+    stay = c κ_{t−1}² max(0, 1 − s_t/s₁)                                                                       (T4)
 
 π is the crop's presence and i = 1 − H(p)/ln K. A frame's emission is p^s', and the chain's step into it keeps ``stay``
 of every exemplar's mass where it is (Eq. F2 of `exalign_engine.hmm.chain`).
@@ -16,7 +16,7 @@ a moment ago, and the chain hardly moves. When it comes out again it may have tu
 freely, and the same half of a face counts for more.
 
 The filter's error behind an obstacle that covers 40 to 95 % of the face, ÷ that of single frames, on 20 clips of
-``val`` that do not cut (true boxes with 3 % jitter, taken as they are; a `LEAST_KNOWN` of .4 and a stay of
+``val`` that do not cut (true boxes with 3 % jitter, taken as they are; a κ₀ of .4 and a stay of
 .6 κ (1 − s), in the last row .3 and Eq. T4 with .98):
 
                     all     going in  coming out  in view
@@ -28,7 +28,7 @@ The filter's error behind an obstacle that covers 40 to 95 % of the face, ÷ tha
 With filtered boxes (`exalign_engine.tracking.box_filter`), over all 41, and how often 90 % intervals hold the yaw while
 the face is half covered, and hidden:
 
-    LAZINESS  LEAST_KNOWN   all     going in  coming out  hidden    intervals
+    c         κ₀            all     going in  coming out  hidden    intervals
     .98       .3            .651    .520      .786        .520      81.5 %, 83.0 %
     .98       .6            .655    .520      .795        .513      84.9 %, 83.8 %
     .9        .6            .656    .521      .795        .514      85.6 %, 84.1 %
@@ -39,27 +39,40 @@ A half-covered face that counts for less leaves wider intervals, which hold more
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from exalign_engine.posterior.posterior import Posterior
 
-#: i₀, chosen on ``val``: an open face tells .7 of ln K on average, one that is half covered .5, a hidden one .1.
-FULL_TELLING = 0.6
 
-#: What is left of κ after each frame in which less is seen.
-FADING = 0.9
+@dataclass(frozen=True)
+class EmissionSettings:
+    """Constants of Eq. T1 to T4.
 
-#: κ of a face that is seen for the first time: s' is s.
-FRESH = 1.0
+    Attributes:
+        full_information: i₀, chosen on ``val``: an open face tells .7 of ln K on average, one that is half covered .5,
+            a hidden one .1.
+        decay: d, what is left of κ after each frame in which less is seen.
+        initial_memory: κ of a face that is seen for the first time: s' is s.
+        min_memory: κ₀, the least exponent in Eq. T3.
+        min_ratio: s₀, below which a frame's emission is flat.
+        max_self_transition: c.
+        free_ratio: s₁, from which on the chain moves freely: where all was held back that is not in full view, faces in
+            view lagged.
+    """
 
-#: Bounds in Eq. T3.
-LEAST_KNOWN, LEAST_STRENGTH = 0.6, 0.02
+    full_information: float = 0.6
+    decay: float = 0.9
+    initial_memory: float = 1.0
+    min_memory: float = 0.6
+    min_ratio: float = 0.02
+    max_self_transition: float = 0.9
+    free_ratio: float = 0.9
 
-#: In Eq. T4. From s = `OPEN` on the chain moves freely: where all was lazy that is not in full view, faces in view
-#: lagged.
-LAZINESS, OPEN = 0.9, 0.9
+
+EMISSION = EmissionSettings()
 
 
-def strength(posterior: Posterior, full: float = FULL_TELLING) -> float:
+def strength(posterior: Posterior, full: float = EMISSION.full_information) -> float:
     """s, from 0 to 1 (Eq. T1).
 
     Args:
@@ -72,14 +85,14 @@ def strength(posterior: Posterior, full: float = FULL_TELLING) -> float:
 
 def weighed(s: float, known: float) -> float:
     """s' from s and κ, all from 0 to 1 (Eq. T3)."""
-    return 0.0 if s < LEAST_STRENGTH else float(s ** max(known, LEAST_KNOWN))
+    return 0.0 if s < EMISSION.min_ratio else float(s ** max(known, EMISSION.min_memory))
 
 
 def staying(s: float, known: float) -> float:
-    """``stay`` from s and κ, from 0 to `LAZINESS` (Eq. T4)."""
-    return LAZINESS * known * known * max(0.0, 1 - s / OPEN)
+    """``stay`` from s and κ, from 0 to c (Eq. T4)."""
+    return EMISSION.max_self_transition * known * known * max(0.0, 1 - s / EMISSION.free_ratio)
 
 
 def faded(known: float, frames: int) -> float:
     """κ after so many frames ≥ 0 in which nothing was seen (Eq. T2)."""
-    return float(known * FADING**frames)
+    return float(known * EMISSION.decay**frames)

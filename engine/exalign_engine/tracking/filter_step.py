@@ -13,7 +13,7 @@ gave the first time, bit for bit. While a face is lost its belief rests as it is
 dearest of all, and spread what is known of a face that nobody sees.
 
 **Rest.** What a belief spreads evenly over all exemplars is left out of an answer without evidence while it is at most
-`LEAST_REST`: it hardly moves a landmark, and would make every view of the answer visit every exemplar.
+`max_omitted_rest`: it hardly moves a landmark, and would make every view of the answer visit every exemplar.
 
 **Displacement.** `exalign_engine.tracking.displacement`.
 """
@@ -42,11 +42,22 @@ from exalign_engine.tracking.visibility import TrackState, Visibility
 F16 = NDArray[np.float16]
 F32 = NDArray[np.float32]
 
-#: Exemplars that the emission of a frame within the lag keeps: with its belief it fits 64 kB, also at K = 140k.
-EMISSION_MEMBERS = 3000
 
-#: A belief's evenly spread part up to which answers leave it out; they say so in their cut mass.
-LEAST_REST = 5e-3
+@dataclass(frozen=True)
+class FilterSettings:
+    """Constants of the filter.
+
+    Attributes:
+        emission_members: exemplars that the emission of a frame within the lag keeps: with its belief it fits 64 kB,
+            also at K = 140k.
+        max_omitted_rest: a belief's evenly spread part up to which answers leave it out; they say so in their cut mass.
+    """
+
+    emission_members: int = 3000
+    max_omitted_rest: float = 5e-3
+
+
+FILTER = FilterSettings()
 
 
 @dataclass(frozen=True)
@@ -97,7 +108,7 @@ class Joiner:
         if posterior is None or visibility.state is not TrackState.VISIBLE:
             return Emission(None, staying(0.0, before)), faded(before, 1)
         emission, known = picture_emission(posterior, before)
-        return emission.truncated(EMISSION_MEMBERS) if self.options.smoothing_lag else emission, known
+        return emission.truncated(FILTER.emission_members) if self.options.smoothing_lag else emission, known
 
     def join(self, start: Start, seen: Seen, posterior: Posterior | None = None) -> Joined:
         """Filter one frame.
@@ -152,7 +163,7 @@ class Joiner:
         log[left] = np.log(after[left].astype(np.float64)) - np.log(np.maximum(before[left], floor).astype(np.float64))
         # The filter raises emissions to the power γ; evidence is meant as it was given.
         emission = picture.with_likelihood(log / self.chain.settings.sharpness)
-        return emission.truncated(EMISSION_MEMBERS) if self.options.smoothing_lag else emission
+        return emission.truncated(FILTER.emission_members) if self.options.smoothing_lag else emission
 
     def low_passed(self, given: ConditionedFace, before: LowPass, blind: bool) -> tuple[ConditionedFace, LowPass]:
         """The mean of this answer's landmarks and those before it; a blind frame adds none of its own."""
@@ -189,13 +200,13 @@ def cut_mass(belief: Belief, evidence: Evidence | None) -> float:
 
 
 def _keeps_rest(belief: Belief) -> bool:
-    return belief.rest > LEAST_REST or len(belief.index) == 0
+    return belief.rest > FILTER.max_omitted_rest or len(belief.index) == 0
 
 
 def _motion(before: Motion | None, seen: Seen, given: ConditionedFace) -> Motion:
     """Where the face is after a frame."""
     last = before or Motion.at(seen.located.box)
-    if seen.visibility.state is TrackState.VISIBLE and seen.presence >= MOTION.least_presence:
+    if seen.visibility.state is TrackState.VISIBLE and seen.presence >= MOTION.min_presence:
         found = last.seen(seen.located.box, tight_box(given.face.landmarks), seen.gap)
         return found if before is not None else found.stopped()
     # Evidence about a face that is not seen may have moved its box. A detection in which no face is seen is none.

@@ -25,24 +25,24 @@ class MotionSettings:
     Attributes:
         gain: share of the newest displacement in the velocity.
         damping: the velocity's factor in every frame in which the face was not seen.
-        least_presence: below, a crop says nothing about where the face is, though the track still counts as visible.
-        most_speed: greatest displacement a frame, box sides.
-        most_growth: the box's sides grow or shrink by at most this factor from the box that was looked at.
+        min_presence: below, a crop says nothing about where the face is, though the track still counts as visible.
+        max_speed: greatest displacement a frame, box sides.
+        max_growth: the box's sides grow or shrink by at most this factor from the box that was looked at.
         jump: a new place that overlaps the predicted one less (IoU) is a jump: it says nothing about velocity.
         search_every: an unseen face is searched by the detector in the first frame after, then in every n-th.
-        least_side: of a predicted box, pixels.
-        most_side: of a predicted box, in longer sides of the image.
+        min_side: of a predicted box, pixels.
+        max_side: of a predicted box, in longer sides of the image.
     """
 
     gain: float = 0.5
     damping: float = 0.85
-    least_presence: float = 0.5
-    most_speed: float = 0.5
-    most_growth: float = 1.2
+    min_presence: float = 0.5
+    max_speed: float = 0.5
+    max_growth: float = 1.2
     jump: float = 0.3
     search_every: int = 3
-    least_side: float = 8.0
-    most_side: float = 2.0
+    min_side: float = 8.0
+    max_side: float = 2.0
 
 
 MOTION = MotionSettings()
@@ -102,8 +102,8 @@ class Motion:
         if size is None:
             return moved
         height, width = size
-        most = settings.most_side * max(height, width)
-        least = min(settings.least_side, most)
+        most = settings.max_side * max(height, width)
+        least = min(settings.min_side, most)
         return replace(
             moved,
             cx=_clamp(moved.cx, 0.0, width - 1.0),
@@ -122,7 +122,7 @@ class Motion:
             settings: constants.
         """
         old, new = Motion.at(looked_at), Motion.at(found)
-        g = settings.most_growth
+        g = settings.max_growth
         new = replace(
             new,
             width=_clamp(new.width, old.width / g, old.width * g),
@@ -133,7 +133,7 @@ class Motion:
         )
         if self.unseen_frames or jumped:
             return new
-        most, a = settings.most_speed * self.side, settings.gain
+        most, a = settings.max_speed * self.side, settings.gain
         vx = (1 - a) * self.vx + a * (new.cx - self.cx) / gap
         vy = (1 - a) * self.vy + a * (new.cy - self.cy) / gap
         return replace(new, vx=_clamp(vx, -most, most), vy=_clamp(vy, -most, most))

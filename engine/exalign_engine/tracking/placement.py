@@ -26,7 +26,7 @@ from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.evidence.evidence import Evidence
 from exalign_engine.face.aligner import LocatedFace
 from exalign_engine.tracking.answers import TRACK_BOX, Frame
-from exalign_engine.tracking.association import ASSOCIATION, match, near
+from exalign_engine.tracking.association import BOX_MATCHING, match, near
 from exalign_engine.tracking.box_filter import BoxFilter, filtered
 from exalign_engine.tracking.evidence_assignment import assign
 from exalign_engine.tracking.motion import MOTION, Motion
@@ -193,7 +193,7 @@ class Planner:
             else:
                 loose.append(place)
         free = [k for k in self._tracks if k not in self._given]
-        pairs = match([self._predicted[k] for k in free], [p.box for p in loose], ASSOCIATION.least_overlap)
+        pairs = match([self._predicted[k] for k in free], [p.box for p in loose], BOX_MATCHING.min_overlap)
         for j, i in pairs.items():
             self._given[free[i]] = loose[j]
         for j, place in enumerate(loose):
@@ -211,12 +211,12 @@ class Planner:
     def _place_detected(self, detections: Sequence[LocatedFace]) -> None:
         ids = list(self._tracks)
         now = {k: self._given[k].box if k in self._given else self._predicted[k] for k in ids}
-        pairs = match([now[k] for k in ids], [d.box for d in detections], ASSOCIATION.least_overlap)
+        pairs = match([now[k] for k in ids], [d.box for d in detections], BOX_MATCHING.min_overlap)
         for j, i in pairs.items():
             track_id, place = ids[i], detections[j]
             self._found.add(track_id)
             seen = self._seen(track_id)
-            drifted = match([now[track_id]], [place.box], ASSOCIATION.recentre_below) == {}
+            drifted = match([now[track_id]], [place.box], BOX_MATCHING.recentre_below) == {}
             if track_id not in self._given and (drifted or not seen):
                 self._detected[track_id] = place
         for j, place in enumerate(detections):
@@ -255,7 +255,7 @@ class Planner:
         boxes = [self._predicted[k] for k in self._tracks if k not in lost]
         boxes += [p.box for p in (*self._given.values(), *self._detected.values())]
         boxes += [p.box for p, _ in self._opened.values()]
-        return any(match([box], [place.box], ASSOCIATION.least_overlap) for box in boxes)
+        return any(match([box], [place.box], BOX_MATCHING.min_overlap) for box in boxes)
 
     def _make_room(self, *, for_caller: bool) -> bool:
         """Whether there is room for one more track, after a lost one was dropped for it if need be."""

@@ -21,7 +21,6 @@ from exalign_engine.tracking.answers import (
 )
 from exalign_engine.tracking.errors import FrameTooOldError, StateError, StateReason
 from exalign_engine.tracking.evidence_assignment import assign, union
-from exalign_engine.tracking.evidence_json import read_evidence, write_evidence
 from exalign_engine.tracking.filter_step import Joiner
 from exalign_engine.tracking.options import SessionOptions
 from exalign_engine.tracking.placement import Plan, Planner, check_frame, unknown_tracks, wants_detector
@@ -211,7 +210,7 @@ class TrackingSession:
         wrong = unknown_tracks("evidence", [track_id for track_id, _ in evidence], set(there))
         if wrong:
             raise InvalidInputError(wrong)
-        plain = [(track_id, read_evidence(write_evidence(piece))) for track_id, piece in evidence]
+        plain = [(track_id, piece.normalised()) for track_id, piece in evidence]
         about = assign(plain, {k: r.seen.located.box for k, r in there.items()})
         changed = []
         for track in state.tracks:
@@ -284,4 +283,4 @@ class TrackingSession:
 
 def _plain(frame: Frame) -> Frame:
     """A frame whose evidence is in plain Python numbers, as it comes back from an encoded state."""
-    return replace(frame, evidence=tuple((k, read_evidence(write_evidence(piece))) for k, piece in frame.evidence))
+    return replace(frame, evidence=tuple((k, piece.normalised()) for k, piece in frame.evidence))

@@ -20,7 +20,7 @@ from exalign_engine.hmm.chain import Belief
 from exalign_engine.posterior.posterior import Posterior
 from exalign_engine.tracking.displacement import displaced
 from exalign_engine.tracking.filter_step import Joiner, answered, cut_mass
-from exalign_engine.tracking.temporal_mean import REACH, Moment, steadied
+from exalign_engine.tracking.temporal_mean import TEMPORAL_MEAN, Moment, steadied
 from exalign_engine.tracking.track import Record, Seen, Track
 from exalign_engine.tracking.visibility import TrackState
 
@@ -49,7 +49,7 @@ def smoothed(joiner: Joiner, track: Track, wanted: Sequence[Record]) -> list[Smo
     records = track.records
     beliefs = joiner.chain.smooth([r.belief for r in records])
     asked = [i for i, r in enumerate(records) if any(r is w for w in wanted)]
-    reach = REACH if joiner.options.steadied else 0
+    reach = TEMPORAL_MEAN.reach if joiner.options.steadied else 0
     around = {j for i in asked for j in range(i - reach, i + reach + 1) if 0 <= j < len(records)}
     again = {i: _reweighted(joiner, track, records[i], beliefs[i]) for i in sorted(around)}
     before = [m for m in track.settled if m.index < records[0].seen.index]

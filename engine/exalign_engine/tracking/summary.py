@@ -14,6 +14,7 @@ that might be given would be exact, and is what giving the click does.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +30,21 @@ from exalign_engine.tracking.track import Track, extended
 
 F64 = NDArray[np.float64]
 
-#: A neighbouring frame gets so much of what its neighbour got.
-FADE = 0.9
 
-#: Frames of one track that are asked what a click would buy: those with the most to gain by Eq. C1 with Δ = ε.
-CANDIDATES = 16
+@dataclass(frozen=True)
+class SummarySettings:
+    """Constants of a session's end.
+
+    Attributes:
+        neighbour_gain: FADE of Eq. C1: a neighbouring frame gets so much of what its neighbour got.
+        candidates: frames of one track that are tried with a click: those with the most to gain by Eq. C1 with Δ = ε.
+    """
+
+    neighbour_gain: float = 0.9
+    candidates: int = 16
+
+
+SUMMARY = SummarySettings()
 
 
 def paths(joiner: Joiner, tracks: Sequence[Track]) -> tuple[TrackPathAnswer, ...]:
@@ -90,7 +101,7 @@ def _of_track(joiner: Joiner, track: Track, wish: SuggestionWish) -> Iterator[Fr
     means = [p.mixture_mean for p in posteriors]
     reach = [_reach(joiner, means, errors, at) for at in range(len(kept))]
     ranked = sorted(range(len(kept)), key=lambda at: (-reach[at] * errors[at], at))
-    for at in ranked[:CANDIDATES]:
+    for at in ranked[: SUMMARY.candidates]:
         sketch = kept[at]
         if wish.landmarks is None:
             landmarks = [n for n in range(means[at].shape[0]) if n not in sketch.clicked]
@@ -114,5 +125,5 @@ def _reach(joiner: Joiner, means: Sequence[F64], errors: Sequence[float], at: in
             apart = float(np.sqrt(np.square(means[u] - means[at]).sum(axis=1).mean()))
             if apart > tau:
                 break
-            total += FADE ** abs(u - at) * min(1.0, errors[u] / errors[at])
+            total += SUMMARY.neighbour_gain ** abs(u - at) * min(1.0, errors[u] / errors[at])
     return total

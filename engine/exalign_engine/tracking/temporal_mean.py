@@ -1,6 +1,6 @@
 """Revisions are means over the frames around them, so that a face at rest does not tremble.
 
-    ŷ_s = Σ_{|d| ≤ h} (h + 1 − |d|) y_{s+d} / (h + 1)²          h ≤ `REACH`                                         (A1)
+    ŷ_s = Σ_{|d| ≤ h} (h + 1 − |d|) y_{s+d} / (h + 1)²          h ≤ `reach`                                         (A1)
 
 y are the smoother's answers in the image. The window reaches as far back as ahead, so that a face that moves steadily
 is not held back; it ends where the track jumped or was lost, where frames were left out, and at the newest frame. A
@@ -23,12 +23,23 @@ from exalign_engine.geometry.frames import diagonal, tight_box
 
 F64 = NDArray[np.float64]
 
-#: Frames to either side that a mean may reach.
-REACH = 2
 
-#: Mean distance of the landmarks from one frame to the next, in box diagonals, above which the track has jumped. Faces
-#: of the ``val`` clips move by at most .052, and by .084 at least where a clip cuts to another face.
-JUMP = 0.07
+@dataclass(frozen=True)
+class TemporalMeanSettings:
+    """Constants of Eq. A1.
+
+    Attributes:
+        reach: frames to either side that a mean may reach.
+        jump: mean distance of the landmarks from one frame to the next, in box diagonals, above which the track has
+            jumped. Faces of the ``val`` clips move by at most .052, and by .084 at least where a clip cuts to another
+            face.
+    """
+
+    reach: int = 2
+    jump: float = 0.07
+
+
+TEMPORAL_MEAN = TemporalMeanSettings()
 
 
 @dataclass(frozen=True)
@@ -57,7 +68,7 @@ def steadied(line: Sequence[Moment], at: int) -> F64:
         (68, 2) image frame, pixels.
     """
     reach = 0
-    while reach < REACH and _goes_on(line, at, reach + 1):
+    while reach < TEMPORAL_MEAN.reach and _goes_on(line, at, reach + 1):
         reach += 1
     total = np.zeros_like(line[at].points)
     for d in range(-reach, reach + 1):
@@ -76,4 +87,4 @@ def _goes_on(line: Sequence[Moment], at: int, reach: int) -> bool:
 
 def _jumped(before: Moment, after: Moment) -> bool:
     apart = float(np.linalg.norm(after.points - before.points, axis=1).mean())
-    return before.lost or after.lost or apart > JUMP * diagonal(tight_box(after.points))
+    return before.lost or after.lost or apart > TEMPORAL_MEAN.jump * diagonal(tight_box(after.points))

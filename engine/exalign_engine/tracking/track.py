@@ -17,21 +17,31 @@ from exalign_engine.tracking.answers import TRACK_BOX
 from exalign_engine.tracking.box_filter import BoxFilter
 from exalign_engine.tracking.motion import Motion
 from exalign_engine.tracking.options import SessionOptions
-from exalign_engine.tracking.temporal_mean import REACH, Moment
+from exalign_engine.tracking.temporal_mean import TEMPORAL_MEAN, Moment
 from exalign_engine.tracking.visibility import Visibility
 
 F16 = NDArray[np.float16]
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-#: Exemplars that stand for the posterior of a frame that has gone by, for the suggestion at the end.
-SKETCH_DRAWS = 64
-
 #: Of a track that has not been seen yet.
 NO_DISPLACEMENT: F16 = np.zeros((N_LANDMARKS, 2), np.float16)
 
-#: Presence from which a face is surely seen.
-SURE = 0.9
+
+@dataclass(frozen=True)
+class TrackSettings:
+    """Constants of what a track remembers.
+
+    Attributes:
+        sample_draws: exemplars that stand for the posterior of a frame that has gone by, for the suggestion at the end.
+        sure_presence: presence from which a face is surely seen.
+    """
+
+    sample_draws: int = 64
+    sure_presence: float = 0.9
+
+
+TRACK = TrackSettings()
 
 
 @dataclass(frozen=True)
@@ -65,15 +75,20 @@ class Record:
 
     Attributes:
         seen: what the frame said.
-        emission: with the likelihood of its evidence; ``seen.picture`` itself without.
         belief: the filter after it.
         motion: after it.
+        joint: the picture's emission with the likelihood of the evidence; None without evidence.
     """
 
     seen: Seen
-    emission: Emission
     belief: Belief
     motion: Motion
+    joint: Emission | None = None
+
+    @property
+    def emission(self) -> Emission:
+        """What the frame said, with the likelihood of its evidence."""
+        return self.seen.picture if self.joint is None else self.joint
 
 
 @dataclass(frozen=True)
@@ -97,16 +112,16 @@ class Sketch:
         index: of the frame.
         box: (4,) the face box that was looked at, image frame, pixels.
         presence: of the crop.
-        clicked: landmarks that hold a click.
+        clicked: landmarks that hold a click, ascending.
         classes: (S,) int32 ascending, exemplars drawn from the posterior.
-        counts: (S,) int32, how often each was drawn; they sum to `SKETCH_DRAWS`.
+        counts: (S,) int32, how often each was drawn; they sum to `TrackSettings.sample_draws`.
         displacement: (68, 2) float16, by how much the answer was displaced, box sides.
     """
 
     index: int
     box: F64
     presence: float
-    clicked: tuple[int, ...]
+    clicked: bytes
     classes: NDArray[np.int32]
     counts: NDArray[np.int32]
     displacement: F16
@@ -122,8 +137,8 @@ class Sketch:
         displacement: F64,
     ) -> Sketch:
         """Draw the sketch of a posterior, (K,) probabilities, by systematic resampling."""
-        classes, counts = systematic(probabilities, SKETCH_DRAWS)
-        clicked = () if evidence is None else tuple(sorted({c.landmark for c in evidence.clicks}))
+        classes, counts = systematic(probabilities, TRACK.sample_draws)
+        clicked = b"" if evidence is None else bytes(sorted({c.landmark for c in evidence.clicks}))
         drawn = classes.astype(np.int32), counts.astype(np.int32)
         return cls(index, box, presence, clicked, *drawn, displacement.astype(np.float16))
 
@@ -135,7 +150,7 @@ class Sketch:
     def probabilities(self, count: int) -> F32:
         """(K,) float32; sums to 1."""
         p = np.zeros(count, np.float32)
-        p[self.classes] = self.counts / np.float32(SKETCH_DRAWS)
+        p[self.classes] = self.counts / np.float32(TRACK.sample_draws)
         return p
 
 
@@ -155,7 +170,7 @@ class Track:
         start: what the oldest of ``records`` was filtered from.
         records: the frames within the lag, this one included, ascending; empty without a lag.
         settled: what was last said of the newest frames that have been revised as they left the lag, before means were
-            taken; ascending, at most `REACH` and one more. Empty unless revisions are steadied.
+            taken; ascending, at most `TemporalMeanSettings.reach` and one more. Empty unless revisions are steadied.
         path: max-product over all frames older than ``records``; None unless a path is wanted or there is none yet.
         low_pass: the landmarks of the last frames; empty but where frames are joined by it.
         sketches: the last frames, this one included, ascending.
@@ -184,7 +199,7 @@ class Track:
         if len(self.sketches) < 2:
             return False
         before, now = (s.presence for s in self.sketches[-2:])
-        return before >= SURE and 0 < now <= 1 - SURE
+        return before >= TRACK.sure_presence and 0 < now <= 1 - TRACK.sure_presence
 
     def record(self, index: int) -> Record | None:
         """The record of a frame, if it is held."""
@@ -205,7 +220,7 @@ class Track:
     def resettled(self, new: Sequence[Moment], through: int) -> Track:
         """With what has been said of frames up to index ``through`` remembered."""
         together = {m.index: m for m in (*self.settled, *new) if m.index <= through}
-        return replace(self, settled=tuple(together[i] for i in sorted(together))[-REACH - 1 :])
+        return replace(self, settled=tuple(together[i] for i in sorted(together))[-TEMPORAL_MEAN.reach - 1 :])
 
 
 def kept_sketches(options: SessionOptions) -> int:

@@ -12,8 +12,8 @@ from exalign_engine.hmm.chain import LowPass
 from exalign_engine.network.outputs import FaceOutputs
 from exalign_engine.posterior.posterior import Posterior
 from exalign_engine.tracking.answers import RevisionAnswer, RevisionCause, TrackAnswer
-from exalign_engine.tracking.association import ASSOCIATION
-from exalign_engine.tracking.emission_strength import FRESH
+from exalign_engine.tracking.association import BOX_MATCHING
+from exalign_engine.tracking.emission_strength import EMISSION
 from exalign_engine.tracking.filter_step import Joined, Joiner, cut_mass
 from exalign_engine.tracking.options import TemporalModel
 from exalign_engine.tracking.placement import Placement
@@ -56,7 +56,8 @@ def follow(joiner: Joiner, placement: Placement, index: int, gap: int, row: Face
             visibility = visibility.refound()
     presence = None if posterior is None else posterior.presence
     visibility = visibility.updated(presence, placement.found)
-    picture, known = joiner.emission(posterior, visibility, FRESH if track is None else track.known, gap)
+    before = EMISSION.initial_memory if track is None else track.known
+    picture, known = joiner.emission(posterior, visibility, before, gap)
     carried = NO_DISPLACEMENT if track is None else track.displacement
     seen = Seen(index, gap, placement.place, presence or 0.0, visibility, picture, placement.evidence, carried)
     joined = joiner.join(start, seen, posterior)
@@ -96,11 +97,15 @@ def _grown(joiner: Joiner, track: Track, seen: Seen, joined: Joined, sketch: Ske
     options = joiner.options
     track = replace(track, sketches=(*track.sketches, sketch))
     if options.smoothing_lag and joined.belief is not None:
-        record = Record(seen, joined.emission, joined.belief, joined.motion)
-        track = replace(track, records=(*track.records, record))
+        track = replace(track, records=(*track.records, _record(seen, joined)))
     else:
         track = replace(track, path=extended(track.path, joined.emission, joiner.chain, options))
     return aged(track, joiner.chain, options)
+
+
+def _record(seen: Seen, joined: Joined) -> Record:
+    assert joined.belief is not None  # noqa: S101 - only the filter has records; for the type checker
+    return Record(seen, joined.belief, joined.motion, None if seen.evidence is None else joined.emission)
 
 
 def sketched(seen: Seen, given: ConditionedFace) -> Sketch:
@@ -130,7 +135,7 @@ def separated(followed: Sequence[Followed]) -> list[Followed]:
         if f.track.visibility.state is not TrackState.VISIBLE:
             continue
         box = f.track.motion.box
-        if not f.given and any(iou(box, s.track.motion.box) > ASSOCIATION.same_face for s in stays):
+        if not f.given and any(iou(box, s.track.motion.box) > BOX_MATCHING.same_face for s in stays):
             visibility = f.track.visibility.given_up()
             lost = replace(f.answer, state=visibility.state, visible_probability=0.0, lost_probability=1.0)
             out[f.track.track_id] = replace(f, track=replace(f.track, visibility=visibility), answer=lost)
@@ -149,8 +154,7 @@ def refiltered(joiner: Joiner, track: Track, record: Record, evidence: Evidence)
     for old in track.records[place:]:
         seen = replace(old.seen, evidence=evidence) if old is record else old.seen
         joined = joiner.join(start, seen)
-        assert joined.belief is not None  # noqa: S101 - only the filter has records; for the type checker
-        records.append(Record(seen, joined.emission, joined.belief, joined.motion))
+        records.append(_record(seen, joined))
         start = Start(joined.belief, joined.motion)
     return replace(track, records=tuple(records), belief=start.belief, motion=records[-1].motion)
 

@@ -28,7 +28,7 @@ from exalign_engine.posterior.pose import credible_intervals, displaced_poses
 from exalign_engine.posterior.posterior import MOMENT_CUT, Posterior, PosteriorModel
 from exalign_engine.tracking.box_filter import BoxFilter, filtered
 from exalign_engine.tracking.displacement import displaced, displacement
-from exalign_engine.tracking.emission_strength import FRESH
+from exalign_engine.tracking.emission_strength import EMISSION
 from exalign_engine.tracking.filter_step import picture_emission
 from exalign_engine.tracking.temporal_mean import Moment, steadied
 from exalign_engine.tracking.track import NO_DISPLACEMENT
@@ -182,7 +182,7 @@ def _yaw_interval(model: PosteriorModel, answer: Answer, bundle: Bundle) -> tupl
 
 def _chained(posteriors: Sequence[Posterior], chain: Chain, methods: Sequence[str]) -> dict[str, list[Posterior]]:
     """The posterior in every frame by the methods that use the chain, displaced as in a session."""
-    emissions, known, model = [], FRESH, posteriors[0].model
+    emissions, known, model = [], EMISSION.initial_memory, posteriors[0].model
     for seen in posteriors:
         emission, known = picture_emission(seen, known)
         emissions.append(emission)
