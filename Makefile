@@ -12,7 +12,7 @@ READY_DEMO := $(VENV)/.ready-demo
 READY_DEV := $(VENV)/.ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-gpu lint unit golden bench protos clean
+.PHONY: help demo test test-gpu lint unit golden reason bench protos clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -49,9 +49,11 @@ unit: $(READY_DEV) ## all tests; faces are found by EXALIGN_DATA
 test-gpu: $(READY_DEV) ## TensorRT on a real GPU; writes out/gpu-report.json (docs/gpu.md)
 	$(BIN)/python -m pytest tests/gpu --timeout 1800
 
-golden: $(READY_DEV) ## record the golden file anew: REASON="why answers changed" [ONLY="part of the entries' names"]
-	@test -n "$(REASON)" || { echo 'make golden REASON="why the answers changed"' >&2; exit 2; }
-	$(BIN)/python tests/golden/record.py --reason "$(REASON)" --only "$(ONLY)"
+golden: reason $(READY_DEV) ## record the golden file: REASON="why answers changed" [ONLY="part of the entries' names"]
+	$(BIN)/python tests/golden/record.py --reason "$$REASON" --only "$$ONLY"
+
+reason:
+	@test -n "$$REASON" || { echo 'say why: make golden REASON="why the answers changed"' >&2; exit 2; }
 
 bench: $(READY_DEV) ## what is measured: served against bare
 	$(BIN)/python benchmarks/serving.py
