@@ -463,7 +463,7 @@ name = "golden"
 training_data = "faces drawn by the tests"
 """
 
-#: Left out: the manifest's date, its seal, which holds the date, and the other files' hashes, which have their own entry.
+#: Left out: the manifest's date; its seal, which holds the date; its hashes of the other files, an entry of their own.
 MANIFEST_LEFT_OUT = ("created", "seal", "files")
 
 
