@@ -12,7 +12,7 @@ READY_DEMO := $(VENV)/.ready-demo
 READY_DEV := $(VENV)/.ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-gpu check check-style check-types check-fast explore lint unit golden bench protos clean
+.PHONY: help demo test test-gpu check check-style check-types check-fast explore lint unit golden reason bench protos clean
 
 # Worker processes of the tests; a file's tests stay in one, which then starts one server for them.
 WORKERS ?= 2
@@ -73,9 +73,11 @@ explore: $(READY_DEV) ## search for examples that break a property, at random: E
 test-gpu: $(READY_DEV) ## TensorRT on a real GPU; writes out/gpu-report.json (docs/gpu.md)
 	$(BIN)/python -m pytest tests/gpu --timeout 1800
 
-golden: $(READY_DEV) ## record the golden file anew: REASON="why answers changed" [ONLY="part of the entries' names"]
-	@test -n "$(REASON)" || { echo 'make golden REASON="why the answers changed"' >&2; exit 2; }
-	$(BIN)/python tests/golden/record.py --reason "$(REASON)" --only "$(ONLY)"
+golden: reason $(READY_DEV) ## record the golden file: REASON="why answers changed" [ONLY="part of the entries' names"]
+	$(BIN)/python tests/golden/record.py --reason "$$REASON" --only "$$ONLY"
+
+reason:
+	@test -n "$$REASON" || { echo 'say why: make golden REASON="why the answers changed"' >&2; exit 2; }
 
 bench: $(READY_DEV) ## what is measured: served against bare
 	$(BIN)/python benchmarks/serving.py
