@@ -80,8 +80,9 @@ def test_options_become_evidence(service: FakeService, picture: Path) -> None:
 
 
 def test_the_cells_of_heatmaps_can_be_chosen(service: FakeService, picture: Path) -> None:
-    assert main(["heatmaps", str(picture), "--server", service.address, "--size", "128"]) == 0
-    assert main(["heatmaps", str(picture), "--server", service.address]) == 0
+    command = ["heatmaps", str(picture), "--landmarks", "nose_tip", "--server", service.address]
+    assert main([*command, "--size", "128"]) == 0
+    assert main(command) == 0
     sides = [(request.heatmaps.width, request.heatmaps.height) for request in service.requests]
     assert sides == [(128, 128), (64, 64)]
 
