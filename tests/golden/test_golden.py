@@ -18,6 +18,9 @@ from golden_entries import GROUPS, computed
 from golden_file import Golden
 from golden_tree import Tolerance, difference
 
+#: Training and a server take their time on a busy machine.
+pytestmark = pytest.mark.timeout(900)
+
 GOLDEN = Golden.read()
 ELSEWHERE = GOLDEN.other_machine()
 
