@@ -100,7 +100,7 @@ async def _serve(config: ServerConfig, *, exit_with_stdin: bool) -> None:
         word.cancel()
         starting.cancel()
         second_word = asyncio.create_task(told.get())
-        second_word.add_done_callback(lambda _: server.hurry())
+        second_word.add_done_callback(lambda _: server.end_grace())
         await server.stop()
         second_word.cancel()
         # Its error, if any, has been raised above, unless the word to stop came first: then nobody cares.

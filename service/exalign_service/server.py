@@ -31,12 +31,12 @@ from exalign_service.methods.pipeline import Pipeline
 from exalign_service.metrics_port import MetricsPort
 from exalign_service.observability.calibration_metrics import export_calibration, export_divergence
 from exalign_service.observability.metrics import Metrics
-from exalign_service.requests.picture import Known
+from exalign_service.requests.picture import RequestLimits
 from exalign_service.responses import model as model_info
 from exalign_service.rpc.interceptor import CallInterceptor
 from exalign_service.rpc.lifecycle import Lifecycle
 from exalign_service.servicer import FaceAlignmentServicer
-from exalign_service.track.registry import Sessions, Tracker
+from exalign_service.track.registry import SessionRegistry, Tracker
 from exalign_service.track.store import MemoryStore
 from exalign_service.track.stream import TrackMethod
 
@@ -142,9 +142,9 @@ class Server:
             observer=self.metrics,
         )
         self._tracker = Tracker(self.aligner)
-        self._sessions: Sessions | None = None
+        self._sessions: SessionRegistry | None = None
         self._grpc: grpc.aio.Server | None = None
-        self._hurry = asyncio.Event()
+        self._grace_ended = asyncio.Event()
 
     async def start(self) -> None:
         """Listen, warm up, then serve.
@@ -174,12 +174,12 @@ class Server:
         if self._grpc is not None:
             refusing = asyncio.create_task(self._grpc.stop(grace + _CUT_AFTER))
             finished = asyncio.create_task(self._interceptor.finished(_FACE_ALIGNMENT))
-            hurry = asyncio.create_task(self._hurry.wait())
+            end_grace = asyncio.create_task(self._grace_ended.wait())
             if self._sessions is not None:
                 self._sessions.drain(grace)
-            await asyncio.wait((finished, hurry), timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((finished, end_grace), timeout=grace, return_when=asyncio.FIRST_COMPLETED)
             finished.cancel()
-            hurry.cancel()
+            end_grace.cancel()
             # What has outlasted the grace; and health watchers, who never leave by themselves.
             self._interceptor.dismiss()
             await refusing
@@ -189,9 +189,9 @@ class Server:
         await asyncio.to_thread(self._close)
         await self._http.close()
 
-    def hurry(self) -> None:
+    def end_grace(self) -> None:
         """End the grace of `stop` now."""
-        self._hurry.set()
+        self._grace_ended.set()
 
     async def _report_not_serving(self) -> None:
         for name in _HEALTH_NAMES:
@@ -235,22 +235,22 @@ class Server:
                 ("grpc.keepalive_timeout_ms", 10_000),
             ],
         )
-        known = Known(
-            limits=config.limits,
-            conventions=frozenset(self.aligner.bundle.detectors),
+        request_limits = RequestLimits(
+            config=config.limits,
+            box_conventions=frozenset(self.aligner.bundle.detectors),
             detectors=frozenset(self.aligner.detectors) & frozenset(self.aligner.bundle.detectors),
             default_detector=config.model.detector,
         )
         cache = PosteriorCache(config.limits.max_posteriors, self.metrics)
         pipeline = Pipeline(
-            self.aligner, self._batcher, self._executor, known, cache, config.batching.queue, self.metrics
+            self.aligner, self._batcher, self._executor, request_limits, cache, config.batching.queue, self.metrics
         )
         model = model_info.describe(self.aligner, config)
         sessions = config.sessions
         store = MemoryStore(
             sessions.session_retention, sessions.max_detached, sessions.max_detached_bytes, self.metrics
         )
-        self._sessions = Sessions(sessions, store, self._tracker, pipeline, self.lifecycle, self.metrics)
+        self._sessions = SessionRegistry(sessions, store, self._tracker, pipeline, self.lifecycle, self.metrics)
         track = TrackMethod(self._sessions, pipeline, self.metrics, 2 * config.limits.max_message_bytes)
         service_pb2_grpc.add_FaceAlignmentServiceServicer_to_server(
             FaceAlignmentServicer(pipeline, track, model, self.lifecycle, config.limits.max_exemplars), server

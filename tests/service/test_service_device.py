@@ -17,7 +17,7 @@ from exalign.v1 import service_pb2_grpc
 from exalign_engine.runtime.equivalence import Divergence
 from exalign_engine.runtime.tensorrt.errors import DeviceLostError, DeviceMemoryError
 from exalign_service.observability.calibration_metrics import export_divergence
-from exalign_service.rpc.errors import answer_to
+from exalign_service.rpc.errors import status_of
 from service_fakes import GOOD_BOX, Running, encoded, request
 
 HERE = Path(__file__).parent
@@ -92,8 +92,8 @@ sys.exit(cli.main())
 
 
 def test_errors_of_the_device_have_statuses_that_say_whether_to_try_again() -> None:
-    assert answer_to(LOST, "id").code == grpc.StatusCode.UNAVAILABLE
-    assert answer_to(DeviceMemoryError("a", "b", "c"), "id").code == grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert status_of(LOST, "id").code == grpc.StatusCode.UNAVAILABLE
+    assert status_of(DeviceMemoryError("a", "b", "c"), "id").code == grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 def test_how_far_the_runtime_is_from_the_reference_is_a_metric() -> None:

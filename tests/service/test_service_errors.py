@@ -12,8 +12,8 @@ from exalign_service.rpc.errors import (
     MalformedMessageError,
     NotServingError,
     QueueFullError,
-    answer_to,
     is_known,
+    status_of,
 )
 
 
@@ -35,7 +35,7 @@ class DerivedError(NotServingError):
     ],
 )
 def test_every_exception_has_one_code(error: Exception, code: grpc.StatusCode) -> None:
-    answer = answer_to(error, "id")
+    answer = status_of(error, "id")
     assert answer.code == code
     assert is_known(error) == (code != grpc.StatusCode.INTERNAL)
     status = status_pb2.Status.FromString(answer.serialized())
@@ -46,14 +46,14 @@ def test_every_exception_has_one_code(error: Exception, code: grpc.StatusCode) -
 
 
 def test_the_retry_hint_is_what_the_queue_says() -> None:
-    retry, _ = answer_to(QueueFullError("faces", 1, 1, 0.25), "id").details
+    retry, _ = status_of(QueueFullError("faces", 1, 1, 0.25), "id").details
     assert isinstance(retry, error_details_pb2.RetryInfo)
     assert retry.retry_delay.ToMilliseconds() == 250
 
 
 @pytest.mark.parametrize("count", [1, 40, 300, 5000])
 def test_details_fit_into_trailing_metadata_however_much_is_wrong(count: int) -> None:
-    answer = answer_to(
+    answer = status_of(
         InvalidInputError(Violation(f"boxes[{i}].x0", "is nan, must be finite") for i in range(count)), "id"
     )
     # 8 KiB is gRPC's limit; base64 takes 4/3, the message is there twice.
@@ -68,6 +68,6 @@ def test_details_fit_into_trailing_metadata_however_much_is_wrong(count: int) ->
 
 
 def test_one_enormous_violation_is_still_told() -> None:
-    bad = answer_to(InvalidInputError.of("a", "x" * 20_000), "id").details[0]
+    bad = status_of(InvalidInputError.of("a", "x" * 20_000), "id").details[0]
     assert isinstance(bad, error_details_pb2.BadRequest)
     assert bad.field_violations[0].field == "a"

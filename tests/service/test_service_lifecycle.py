@@ -132,7 +132,7 @@ async def test_hurry_ends_the_grace(live: Running) -> None:
     await settled(live)
     stopping = asyncio.create_task(live.server.stop(60))
     await asyncio.sleep(0.05)
-    live.server.hurry()
+    live.server.end_grace()
     with pytest.raises(grpc.aio.AioRpcError):
         await asyncio.wait_for(call, 5)
     live.runtime.gate.set()

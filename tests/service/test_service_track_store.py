@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from exalign_service.track.inbox import READ_AHEAD, HalfClosed, Inbox, ReceivedFrame
 from exalign_service.track.record import SessionRecord
-from exalign_service.track.requests import AskedFrame
+from exalign_service.track.requests import RequestedFrame
 from exalign_service.track.resume_token import DamagedTokenError, ResumeToken, state_hash
 from exalign_service.track.store import FencedError, MemoryStore
 
@@ -152,7 +152,7 @@ async def test_what_is_taken_over_does_not_expire() -> None:
 
 
 def received(index: int, *, fresh: bool = True, size: int = 10) -> ReceivedFrame:
-    return ReceivedFrame(AskedFrame(index, None, None, {}, (), size), fresh)
+    return ReceivedFrame(RequestedFrame(index, None, None, {}, (), size), fresh)
 
 
 async def taken(inbox: Inbox) -> ReceivedFrame:

@@ -52,7 +52,7 @@ class EvidenceMethods:
         """QueryConditional; see service.proto."""
         pipeline = self._pipeline
         with pipeline.call() as clock:
-            asked = read_conditional(request, pipeline.known)
+            asked = read_conditional(request, pipeline.request_limits)
 
             def work(before: CachedFace, face: Face) -> _Conditional:
                 return self._conditional(asked, before, face, clock)
@@ -89,7 +89,7 @@ class EvidenceMethods:
         """SuggestEvidence; see service.proto."""
         pipeline = self._pipeline
         with pipeline.call() as clock:
-            asked = read_suggest(request, pipeline.known)
+            asked = read_suggest(request, pipeline.request_limits)
 
             def work(
                 before: CachedFace, face: Face

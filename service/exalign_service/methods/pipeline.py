@@ -27,8 +27,8 @@ from exalign_service.inference.batcher import Batcher, Row
 from exalign_service.inference.posterior_cache import CachedFace, PosteriorCache
 from exalign_service.observability.metrics import Metrics
 from exalign_service.requests.faces import PosteriorId
-from exalign_service.requests.picture import Detection, Known, Picture
-from exalign_service.requests.views import ViewWishes
+from exalign_service.requests.picture import DetectionOptions, Picture, RequestLimits
+from exalign_service.requests.views import ViewOptions
 from exalign_service.responses.face_views import compute_views
 from exalign_service.responses.faces import face_message
 from exalign_service.rpc.call_context import current_call
@@ -131,7 +131,7 @@ class Pipeline:
         aligner: the engine.
         batcher: feeds the aligner's runtime.
         executor: runs the stages that block.
-        known: what requests are checked against.
+        request_limits: what requests are checked against.
         cache: keeps faces behind posterior ids.
         max_calls: most calls in progress.
         metrics: gets the stage times.
@@ -142,12 +142,12 @@ class Pipeline:
         aligner: Aligner,
         batcher: Batcher,
         executor: ThreadPoolExecutor,
-        known: Known,
+        request_limits: RequestLimits,
         cache: PosteriorCache,
         max_calls: int,
         metrics: Metrics,
     ) -> None:
-        self.aligner, self.known, self.cache = aligner, known, cache
+        self.aligner, self.request_limits, self.cache = aligner, request_limits, cache
         self._batcher, self._executor, self._metrics = batcher, executor, metrics
         self._calls, self._max_calls = 0, max_calls
 
@@ -237,16 +237,16 @@ class Pipeline:
         Raises:
             InvalidInputError: every violation of the request.
         """
-        image = await self.run_stage(clock, "decode", picture.open_image, self.known.image_limits)
+        image = await self.run_stage(clock, "decode", picture.open_image, self.request_limits.image_limits)
         found, left_out = await self.run_stage(clock, "detect", self._detect, image, picture.detection)
         return image, found, left_out
 
-    def write_face(self, given: ConditionedFace, options: ViewWishes, clock: StageClock) -> face_pb2.Face:
+    def write_face(self, given: ConditionedFace, options: ViewOptions, clock: StageClock) -> face_pb2.Face:
         """The message about a face, without a posterior id. Blocks: for a thread."""
         views = clock.run("posterior", compute_views, self.aligner.bundle, given, options)
         return clock.run("encode", face_message, views, options)
 
-    async def face_message(self, given: ConditionedFace, options: ViewWishes, clock: StageClock) -> face_pb2.Face:
+    async def face_message(self, given: ConditionedFace, options: ViewOptions, clock: StageClock) -> face_pb2.Face:
         """`write_face`, in a thread."""
         return await self._in_thread(self.write_face, given, options, clock)
 
@@ -287,19 +287,19 @@ class Pipeline:
         """Decode a picture, find its faces and cut out the first ``most`` of them."""
         if picture.boxes:
             return await self._in_thread(self._boxed_crops, picture, clock, most)
-        image = await self.run_stage(clock, "decode", picture.open_image, self.known.image_limits)
+        image = await self.run_stage(clock, "decode", picture.open_image, self.request_limits.image_limits)
         return await self._in_thread(self._detected_crops, image, picture.detection, clock, most)
 
     def _boxed_crops(self, picture: Picture, clock: StageClock, most: int | None) -> _Crops:
-        image = clock.run("decode", picture.open_image, self.known.image_limits)
+        image = clock.run("decode", picture.open_image, self.request_limits.image_limits)
         places = [self.aligner.place(box.corners, box.source) for box in picture.boxes.values()]
         return _Crops(image, clock.run("decode", self._cut, image, places[:most]), 0)
 
-    def _detected_crops(self, image: U8, options: Detection, clock: StageClock, most: int | None) -> _Crops:
+    def _detected_crops(self, image: U8, options: DetectionOptions, clock: StageClock, most: int | None) -> _Crops:
         found, left_out = clock.run("detect", self._detect, image, options)
         return _Crops(image, clock.run("decode", self._cut, image, found[:most]), left_out)
 
-    def _detect(self, image: U8, options: Detection) -> tuple[list[LocatedFace], int]:
+    def _detect(self, image: U8, options: DetectionOptions) -> tuple[list[LocatedFace], int]:
         found = self.aligner.locate(image, options.detector, min_score=options.min_score)
         return found[: options.max_faces], max(len(found) - options.max_faces, 0)
 

@@ -52,7 +52,7 @@ _CRITERIA = {
 
 
 @dataclass(frozen=True)
-class AskedClick:
+class RequestedClick:
     """A click; ``radius`` makes it hard; with neither it is soft, and its σ depends on the face."""
 
     landmark: int
@@ -71,10 +71,10 @@ class AskedClick:
 
 
 @dataclass(frozen=True)
-class AskedEvidence:
+class RequestedEvidence:
     """Evidence in the order of the request."""
 
-    clicks: tuple[AskedClick, ...] = ()
+    clicks: tuple[RequestedClick, ...] = ()
     regions: tuple[RegionConstraint, ...] = ()
     poses: tuple[PoseRange, ...] = ()
     box_motion: BoxMotion = BoxMotion.FREE
@@ -107,7 +107,7 @@ class AskedEvidence:
 
 
 @dataclass(frozen=True)
-class SuggestionWishes:
+class SuggestionOptions:
     """What to suggest.
 
     Attributes:
@@ -139,7 +139,7 @@ class SuggestionWishes:
         return list(self.landmarks) or [n for n in range(N_LANDMARKS) if n not in clicked]
 
 
-def read_evidence(message: evidence_pb2.Evidence, wrong: list[Violation]) -> AskedEvidence:
+def read_evidence(message: evidence_pb2.Evidence, wrong: list[Violation]) -> RequestedEvidence:
     """Evidence as it was sent."""
     for name, most in (("clicks", MAX_CLICKS), ("regions", MAX_REGIONS), ("poses", MAX_POSES)):
         count = len(getattr(message, name))
@@ -151,7 +151,7 @@ def read_evidence(message: evidence_pb2.Evidence, wrong: list[Violation]) -> Ask
     if message.box_motion not in evidence_pb2.BoxMotion.values():
         wrong.append(unknown_enum("evidence.box_motion", message.box_motion, evidence_pb2.BoxMotion.DESCRIPTOR))
     fixed = message.box_motion == evidence_pb2.BOX_MOTION_FIXED
-    return AskedEvidence(
+    return RequestedEvidence(
         tuple(clicks),
         tuple(r for r in regions if r is not None),
         tuple(poses),
@@ -159,7 +159,7 @@ def read_evidence(message: evidence_pb2.Evidence, wrong: list[Violation]) -> Ask
     )
 
 
-def read_suggestion_options(options: evidence_pb2.SuggestionOptions, wrong: list[Violation]) -> SuggestionWishes:
+def read_suggestion_options(options: evidence_pb2.SuggestionOptions, wrong: list[Violation]) -> SuggestionOptions:
     """Suggestions as asked for."""
     check_indices(options.landmarks, "suggestion.landmarks", wrong)
     most = options.max_suggestions if options.HasField("max_suggestions") else DEFAULT_SUGGESTIONS
@@ -171,16 +171,16 @@ def read_suggestion_options(options: evidence_pb2.SuggestionOptions, wrong: list
     sigma = options.click_sigma if options.HasField("click_sigma") else None
     if sigma is not None:
         _check_length(sigma, "suggestion.click_sigma", wrong)
-    return SuggestionWishes(tuple(options.landmarks), most, _CRITERIA.get(options.criterion, Criterion.ERROR), sigma)
+    return SuggestionOptions(tuple(options.landmarks), most, _CRITERIA.get(options.criterion, Criterion.ERROR), sigma)
 
 
-def _click(click: evidence_pb2.Click, path: str, wrong: list[Violation]) -> AskedClick:
+def _click(click: evidence_pb2.Click, path: str, wrong: list[Violation]) -> RequestedClick:
     _check_landmark(click, path, wrong)
     _check_point(click, "position", path, wrong)
     trust = click.WhichOneof("trust")
     if trust is not None:
         _check_length(getattr(click, trust), f"{path}.{trust}", wrong)
-    return AskedClick(
+    return RequestedClick(
         click.landmark,
         click.position.x,
         click.position.y,

@@ -6,11 +6,16 @@ from dataclasses import dataclass, field
 
 from exalign.v1 import service_pb2
 from exalign_engine.errors import InvalidInputError, Violation
-from exalign_service.requests.evidence import AskedEvidence, SuggestionWishes, read_evidence, read_suggestion_options
+from exalign_service.requests.evidence import (
+    RequestedEvidence,
+    SuggestionOptions,
+    read_evidence,
+    read_suggestion_options,
+)
 from exalign_service.requests.picture import (
-    Known,
-    LandmarkWishes,
+    LandmarkOptions,
     Picture,
+    RequestLimits,
     read_box,
     read_boxes,
     read_detection,
@@ -18,9 +23,9 @@ from exalign_service.requests.picture import (
     unknown_enum,
 )
 from exalign_service.requests.views import (
-    HeatmapWishes,
-    PoseWishes,
-    ViewWishes,
+    HeatmapOptions,
+    PoseOptions,
+    ViewOptions,
     read_heatmap_options,
     read_pose_options,
 )
@@ -47,7 +52,7 @@ class FacesRequest:
     """
 
     source: Picture | PosteriorId
-    views: ViewWishes
+    views: ViewOptions
     detect_only: bool = False
 
 
@@ -64,47 +69,47 @@ class EvidenceRequest:
     """
 
     source: Picture | PosteriorId
-    evidence: AskedEvidence
-    views: ViewWishes
+    evidence: RequestedEvidence
+    views: ViewOptions
     include_prior: bool = False
-    suggestion: SuggestionWishes = field(default_factory=SuggestionWishes)
+    suggestion: SuggestionOptions = field(default_factory=SuggestionOptions)
 
 
-def read_predict(request: service_pb2.PredictLandmarksRequest, known: Known) -> FacesRequest:
+def read_predict(request: service_pb2.PredictLandmarksRequest, limits: RequestLimits) -> FacesRequest:
     """PredictLandmarks. What is wrong is told by `Picture.open_image`."""
     wrong: list[Violation] = []
-    views = _views(request, known, wrong, landmarks=True)
+    views = _views(request, limits, wrong, landmarks=True)
     if request.stop_after not in service_pb2.StopAfter.values():
         wrong.append(unknown_enum("stop_after", request.stop_after, service_pb2.StopAfter.DESCRIPTOR))
     detect_only = request.stop_after == service_pb2.STOP_AFTER_DETECTION
     if detect_only and request.boxes:
         wrong.append(Violation("stop_after", "is STOP_AFTER_DETECTION, must not be with boxes given"))
-    return FacesRequest(_picture_of_faces(request, known, wrong), views, detect_only)
+    return FacesRequest(_picture_of_faces(request, limits, wrong), views, detect_only)
 
 
-def read_heatmaps(request: service_pb2.PredictHeatmapsRequest, known: Known) -> FacesRequest:
+def read_heatmaps(request: service_pb2.PredictHeatmapsRequest, limits: RequestLimits) -> FacesRequest:
     """PredictHeatmaps.
 
     Raises:
         InvalidInputError: something is wrong, and there is no picture that may be wrong as well.
     """
     wrong: list[Violation] = []
-    views = _views(request, known, wrong, heatmaps=True)
-    return FacesRequest(_source_of_faces(request, known, wrong), views)
+    views = _views(request, limits, wrong, heatmaps=True)
+    return FacesRequest(_source_of_faces(request, limits, wrong), views)
 
 
-def read_pose(request: service_pb2.EstimatePoseRequest, known: Known) -> FacesRequest:
+def read_pose(request: service_pb2.EstimatePoseRequest, limits: RequestLimits) -> FacesRequest:
     """EstimatePose.
 
     Raises:
         InvalidInputError: as `read_heatmaps`.
     """
     wrong: list[Violation] = []
-    views = _views(request, known, wrong, pose=True)
-    return FacesRequest(_source_of_faces(request, known, wrong), views)
+    views = _views(request, limits, wrong, pose=True)
+    return FacesRequest(_source_of_faces(request, limits, wrong), views)
 
 
-def read_conditional(request: service_pb2.QueryConditionalRequest, known: Known) -> EvidenceRequest:
+def read_conditional(request: service_pb2.QueryConditionalRequest, limits: RequestLimits) -> EvidenceRequest:
     """QueryConditional.
 
     Raises:
@@ -115,11 +120,11 @@ def read_conditional(request: service_pb2.QueryConditionalRequest, known: Known)
         wrong.append(Violation("evidence", "is not set, must be there; it may be empty"))
     evidence = read_evidence(request.evidence, wrong)
     alone = not (request.HasField("heatmaps") or request.HasField("pose"))
-    views = _views(request, known, wrong, landmarks=alone)
-    return EvidenceRequest(_source_of_one(request, known, wrong), evidence, views, request.include_prior)
+    views = _views(request, limits, wrong, landmarks=alone)
+    return EvidenceRequest(_source_of_one(request, limits, wrong), evidence, views, request.include_prior)
 
 
-def read_suggest(request: service_pb2.SuggestEvidenceRequest, known: Known) -> EvidenceRequest:
+def read_suggest(request: service_pb2.SuggestEvidenceRequest, limits: RequestLimits) -> EvidenceRequest:
     """SuggestEvidence.
 
     Raises:
@@ -128,56 +133,56 @@ def read_suggest(request: service_pb2.SuggestEvidenceRequest, known: Known) -> E
     wrong: list[Violation] = []
     evidence = read_evidence(request.evidence, wrong)
     suggestion = read_suggestion_options(request.suggestion, wrong)
-    views = _views(request, known, wrong)
-    return EvidenceRequest(_source_of_one(request, known, wrong), evidence, views, suggestion=suggestion)
+    views = _views(request, limits, wrong)
+    return EvidenceRequest(_source_of_one(request, limits, wrong), evidence, views, suggestion=suggestion)
 
 
 def _views(
     request: ManyFaces | OneFace,
-    known: Known,
+    limits: RequestLimits,
     wrong: list[Violation],
     *,
     landmarks: bool = False,
     heatmaps: bool = False,
     pose: bool = False,
-) -> ViewWishes:
+) -> ViewOptions:
     """The views asked for, and those that the method gives unasked."""
-    of_landmarks: LandmarkWishes | None = None
-    of_heatmaps: HeatmapWishes | None = None
-    of_pose: PoseWishes | None = None
+    of_landmarks: LandmarkOptions | None = None
+    of_heatmaps: HeatmapOptions | None = None
+    of_pose: PoseOptions | None = None
     if landmarks or request.HasField("landmarks"):
-        of_landmarks = read_landmark_options(request.landmarks, known.limits, wrong)
+        of_landmarks = read_landmark_options(request.landmarks, limits.config, wrong)
     if heatmaps or request.HasField("heatmaps"):
         of_heatmaps = read_heatmap_options(request.heatmaps, wrong)
     if pose or request.HasField("pose"):
         of_pose = read_pose_options(request.pose, wrong)
-    return ViewWishes(of_landmarks, of_heatmaps, of_pose)
+    return ViewOptions(of_landmarks, of_heatmaps, of_pose)
 
 
-def _picture_of_faces(request: ManyFaces, known: Known, wrong: list[Violation]) -> Picture:
-    boxes = read_boxes(request.boxes, known, wrong)
-    detection = read_detection(request.detection, known, wrong, ignored=bool(request.boxes))
+def _picture_of_faces(request: ManyFaces, limits: RequestLimits, wrong: list[Violation]) -> Picture:
+    boxes = read_boxes(request.boxes, limits, wrong)
+    detection = read_detection(request.detection, limits, wrong, ignored=bool(request.boxes))
     return Picture(request.image, boxes, detection, tuple(wrong))
 
 
 def _source_of_faces(
     request: service_pb2.PredictHeatmapsRequest | service_pb2.EstimatePoseRequest,
-    known: Known,
+    limits: RequestLimits,
     wrong: list[Violation],
 ) -> Picture | PosteriorId:
     which = request.WhichOneof("source")
     if which == "image":
-        return _picture_of_faces(request, known, wrong)
+        return _picture_of_faces(request, limits, wrong)
     if request.boxes:
         wrong.append(_needs_image("boxes"))
     return _posterior_id(which, request.posterior_id, wrong)
 
 
-def _source_of_one(request: OneFace, known: Known, wrong: list[Violation]) -> Picture | PosteriorId:
+def _source_of_one(request: OneFace, limits: RequestLimits, wrong: list[Violation]) -> Picture | PosteriorId:
     which, boxed = request.WhichOneof("source"), request.HasField("box")
     if which == "image":
-        box = read_box(request.box, "box", known, wrong) if boxed else None
-        detection = read_detection(request.detection, known, wrong, ignored=boxed, one_face=True)
+        box = read_box(request.box, "box", limits, wrong) if boxed else None
+        detection = read_detection(request.detection, limits, wrong, ignored=boxed, one_face=True)
         return Picture(request.image, {} if box is None else {"box": box}, detection, tuple(wrong))
     if boxed:
         wrong.append(_needs_image("box"))

@@ -46,25 +46,25 @@ _GROUPS: dict[int, tuple[int, ...]] = {
 
 
 @dataclass(frozen=True)
-class Known:
+class RequestLimits:
     """What a request is checked against.
 
     Attributes:
-        limits: of this server.
-        conventions: detectors whose boxes are understood.
+        config: the limits of this server.
+        box_conventions: detectors whose boxes are understood.
         detectors: detectors that can be run here.
         default_detector: the one used when none is named.
     """
 
-    limits: LimitsConfig
-    conventions: Collection[str]
+    config: LimitsConfig
+    box_conventions: Collection[str]
     detectors: Collection[str]
     default_detector: str
 
     @cached_property
     def image_limits(self) -> ImageLimits:
         """As the engine takes them."""
-        return ImageLimits(max_bytes=self.limits.max_encoded_bytes, max_pixels=self.limits.max_pixels)
+        return ImageLimits(max_bytes=self.config.max_encoded_bytes, max_pixels=self.config.max_pixels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +81,7 @@ class GivenBox:
 
 
 @dataclass(frozen=True)
-class Detection:
+class DetectionOptions:
     """How to find faces.
 
     Attributes:
@@ -96,7 +96,7 @@ class Detection:
 
 
 @dataclass(frozen=True)
-class Group:
+class LandmarkGroup:
     """Landmarks whose uncertainty as a whole is wanted.
 
     Attributes:
@@ -109,11 +109,11 @@ class Group:
 
 
 @dataclass(frozen=True)
-class LandmarkWishes:
+class LandmarkOptions:
     """What to say about landmarks."""
 
     top_exemplars: int = DEFAULT_TOP_EXEMPLARS
-    groups: tuple[Group, ...] = ()
+    groups: tuple[LandmarkGroup, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class Picture:
 
     image: image_pb2.Image
     boxes: dict[str, GivenBox]
-    detection: Detection
+    detection: DetectionOptions
     violations: tuple[Violation, ...] = field(default=())
 
     def open_image(self, limits: ImageLimits) -> U8:
@@ -172,20 +172,20 @@ def _open(image: image_pb2.Image, limits: ImageLimits) -> U8:
     raise InvalidInputError.of("image", "is not set, must hold an encoded or a raw image")
 
 
-def read_boxes(given: Sequence[geometry_pb2.Box], known: Known, wrong: list[Violation]) -> dict[str, GivenBox]:
+def read_boxes(given: Sequence[geometry_pb2.Box], limits: RequestLimits, wrong: list[Violation]) -> dict[str, GivenBox]:
     """The boxes that are boxes, by path."""
-    most = known.limits.max_faces
+    most = limits.config.max_faces
     if len(given) > most:
         wrong.append(Violation("boxes", f"has {len(given)} boxes, at most {most} are accepted"))
-    found = ((f"boxes[{i}]", read_box(box, f"boxes[{i}]", known, wrong)) for i, box in enumerate(given[:most]))
+    found = ((f"boxes[{i}]", read_box(box, f"boxes[{i}]", limits, wrong)) for i, box in enumerate(given[:most]))
     return {path: box for path, box in found if box is not None}
 
 
-def read_box(box: geometry_pb2.Box, path: str, known: Known, wrong: list[Violation]) -> GivenBox | None:
+def read_box(box: geometry_pb2.Box, path: str, limits: RequestLimits, wrong: list[Violation]) -> GivenBox | None:
     """One box; None where it is none."""
     faults = wrong_corners(box, path)
-    if box.detector and box.detector not in known.conventions:
-        faults.append(_unknown_name(f"{path}.detector", box.detector, known.conventions))
+    if box.detector and box.detector not in limits.box_conventions:
+        faults.append(_unknown_name(f"{path}.detector", box.detector, limits.box_conventions))
     wrong += faults
     if faults:
         return None
@@ -216,19 +216,24 @@ def wrong_corners(box: geometry_pb2.Box | geometry_pb2.Rectangle, path: str) -> 
 
 
 def read_detection(
-    options: face_pb2.DetectionOptions, known: Known, wrong: list[Violation], *, ignored: bool, one_face: bool = False
-) -> Detection:
+    options: face_pb2.DetectionOptions,
+    limits: RequestLimits,
+    wrong: list[Violation],
+    *,
+    ignored: bool,
+    one_face: bool = False,
+) -> DetectionOptions:
     """How to find faces. ``ignored``: boxes win, nothing is checked; ``one_face``: nor is max_faces."""
-    most = known.limits.max_faces
-    result = Detection(
-        options.detector or known.default_detector,
+    most = limits.config.max_faces
+    result = DetectionOptions(
+        options.detector or limits.default_detector,
         options.max_faces if options.HasField("max_faces") and not one_face else most,
         options.min_score if options.HasField("min_score") else None,
     )
     if ignored:
         return result
-    if result.detector not in known.detectors:
-        wrong.append(_unknown_name("detection.detector", result.detector, known.detectors))
+    if result.detector not in limits.detectors:
+        wrong.append(_unknown_name("detection.detector", result.detector, limits.detectors))
     if not 1 <= result.max_faces <= most:
         wrong.append(Violation("detection.max_faces", f"is {result.max_faces}, must be 1 to {most}"))
     if result.min_score is not None and not 0 <= result.min_score <= 1:
@@ -238,7 +243,7 @@ def read_detection(
 
 def read_landmark_options(
     options: face_pb2.LandmarkOptions, limits: LimitsConfig, wrong: list[Violation]
-) -> LandmarkWishes:
+) -> LandmarkOptions:
     """What to say about landmarks."""
     top = options.top_exemplars if options.HasField("top_exemplars") else DEFAULT_TOP_EXEMPLARS
     if options.HasField("top_exemplars") and not 0 <= top <= limits.max_top_exemplars:
@@ -249,8 +254,8 @@ def read_landmark_options(
     groups = []
     for index, selection in enumerate(options.groups[:most]):
         landmarks = _landmarks(selection, f"landmarks.groups[{index}]", wrong)
-        groups.append(Group(landmarks, selection))
-    return LandmarkWishes(top, tuple(groups))
+        groups.append(LandmarkGroup(landmarks, selection))
+    return LandmarkOptions(top, tuple(groups))
 
 
 def _landmarks(selection: geometry_pb2.LandmarkSelection, path: str, wrong: list[Violation]) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from exalign_engine.heatmaps.marginals import MAX_CELLS
 from exalign_engine.posterior.pose import MAX_INTERVALS, PoseGrid
 from exalign_service.requests.picture import (
     DEFAULT_TOP_EXEMPLARS,
-    LandmarkWishes,
+    LandmarkOptions,
     check_indices,
     unknown_enum,
     wrong_corners,
@@ -34,7 +34,7 @@ _ALL = tuple(range(N_LANDMARKS))
 
 
 @dataclass(frozen=True)
-class HeatmapWishes:
+class HeatmapOptions:
     """Which heatmaps, and how to send them.
 
     Attributes:
@@ -55,7 +55,7 @@ class HeatmapWishes:
 
 
 @dataclass(frozen=True)
-class PoseWishes:
+class PoseOptions:
     """What to say about the pose.
 
     Attributes:
@@ -68,12 +68,12 @@ class PoseWishes:
 
 
 @dataclass(frozen=True)
-class ViewWishes:
+class ViewOptions:
     """The views of each face that are wanted; None: not wanted."""
 
-    landmarks: LandmarkWishes | None = None
-    heatmaps: HeatmapWishes | None = None
-    pose: PoseWishes | None = None
+    landmarks: LandmarkOptions | None = None
+    heatmaps: HeatmapOptions | None = None
+    pose: PoseOptions | None = None
 
     @property
     def top_exemplars(self) -> int:
@@ -81,7 +81,7 @@ class ViewWishes:
         return DEFAULT_TOP_EXEMPLARS if self.landmarks is None else self.landmarks.top_exemplars
 
 
-def read_heatmap_options(options: heatmap_pb2.HeatmapOptions, wrong: list[Violation]) -> HeatmapWishes:
+def read_heatmap_options(options: heatmap_pb2.HeatmapOptions, wrong: list[Violation]) -> HeatmapOptions:
     """Heatmaps as asked for."""
     check_indices(options.landmarks, "heatmaps.landmarks", wrong)
     rectangle = None
@@ -100,7 +100,7 @@ def read_heatmap_options(options: heatmap_pb2.HeatmapOptions, wrong: list[Violat
     mass = options.sparse_mass if options.HasField("sparse_mass") else DEFAULT_SPARSE_MASS
     if encoding == heatmap_pb2.HEATMAP_ENCODING_SPARSE and not 0 < mass <= 1:
         wrong.append(Violation("heatmaps.sparse_mass", f"is {mass:g}, must be above 0 and at most 1"))
-    return HeatmapWishes(tuple(options.landmarks) or _ALL, rectangle, size["width"], size["height"], encoding, mass)
+    return HeatmapOptions(tuple(options.landmarks) or _ALL, rectangle, size["width"], size["height"], encoding, mass)
 
 
 def far_corners(r: geometry_pb2.Rectangle, path: str) -> list[Violation]:
@@ -112,7 +112,7 @@ def far_corners(r: geometry_pb2.Rectangle, path: str) -> list[Violation]:
     ]
 
 
-def read_pose_options(options: pose_pb2.PoseOptions, wrong: list[Violation]) -> PoseWishes:
+def read_pose_options(options: pose_pb2.PoseOptions, wrong: list[Violation]) -> PoseOptions:
     """Pose as asked for."""
     if len(options.interval_masses) > MAX_INTERVALS:
         text = f"has {len(options.interval_masses)} masses, at most {MAX_INTERVALS} are accepted"
@@ -120,7 +120,7 @@ def read_pose_options(options: pose_pb2.PoseOptions, wrong: list[Violation]) -> 
     for i, mass in enumerate(options.interval_masses[:MAX_INTERVALS]):
         if not 0 < mass < 1:
             wrong.append(Violation(f"pose.interval_masses[{i}]", f"is {mass:g}, must be above 0 and below 1"))
-    return PoseWishes(tuple(options.interval_masses) or DEFAULT_MASSES, _histogram(options.histogram, wrong))
+    return PoseOptions(tuple(options.interval_masses) or DEFAULT_MASSES, _histogram(options.histogram, wrong))
 
 
 def _histogram(options: pose_pb2.PoseHistogramOptions, wrong: list[Violation]) -> PoseGrid | None:

@@ -19,8 +19,8 @@ from exalign_engine.face.views import (
     suggestions,
 )
 from exalign_engine.posterior.pose import PoseView
-from exalign_service.requests.evidence import SuggestionWishes
-from exalign_service.requests.views import ViewWishes
+from exalign_service.requests.evidence import SuggestionOptions
+from exalign_service.requests.views import ViewOptions
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def posterior_given_evidence(face: Face, evidence: Evidence, poses: Poses) -> Co
     return conditioned(face, evidence, poses)
 
 
-def compute_views(bundle: Bundle, given: ConditionedFace, options: ViewWishes) -> FaceViews:
+def compute_views(bundle: Bundle, given: ConditionedFace, options: ViewOptions) -> FaceViews:
     """The views of a face that a request names, its landmarks and its entropy among them."""
     face = given.face
     # Computed when first read: their time belongs here, not where the message is written.
@@ -69,7 +69,7 @@ def compute_views(bundle: Bundle, given: ConditionedFace, options: ViewWishes) -
     return FaceViews(given, maps, angles)
 
 
-def compute_suggestions(face: Face, evidence: Evidence, options: SuggestionWishes) -> Suggestions:
+def compute_suggestions(face: Face, evidence: Evidence, options: SuggestionOptions) -> Suggestions:
     """Which landmark to click next on a face that holds ``evidence``.
 
     Raises:

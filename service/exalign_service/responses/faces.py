@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from exalign.v1 import face_pb2, geometry_pb2
 from exalign_engine import FACE_BOX, Face, LocatedFace, Posterior
 from exalign_engine.tracking import TRACK_BOX
-from exalign_service.requests.picture import LandmarkWishes
-from exalign_service.requests.views import ViewWishes
+from exalign_service.requests.picture import LandmarkOptions
+from exalign_service.requests.views import ViewOptions
 from exalign_service.responses.face_views import FaceViews
 from exalign_service.responses.views import heatmaps_message, pose_message
 
@@ -28,7 +28,7 @@ def located_face(located: LocatedFace, box: NDArray[np.float64] | None = None) -
     )
 
 
-def face_message(views: FaceViews, options: ViewWishes) -> face_pb2.Face:
+def face_message(views: FaceViews, options: ViewOptions) -> face_pb2.Face:
     """A face with its views and a summary of its posterior; its posterior_id is left empty.
 
     Groups and encodings are computed here, so this may take milliseconds: for an executor.
@@ -46,7 +46,7 @@ def face_message(views: FaceViews, options: ViewWishes) -> face_pb2.Face:
     return message
 
 
-def _landmarks(face: Face, options: LandmarkWishes) -> face_pb2.Landmarks:
+def _landmarks(face: Face, options: LandmarkOptions) -> face_pb2.Landmarks:
     message = face_pb2.Landmarks(
         points=_flat(face.landmarks),
         covariances=_flat(face.covariance),

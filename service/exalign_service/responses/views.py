@@ -18,7 +18,7 @@ from exalign_engine.evidence.evidence import (
 from exalign_engine.face.views import HeatmapView
 from exalign_engine.heatmaps.marginals import quantise_uint8, sparse
 from exalign_engine.posterior.pose import PoseView
-from exalign_service.requests.views import HeatmapWishes
+from exalign_service.requests.views import HeatmapOptions
 
 _OUTCOMES = {
     ConditioningOutcome.CONDITIONED: evidence_pb2.EVIDENCE_OUTCOME_CONDITIONED,
@@ -26,7 +26,7 @@ _OUTCOMES = {
 }
 
 
-def heatmaps_message(view: HeatmapView, options: HeatmapWishes) -> heatmap_pb2.Heatmaps:
+def heatmaps_message(view: HeatmapView, options: HeatmapOptions) -> heatmap_pb2.Heatmaps:
     """Heatmaps in the encoding of the request; each states the error of encoding and kernel."""
     x0, y0, x1, y1 = (float(v) for v in view.rectangle)
     message = heatmap_pb2.Heatmaps(

@@ -115,7 +115,7 @@ class GoneAwayError(ServiceError):
 
 
 @dataclass(frozen=True)
-class Answer:
+class ErrorStatus:
     """What a caller sees of an error.
 
     Attributes:
@@ -140,7 +140,7 @@ class Answer:
         return serialized
 
 
-def answer_to(error: BaseException, request_id: str) -> Answer:
+def status_of(error: BaseException, request_id: str) -> ErrorStatus:
     """Look an exception up.
 
     Args:
@@ -150,7 +150,7 @@ def answer_to(error: BaseException, request_id: str) -> Answer:
     for kind in type(error).__mro__:
         if kind in _TABLE:
             return _TABLE[kind](error)
-    return Answer(
+    return ErrorStatus(
         grpc.StatusCode.INTERNAL,
         f"internal error; the server's log has more under request id {request_id}",
         (
@@ -175,15 +175,15 @@ def _retry(seconds: float) -> error_details_pb2.RetryInfo:
     return result
 
 
-def _invalid(error: InvalidInputError) -> Answer:
+def _invalid(error: InvalidInputError) -> ErrorStatus:
     return _bad_request(error.violations)
 
 
-def _malformed(error: MalformedMessageError) -> Answer:
+def _malformed(error: MalformedMessageError) -> ErrorStatus:
     return _bad_request([Violation("", str(error))])
 
 
-def _bad_request(violations: Iterable[Violation]) -> Answer:
+def _bad_request(violations: Iterable[Violation]) -> ErrorStatus:
     """INVALID_ARGUMENT with a BadRequest that holds as many violations as trailing metadata can carry."""
     rest = list(violations)
     message = "; ".join(str(v) if v.field else v.description for v in rest)
@@ -198,61 +198,61 @@ def _bad_request(violations: Iterable[Violation]) -> Answer:
             break
         bad.field_violations.append(entry)
         rest.pop(0)
-    return Answer(grpc.StatusCode.INVALID_ARGUMENT, message, (bad, _info("INVALID_REQUEST")))
+    return ErrorStatus(grpc.StatusCode.INVALID_ARGUMENT, message, (bad, _info("INVALID_REQUEST")))
 
 
-def _queue_full(error: QueueFullError) -> Answer:
+def _queue_full(error: QueueFullError) -> ErrorStatus:
     details = (_retry(error.retry_after), _info("QUEUE_FULL"))
-    return Answer(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), details)
+    return ErrorStatus(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), details)
 
 
-def _expired(error: DeadlineExpiredError) -> Answer:
-    return Answer(grpc.StatusCode.DEADLINE_EXCEEDED, str(error), (_info("DEADLINE_EXCEEDED"),))
+def _expired(error: DeadlineExpiredError) -> ErrorStatus:
+    return ErrorStatus(grpc.StatusCode.DEADLINE_EXCEEDED, str(error), (_info("DEADLINE_EXCEEDED"),))
 
 
-def _not_serving(error: NotServingError) -> Answer:
-    return Answer(grpc.StatusCode.UNAVAILABLE, str(error), (_info("NOT_SERVING"), _retry(1.0)))
+def _not_serving(error: NotServingError) -> ErrorStatus:
+    return ErrorStatus(grpc.StatusCode.UNAVAILABLE, str(error), (_info("NOT_SERVING"), _retry(1.0)))
 
 
-def _not_found(error: PosteriorNotFoundError) -> Answer:
-    return Answer(grpc.StatusCode.NOT_FOUND, str(error), (_info("POSTERIOR_NOT_FOUND"),))
+def _not_found(error: PosteriorNotFoundError) -> ErrorStatus:
+    return ErrorStatus(grpc.StatusCode.NOT_FOUND, str(error), (_info("POSTERIOR_NOT_FOUND"),))
 
 
-def _precondition(error: PreconditionError) -> Answer:
-    return Answer(grpc.StatusCode.FAILED_PRECONDITION, str(error), (_info(error.reason),))
+def _precondition(error: PreconditionError) -> ErrorStatus:
+    return ErrorStatus(grpc.StatusCode.FAILED_PRECONDITION, str(error), (_info(error.reason),))
 
 
-def _sessions_full(error: SessionsFullError) -> Answer:
+def _sessions_full(error: SessionsFullError) -> ErrorStatus:
     details = (_retry(error.retry_after), _info("SESSIONS_FULL"))
-    return Answer(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), details)
+    return ErrorStatus(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), details)
 
 
-def _session_exists(error: SessionExistsError) -> Answer:
-    return Answer(grpc.StatusCode.ALREADY_EXISTS, str(error), (_info("SESSION_EXISTS"),))
+def _session_exists(error: SessionExistsError) -> ErrorStatus:
+    return ErrorStatus(grpc.StatusCode.ALREADY_EXISTS, str(error), (_info("SESSION_EXISTS"),))
 
 
-def _session_not_found(error: SessionNotFoundError) -> Answer:
-    return Answer(grpc.StatusCode.NOT_FOUND, str(error), (_info("SESSION_NOT_FOUND"),))
+def _session_not_found(error: SessionNotFoundError) -> ErrorStatus:
+    return ErrorStatus(grpc.StatusCode.NOT_FOUND, str(error), (_info("SESSION_NOT_FOUND"),))
 
 
-def _idle(error: IdleTimeoutError) -> Answer:
-    return Answer(grpc.StatusCode.DEADLINE_EXCEEDED, str(error), (_info("IDLE_TIMEOUT"),))
+def _idle(error: IdleTimeoutError) -> ErrorStatus:
+    return ErrorStatus(grpc.StatusCode.DEADLINE_EXCEEDED, str(error), (_info("IDLE_TIMEOUT"),))
 
 
-def _gone_away(error: GoneAwayError) -> Answer:
-    return Answer(grpc.StatusCode.UNAVAILABLE, str(error), (_info("GO_AWAY"), _retry(0.0)))
+def _gone_away(error: GoneAwayError) -> ErrorStatus:
+    return ErrorStatus(grpc.StatusCode.UNAVAILABLE, str(error), (_info("GO_AWAY"), _retry(0.0)))
 
 
-def _device_lost(error: DeviceLostError) -> Answer:
-    return Answer(grpc.StatusCode.UNAVAILABLE, str(error), (_info("DEVICE_LOST"), _retry(1.0)))
+def _device_lost(error: DeviceLostError) -> ErrorStatus:
+    return ErrorStatus(grpc.StatusCode.UNAVAILABLE, str(error), (_info("DEVICE_LOST"), _retry(1.0)))
 
 
-def _device_memory(error: DeviceMemoryError) -> Answer:
-    return Answer(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), (_info("DEVICE_MEMORY"), _retry(1.0)))
+def _device_memory(error: DeviceMemoryError) -> ErrorStatus:
+    return ErrorStatus(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), (_info("DEVICE_MEMORY"), _retry(1.0)))
 
 
 #: The table. A subclass without an entry of its own takes its base's.
-_TABLE: dict[type[BaseException], Callable[..., Answer]] = {
+_TABLE: dict[type[BaseException], Callable[..., ErrorStatus]] = {
     InvalidInputError: _invalid,
     MalformedMessageError: _malformed,
     QueueFullError: _queue_full,

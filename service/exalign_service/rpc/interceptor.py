@@ -21,7 +21,7 @@ from grpc.aio import EOF  # type: ignore[attr-defined]  # the stubs lack it
 
 from exalign_service.observability.metrics import CODES, Method, Metrics, method_type
 from exalign_service.rpc.call_context import REQUEST_ID, Call, current_call, request_id_of
-from exalign_service.rpc.errors import DeadlineExpiredError, MalformedMessageError, NotServingError, answer_to, is_known
+from exalign_service.rpc.errors import DeadlineExpiredError, MalformedMessageError, NotServingError, is_known, status_of
 
 _log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class CallInterceptor(ServerInterceptor):
             return None
         service, _, name = handler_call_details.method.lstrip("/").partition("/")
         method = Method(method_type(handler.request_streaming, handler.response_streaming), service, name)
-        call = _Around(self, handler, method, handler_call_details)
+        call = _RpcHandler(self, handler, method, handler_call_details)
         # Without a deserializer gRPC hands the bytes over as they are.
         make = {
             (False, False): grpc.unary_unary_rpc_method_handler,
@@ -89,7 +89,7 @@ class CallInterceptor(ServerInterceptor):
         return make(behaviour, request_deserializer=None, response_serializer=handler.response_serializer)
 
 
-class _Around:
+class _RpcHandler:
     """One RPC from its start to its status."""
 
     def __init__(
@@ -174,7 +174,7 @@ class _Around:
 
     async def _fail(self, context: Context, error: Exception) -> NoReturn:
         """Count, log and send the status of an exception. Sending it ends the handler: by an exception, too."""
-        answer = answer_to(error, self._request_id)
+        answer = status_of(error, self._request_id)
         if not is_known(error):
             _log.error("handler_failed", exc_info=error, extra={"fields": {"request_id": self._request_id}})
         self._done(context, answer.code, answer.message)
@@ -245,7 +245,7 @@ class _Around:
 class _CountingContext:
     """A servicer context that counts and parses what passes through ``read`` and ``write``."""
 
-    def __init__(self, context: Context, call: _Around) -> None:
+    def __init__(self, context: Context, call: _RpcHandler) -> None:
         self._context, self._call = context, call
 
     def __getattr__(self, name: str) -> Any:

@@ -22,7 +22,7 @@ from exalign_service.rpc.errors import PreconditionError
 from exalign_service.track.frame_step import Revised, SessionWork
 from exalign_service.track.inbox import Failed, HalfClosed, Inbox, ReceivedFrame
 from exalign_service.track.registry import Admitted
-from exalign_service.track.requests import AskedPast, TrackWishes, read_frame, read_past
+from exalign_service.track.requests import RequestedPastEvidence, TrackOptions, read_frame, read_past_evidence
 from exalign_service.track.resume_token import NO_FRAME
 from exalign_service.track.store import FencedError, SessionStore
 
@@ -87,7 +87,7 @@ class Conversation:
 
     Args:
         admitted: the session.
-        wishes: how it works.
+        options: how it works.
         requests: what the client says.
         line: what it hears.
         pipeline: does the work.
@@ -100,7 +100,7 @@ class Conversation:
     def __init__(
         self,
         admitted: Admitted,
-        wishes: TrackWishes,
+        options: TrackOptions,
         requests: AsyncIterator[Request],
         line: Line,
         *,
@@ -111,11 +111,11 @@ class Conversation:
         max_bytes: int,
     ) -> None:
         self.record = admitted.record
-        self._wishes, self._requests, self._line = wishes, requests, line
+        self._options, self._requests, self._line = options, requests, line
         self._pipeline, self._store, self._observer = pipeline, store, observer
         self._max_unacked = max_unacked
-        self._work = SessionWork(pipeline, admitted.session, wishes, admitted.record.name)
-        self._inbox = Inbox(wishes.live, lambda: self.stalled, max_unacked, max_bytes)
+        self._work = SessionWork(pipeline, admitted.session, options, admitted.record.name)
+        self._inbox = Inbox(options.live, lambda: self.stalled, max_unacked, max_bytes)
         self._saving = asyncio.Lock()
         #: Newest frame received, and newest that the client says it has the result of.
         self._newest, self._acked = self.record.frame, NO_FRAME
@@ -160,7 +160,7 @@ class Conversation:
         which = message.WhichOneof("message")
         if which == "frame":
             frame = message.frame
-            asked = read_frame(frame, self._pipeline.known, self._wishes)
+            asked = read_frame(frame, self._pipeline.request_limits, self._options)
             if frame.HasField("acked_frame"):
                 await self._acknowledge(frame.acked_frame)
             fresh = asked.index > self._newest
@@ -172,7 +172,7 @@ class Conversation:
         elif which == "heartbeat":
             await self._line.write(Response(heartbeat=message.heartbeat))
         elif which == "past_evidence":
-            self._inbox.put(read_past(message.past_evidence, self._wishes))
+            self._inbox.put(read_past_evidence(message.past_evidence, self._options))
         elif which == "config":
             raise PreconditionError("CONFIG_TWICE", "config: was sent a second time, must be the first message only")
         else:
@@ -193,7 +193,7 @@ class Conversation:
             item = await self._inbox.take()
             if isinstance(item, ReceivedFrame):
                 await (self._fresh(item) if item.fresh else self._repeated(item.asked.index))
-            elif isinstance(item, AskedPast):
+            elif isinstance(item, RequestedPastEvidence):
                 await self._late(item)
             elif isinstance(item, Failed):
                 raise item.error
@@ -213,7 +213,7 @@ class Conversation:
                 frame=asked.index,
                 size=moved.size,
                 boxes=moved.boxes,
-                counts=old.counts.plus(moved.answer, skipped=len(skipped), with_problems=bool(moved.problems)),
+                counts=old.counts.with_frame(moved.answer, skipped=len(skipped), with_problems=bool(moved.problems)),
             )
             result = track_pb2.FrameResult(
                 frame_index=asked.index,
@@ -246,7 +246,7 @@ class Conversation:
             raise PreconditionError("FRAME_OUT_OF_ORDER", text)
         await self._line.write(Response.FromString(message))
 
-    async def _late(self, asked: AskedPast) -> None:
+    async def _late(self, asked: RequestedPastEvidence) -> None:
         clock = StageClock()
         with self._line.busy():
             moved = await self._work.past(asked, self.record, clock)

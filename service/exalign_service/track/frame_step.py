@@ -31,7 +31,13 @@ from exalign_service.methods.pipeline import Pipeline, StageClock
 from exalign_service.requests.picture import Picture, misplaced
 from exalign_service.rpc.errors import PreconditionError
 from exalign_service.track.record import Corners, SessionRecord
-from exalign_service.track.requests import AskedFrame, AskedPast, AskedTrackEvidence, TrackWishes, under
+from exalign_service.track.requests import (
+    RequestedFrame,
+    RequestedPastEvidence,
+    RequestedTrackEvidence,
+    TrackOptions,
+    under,
+)
 from exalign_service.track.responses import path_message, revision_message, suggestion_message, track_message
 from exalign_service.track.resume_token import state_hash
 
@@ -82,14 +88,14 @@ class SessionWork:
     Args:
         pipeline: where stages run.
         session: the engine's; nobody else may touch it.
-        wishes: how the session works.
+        options: how the session works.
         name: of the session: its place in the batcher's queue.
     """
 
-    def __init__(self, pipeline: Pipeline, session: TrackingSession, wishes: TrackWishes, name: str) -> None:
-        self._pipeline, self._session, self._wishes, self._name = pipeline, session, wishes, name
+    def __init__(self, pipeline: Pipeline, session: TrackingSession, options: TrackOptions, name: str) -> None:
+        self._pipeline, self._session, self._options, self._name = pipeline, session, options, name
 
-    async def frame(self, asked: AskedFrame, record: SessionRecord, clock: StageClock) -> Moved:
+    async def frame(self, asked: RequestedFrame, record: SessionRecord, clock: StageClock) -> Moved:
         """Answer a frame.
 
         Raises:
@@ -106,7 +112,7 @@ class SessionWork:
         pending = _in_frame(session.begin, Frame(asked.index, size, boxes, evidence, occluded=size is None))
         detections: Sequence[LocatedFace] = ()
         if pending.detect and image is not None:
-            how = self._wishes.detection
+            how = self._options.detection
 
             def detect() -> list[LocatedFace]:
                 return self._pipeline.aligner.locate(image, how.detector, min_score=how.min_score)
@@ -140,7 +146,7 @@ class SessionWork:
             size=record.size or size,
         )
 
-    async def past(self, asked: AskedPast, record: SessionRecord, clock: StageClock) -> Revised:
+    async def past(self, asked: RequestedPastEvidence, record: SessionRecord, clock: StageClock) -> Revised:
         """Take evidence about an earlier frame.
 
         Raises:
@@ -170,7 +176,7 @@ class SessionWork:
 
     async def close(self, clock: StageClock) -> tuple[list[track_pb2.FrameRevision], track_pb2.TrackClosed]:
         """What is left to say: the last revisions; paths and suggestions, in a message without its summary."""
-        closing = await self._pipeline.run_stage(clock, "hmm", self._session.close, self._wishes.suggestion)
+        closing = await self._pipeline.run_stage(clock, "hmm", self._session.close, self._options.suggestion)
         closed = track_pb2.TrackClosed(
             paths=[path_message(p) for p in closing.paths],
             suggestions=[suggestion_message(s) for s in closing.suggestions],
@@ -178,7 +184,7 @@ class SessionWork:
         return await self._revisions(closing.revisions, clock), closed
 
     async def _open(
-        self, asked: AskedFrame, record: SessionRecord, clock: StageClock
+        self, asked: RequestedFrame, record: SessionRecord, clock: StageClock
     ) -> tuple[U8 | None, tuple[track_pb2.FrameProblem, ...]]:
         """The picture; None, with the reason, where it cannot be used."""
         picture: Picture | None = asked.picture
@@ -186,7 +192,7 @@ class SessionWork:
             return None, ()
         try:
             image = await self._pipeline.run_stage(
-                clock, "decode", picture.open_image, self._pipeline.known.image_limits
+                clock, "decode", picture.open_image, self._pipeline.request_limits.image_limits
             )
         except InvalidInputError as e:
             return None, tuple(_problem(v) for v in e.violations)
@@ -196,7 +202,7 @@ class SessionWork:
             return None, (_problem(Violation("image", text)),)
         return image, ()
 
-    def _boxes(self, asked: AskedFrame, size: tuple[int, int]) -> tuple[tuple[int, LocatedFace], ...]:
+    def _boxes(self, asked: RequestedFrame, size: tuple[int, int]) -> tuple[tuple[int, LocatedFace], ...]:
         """The caller's boxes, judged against the picture.
 
         Raises:
@@ -217,7 +223,7 @@ class SessionWork:
 
     async def _tracks(self, answers: Sequence[TrackAnswer], clock: StageClock) -> list[track_pb2.Track]:
         # A frame's posterior lives in its session: it has no id in the cache of single pictures.
-        views = self._wishes.views
+        views = self._options.views
         return [track_message(a, await self._pipeline.face_message(a.given, views, clock)) for a in answers]
 
     async def _revisions(self, answers: Sequence[RevisionAnswer], clock: StageClock) -> list[track_pb2.FrameRevision]:
@@ -232,7 +238,7 @@ def _in_frame(step: Callable[..., T], *args: object) -> T:
         raise InvalidInputError(under("frame", e.violations)) from None
 
 
-def _resolve(asked: Sequence[AskedTrackEvidence], boxes: Mapping[int, NDArray[np.float64]]) -> Resolved:
+def _resolve(asked: Sequence[RequestedTrackEvidence], boxes: Mapping[int, NDArray[np.float64]]) -> Resolved:
     """Evidence with every σ filled in, from the face that it is about.
 
     Args:
@@ -242,7 +248,7 @@ def _resolve(asked: Sequence[AskedTrackEvidence], boxes: Mapping[int, NDArray[np
     return tuple((a.track_id, a.resolve(_located(boxes.get(a.track_id, _nearest(a, boxes))))) for a in asked)
 
 
-def _nearest(asked: AskedTrackEvidence, boxes: Mapping[int, NDArray[np.float64]]) -> NDArray[np.float64]:
+def _nearest(asked: RequestedTrackEvidence, boxes: Mapping[int, NDArray[np.float64]]) -> NDArray[np.float64]:
     """The box whose centre is nearest to the clicks."""
     clicks = asked.evidence.clicks
     if not clicks:  # then there is no σ to be filled in

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from exalign_service.methods.pipeline import StageClock
-from exalign_service.track.requests import AskedFrame, AskedPast
+from exalign_service.track.requests import RequestedFrame, RequestedPastEvidence
 
 #: Messages read ahead of the one that is worked on.
 READ_AHEAD = 4
@@ -25,7 +25,7 @@ class ReceivedFrame:
         skipped: indices of frames that gave way to it.
     """
 
-    asked: AskedFrame
+    asked: RequestedFrame
     fresh: bool
     clock: StageClock = field(default_factory=StageClock)
     skipped: tuple[int, ...] = ()
@@ -43,7 +43,7 @@ class Failed:
     error: Exception
 
 
-Item = ReceivedFrame | AskedPast | HalfClosed | Failed
+Item = ReceivedFrame | RequestedPastEvidence | HalfClosed | Failed
 
 
 class Inbox:
@@ -119,4 +119,4 @@ class Inbox:
 def _size(item: Item) -> int:
     if isinstance(item, ReceivedFrame):
         return item.asked.size_bytes
-    return item.size_bytes if isinstance(item, AskedPast) else 0
+    return item.size_bytes if isinstance(item, RequestedPastEvidence) else 0

@@ -13,7 +13,7 @@ Corners = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Kept:
+class RetainedAnswer:
     """Answers that may have to be sent again.
 
     The acknowledgement of a result may have been sent before the revisions after it had arrived. So these are held
@@ -43,7 +43,7 @@ class Counts:
     lost: int = 0
     detected: int = 0
 
-    def plus(self, answer: FrameAnswer, *, skipped: int, with_problems: bool) -> Counts:
+    def with_frame(self, answer: FrameAnswer, *, skipped: int, with_problems: bool) -> Counts:
         """With one more frame."""
         return Counts(
             self.answered + 1,
@@ -100,7 +100,7 @@ class SessionRecord:
     boxes: tuple[tuple[int, Corners], ...] = ()
     acked: int = NO_FRAME
     acked_hash: bytes = b""
-    kept: tuple[Kept, ...] = ()
+    kept: tuple[RetainedAnswer, ...] = ()
     counts: Counts = field(default_factory=Counts)
 
     @property
@@ -152,9 +152,9 @@ class SessionRecord:
             messages: the serialized result, then the revisions.
         """
         result, *revisions = messages
-        entries = [Kept(newer.frame, (result,), newer.state_hash)]
+        entries = [RetainedAnswer(newer.frame, (result,), newer.state_hash)]
         if revisions:
-            entries.append(Kept(newer.frame + 1, tuple(revisions), None))
+            entries.append(RetainedAnswer(newer.frame + 1, tuple(revisions), None))
         return replace(newer, kept=(*self.kept, *entries))
 
     def revised(
@@ -172,5 +172,5 @@ class SessionRecord:
         """
         about = {key for key, _ in revisions}
         kept = [k for k in self.kept if k.about not in about]
-        kept += [Kept(self.frame + 1, (message,), None, key) for key, message in revisions]
+        kept += [RetainedAnswer(self.frame + 1, (message,), None, key) for key, message in revisions]
         return replace(self, state=state, state_hash=state_hash, kept=tuple(kept))

@@ -31,8 +31,8 @@ from exalign_service.rpc.errors import (
 )
 from exalign_service.rpc.lifecycle import Lifecycle
 from exalign_service.track.record import SessionRecord
-from exalign_service.track.requests import TrackWishes
-from exalign_service.track.resume_checks import check_record, check_token, of_state
+from exalign_service.track.requests import TrackOptions
+from exalign_service.track.resume_checks import check_record, check_token, state_error_to_precondition
 from exalign_service.track.resume_token import SECRET_BYTES, ResumeToken, state_hash
 from exalign_service.track.store import SessionStore
 
@@ -118,7 +118,7 @@ class Admitted:
     session: TrackingSession
 
 
-class Sessions:
+class SessionRegistry:
     """All sessions of one server. For the event loop's thread only.
 
     Args:
@@ -149,7 +149,7 @@ class Sessions:
         #: What each stream may write to in the store.
         self._leases: dict[Stream, SessionRecord] = {}
 
-    async def admit(self, stream: Stream, wishes: TrackWishes) -> Admitted:
+    async def admit(self, stream: Stream, options: TrackOptions) -> Admitted:
         """Give a stream the session that it asks for. `leave` must follow, whatever happens.
 
         Raises:
@@ -161,9 +161,9 @@ class Sessions:
         """
         if not self._lifecycle.serving:
             raise NotServingError(f"the server is {self._lifecycle.phase.value}")
-        if wishes.token is None:
-            return await self._open(stream, wishes)
-        return await self._resume(stream, wishes, wishes.token)
+        if options.token is None:
+            return await self._open(stream, options)
+        return await self._resume(stream, options, options.token)
 
     async def leave(self, stream: Stream, *, closed: bool) -> None:
         """A stream has ended; its session, too, where it was ``closed``. Once for every stream, whatever happened."""
@@ -200,17 +200,17 @@ class Sessions:
             await next(iter(self._alive)).gone.wait()
         await self.store.close()
 
-    async def _open(self, stream: Stream, wishes: TrackWishes) -> Admitted:
-        name = wishes.name or secrets.token_urlsafe(_NAME_BYTES)
+    async def _open(self, stream: Stream, options: TrackOptions) -> Admitted:
+        name = options.name or secrets.token_urlsafe(_NAME_BYTES)
         if name in self._streams:
             raise SessionExistsError(f"config.session_id: a live session is called {name!r}; resume it with its token")
         self._take_place(stream, name)
-        session, state = await self._run(self._new, wishes.options)
+        session, state = await self._run(self._new, options.session)
         record = SessionRecord(
             name=name,
             secret=secrets.token_bytes(SECRET_BYTES),
             bundle_id=self._pipeline.aligner.bundle.id,
-            config=wishes.fingerprint,
+            config=options.fingerprint,
             state=state,
             state_hash=state_hash(state),
         )
@@ -218,10 +218,10 @@ class Sessions:
         self._leases[stream] = record
         return Admitted(record, session)
 
-    async def _resume(self, stream: Stream, wishes: TrackWishes, token: ResumeToken) -> Admitted:
+    async def _resume(self, stream: Stream, options: TrackOptions, token: ResumeToken) -> Admitted:
         name = token.session
-        check_token(token, wishes, self._pipeline.aligner.bundle.id)
-        check_record(token, wishes, await self.store.get(name))
+        check_token(token, options, self._pipeline.aligner.bundle.id)
+        check_record(token, options, await self.store.get(name))
         old = self._streams.get(name)
         self._take_place(stream, name)
         claimed = await self.store.claim(name, token.secret)
@@ -231,11 +231,11 @@ class Sessions:
             old.end(PreconditionError("SESSION_TAKEN_OVER", f"session {name!r} goes on in a later stream"))
             await old.gone.wait()
         # Once more: the earlier stream may have gone on until it was fenced off.
-        record = check_record(token, wishes, claimed)
+        record = check_record(token, options, claimed)
         try:
-            session = await self._run(self.tracker.restore, record.state, wishes.options)
+            session = await self._run(self.tracker.restore, record.state, options.session)
         except StateError as e:
-            raise of_state(e) from e
+            raise state_error_to_precondition(e) from e
         return Admitted(record, session)
 
     def _take_place(self, stream: Stream, name: str) -> None:

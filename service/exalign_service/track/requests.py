@@ -14,18 +14,18 @@ from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.evidence.evidence import Evidence
 from exalign_engine.geometry.boxes import MAX_FACES
 from exalign_engine.tracking import DETECT_EVERY, SessionOptions, SuggestionWish, TemporalModel
-from exalign_service.requests.evidence import AskedEvidence, read_evidence, read_suggestion_options
+from exalign_service.requests.evidence import RequestedEvidence, read_evidence, read_suggestion_options
 from exalign_service.requests.picture import (
-    Detection,
+    DetectionOptions,
     GivenBox,
-    Known,
     Picture,
+    RequestLimits,
     read_box,
     read_detection,
     read_landmark_options,
     unknown_enum,
 )
-from exalign_service.requests.views import ViewWishes, read_heatmap_options, read_pose_options
+from exalign_service.requests.views import ViewOptions, read_heatmap_options, read_pose_options
 from exalign_service.track.resume_token import DamagedTokenError, ResumeToken
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -42,7 +42,7 @@ _OPTION_PATHS = {"max_faces": "detection.max_faces"}
 
 
 @dataclass(frozen=True)
-class TrackWishes:
+class TrackOptions:
     """How a session works.
 
     Attributes:
@@ -50,7 +50,7 @@ class TrackWishes:
         token: where to go on; None: a new session.
         fingerprint: of everything else; it must be the same when a session is resumed.
         live: the newest frame wins; otherwise every frame is answered.
-        options: the engine's.
+        session: the options of the engine's session.
         detection: how faces are found.
         views: of each face in each frame.
         suggestion: what to suggest at the end; None: nothing.
@@ -60,18 +60,18 @@ class TrackWishes:
     token: ResumeToken | None
     fingerprint: bytes
     live: bool
-    options: SessionOptions
-    detection: Detection
-    views: ViewWishes
+    session: SessionOptions
+    detection: DetectionOptions
+    views: ViewOptions
     suggestion: SuggestionWish | None
 
 
 @dataclass(frozen=True)
-class AskedTrackEvidence:
+class RequestedTrackEvidence:
     """Evidence about one track (0: the nearest), and where it stands in the message."""
 
     track_id: int
-    evidence: AskedEvidence
+    evidence: RequestedEvidence
     path: str
 
     def resolve(self, located: LocatedFace) -> Evidence:
@@ -87,7 +87,7 @@ class AskedTrackEvidence:
 
 
 @dataclass(frozen=True)
-class AskedFrame:
+class RequestedFrame:
     """One frame of the client's.
 
     Attributes:
@@ -103,20 +103,20 @@ class AskedFrame:
     media_time: Duration | None
     picture: Picture | None
     boxes: dict[str, tuple[int, GivenBox]]
-    evidence: tuple[AskedTrackEvidence, ...]
+    evidence: tuple[RequestedTrackEvidence, ...]
     size_bytes: int
 
 
 @dataclass(frozen=True)
-class AskedPast:
+class RequestedPastEvidence:
     """Evidence about a frame that was sent before."""
 
     index: int
-    evidence: tuple[AskedTrackEvidence, ...]
+    evidence: tuple[RequestedTrackEvidence, ...]
     size_bytes: int
 
 
-def read_config(config: track_pb2.TrackConfig, known: Known) -> TrackWishes:
+def read_config(config: track_pb2.TrackConfig, limits: RequestLimits) -> TrackOptions:
     """The first message.
 
     Raises:
@@ -136,10 +136,10 @@ def read_config(config: track_pb2.TrackConfig, known: Known) -> TrackWishes:
         wrong.append(unknown_enum("mode", config.mode, track_pb2.TrackMode.DESCRIPTOR))
     if config.temporal_model not in _MODELS:
         wrong.append(unknown_enum("temporal_model", config.temporal_model, track_pb2.TemporalModel.DESCRIPTOR))
-    detection = _detection(config, known, wrong)
+    detection = _detection(config, limits, wrong)
     options = _options(config, detection.max_faces, wrong)
-    views = ViewWishes(
-        read_landmark_options(config.landmarks, known.limits, wrong),
+    views = ViewOptions(
+        read_landmark_options(config.landmarks, limits.config, wrong),
         read_heatmap_options(config.heatmaps, wrong) if config.HasField("heatmaps") else None,
         read_pose_options(config.pose, wrong) if config.HasField("pose") else None,
     )
@@ -151,10 +151,10 @@ def read_config(config: track_pb2.TrackConfig, known: Known) -> TrackWishes:
         raise InvalidInputError(under("config", wrong))
     live = config.mode == track_pb2.TRACK_MODE_LIVE
     name = config.session_id or (token.session if token is not None else "")
-    return TrackWishes(name, token, _fingerprint(config), live, options, detection, views, suggestion)
+    return TrackOptions(name, token, _fingerprint(config), live, options, detection, views, suggestion)
 
 
-def read_frame(frame: track_pb2.VideoFrame, known: Known, wishes: TrackWishes) -> AskedFrame:
+def read_frame(frame: track_pb2.VideoFrame, limits: RequestLimits, options: TrackOptions) -> RequestedFrame:
     """A frame, all but what depends on its picture.
 
     Raises:
@@ -165,7 +165,7 @@ def read_frame(frame: track_pb2.VideoFrame, known: Known, wishes: TrackWishes) -
     if not frame.occluded and frame.image.WhichOneof("source") is None:
         wrong.append(Violation("image", "is not set, must hold an encoded or a raw image unless occluded"))
     boxes: dict[str, tuple[int, GivenBox]] = {}
-    most = wishes.options.max_faces
+    most = options.session.max_faces
     if len(frame.boxes) > most:
         wrong.append(Violation("boxes", f"has {len(frame.boxes)} boxes, at most {most} tracks were asked for"))
     for i, given in enumerate(frame.boxes[:most]):
@@ -174,18 +174,18 @@ def read_frame(frame: track_pb2.VideoFrame, known: Known, wishes: TrackWishes) -
         if not given.HasField("box"):
             wrong.append(Violation(path, "is not set, must be a box"))
             continue
-        box = read_box(given.box, path, known, wrong)
+        box = read_box(given.box, path, limits, wrong)
         if box is not None:
             boxes[path] = (given.track_id, box)
-    evidence = _evidence(frame.evidence, wishes, "frame", wrong)
+    evidence = _evidence(frame.evidence, options, "frame", wrong)
     if wrong:
         raise InvalidInputError(under("frame", wrong))
-    picture = None if frame.occluded else Picture(frame.image, {}, wishes.detection)
+    picture = None if frame.occluded else Picture(frame.image, {}, options.detection)
     media_time = frame.media_time if frame.HasField("media_time") else None
-    return AskedFrame(index, media_time, picture, boxes, evidence, frame.ByteSize())
+    return RequestedFrame(index, media_time, picture, boxes, evidence, frame.ByteSize())
 
 
-def read_past(past: track_pb2.PastEvidence, wishes: TrackWishes) -> AskedPast:
+def read_past_evidence(past: track_pb2.PastEvidence, options: TrackOptions) -> RequestedPastEvidence:
     """Evidence about a frame that was sent before.
 
     Raises:
@@ -195,10 +195,10 @@ def read_past(past: track_pb2.PastEvidence, wishes: TrackWishes) -> AskedPast:
     index = _index(past, wrong)
     if not past.evidence:
         wrong.append(Violation("evidence", "is empty, must hold at least one"))
-    evidence = _evidence(past.evidence, wishes, "past_evidence", wrong)
+    evidence = _evidence(past.evidence, options, "past_evidence", wrong)
     if wrong:
         raise InvalidInputError(under("past_evidence", wrong))
-    return AskedPast(index, evidence, past.ByteSize())
+    return RequestedPastEvidence(index, evidence, past.ByteSize())
 
 
 def under(prefix: str, violations: Iterable[Violation]) -> list[Violation]:
@@ -206,14 +206,14 @@ def under(prefix: str, violations: Iterable[Violation]) -> list[Violation]:
     return [Violation(f"{prefix}.{v.field}", v.description) for v in violations]
 
 
-def _detection(config: track_pb2.TrackConfig, known: Known, wrong: list[Violation]) -> Detection:
+def _detection(config: track_pb2.TrackConfig, limits: RequestLimits, wrong: list[Violation]) -> DetectionOptions:
     """How faces are found: one unless the config says otherwise."""
     options = face_pb2.DetectionOptions()
     options.CopyFrom(config.detection)
     if not options.HasField("max_faces"):
         options.max_faces = 1
-    detection = read_detection(options, known, wrong, ignored=False)
-    if MAX_FACES < detection.max_faces <= known.limits.max_faces:
+    detection = read_detection(options, limits, wrong, ignored=False)
+    if MAX_FACES < detection.max_faces <= limits.config.max_faces:
         text = f"is {detection.max_faces}, must be 1 to {MAX_FACES}"
         wrong.append(Violation("detection.max_faces", text))
     return detection
@@ -259,9 +259,9 @@ def _check_track(track_id: int, path: str, wrong: list[Violation]) -> None:
 
 
 def _evidence(
-    given: Iterable[track_pb2.TrackEvidence], wishes: TrackWishes, owner: str, wrong: list[Violation]
-) -> tuple[AskedTrackEvidence, ...]:
-    entries, most = list(given), wishes.options.max_faces
+    given: Iterable[track_pb2.TrackEvidence], options: TrackOptions, owner: str, wrong: list[Violation]
+) -> tuple[RequestedTrackEvidence, ...]:
+    entries, most = list(given), options.session.max_faces
     if len(entries) > most:
         wrong.append(Violation("evidence", f"has {len(entries)} entries, at most {most} tracks were asked for"))
     found = []
@@ -274,5 +274,5 @@ def _evidence(
         faults: list[Violation] = []
         asked = read_evidence(entry.evidence, faults)
         wrong += under(path, faults)
-        found.append(AskedTrackEvidence(entry.track_id, asked, f"{owner}.{path}"))
+        found.append(RequestedTrackEvidence(entry.track_id, asked, f"{owner}.{path}"))
     return tuple(found)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from exalign_engine.tracking import StateError
 from exalign_service.rpc.errors import PreconditionError, SessionNotFoundError
 from exalign_service.track.record import SessionRecord
-from exalign_service.track.requests import TrackWishes
+from exalign_service.track.requests import TrackOptions
 from exalign_service.track.resume_token import ResumeToken
 
 _FIELD = "config.resume_token"
 
 
-def check_token(token: ResumeToken, wishes: TrackWishes, bundle_id: str) -> None:
+def check_token(token: ResumeToken, options: TrackOptions, bundle_id: str) -> None:
     """What can be judged by the token alone.
 
     Raises:
@@ -20,12 +20,12 @@ def check_token(token: ResumeToken, wishes: TrackWishes, bundle_id: str) -> None
     if token.bundle_id != bundle_id:
         text = f"{_FIELD}: is from bundle {token.bundle_id[:12]}…, this server answers with {bundle_id[:12]}…"
         raise PreconditionError("TOKEN_OTHER_BUNDLE", text)
-    if token.session != wishes.name:
-        text = f"{_FIELD}: is from session {token.session!r}, config.session_id is {wishes.name!r}"
+    if token.session != options.name:
+        text = f"{_FIELD}: is from session {token.session!r}, config.session_id is {options.name!r}"
         raise PreconditionError("TOKEN_OTHER_SESSION", text)
 
 
-def check_record(token: ResumeToken, wishes: TrackWishes, record: SessionRecord | None) -> SessionRecord:
+def check_record(token: ResumeToken, options: TrackOptions, record: SessionRecord | None) -> SessionRecord:
     """What depends on what is kept of the session; returns that.
 
     Raises:
@@ -41,7 +41,7 @@ def check_record(token: ResumeToken, wishes: TrackWishes, record: SessionRecord 
     if token.secret != record.secret:
         text = f"{_FIELD}: is from an earlier session that was called {token.session!r} too"
         raise PreconditionError("TOKEN_OTHER_SESSION", text)
-    if wishes.fingerprint != record.config:
+    if options.fingerprint != record.config:
         raise PreconditionError("CONFIG_DIFFERS", "config: differs from the one that the session was opened with")
     if token.frame < record.acked:
         text = f"{_FIELD}: is too old: it is of frame {token.frame}, results up to {record.acked} are acknowledged"
@@ -54,6 +54,6 @@ def check_record(token: ResumeToken, wishes: TrackWishes, record: SessionRecord 
     return record
 
 
-def of_state(error: StateError) -> PreconditionError:
+def state_error_to_precondition(error: StateError) -> PreconditionError:
     """A kept state that the engine cannot go on with."""
     return PreconditionError(f"STATE_{error.reason.name}", f"{_FIELD}: {error}")

@@ -15,8 +15,8 @@ from exalign_service.methods.pipeline import Pipeline
 from exalign_service.rpc.errors import GoneAwayError, IdleTimeoutError, PreconditionError
 from exalign_service.track.conversation import Conversation, FrameObserver, Line, Writer
 from exalign_service.track.record import SessionRecord
-from exalign_service.track.registry import Sessions
-from exalign_service.track.requests import TrackWishes, read_config
+from exalign_service.track.registry import SessionRegistry
+from exalign_service.track.requests import TrackOptions, read_config
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class TrackMethod:
         max_bytes: what one stream may read ahead of acknowledgements, bytes.
     """
 
-    sessions: Sessions
+    sessions: SessionRegistry
     pipeline: Pipeline
     observer: FrameObserver
     max_bytes: int
@@ -111,12 +111,12 @@ class TrackStream:
     async def _speak(self) -> None:
         """From the config to the last word."""
         method, config, line = self._method, self._config, self._line
-        wishes = await self._configured()
+        options = await self._configured()
         with line.busy():
-            admitted = await method.sessions.admit(self, wishes)
+            admitted = await method.sessions.admit(self, options)
         conversation = Conversation(
             admitted,
-            wishes,
+            options,
             self._requests,
             line,
             pipeline=method.pipeline,
@@ -136,14 +136,14 @@ class TrackStream:
         await conversation.run()
         self._closed = True
 
-    async def _configured(self) -> TrackWishes:
+    async def _configured(self) -> TrackOptions:
         """The first message."""
         first = await anext(self._requests, None)
         if first is None or first.WhichOneof("message") != "config":
             what = "nothing" if first is None else f"a {first.WhichOneof('message') or 'message that is not set'}"
             raise PreconditionError("CONFIG_MISSING", f"config: must be the first message, {what} came instead")
         self._line.heard()
-        return read_config(first.config, self._method.pipeline.known)
+        return read_config(first.config, self._method.pipeline.request_limits)
 
     def _opened(self, record: SessionRecord) -> track_pb2.TrackOpened:
         return track_pb2.TrackOpened(
