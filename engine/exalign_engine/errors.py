@@ -11,7 +11,7 @@ Anything else that leaves the engine is a bug of ours.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +48,73 @@ class InvalidInputError(ExalignError):
     def of(cls, field: str, description: str) -> InvalidInputError:
         """The common case of one wrong field."""
         return cls([Violation(field, description)])
+
+    def below(self, path: str) -> InvalidInputError:
+        """The same error, with every field below a path."""
+        violations = Violations(path)
+        violations.extend(self.violations)
+        return InvalidInputError(violations)
+
+
+class Violations:
+    """Collects every wrong field of one input, so that one error names them all.
+
+    `at` gives the same collection one level down: what is added there is found here too, in the order in which it was
+    added. Nobody has to pass paths along.
+
+    Args:
+        path: where fields added here stand, such as "boxes[0]"; empty: at the top.
+    """
+
+    def __init__(self, path: str = "") -> None:
+        self._path = path
+        self._found: list[Violation] = []
+
+    @property
+    def path(self) -> str:
+        """Where fields added here stand."""
+        return self._path
+
+    def at(self, field: str) -> Violations:
+        """The part of this collection below a field, such as "boxes", or an element, such as "[0]"."""
+        below = Violations(self._join(field))
+        below._found = self._found
+        return below
+
+    def add(self, field: str, description: str) -> None:
+        """Add one wrong field.
+
+        Args:
+            field: below this path; empty: the path itself.
+            description: a sentence with the value and the limit.
+        """
+        self._found.append(Violation(self._join(field), description))
+
+    def extend(self, violations: Iterable[Violation]) -> None:
+        """Add violations whose fields stand below this path."""
+        for violation in violations:
+            self.add(violation.field, violation.description)
+
+    def raise_if_any(self) -> None:
+        """Raise unless nothing was added, here or anywhere else in the collection.
+
+        Raises:
+            InvalidInputError: every violation.
+        """
+        if self._found:
+            raise InvalidInputError(self._found)
+
+    def __len__(self) -> int:
+        """How many there are, wherever they were added."""
+        return len(self._found)
+
+    def __iter__(self) -> Iterator[Violation]:
+        """All of them, in the order in which they were added."""
+        return iter(self._found)
+
+    def _join(self, field: str) -> str:
+        between = "." if self._path and field and not field.startswith("[") else ""
+        return f"{self._path}{between}{field}"
 
 
 class DataError(ExalignError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from exalign.v1 import evidence_pb2, geometry_pb2
 from exalign_engine import LocatedFace
-from exalign_engine.errors import InvalidInputError, Violation
+from exalign_engine.errors import Violations
 from exalign_engine.evidence.evidence import (
     MAX_POSES,
     MAX_REGIONS,
@@ -31,8 +30,9 @@ from exalign_engine.evidence.evidence import (
 from exalign_engine.evidence.suggestion import Criterion
 from exalign_engine.face.views import click_sigma
 from exalign_engine.geometry.landmarks import N_LANDMARKS
-from exalign_service.requests.picture import check_indices, unknown_enum, wrong_corners
-from exalign_service.requests.views import check_coordinate, far_corners, read_angles
+from exalign_service.requests.enums import add_unknown_enum
+from exalign_service.requests.picture import check_indices
+from exalign_service.requests.views import check_coordinate, check_rectangle, read_angles
 
 #: Most clicks and most constraints of all kinds in one Evidence.
 MAX_CLICKS = N_LANDMARKS
@@ -87,7 +87,7 @@ class RequestedEvidence:
         """
         if not (self.clicks or self.regions or self.poses):
             return known
-        wrong, clicked = [], {c.landmark: c for c in known.clicks}
+        violations, clicked = Violations("evidence"), {c.landmark: c for c in known.clicks}
         for i, asked in enumerate(self.clicks):
             click = asked.resolve(located)
             if clicked.setdefault(click.landmark, click) != click:
@@ -95,14 +95,13 @@ class RequestedEvidence:
                     f"is {click.landmark}, which is clicked already, at another place or with another trust;"
                     " at most one click a landmark"
                 )
-                wrong.append(Violation(f"evidence.clicks[{i}].landmark", text))
+                violations.add(f"clicks[{i}].landmark", text)
         regions, poses = {*known.regions, *self.regions}, {*known.poses, *self.poses}
         for name, count, most in (("regions", len(regions), MAX_REGIONS), ("poses", len(poses), MAX_POSES)):
             if count > most:
                 text = f"has {count} different ones with those that the face holds, at most {most} are accepted"
-                wrong.append(Violation(f"evidence.{name}", text))
-        if wrong:
-            raise InvalidInputError(wrong)
+                violations.add(name, text)
+        violations.raise_if_any()
         return Evidence(tuple(clicked.values()), tuple(regions), tuple(poses), self.box_motion)
 
 
@@ -129,27 +128,26 @@ class SuggestionOptions:
             InvalidInputError: one is clicked already.
         """
         clicked = {c.landmark for c in known.clicks}
-        wrong = [
-            Violation(f"suggestion.landmarks[{i}]", f"is {n}, which is clicked already")
-            for i, n in enumerate(self.landmarks)
-            if n in clicked
-        ]
-        if wrong:
-            raise InvalidInputError(wrong)
+        violations = Violations("suggestion.landmarks")
+        for i, n in enumerate(self.landmarks):
+            if n in clicked:
+                violations.add(f"[{i}]", f"is {n}, which is clicked already")
+        violations.raise_if_any()
         return list(self.landmarks) or [n for n in range(N_LANDMARKS) if n not in clicked]
 
 
-def read_evidence(message: evidence_pb2.Evidence, wrong: list[Violation]) -> RequestedEvidence:
-    """Evidence as it was sent."""
+def read_evidence(message: evidence_pb2.Evidence, violations: Violations) -> RequestedEvidence:
+    """Evidence as it was sent, in a field ``evidence``."""
+    violations = violations.at("evidence")
     for name, most in (("clicks", MAX_CLICKS), ("regions", MAX_REGIONS), ("poses", MAX_POSES)):
         count = len(getattr(message, name))
         if count > most:
-            wrong.append(Violation(f"evidence.{name}", f"has {count} constraints, at most {most} are accepted"))
-    clicks = [_click(c, f"evidence.clicks[{i}]", wrong) for i, c in enumerate(message.clicks[:MAX_CLICKS])]
-    regions = [_constraint(r, f"evidence.regions[{i}]", wrong) for i, r in enumerate(message.regions[:MAX_REGIONS])]
-    poses = [_pose(p, f"evidence.poses[{i}]", wrong) for i, p in enumerate(message.poses[:MAX_POSES])]
+            violations.add(name, f"has {count} constraints, at most {most} are accepted")
+    clicks = [_click(c, violations.at(f"clicks[{i}]")) for i, c in enumerate(message.clicks[:MAX_CLICKS])]
+    regions = [_constraint(r, violations.at(f"regions[{i}]")) for i, r in enumerate(message.regions[:MAX_REGIONS])]
+    poses = [_pose(p, violations.at(f"poses[{i}]")) for i, p in enumerate(message.poses[:MAX_POSES])]
     if message.box_motion not in evidence_pb2.BoxMotion.values():
-        wrong.append(unknown_enum("evidence.box_motion", message.box_motion, evidence_pb2.BoxMotion.DESCRIPTOR))
+        add_unknown_enum(violations, "box_motion", message.box_motion, evidence_pb2.BoxMotion.DESCRIPTOR)
     fixed = message.box_motion == evidence_pb2.BOX_MOTION_FIXED
     return RequestedEvidence(
         tuple(clicks),
@@ -159,27 +157,28 @@ def read_evidence(message: evidence_pb2.Evidence, wrong: list[Violation]) -> Req
     )
 
 
-def read_suggestion_options(options: evidence_pb2.SuggestionOptions, wrong: list[Violation]) -> SuggestionOptions:
-    """Suggestions as asked for."""
-    check_indices(options.landmarks, "suggestion.landmarks", wrong)
+def read_suggestion_options(options: evidence_pb2.SuggestionOptions, violations: Violations) -> SuggestionOptions:
+    """What to suggest, in a field ``suggestion``."""
+    violations = violations.at("suggestion")
+    check_indices(options.landmarks, violations.at("landmarks"))
     most = options.max_suggestions if options.HasField("max_suggestions") else DEFAULT_SUGGESTIONS
     if not 1 <= most <= N_LANDMARKS:
-        wrong.append(Violation("suggestion.max_suggestions", f"is {most}, must be 1 to {N_LANDMARKS}"))
+        violations.add("max_suggestions", f"is {most}, must be 1 to {N_LANDMARKS}")
     if options.criterion not in _CRITERIA:
         kinds = evidence_pb2.SuggestionCriterion.DESCRIPTOR
-        wrong.append(unknown_enum("suggestion.criterion", options.criterion, kinds))
+        add_unknown_enum(violations, "criterion", options.criterion, kinds)
     sigma = options.click_sigma if options.HasField("click_sigma") else None
     if sigma is not None:
-        _check_length(sigma, "suggestion.click_sigma", wrong)
+        _check_length(sigma, "click_sigma", violations)
     return SuggestionOptions(tuple(options.landmarks), most, _CRITERIA.get(options.criterion, Criterion.ERROR), sigma)
 
 
-def _click(click: evidence_pb2.Click, path: str, wrong: list[Violation]) -> RequestedClick:
-    _check_landmark(click, path, wrong)
-    _check_point(click, "position", path, wrong)
+def _click(click: evidence_pb2.Click, violations: Violations) -> RequestedClick:
+    _check_landmark(click, violations)
+    _check_point(click, "position", violations)
     trust = click.WhichOneof("trust")
     if trust is not None:
-        _check_length(getattr(click, trust), f"{path}.{trust}", wrong)
+        _check_length(getattr(click, trust), trust, violations)
     return RequestedClick(
         click.landmark,
         click.position.x,
@@ -189,69 +188,68 @@ def _click(click: evidence_pb2.Click, path: str, wrong: list[Violation]) -> Requ
     )
 
 
-def _constraint(given: evidence_pb2.RegionConstraint, path: str, wrong: list[Violation]) -> RegionConstraint | None:
-    _check_landmark(given, path, wrong)
+def _constraint(given: evidence_pb2.RegionConstraint, violations: Violations) -> RegionConstraint | None:
+    _check_landmark(given, violations)
     if given.side not in evidence_pb2.RegionSide.values():
-        wrong.append(unknown_enum(f"{path}.side", given.side, evidence_pb2.RegionSide.DESCRIPTOR))
-    before = len(wrong)
-    region = _region(given.region, f"{path}.region", wrong)
-    if region is None or len(wrong) > before:
+        add_unknown_enum(violations, "side", given.side, evidence_pb2.RegionSide.DESCRIPTOR)
+    before = len(violations)
+    region = _region(given.region, violations.at("region"))
+    if region is None or len(violations) > before:
         return None
     return RegionConstraint(given.landmark, region, given.side != evidence_pb2.REGION_SIDE_OUTSIDE)
 
 
-def _region(region: geometry_pb2.Region, path: str, wrong: list[Violation]) -> Region | None:
+def _region(region: geometry_pb2.Region, violations: Violations) -> Region | None:
     shape = region.WhichOneof("shape")
     if shape == "rectangle":
-        r, path = region.rectangle, f"{path}.rectangle"
-        wrong += wrong_corners(r, path) or far_corners(r, path)
+        r = region.rectangle
+        check_rectangle(r, violations.at("rectangle"))
         return Rectangle(r.x0, r.y0, r.x1, r.y1)
     if shape == "circle":
-        _check_point(region.circle, "center", f"{path}.circle", wrong)
-        _check_length(region.circle.radius, f"{path}.circle.radius", wrong)
-        return Disc(region.circle.center.x, region.circle.center.y, region.circle.radius)
+        circle = region.circle
+        _check_point(circle, "center", violations.at("circle"))
+        _check_length(circle.radius, "radius", violations.at("circle"))
+        return Disc(circle.center.x, circle.center.y, circle.radius)
     if shape == "polygon":
-        vertices, path = region.polygon.vertices, f"{path}.polygon.vertices"
-        if not MIN_VERTICES <= len(vertices) <= MAX_VERTICES:
-            text = f"has {len(vertices)} corners, must have {MIN_VERTICES} to {MAX_VERTICES}"
-            wrong.append(Violation(path, text))
-            return None
-        for i, vertex in enumerate(vertices):
-            check_coordinate(vertex.x, f"{path}[{i}].x", wrong)
-            check_coordinate(vertex.y, f"{path}[{i}].y", wrong)
-        return Polygon(tuple((v.x, v.y) for v in vertices))
-    wrong.append(Violation(path, "is not set, must hold a rectangle, a circle or a polygon"))
+        return _polygon(region.polygon, violations.at("polygon.vertices"))
+    violations.add("", "is not set, must hold a rectangle, a circle or a polygon")
     return None
 
 
-def _pose(given: evidence_pb2.PoseRange, path: str, wrong: list[Violation]) -> PoseRange:
+def _polygon(polygon: geometry_pb2.Polygon, violations: Violations) -> Polygon | None:
+    vertices = polygon.vertices
+    if not MIN_VERTICES <= len(vertices) <= MAX_VERTICES:
+        violations.add("", f"has {len(vertices)} corners, must have {MIN_VERTICES} to {MAX_VERTICES}")
+        return None
+    for i, vertex in enumerate(vertices):
+        check_coordinate(vertex.x, f"[{i}].x", violations)
+        check_coordinate(vertex.y, f"[{i}].y", violations)
+    return Polygon(tuple((v.x, v.y) for v in vertices))
+
+
+def _pose(given: evidence_pb2.PoseRange, violations: Violations) -> PoseRange:
     names: tuple[Literal["yaw", "pitch", "roll"], ...] = ("yaw", "pitch", "roll")
-
-    def angles() -> Iterator[tuple[float, float] | None]:
-        for name in names:
-            yield read_angles(getattr(given, name), f"{path}.{name}", wrong) if given.HasField(name) else None
-
-    return PoseRange(*angles())
+    return PoseRange(
+        *(read_angles(getattr(given, name), violations.at(name)) if given.HasField(name) else None for name in names)
+    )
 
 
-def _check_landmark(
-    given: evidence_pb2.Click | evidence_pb2.RegionConstraint, path: str, wrong: list[Violation]
-) -> None:
+def _check_landmark(given: evidence_pb2.Click | evidence_pb2.RegionConstraint, violations: Violations) -> None:
     if not given.HasField("landmark"):
-        wrong.append(Violation(f"{path}.landmark", f"is not set, must be 0 to {N_LANDMARKS - 1}"))
+        violations.add("landmark", f"is not set, must be 0 to {N_LANDMARKS - 1}")
     elif not 0 <= given.landmark < N_LANDMARKS:
-        wrong.append(Violation(f"{path}.landmark", f"is {given.landmark}, must be 0 to {N_LANDMARKS - 1}"))
+        violations.add("landmark", f"is {given.landmark}, must be 0 to {N_LANDMARKS - 1}")
 
 
-def _check_point(given: evidence_pb2.Click | geometry_pb2.Circle, name: str, path: str, wrong: list[Violation]) -> None:
+def _check_point(given: evidence_pb2.Click | geometry_pb2.Circle, name: str, violations: Violations) -> None:
     if not given.HasField(name):  # type: ignore[arg-type]  # the stubs want a literal
-        wrong.append(Violation(f"{path}.{name}", "is not set, must be a point"))
+        violations.add(name, "is not set, must be a point")
         return
     point = getattr(given, name)
-    check_coordinate(point.x, f"{path}.{name}.x", wrong)
-    check_coordinate(point.y, f"{path}.{name}.y", wrong)
+    check_coordinate(point.x, f"{name}.x", violations)
+    check_coordinate(point.y, f"{name}.y", violations)
 
 
-def _check_length(value: float, path: str, wrong: list[Violation]) -> None:
+def _check_length(value: float, field: str, violations: Violations) -> None:
     if not MIN_PIXELS <= value <= MAX_PIXELS:  # NaN too
-        wrong.append(Violation(path, f"is {value:g}, must be {MIN_PIXELS:g} to {MAX_PIXELS:g} pixels"))
+        violations.add(field, f"is {value:g}, must be {MIN_PIXELS:g} to {MAX_PIXELS:g} pixels")

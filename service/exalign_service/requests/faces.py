@@ -1,11 +1,12 @@
-"""The requests about faces, method by method, with every wrong field named at once."""
+"""The requests of the unary methods, as checked values. One error names every wrong field."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from exalign.v1 import service_pb2
-from exalign_engine.errors import InvalidInputError, Violation
+from exalign_engine.errors import Violations
+from exalign_service.requests.enums import add_unknown_enum
 from exalign_service.requests.evidence import (
     RequestedEvidence,
     SuggestionOptions,
@@ -20,7 +21,6 @@ from exalign_service.requests.picture import (
     read_boxes,
     read_detection,
     read_landmark_options,
-    unknown_enum,
 )
 from exalign_service.requests.views import (
     HeatmapOptions,
@@ -76,15 +76,15 @@ class EvidenceRequest:
 
 
 def read_predict(request: service_pb2.PredictLandmarksRequest, limits: RequestLimits) -> FacesRequest:
-    """PredictLandmarks. What is wrong is told by `Picture.open_image`."""
-    wrong: list[Violation] = []
-    views = _views(request, limits, wrong, landmarks=True)
+    """PredictLandmarks. `Picture.open_image` raises what is wrong, once the picture is checked too."""
+    violations = Violations()
+    views = _views(request, limits, violations, landmarks=True)
     if request.stop_after not in service_pb2.StopAfter.values():
-        wrong.append(unknown_enum("stop_after", request.stop_after, service_pb2.StopAfter.DESCRIPTOR))
+        add_unknown_enum(violations, "stop_after", request.stop_after, service_pb2.StopAfter.DESCRIPTOR)
     detect_only = request.stop_after == service_pb2.STOP_AFTER_DETECTION
     if detect_only and request.boxes:
-        wrong.append(Violation("stop_after", "is STOP_AFTER_DETECTION, must not be with boxes given"))
-    return FacesRequest(_picture_of_faces(request, limits, wrong), views, detect_only)
+        violations.add("stop_after", "is STOP_AFTER_DETECTION, must not be with boxes given")
+    return FacesRequest(_picture_of_faces(request, limits, violations), views, detect_only)
 
 
 def read_heatmaps(request: service_pb2.PredictHeatmapsRequest, limits: RequestLimits) -> FacesRequest:
@@ -93,9 +93,9 @@ def read_heatmaps(request: service_pb2.PredictHeatmapsRequest, limits: RequestLi
     Raises:
         InvalidInputError: something is wrong, and there is no picture that may be wrong as well.
     """
-    wrong: list[Violation] = []
-    views = _views(request, limits, wrong, heatmaps=True)
-    return FacesRequest(_source_of_faces(request, limits, wrong), views)
+    violations = Violations()
+    views = _views(request, limits, violations, heatmaps=True)
+    return FacesRequest(_source_of_faces(request, limits, violations), views)
 
 
 def read_pose(request: service_pb2.EstimatePoseRequest, limits: RequestLimits) -> FacesRequest:
@@ -104,9 +104,9 @@ def read_pose(request: service_pb2.EstimatePoseRequest, limits: RequestLimits) -
     Raises:
         InvalidInputError: as `read_heatmaps`.
     """
-    wrong: list[Violation] = []
-    views = _views(request, limits, wrong, pose=True)
-    return FacesRequest(_source_of_faces(request, limits, wrong), views)
+    violations = Violations()
+    views = _views(request, limits, violations, pose=True)
+    return FacesRequest(_source_of_faces(request, limits, violations), views)
 
 
 def read_conditional(request: service_pb2.QueryConditionalRequest, limits: RequestLimits) -> EvidenceRequest:
@@ -115,13 +115,13 @@ def read_conditional(request: service_pb2.QueryConditionalRequest, limits: Reque
     Raises:
         InvalidInputError: as `read_heatmaps`.
     """
-    wrong: list[Violation] = []
+    violations = Violations()
     if not request.HasField("evidence"):
-        wrong.append(Violation("evidence", "is not set, must be there; it may be empty"))
-    evidence = read_evidence(request.evidence, wrong)
+        violations.add("evidence", "is not set, must be there; it may be empty")
+    evidence = read_evidence(request.evidence, violations)
     alone = not (request.HasField("heatmaps") or request.HasField("pose"))
-    views = _views(request, limits, wrong, landmarks=alone)
-    return EvidenceRequest(_source_of_one(request, limits, wrong), evidence, views, request.include_prior)
+    views = _views(request, limits, violations, landmarks=alone)
+    return EvidenceRequest(_source_of_one(request, limits, violations), evidence, views, request.include_prior)
 
 
 def read_suggest(request: service_pb2.SuggestEvidenceRequest, limits: RequestLimits) -> EvidenceRequest:
@@ -130,17 +130,17 @@ def read_suggest(request: service_pb2.SuggestEvidenceRequest, limits: RequestLim
     Raises:
         InvalidInputError: as `read_heatmaps`.
     """
-    wrong: list[Violation] = []
-    evidence = read_evidence(request.evidence, wrong)
-    suggestion = read_suggestion_options(request.suggestion, wrong)
-    views = _views(request, limits, wrong)
-    return EvidenceRequest(_source_of_one(request, limits, wrong), evidence, views, suggestion=suggestion)
+    violations = Violations()
+    evidence = read_evidence(request.evidence, violations)
+    suggestion = read_suggestion_options(request.suggestion, violations)
+    views = _views(request, limits, violations)
+    return EvidenceRequest(_source_of_one(request, limits, violations), evidence, views, suggestion=suggestion)
 
 
 def _views(
     request: ManyFaces | OneFace,
     limits: RequestLimits,
-    wrong: list[Violation],
+    violations: Violations,
     *,
     landmarks: bool = False,
     heatmaps: bool = False,
@@ -151,53 +151,52 @@ def _views(
     of_heatmaps: HeatmapOptions | None = None
     of_pose: PoseOptions | None = None
     if landmarks or request.HasField("landmarks"):
-        of_landmarks = read_landmark_options(request.landmarks, limits.config, wrong)
+        of_landmarks = read_landmark_options(request.landmarks, limits.config, violations)
     if heatmaps or request.HasField("heatmaps"):
-        of_heatmaps = read_heatmap_options(request.heatmaps, wrong)
+        of_heatmaps = read_heatmap_options(request.heatmaps, violations)
     if pose or request.HasField("pose"):
-        of_pose = read_pose_options(request.pose, wrong)
+        of_pose = read_pose_options(request.pose, violations)
     return ViewOptions(of_landmarks, of_heatmaps, of_pose)
 
 
-def _picture_of_faces(request: ManyFaces, limits: RequestLimits, wrong: list[Violation]) -> Picture:
-    boxes = read_boxes(request.boxes, limits, wrong)
-    detection = read_detection(request.detection, limits, wrong, ignored=bool(request.boxes))
-    return Picture(request.image, boxes, detection, tuple(wrong))
+def _picture_of_faces(request: ManyFaces, limits: RequestLimits, violations: Violations) -> Picture:
+    boxes = read_boxes(request.boxes, limits, violations)
+    detection = read_detection(request.detection, limits, violations, ignored=bool(request.boxes))
+    return Picture(request.image, boxes, detection, tuple(violations))
 
 
 def _source_of_faces(
     request: service_pb2.PredictHeatmapsRequest | service_pb2.EstimatePoseRequest,
     limits: RequestLimits,
-    wrong: list[Violation],
+    violations: Violations,
 ) -> Picture | PosteriorId:
     which = request.WhichOneof("source")
     if which == "image":
-        return _picture_of_faces(request, limits, wrong)
+        return _picture_of_faces(request, limits, violations)
     if request.boxes:
-        wrong.append(_needs_image("boxes"))
-    return _posterior_id(which, request.posterior_id, wrong)
+        _add_needs_image(violations, "boxes")
+    return _posterior_id(which, request.posterior_id, violations)
 
 
-def _source_of_one(request: OneFace, limits: RequestLimits, wrong: list[Violation]) -> Picture | PosteriorId:
+def _source_of_one(request: OneFace, limits: RequestLimits, violations: Violations) -> Picture | PosteriorId:
     which, boxed = request.WhichOneof("source"), request.HasField("box")
     if which == "image":
-        box = read_box(request.box, "box", limits, wrong) if boxed else None
-        detection = read_detection(request.detection, limits, wrong, ignored=boxed, one_face=True)
-        return Picture(request.image, {} if box is None else {"box": box}, detection, tuple(wrong))
+        box = read_box(request.box, limits, violations.at("box")) if boxed else None
+        detection = read_detection(request.detection, limits, violations, ignored=boxed, one_face=True)
+        return Picture(request.image, {} if box is None else {"box": box}, detection, tuple(violations))
     if boxed:
-        wrong.append(_needs_image("box"))
-    return _posterior_id(which, request.posterior_id, wrong)
+        _add_needs_image(violations, "box")
+    return _posterior_id(which, request.posterior_id, violations)
 
 
-def _needs_image(field: str) -> Violation:
-    return Violation(field, "is set, must not be without an image: a posterior_id has its box already")
+def _add_needs_image(violations: Violations, field: str) -> None:
+    violations.add(field, "is set, must not be without an image: a posterior_id has its box already")
 
 
-def _posterior_id(which: str | None, name: str, wrong: list[Violation]) -> PosteriorId:
+def _posterior_id(which: str | None, name: str, violations: Violations) -> PosteriorId:
     if which is None:
-        wrong.append(Violation("source", "is not set, must hold an image or a posterior_id"))
+        violations.add("source", "is not set, must hold an image or a posterior_id")
     elif not name:
-        wrong.append(Violation("posterior_id", "is empty, must be one from an earlier answer"))
-    if wrong:
-        raise InvalidInputError(wrong)
+        violations.add("posterior_id", "is empty, must be one from an earlier answer")
+    violations.raise_if_any()
     return PosteriorId(name)

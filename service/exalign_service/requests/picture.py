@@ -1,8 +1,8 @@
-"""The parts of a request that speak of pictures, boxes, detection and landmarks, as checked values.
+"""Pictures, boxes, detection and landmark options of a request, as checked values.
 
-Each reader adds what is wrong to a list, so that one answer names every wrong field. What can be judged without the
-picture is judged at once; the picture, and boxes against it, by `Picture.open_image`, which then reports both kinds
-of faults together.
+Each reader adds what is wrong to a collection, so that one answer names every wrong field. What does not depend on the
+pixels is checked while reading. The pixels, and the boxes against them, are checked by `Picture.open_image`, which
+reports both kinds together.
 """
 
 from __future__ import annotations
@@ -13,27 +13,20 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from google.protobuf.descriptor import EnumDescriptor
 from numpy.typing import NDArray
 
 from exalign.v1 import face_pb2, geometry_pb2, image_pb2
 from exalign_engine import FACE_BOX
-from exalign_engine.errors import InvalidInputError, Violation
+from exalign_engine.errors import InvalidInputError, Violation, Violations
 from exalign_engine.geometry.boxes import box_misplacement
-from exalign_engine.geometry.image import ImageLimits, PixelFormat, decode, from_raw
+from exalign_engine.geometry.image import ImageLimits
 from exalign_engine.geometry.landmarks import GROUPS, N_LANDMARKS
 from exalign_service.config.schema import LimitsConfig
-
-U8 = NDArray[np.uint8]
+from exalign_service.requests.enums import add_unknown_enum
+from exalign_service.requests.image import decode_image
 
 #: Most probable exemplars named where the request does not say how many.
 DEFAULT_TOP_EXEMPLARS = 5
-
-_PIXEL_FORMATS: dict[int, PixelFormat] = {
-    image_pb2.PIXEL_FORMAT_RGB8: "RGB8",
-    image_pb2.PIXEL_FORMAT_BGR8: "BGR8",
-    image_pb2.PIXEL_FORMAT_GRAY8: "GRAY8",
-}
 
 _GROUPS: dict[int, tuple[int, ...]] = {
     geometry_pb2.LANDMARK_GROUP_JAW: tuple(GROUPS["jaw"]),
@@ -132,7 +125,7 @@ class Picture:
     detection: DetectionOptions
     violations: tuple[Violation, ...] = field(default=())
 
-    def open_image(self, limits: ImageLimits) -> U8:
+    def open_image(self, limits: ImageLimits) -> NDArray[np.uint8]:
         """Decode the picture and finish the checks. Slow: for an executor.
 
         Returns:
@@ -141,84 +134,63 @@ class Picture:
         Raises:
             InvalidInputError: every violation of the request.
         """
-        wrong, image = list(self.violations), None
+        violations = Violations()
+        violations.extend(self.violations)
         try:
-            image = _open(self.image, limits)
+            image = decode_image(self.image, limits)
         except InvalidInputError as e:
-            wrong += e.violations
-        if image is not None:
-            wrong += misplaced(self.boxes, image.shape)
-        if image is None or wrong:
-            raise InvalidInputError(wrong)
+            violations.extend(e.violations)
+            raise InvalidInputError(violations) from None
+        add_misplaced(violations, self.boxes, image.shape)
+        violations.raise_if_any()
         return image
 
 
-def _open(image: image_pb2.Image, limits: ImageLimits) -> U8:
-    """The pixels of an Image message."""
-    source = image.WhichOneof("source")
-    if source == "encoded":
-        return decode(image.encoded, limits, field="image.encoded")
-    if source == "raw":
-        raw = image.raw
-        known = _PIXEL_FORMATS.get(raw.pixel_format)
-        if known is not None:
-            return from_raw(raw.data, raw.width, raw.height, known, raw.row_stride or None, limits, field="image.raw")
-        wrong = [unknown_enum("image.raw.pixel_format", raw.pixel_format, image_pb2.PixelFormat.DESCRIPTOR)]
-        try:  # the other fields are judged as if the format were the commonest one, all but the bytes
-            from_raw(b"", raw.width, raw.height, "RGB8", None, limits, field="image.raw")
-        except InvalidInputError as e:
-            wrong += [v for v in e.violations if v.field != "image.raw.data"]
-        raise InvalidInputError(wrong)
-    raise InvalidInputError.of("image", "is not set, must hold an encoded or a raw image")
+def add_misplaced(violations: Violations, boxes: Mapping[str, GivenBox], shape: Sequence[int]) -> None:
+    """Add what is wrong with the size or place of boxes, by path, in an image of shape (H, W, ...)."""
+    for path, box in boxes.items():
+        fault = box_misplacement(box.corners, shape[1], shape[0])
+        if fault is not None:
+            violations.add(path, fault)
 
 
-def read_boxes(given: Sequence[geometry_pb2.Box], limits: RequestLimits, wrong: list[Violation]) -> dict[str, GivenBox]:
+def read_boxes(given: Sequence[geometry_pb2.Box], limits: RequestLimits, violations: Violations) -> dict[str, GivenBox]:
     """The boxes that are boxes, by path."""
     most = limits.config.max_faces
     if len(given) > most:
-        wrong.append(Violation("boxes", f"has {len(given)} boxes, at most {most} are accepted"))
-    found = ((f"boxes[{i}]", read_box(box, f"boxes[{i}]", limits, wrong)) for i, box in enumerate(given[:most]))
+        violations.add("boxes", f"has {len(given)} boxes, at most {most} are accepted")
+    found = ((f"boxes[{i}]", read_box(box, limits, violations.at(f"boxes[{i}]"))) for i, box in enumerate(given[:most]))
     return {path: box for path, box in found if box is not None}
 
 
-def read_box(box: geometry_pb2.Box, path: str, limits: RequestLimits, wrong: list[Violation]) -> GivenBox | None:
+def read_box(box: geometry_pb2.Box, limits: RequestLimits, violations: Violations) -> GivenBox | None:
     """One box; None where it is none."""
-    faults = wrong_corners(box, path)
+    before = len(violations)
+    check_corners(box, violations)
     if box.detector and box.detector not in limits.box_conventions:
-        faults.append(_unknown_name(f"{path}.detector", box.detector, limits.box_conventions))
-    wrong += faults
-    if faults:
+        _add_unknown_name(violations, "detector", box.detector, limits.box_conventions)
+    if len(violations) > before:
         return None
     return GivenBox(np.array((box.x0, box.y0, box.x1, box.y1), dtype=np.float64), box.detector or FACE_BOX)
 
 
-def misplaced(boxes: Mapping[str, GivenBox], shape: Sequence[int]) -> list[Violation]:
-    """What is wrong with the size or place of boxes, by path, in an image of shape (H, W, ...)."""
-    found = ((path, box_misplacement(box.corners, shape[1], shape[0])) for path, box in boxes.items())
-    return [Violation(path, fault) for path, fault in found if fault is not None]
-
-
-def wrong_corners(box: geometry_pb2.Box | geometry_pb2.Rectangle, path: str) -> list[Violation]:
-    """What is wrong with the corners of a box or rectangle, its place apart."""
-    corners = (box.x0, box.y0, box.x1, box.y1)
-    faults = [
-        Violation(f"{path}.{name}", f"is {value}, must be finite")
-        for name, value in zip(("x0", "y0", "x1", "y1"), corners, strict=True)
-        if not math.isfinite(value)
-    ]
-    if not faults:
-        faults = [
-            Violation(f"{path}.{high}", f"is {b:g}, must be greater than {low} = {a:g}")
-            for low, a, high, b in (("x0", box.x0, "x1", box.x1), ("y0", box.y0, "y1", box.y1))
-            if b <= a
-        ]
-    return faults
+def check_corners(box: geometry_pb2.Box | geometry_pb2.Rectangle, violations: Violations) -> bool:
+    """Check the corners of a box or rectangle, but not its place; whether they are right."""
+    before = len(violations)
+    for name, value in (("x0", box.x0), ("y0", box.y0), ("x1", box.x1), ("y1", box.y1)):
+        if not math.isfinite(value):
+            violations.add(name, f"is {value}, must be finite")
+    if len(violations) == before:
+        for low, a, high, b in (("x0", box.x0, "x1", box.x1), ("y0", box.y0, "y1", box.y1)):
+            if b <= a:
+                violations.add(high, f"is {b:g}, must be greater than {low} = {a:g}")
+    return len(violations) == before
 
 
 def read_detection(
     options: face_pb2.DetectionOptions,
     limits: RequestLimits,
-    wrong: list[Violation],
+    violations: Violations,
     *,
     ignored: bool,
     one_face: bool = False,
@@ -232,69 +204,64 @@ def read_detection(
     )
     if ignored:
         return result
+    violations = violations.at("detection")
     if result.detector not in limits.detectors:
-        wrong.append(_unknown_name("detection.detector", result.detector, limits.detectors))
+        _add_unknown_name(violations, "detector", result.detector, limits.detectors)
     if not 1 <= result.max_faces <= most:
-        wrong.append(Violation("detection.max_faces", f"is {result.max_faces}, must be 1 to {most}"))
+        violations.add("max_faces", f"is {result.max_faces}, must be 1 to {most}")
     if result.min_score is not None and not 0 <= result.min_score <= 1:
-        wrong.append(Violation("detection.min_score", f"is {result.min_score:g}, must be 0 to 1"))
+        violations.add("min_score", f"is {result.min_score:g}, must be 0 to 1")
     return result
 
 
 def read_landmark_options(
-    options: face_pb2.LandmarkOptions, limits: LimitsConfig, wrong: list[Violation]
+    options: face_pb2.LandmarkOptions, limits: LimitsConfig, violations: Violations
 ) -> LandmarkOptions:
     """What to say about landmarks."""
+    violations = violations.at("landmarks")
     top = options.top_exemplars if options.HasField("top_exemplars") else DEFAULT_TOP_EXEMPLARS
     if options.HasField("top_exemplars") and not 0 <= top <= limits.max_top_exemplars:
-        wrong.append(Violation("landmarks.top_exemplars", f"is {top}, must be 0 to {limits.max_top_exemplars}"))
+        violations.add("top_exemplars", f"is {top}, must be 0 to {limits.max_top_exemplars}")
     most = limits.max_landmark_groups
     if len(options.groups) > most:
-        wrong.append(Violation("landmarks.groups", f"has {len(options.groups)} groups, at most {most} are accepted"))
-    groups = []
-    for index, selection in enumerate(options.groups[:most]):
-        landmarks = _landmarks(selection, f"landmarks.groups[{index}]", wrong)
-        groups.append(LandmarkGroup(landmarks, selection))
+        violations.add("groups", f"has {len(options.groups)} groups, at most {most} are accepted")
+    groups = (
+        LandmarkGroup(_selected(selection, violations.at(f"groups[{i}]")), selection)
+        for i, selection in enumerate(options.groups[:most])
+    )
     return LandmarkOptions(top, tuple(groups))
 
 
-def _landmarks(selection: geometry_pb2.LandmarkSelection, path: str, wrong: list[Violation]) -> tuple[int, ...]:
-    """The indices of a selection; what is wrong with it is added to ``wrong``."""
+def _selected(selection: geometry_pb2.LandmarkSelection, violations: Violations) -> tuple[int, ...]:
+    """The indices of a selection."""
     which = selection.WhichOneof("selection")
     if which is None:
-        wrong.append(Violation(path, "is empty, must hold a group or landmarks"))
+        violations.add("", "is empty, must hold a group or landmarks")
         return ()
     if which == "group":
         if selection.group not in _GROUPS:
-            wrong.append(unknown_enum(f"{path}.group", selection.group, geometry_pb2.LandmarkGroup.DESCRIPTOR))
+            add_unknown_enum(violations, "group", selection.group, geometry_pb2.LandmarkGroup.DESCRIPTOR)
         return _GROUPS.get(selection.group, ())
-    path, indices = f"{path}.landmarks.indices", tuple(selection.landmarks.indices)
+    indices = tuple(selection.landmarks.indices)
+    violations = violations.at("landmarks.indices")
     if not 1 <= len(indices) <= N_LANDMARKS:
-        wrong.append(Violation(path, f"has {len(indices)} landmarks, must have 1 to {N_LANDMARKS}"))
+        violations.add("", f"has {len(indices)} landmarks, must have 1 to {N_LANDMARKS}")
         return ()
-    check_indices(indices, path, wrong)
+    check_indices(indices, violations)
     return indices
 
 
-def check_indices(indices: Sequence[int], path: str, wrong: list[Violation]) -> None:
+def check_indices(indices: Sequence[int], violations: Violations) -> None:
     """Every landmark must be one of the 68, and there only once."""
     seen: set[int] = set()
     for position, n in enumerate(indices):
         if not 0 <= n < N_LANDMARKS:
-            wrong.append(Violation(f"{path}[{position}]", f"is {n}, must be 0 to {N_LANDMARKS - 1}"))
+            violations.add(f"[{position}]", f"is {n}, must be 0 to {N_LANDMARKS - 1}")
         elif n in seen:
-            wrong.append(Violation(f"{path}[{position}]", f"is {n} once more, must be there only once"))
+            violations.add(f"[{position}]", f"is {n} once more, must be there only once")
         seen.add(n)
 
 
-def unknown_enum(path: str, value: int, enum: EnumDescriptor) -> Violation:
-    """A number that the enum has not, or that may not be sent."""
-    names = enum.values_by_number
-    shown = f"{names[value].name} ({value})" if value in names else str(value)
-    wanted = ", ".join(entry.name for entry in enum.values if entry.number)
-    return Violation(path, f"is {shown}, must be one of {wanted}")
-
-
-def _unknown_name(path: str, name: str, known: Collection[str]) -> Violation:
+def _add_unknown_name(violations: Violations, field: str, name: str, known: Collection[str]) -> None:
     shown = name if len(name) <= 64 else f"{name[:64]}…"
-    return Violation(path, f"is {shown!r}, must be one of {', '.join(sorted(known)) or '(none here)'}")
+    violations.add(field, f"is {shown!r}, must be one of {', '.join(sorted(known)) or '(none here)'}")

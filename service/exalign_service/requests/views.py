@@ -1,4 +1,4 @@
-"""What a request wants to be told about each face, as checked values."""
+"""The views of each face that a request asks for, as checked values."""
 
 from __future__ import annotations
 
@@ -6,17 +6,12 @@ import math
 from dataclasses import dataclass, field
 
 from exalign.v1 import geometry_pb2, heatmap_pb2, pose_pb2
-from exalign_engine.errors import Violation
+from exalign_engine.errors import Violations
 from exalign_engine.geometry.landmarks import N_LANDMARKS
 from exalign_engine.heatmaps.marginals import MAX_CELLS
 from exalign_engine.posterior.pose import MAX_INTERVALS, PoseGrid
-from exalign_service.requests.picture import (
-    DEFAULT_TOP_EXEMPLARS,
-    LandmarkOptions,
-    check_indices,
-    unknown_enum,
-    wrong_corners,
-)
+from exalign_service.requests.enums import add_unknown_enum
+from exalign_service.requests.picture import DEFAULT_TOP_EXEMPLARS, LandmarkOptions, check_corners, check_indices
 
 #: Cells along a side of a heatmap, and the share of mass in a sparse one, where the request does not say.
 DEFAULT_CELLS, DEFAULT_SPARSE_MASS = 64, 0.999
@@ -81,86 +76,83 @@ class ViewOptions:
         return DEFAULT_TOP_EXEMPLARS if self.landmarks is None else self.landmarks.top_exemplars
 
 
-def read_heatmap_options(options: heatmap_pb2.HeatmapOptions, wrong: list[Violation]) -> HeatmapOptions:
-    """Heatmaps as asked for."""
-    check_indices(options.landmarks, "heatmaps.landmarks", wrong)
+def read_heatmap_options(options: heatmap_pb2.HeatmapOptions, violations: Violations) -> HeatmapOptions:
+    """Which heatmaps, and how to send them."""
+    violations = violations.at("heatmaps")
+    check_indices(options.landmarks, violations.at("landmarks"))
     rectangle = None
     if options.HasField("rectangle"):
         r = options.rectangle
-        wrong += wrong_corners(r, "heatmaps.rectangle") or far_corners(r, "heatmaps.rectangle")
+        check_rectangle(r, violations.at("rectangle"))
         rectangle = (r.x0, r.y0, r.x1, r.y1)
     size = {}
     for name in ("width", "height"):
         size[name] = getattr(options, name) if options.HasField(name) else DEFAULT_CELLS
         if not 1 <= size[name] <= MAX_CELLS:
-            wrong.append(Violation(f"heatmaps.{name}", f"is {size[name]}, must be 1 to {MAX_CELLS}"))
+            violations.add(name, f"is {size[name]}, must be 1 to {MAX_CELLS}")
     encoding = options.encoding or heatmap_pb2.HEATMAP_ENCODING_FLOAT32
     if encoding not in heatmap_pb2.HeatmapEncoding.values():
-        wrong.append(unknown_enum("heatmaps.encoding", encoding, heatmap_pb2.HeatmapEncoding.DESCRIPTOR))
+        add_unknown_enum(violations, "encoding", encoding, heatmap_pb2.HeatmapEncoding.DESCRIPTOR)
     mass = options.sparse_mass if options.HasField("sparse_mass") else DEFAULT_SPARSE_MASS
     if encoding == heatmap_pb2.HEATMAP_ENCODING_SPARSE and not 0 < mass <= 1:
-        wrong.append(Violation("heatmaps.sparse_mass", f"is {mass:g}, must be above 0 and at most 1"))
+        violations.add("sparse_mass", f"is {mass:g}, must be above 0 and at most 1")
     return HeatmapOptions(tuple(options.landmarks) or _ALL, rectangle, size["width"], size["height"], encoding, mass)
 
 
-def far_corners(r: geometry_pb2.Rectangle, path: str) -> list[Violation]:
-    """Corners that no image has."""
-    return [
-        Violation(f"{path}.{name}", f"is {getattr(r, name):g}, must be within ±{MAX_COORDINATE:g} pixels")
-        for name in ("x0", "y0", "x1", "y1")
-        if abs(getattr(r, name)) > MAX_COORDINATE
-    ]
+def check_rectangle(r: geometry_pb2.Rectangle, violations: Violations) -> None:
+    """Check the corners of a rectangle, which may lie outside the picture."""
+    if not check_corners(r, violations):
+        return
+    for name in ("x0", "y0", "x1", "y1"):
+        check_coordinate(getattr(r, name), name, violations)
 
 
-def read_pose_options(options: pose_pb2.PoseOptions, wrong: list[Violation]) -> PoseOptions:
-    """Pose as asked for."""
-    if len(options.interval_masses) > MAX_INTERVALS:
-        text = f"has {len(options.interval_masses)} masses, at most {MAX_INTERVALS} are accepted"
-        wrong.append(Violation("pose.interval_masses", text))
-    for i, mass in enumerate(options.interval_masses[:MAX_INTERVALS]):
+def read_pose_options(options: pose_pb2.PoseOptions, violations: Violations) -> PoseOptions:
+    """What to say about the pose."""
+    violations = violations.at("pose")
+    masses = options.interval_masses
+    if len(masses) > MAX_INTERVALS:
+        violations.add("interval_masses", f"has {len(masses)} masses, at most {MAX_INTERVALS} are accepted")
+    for i, mass in enumerate(masses[:MAX_INTERVALS]):
         if not 0 < mass < 1:
-            wrong.append(Violation(f"pose.interval_masses[{i}]", f"is {mass:g}, must be above 0 and below 1"))
-    return PoseOptions(tuple(options.interval_masses) or DEFAULT_MASSES, _histogram(options.histogram, wrong))
+            violations.add(f"interval_masses[{i}]", f"is {mass:g}, must be above 0 and below 1")
+    return PoseOptions(tuple(masses) or DEFAULT_MASSES, _histogram(options.histogram, violations.at("histogram")))
 
 
-def _histogram(options: pose_pb2.PoseHistogramOptions, wrong: list[Violation]) -> PoseGrid | None:
-    before, default = len(wrong), PoseGrid()
+def _histogram(options: pose_pb2.PoseHistogramOptions, violations: Violations) -> PoseGrid | None:
+    before, default = len(violations), PoseGrid()
     yaw_bins = options.yaw_bins if options.HasField("yaw_bins") else default.yaw_bins
     roll_bins = options.roll_bins if options.HasField("roll_bins") else default.roll_bins
     for name, bins in (("yaw_bins", yaw_bins), ("roll_bins", roll_bins)):
         if not 0 <= bins <= MAX_BINS:
-            wrong.append(Violation(f"pose.histogram.{name}", f"is {bins}, must be 0 to {MAX_BINS}"))
+            violations.add(name, f"is {bins}, must be 0 to {MAX_BINS}")
     yaw_range, roll_range = default.yaw_range, default.roll_range
     if options.HasField("yaw_range"):
-        yaw_range = read_angles(options.yaw_range, "pose.histogram.yaw_range", wrong)
+        yaw_range = read_angles(options.yaw_range, violations.at("yaw_range"))
     if options.HasField("roll_range"):
-        roll_range = read_angles(options.roll_range, "pose.histogram.roll_range", wrong)
+        roll_range = read_angles(options.roll_range, violations.at("roll_range"))
     for name, (lower, upper) in (("yaw_range", yaw_range), ("roll_range", roll_range)):
         if lower == upper:
-            text = f"is empty at {lower:g} degrees, lower must be below upper"
-            wrong.append(Violation(f"pose.histogram.{name}", text))
-    if len(wrong) > before or not (yaw_bins and roll_bins):
+            violations.add(name, f"is empty at {lower:g} degrees, lower must be below upper")
+    if len(violations) > before or not (yaw_bins and roll_bins):
         return None
     return PoseGrid(yaw_bins, roll_bins, yaw_range, roll_range)
 
 
-def read_angles(interval: geometry_pb2.Interval, path: str, wrong: list[Violation]) -> tuple[float, float]:
+def read_angles(interval: geometry_pb2.Interval, violations: Violations) -> tuple[float, float]:
     """An interval of degrees."""
-    ends = {"lower": interval.lower, "upper": interval.upper}
-    faults = [
-        Violation(f"{path}.{name}", f"is {value:g} degrees, must be -180 to 180")
-        for name, value in ends.items()
-        if not -180 <= value <= 180  # NaN too
-    ]
-    if not faults and interval.lower > interval.upper:
-        faults = [Violation(f"{path}.lower", f"is {interval.lower:g}, must be at most upper = {interval.upper:g}")]
-    wrong += faults
-    return interval.lower, interval.upper
+    lower, upper, before = interval.lower, interval.upper, len(violations)
+    for name, value in (("lower", lower), ("upper", upper)):
+        if not -180 <= value <= 180:  # NaN too
+            violations.add(name, f"is {value:g} degrees, must be -180 to 180")
+    if len(violations) == before and lower > upper:
+        violations.add("lower", f"is {lower:g}, must be at most upper = {upper:g}")
+    return lower, upper
 
 
-def check_coordinate(value: float, path: str, wrong: list[Violation]) -> None:
-    """A place in the image frame."""
+def check_coordinate(value: float, field: str, violations: Violations) -> None:
+    """Check one coordinate in the image frame."""
     if not math.isfinite(value):
-        wrong.append(Violation(path, f"is {value}, must be finite"))
+        violations.add(field, f"is {value}, must be finite")
     elif abs(value) > MAX_COORDINATE:
-        wrong.append(Violation(path, f"is {value:g}, must be within ±{MAX_COORDINATE:g} pixels"))
+        violations.add(field, f"is {value:g}, must be within ±{MAX_COORDINATE:g} pixels")

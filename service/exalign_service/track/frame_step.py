@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from exalign.v1 import track_pb2
 from exalign_engine import LocatedFace
-from exalign_engine.errors import InvalidInputError, Violation
+from exalign_engine.errors import InvalidInputError, Violation, Violations
 from exalign_engine.evidence.evidence import Evidence
 from exalign_engine.network.outputs import FaceOutputs
 from exalign_engine.tracking import (
@@ -28,7 +28,7 @@ from exalign_engine.tracking import (
     TrackingSession,
 )
 from exalign_service.methods.pipeline import Pipeline, StageClock
-from exalign_service.requests.picture import Picture, misplaced
+from exalign_service.requests.picture import Picture, add_misplaced
 from exalign_service.rpc.errors import PreconditionError
 from exalign_service.track.record import Corners, SessionRecord
 from exalign_service.track.requests import (
@@ -36,7 +36,6 @@ from exalign_service.track.requests import (
     RequestedPastEvidence,
     RequestedTrackEvidence,
     TrackOptions,
-    under,
 )
 from exalign_service.track.responses import path_message, revision_message, suggestion_message, track_message
 from exalign_service.track.resume_token import state_hash
@@ -169,7 +168,7 @@ class SessionWork:
         try:
             revisions, state, digest = await self._pipeline.run_stage(clock, "hmm", step)
         except InvalidInputError as e:
-            raise InvalidInputError(under("past_evidence", e.violations)) from None
+            raise e.below("past_evidence") from None
         except FrameTooOldError as e:
             raise PreconditionError("FRAME_TOO_OLD", f"past_evidence.{e}") from None
         return Revised(state, digest, await self._revisions(revisions, clock))
@@ -208,9 +207,9 @@ class SessionWork:
         Raises:
             InvalidInputError: every box that is wrong.
         """
-        wrong = misplaced({f"frame.{path}": box for path, (_, box) in asked.boxes.items()}, size)
-        if wrong:
-            raise InvalidInputError(wrong)
+        violations = Violations("frame")
+        add_misplaced(violations, {path: box for path, (_, box) in asked.boxes.items()}, size)
+        violations.raise_if_any()
         place = self._pipeline.aligner.place
         return tuple((track_id, place(box.corners, box.source)) for track_id, box in asked.boxes.values())
 
@@ -235,7 +234,7 @@ def _in_frame(step: Callable[..., T], *args: object) -> T:
     try:
         return step(*args)
     except InvalidInputError as e:
-        raise InvalidInputError(under("frame", e.violations)) from None
+        raise e.below("frame") from None
 
 
 def _resolve(asked: Sequence[RequestedTrackEvidence], boxes: Mapping[int, NDArray[np.float64]]) -> Resolved:
