@@ -10,13 +10,16 @@ import pytest
 
 from import_graph import OFFLINE, PACKAGES, ROOT, circle, imported_names, imports, modules, reachable, sources
 
-# Package -> packages of ours that it may import.
+# Package -> packages of ours that it may import. Of `exalign` the engine may import CLI_SUPPORT alone.
 MAY_IMPORT = {
-    "exalign_engine": {"exalign_engine"},
+    "exalign_engine": {"exalign_engine", "exalign"},
     "exalign_service": {"exalign_service", "exalign_engine", "exalign"},
     "exalign_client": {"exalign_client", "exalign"},
     "exalign": {"exalign"},
 }
+
+#: What the three commands share.
+CLI_SUPPORT = "exalign.cli_support"
 
 #: Most .py files that lie flat in a package, beside its rooms.
 MOST_FLAT = 6
@@ -43,6 +46,22 @@ def test_imports_point_one_way(package: str) -> None:
     assert not found, listed(
         found, f"{package} may import {', '.join(sorted(MAY_IMPORT[package]))}: move what is shared"
     )
+
+
+def test_the_engine_knows_nothing_of_the_contract() -> None:
+    found = [
+        str(one)
+        for one in imports()
+        if one.importer.split(".")[0] == "exalign_engine"
+        and one.imported.split(".")[0] == "exalign"
+        and one.imported != CLI_SUPPORT
+    ]
+    assert not found, listed(found, f"of exalign the engine may import {CLI_SUPPORT} alone")
+
+
+def test_what_the_commands_share_needs_the_standard_library_alone() -> None:
+    names = imported_names(modules()[CLI_SUPPORT], "exalign")
+    assert {name.split(".")[0] for name, _ in names} <= sys.stdlib_module_names
 
 
 def test_the_engine_knows_no_grpc_no_sockets_and_no_asyncio() -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from exalign.cli_support import OneLineParser, run_command
 from exalign_engine.errors import ExalignError
 
 COMMANDS = {
@@ -21,6 +20,9 @@ COMMANDS = {
     "inspect": "what a bundle is, after verifying every hash",
 }
 
+#: What the extra ``train`` brings; the extra ``serve`` brings the rest.
+_OF_TRAIN = ("torch", "matplotlib", "onnxscript", "scipy")
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point.
@@ -29,38 +31,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments after the program's name; None reads the command line.
 
     Returns:
-        0 done, 1 failed (one line on stderr says why). Wrong usage exits with 2.
+        The exit code; see `exalign.cli_support`. Wrong usage exits with it.
     """
-    argv = sys.argv[1:] if argv is None else list(argv)
-    parser = argparse.ArgumentParser(prog="exalign-model", description=__doc__)
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    return run_command(
+        "exalign-model",
+        lambda: _run(arguments),
+        failures=(ExalignError,),
+        extra="serve",
+        extra_of=dict.fromkeys(_OF_TRAIN, "train"),
+    )
+
+
+def _run(argv: list[str]) -> int:
+    parser = OneLineParser(prog="exalign-model", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in COMMANDS.items():
         sub = commands.add_parser(name, help=text, description=text)
         # Only the command that runs is imported: `inspect` should not wait for OpenVINO.
         if name in argv[:1]:
-            try:
-                module = import_module(f"exalign_engine.commands.{name.replace('-', '_')}")
-            except ModuleNotFoundError as e:
-                needs = f"needs the extra 'serve' (no module named {e.name!r})"
-                print(f"exalign-model: {needs}: pip install 'exalign[serve]'", file=sys.stderr)
-                return 1
+            module = import_module(f"exalign_engine.commands.{name.replace('-', '_')}")
             module.add(sub)
             sub.set_defaults(action=module.run)
     args = parser.parse_args(argv)
-    try:
-        code = int(args.action(args))
-        sys.stdout.flush()
-        return code
-    except ExalignError as e:
-        print(f"exalign-model: {e}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        # Whoever read the output has seen enough (`| head`); what is left must not fail at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except KeyboardInterrupt:
-        print("exalign-model: interrupted", file=sys.stderr)
-        return 1
+    return int(args.action(args))
 
 
 if __name__ == "__main__":

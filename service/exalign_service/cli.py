@@ -1,7 +1,8 @@
-"""``exalign-server``: serve until told to stop.
+"""``exalign-server``: serve until a signal.
 
-Exit codes: 0 stopped as asked, 1 cannot start or the GPU was lost, 2 wrong arguments or settings. When requests are
-answered, one line goes to standard output, for whoever started the server:
+Exit codes: 0 stopped by a signal, 1 cannot start or the GPU was lost, 2 wrong arguments or settings, 130 interrupted
+before serving. When the server answers requests, it writes one line to standard output, for the program that started
+it:
 
     {"event": "serving", "address": "127.0.0.1:50051", "metrics_address": "127.0.0.1:9464"}
 
@@ -22,6 +23,7 @@ import threading
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
+from exalign.cli_support import DONE, WRONG_USAGE, OneLineParser, report, run_command
 from exalign_engine.errors import ExalignError
 from exalign_service.config.schema import ConfigError, ServerConfig
 from exalign_service.config.sources import SCHEMA
@@ -29,6 +31,8 @@ from exalign_service.observability import logs
 from exalign_service.server import Server, StartError
 
 _log = logging.getLogger("exalign_service")
+
+PROGRAM = "exalign-server"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,32 +42,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments; default those of the process.
 
     Returns:
-        The exit code.
+        The exit code; see `exalign.cli_support`. Wrong usage exits with it.
     """
-    args = _parser().parse_args(argv)
+    failures = (ExalignError, StartError)
+    return run_command(PROGRAM, lambda: _run(_parser().parse_args(argv)), failures=failures, extra="serve")
+
+
+def _run(args: argparse.Namespace) -> int:
     try:
         loaded = SCHEMA.load(vars(args), os.environ, args.config)
     except ConfigError as e:
         for line in str(e).splitlines():
-            print(f"exalign-server: {line}", file=sys.stderr)
-        return 2
+            report(f"{PROGRAM}: {line}")
+        return WRONG_USAGE
     if args.print_config:
         print(loaded.to_toml(), end="")
-        return 0
+        return DONE
     logs.configure(loaded.config.log_level)
-    try:
-        asyncio.run(_serve(loaded.config, exit_with_stdin=args.exit_with_stdin))
-    except (ExalignError, StartError) as e:
-        print(f"exalign-server: {e}", file=sys.stderr)
-        return 1
-    return 0
+    asyncio.run(_serve(loaded.config, exit_with_stdin=args.exit_with_stdin))
+    return DONE
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="exalign-server", description="Face alignment that answers with a distribution, over gRPC."
-    )
-    parser.add_argument("--version", action="version", version=f"exalign-server {version('exalign')}")
+    parser = OneLineParser(prog=PROGRAM, description="Face alignment that answers with a distribution, over gRPC.")
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {version('exalign')}")
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser(
         "serve",
@@ -82,28 +84,28 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _serve(config: ServerConfig, *, exit_with_stdin: bool) -> None:
-    """Serve until a signal, or the end of standard input, says stop."""
-    loop, told = asyncio.get_running_loop(), asyncio.Queue[str]()
+    """Serve until a signal, the end of standard input or a lost device."""
+    loop, stops = asyncio.get_running_loop(), asyncio.Queue[str]()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.put_nowait, number.name)
+        loop.add_signal_handler(number, stops.put_nowait, number.name)
     if exit_with_stdin:
-        _watch_stdin(lambda: loop.call_soon_threadsafe(told.put_nowait, "stdin closed"))
-    server = Server(config, on_failure=lambda: told.put_nowait("failure"))
-    starting, word = asyncio.create_task(server.start()), asyncio.create_task(told.get())
+        _watch_stdin(lambda: loop.call_soon_threadsafe(stops.put_nowait, "stdin closed"))
+    server = Server(config, on_failure=lambda: stops.put_nowait("failure"))
+    starting, stop = asyncio.create_task(server.start()), asyncio.create_task(stops.get())
     try:
-        await asyncio.wait((starting, word), return_when=asyncio.FIRST_COMPLETED)
-        if not word.done():
+        await asyncio.wait((starting, stop), return_when=asyncio.FIRST_COMPLETED)
+        if not stop.done():
             await starting
             _announce(server)
-        _log.info("stopping", extra={"fields": {"reason": await word, "grace_seconds": config.shutdown_grace}})
+        _log.info("stopping", extra={"fields": {"reason": await stop, "grace_seconds": config.shutdown_grace}})
     finally:
-        word.cancel()
+        stop.cancel()
         starting.cancel()
-        second_word = asyncio.create_task(told.get())
-        second_word.add_done_callback(lambda _: server.end_grace())
+        second_stop = asyncio.create_task(stops.get())
+        second_stop.add_done_callback(lambda _: server.end_grace())
         await server.stop()
-        second_word.cancel()
-        # Its error, if any, has been raised above, unless the word to stop came first: then nobody cares.
+        second_stop.cancel()
+        # Its error, if any, has been raised above, unless a stop came first: then it does not matter.
         await asyncio.gather(starting, return_exceptions=True)
     _log.info("stopped")
     if server.failure is not None:
@@ -111,7 +113,7 @@ async def _serve(config: ServerConfig, *, exit_with_stdin: bool) -> None:
 
 
 def _announce(server: Server) -> None:
-    """Say where the server is: in the log for people, on standard output for programs."""
+    """Report where the server is: in the log for people, on standard output for programs."""
     runtime = server.aligner.runtime
     where = {"address": server.address, "metrics_address": server.metrics_address}
     fields = {

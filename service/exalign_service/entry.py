@@ -1,13 +1,14 @@
-"""The ``exalign-server`` command, where the server's packages may be missing."""
+"""The ``exalign-server`` command, also where the server's packages are not installed."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
+
+from exalign.cli_support import run_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run `exalign_service.cli.main`; without the extra ``serve``, say so in one line.
+    """Run `exalign_service.cli.main`; without the extra ``serve``, name it in one line.
 
     Args:
         argv: arguments after the program's name; None reads the command line.
@@ -15,10 +16,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    try:
-        from exalign_service.cli import main as run
-    except ModuleNotFoundError as e:
-        needs = f"needs the extra 'serve' (no module named {e.name!r})"
-        print(f"exalign-server: {needs}: pip install 'exalign[serve]'", file=sys.stderr)
-        return 1
-    return run(argv)
+
+    def run() -> int:
+        from exalign_service import cli
+
+        return cli.main(argv)
+
+    return run_command("exalign-server", run, extra="serve")

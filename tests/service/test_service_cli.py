@@ -32,6 +32,9 @@ server.load_model = lambda config: server.LoadedModel(aligner)
 sys.exit(cli.main())
 """
 
+#: Finds the fakes as well as what this process finds.
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])}
+
 FREE = ("--address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0")
 
 
@@ -44,7 +47,7 @@ def started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, 
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(HERE)},
+        env=ENVIRONMENT,
     )
     try:
         assert process.stdout is not None
@@ -92,11 +95,18 @@ def test_ends_with_its_standard_input_when_told_to() -> None:
 
 
 def test_outlives_its_standard_input_otherwise() -> None:
-    with started(*FREE) as (process, _):
+    with started(*FREE) as (process, said):
         assert process.stdin is not None
         process.stdin.close()
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(timeout=1)
+        with grpc.insecure_channel(said["address"]) as channel:
+            stub = service_pb2_grpc.FaceAlignmentServiceStub(channel)
+            for _ in range(20):
+                stub.GetModel(service_pb2.GetModelRequest(), timeout=20)
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        err = process.stderr.read()
+        (stopping,) = (line for line in map(json.loads, err.splitlines()) if line["event"] == "stopping")
+        assert stopping["reason"] == "SIGTERM"
 
 
 @pytest.mark.parametrize("which", ["address", "metrics_address"])
@@ -109,7 +119,7 @@ def test_an_address_in_use_ends_with_1_and_one_line(which: str) -> None:
             capture_output=True,
             text=True,
             timeout=60,
-            env={**os.environ, "PYTHONPATH": str(HERE)},
+            env=ENVIRONMENT,
         )
         assert done.returncode == 1
         assert done.stdout == ""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from exalign.cli_support import OneLineParser
 from exalign_client.commands import condition, heatmaps, model, pose, predict, suggest, track
-from exalign_client.commands.terminal import OneLineParser, run_to_exit_code
+from exalign_client.commands.terminal import run_client_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -16,14 +17,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments without the program's name; None: those of this process.
 
     Returns:
-        The exit code: 0 done, 1 failed. Wrong usage exits with 2.
+        The exit code; see `exalign.cli_support`. Wrong usage exits with it.
     """
     parser = OneLineParser(prog="exalign", description="Landmarks of faces, with their uncertainty.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (predict, heatmaps, pose, condition, suggest, track, model):
         command.add_parser(commands)
     arguments = parser.parse_args(argv)
-    return run_to_exit_code("exalign", lambda: int(arguments.run(arguments)))
+    return run_client_command("exalign", lambda: int(arguments.run(arguments)))
 
 
 if __name__ == "__main__":

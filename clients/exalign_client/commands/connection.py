@@ -7,8 +7,8 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from exalign.cli_support import report
 from exalign_client.calls.sync import Client
-from exalign_client.commands.terminal import report
 from exalign_client.transport.channel import DEFAULT_TIMEOUT
 from exalign_client.transport.local_server import local_server
 

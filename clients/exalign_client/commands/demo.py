@@ -12,10 +12,11 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
+from exalign.cli_support import OneLineParser, report
 from exalign_client.calls.sync import Client
 from exalign_client.commands.histograms import draw_histogram, parse_histograms
 from exalign_client.commands.tables import landmark_table, prediction_summary
-from exalign_client.commands.terminal import OneLineParser, report, run_to_exit_code
+from exalign_client.commands.terminal import run_client_command
 from exalign_client.errors import InternalServerError, MissingExtraError
 from exalign_client.pictures.overlay import decode_picture, draw_overlay, require_opencv, write_picture
 from exalign_client.transport.local_server import LocalServer, local_server
@@ -37,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="directory for astronaut.png")
     arguments = parser.parse_args(argv)
-    return run_to_exit_code("demo", lambda: _demonstrate(arguments.out))
+    return run_client_command("demo", lambda: _demonstrate(arguments.out))
 
 
 def _demonstrate(out: Path) -> int:

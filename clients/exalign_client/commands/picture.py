@@ -7,9 +7,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from exalign.cli_support import report
 from exalign_client.commands.connection import add_connection_options
 from exalign_client.commands.predict import box_of
-from exalign_client.commands.terminal import report
 from exalign_client.json_form import Json
 from exalign_client.landmarks import NAMES
 from exalign_client.pictures.overlay import SUFFIXES, Pixels, decode_picture, require_opencv, write_picture

@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from exalign.cli_support import describe, report
 from exalign_client.calls.sync import Client
 from exalign_client.commands.connection import add_connection_options, connect
 from exalign_client.commands.tables import landmark_table, prediction_summary
-from exalign_client.commands.terminal import describe, report
 from exalign_client.errors import InvalidRequestError, MessageTooLargeError
 from exalign_client.pictures.overlay import SUFFIXES, decode_picture, draw_overlay, require_opencv, write_picture
 from exalign_client.requests.arguments import Box

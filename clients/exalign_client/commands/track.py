@@ -10,10 +10,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from exalign.cli_support import report
 from exalign_client.calls.sync import Client
 from exalign_client.commands.connection import add_connection_options, connect
 from exalign_client.commands.picture import click_of
-from exalign_client.commands.terminal import Progress, report
+from exalign_client.commands.terminal import Progress
 from exalign_client.landmarks import NAMES
 from exalign_client.pictures.overlay import Pixels
 from exalign_client.pictures.track import draw_track

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from exalign.cli_support import first_line
 from exalign_engine.errors import BundleError
 from exalign_engine.onnx_graph.errors import GraphError
 
@@ -36,12 +37,12 @@ def read_graph(path: Path) -> onnx.ModelProto:
         onnx.checker.check_model(model)
         model = onnx.shape_inference.infer_shapes(model, strict_mode=True)
     except (OSError, ValueError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as e:
-        raise BundleError(path, f"is not an ONNX network: {_first_line(e)}") from e
+        raise BundleError(path, f"is not an ONNX network: {first_line(e)}") from e
     except Exception as e:
         # protobuf's DecodeError; its class has moved between the versions that onnx admits
         if type(e).__name__ != "DecodeError":
             raise
-        raise BundleError(path, f"is not an ONNX network: {_first_line(e)}") from e
+        raise BundleError(path, f"is not an ONNX network: {first_line(e)}") from e
     check(model)
     return model
 
@@ -177,8 +178,3 @@ def weights_finite(model: onnx.ModelProto) -> None:
 
 def _readers(graph: onnx.GraphProto, name: str) -> Iterator[onnx.NodeProto]:
     return (node for node in graph.node if name in node.input)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign.cli_support import first_line
 from exalign_engine.errors import BundleError
 from exalign_engine.network.outputs import Outputs, known_outputs
 from exalign_engine.runtime.precision import load_network
@@ -52,7 +53,7 @@ class OnnxRuntime:
                 loaded.onnx, sess_options=options, providers=["CPUExecutionProvider"]
             )
         except Exception as e:  # its exceptions share no base class but Exception
-            raise BundleError(network, f"ONNX Runtime cannot load it: {_first_line(e)}") from e
+            raise BundleError(network, f"ONNX Runtime cannot load it: {first_line(e)}") from e
         self._outputs = known_outputs(network, [output.name for output in self._session.get_outputs()])
 
     def infer(self, crops: NDArray[np.uint8]) -> Outputs:
@@ -61,10 +62,6 @@ class OnnxRuntime:
 
     def close(self) -> None:
         """Nothing is held beyond the session itself."""
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
 
 
 def _open(network: Path, options: RuntimeOptions) -> OnnxRuntime:

@@ -1,0 +1,105 @@
+"""The three commands end alike: exit codes, one line on standard error, extras that are missing by name."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib import import_module
+
+import pytest
+
+from exalign.cli_support import OneLineParser, describe, first_line, run_command
+
+
+def raising(error: BaseException) -> Callable[[], int]:
+    def command() -> int:
+        raise error
+
+    return command
+
+
+class KnownError(Exception):
+    pass
+
+
+def test_the_exit_code_is_the_commands_own() -> None:
+    assert run_command("x", lambda: 3, extra="serve") == 3
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (KnownError("is wrong\nin detail"), 1, "x: is wrong"),
+        (KnownError(), 1, "x: KnownError"),
+        (FileNotFoundError(2, "No such file or directory", "a.png"), 1, "x: a.png: No such file or directory"),
+        (KeyboardInterrupt(), 130, "x: interrupted"),
+        (
+            ModuleNotFoundError("No module named 'onnx.checker'", name="onnx.checker"),
+            1,
+            "x: needs the extra 'serve' (no module named 'onnx.checker'): pip install 'exalign[serve]'",
+        ),
+        (
+            ModuleNotFoundError("No module named 'torch'", name="torch"),
+            1,
+            "x: needs the extra 'train' (no module named 'torch'): pip install 'exalign[train]'",
+        ),
+    ],
+)
+def test_what_ends_a_command_is_one_line_and_a_code(
+    error: BaseException, code: int, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended = run_command("x", raising(error), failures=(KnownError,), extra="serve", extra_of={"torch": "train"})
+    assert (ended, capsys.readouterr().err) == (code, f"{line}\n")
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), ModuleNotFoundError("ours", name="exalign_engine.nothing")])
+def test_a_fault_of_ours_leaves_with_its_traceback(error: Exception) -> None:
+    with pytest.raises(type(error)):
+        run_command("x", raising(error), failures=(KnownError,), extra="serve")
+
+
+def test_a_reader_that_has_gone_ends_a_command_quietly() -> None:
+    code = (
+        "import sys; from exalign.cli_support import run_command\n"
+        "def command():\n"
+        "    while True: print('line')\n"
+        "sys.exit(run_command('x', command, extra='serve'))"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait()) == (b"", 1)
+
+
+def test_wrong_usage_is_one_line_and_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        OneLineParser(prog="x").parse_args(["--nothing"])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == "x: unrecognized arguments: --nothing (see x --help)\n"
+
+
+def test_errors_in_one_line() -> None:
+    assert first_line(ValueError("\n a\n b")) == "a"
+    assert describe(OSError("nothing is there")) == "nothing is there"
+
+
+def interrupt(*_: object) -> int:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "interrupted"),
+    [
+        ("exalign_client.commands.cli", ["model"], "exalign_client.commands.model.connect"),
+        ("exalign_engine.cli", ["inspect"], "exalign_engine.commands.inspect.run"),
+        ("exalign_service.entry", ["serve"], "exalign_service.observability.logs.configure"),
+    ],
+)
+def test_every_command_that_is_interrupted_ends_with_130(
+    module: str, arguments: list[str], interrupted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(interrupted, interrupt)
+    assert import_module(module).main(arguments) == 130
