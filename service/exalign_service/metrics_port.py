@@ -1,6 +1,6 @@
-"""The port beside gRPC: /metrics for Prometheus, /healthz and /readyz for whoever starts and stops servers.
+"""The port beside gRPC: /metrics for Prometheus, /healthz and /readyz for orchestrators.
 
-It runs on the server's own event loop: /healthz answers only while that loop turns.
+It runs on the server's own event loop: /healthz answers only while that loop runs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from exalign_service.rpc.lifecycle import Lifecycle
 _TEXT = "text/plain; charset=utf-8"
 
 #: A client has so long to send its request and to take the answer, seconds.
-_PATIENCE = 5.0
+_TIMEOUT = 5.0
 
 
 class MetricsPort:
@@ -42,7 +42,7 @@ class MetricsPort:
             The port.
 
         Raises:
-            OSError: the address cannot be had.
+            OSError: the address cannot be listened on.
         """
         self._server = await asyncio.start_server(self._connected, host, port, limit=16 * 1024)
         bound: int = self._server.sockets[0].getsockname()[1]
@@ -56,7 +56,7 @@ class MetricsPort:
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            async with asyncio.timeout(_PATIENCE):
+            async with asyncio.timeout(_TIMEOUT):
                 head = await reader.readuntil(b"\r\n\r\n")
                 writer.write(self._answer(head))
                 await writer.drain()

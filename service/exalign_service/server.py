@@ -33,12 +33,13 @@ from exalign_service.observability.calibration_metrics import export_calibration
 from exalign_service.observability.metrics import Metrics
 from exalign_service.requests.picture import RequestLimits
 from exalign_service.responses import model as model_info
+from exalign_service.rpc.clock import Clock, LoopClock
 from exalign_service.rpc.interceptor import CallInterceptor
 from exalign_service.rpc.lifecycle import Lifecycle
 from exalign_service.servicer import FaceAlignmentServicer
-from exalign_service.track.registry import SessionRegistry, Tracker
+from exalign_service.track.registry import SessionRegistry
+from exalign_service.track.session_factory import SessionFactory
 from exalign_service.track.store import MemoryStore
-from exalign_service.track.stream import TrackMethod
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ SERVICES = (
 _FACE_ALIGNMENT = SERVICES[0].full_name
 _HEALTH_NAMES = ("", _FACE_ALIGNMENT)
 
-#: A handler that has been dismissed has so long to go, seconds; then gRPC cuts its call.
+#: So long after a handler was cancelled gRPC cuts its call, seconds.
 _CUT_AFTER = 1.0
 
 
@@ -62,7 +63,7 @@ class StartError(Exception):
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """What answers.
+    """The model that answers.
 
     Attributes:
         aligner: the model.
@@ -101,6 +102,7 @@ class Server:
         config: everything that can be set.
         aligner: the model; None loads the one that the configuration names. The server closes its runtime.
         on_failure: called on the event loop, once, when nothing more can be answered; `failure` says why.
+        clock: of time limits: of streams, of what is kept of broken ones, and of `stop`.
 
     Raises:
         ExalignError: the model cannot be loaded.
@@ -112,11 +114,13 @@ class Server:
         config: ServerConfig,
         aligner: Aligner | None = None,
         on_failure: Callable[[], object] = lambda: None,
+        clock: Clock | None = None,
     ) -> None:
         self.config = config
+        self._clock = LoopClock() if clock is None else clock
         model = LoadedModel(aligner) if aligner is not None else load_model(config)
         self.aligner = model.aligner
-        #: What ended the service before it was told to stop; None while all is well.
+        #: What ended the service before `stop`; None while it works.
         self.failure: DeviceLostError | None = None
         self._on_failure = on_failure
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -141,7 +145,12 @@ class Server:
             max_queue=config.batching.queue,
             observer=self.metrics,
         )
-        self._tracker = Tracker(self.aligner)
+        sessions = config.sessions
+        #: Records of video sessions, also of those whose stream broke.
+        self.store = MemoryStore(
+            sessions.session_retention, sessions.max_detached, sessions.max_detached_bytes, self.metrics, self._clock
+        )
+        self._session_factory = SessionFactory(self.aligner)
         self._sessions: SessionRegistry | None = None
         self._grpc: grpc.aio.Server | None = None
         self._grace_ended = asyncio.Event()
@@ -150,7 +159,7 @@ class Server:
         """Listen, warm up, then serve.
 
         Raises:
-            StartError: an address cannot be had.
+            StartError: an address cannot be listened on.
         """
         self._loop = asyncio.get_running_loop()
         await self._report_not_serving()
@@ -158,7 +167,7 @@ class Server:
         await self._listen(self._grpc)
         await asyncio.get_running_loop().run_in_executor(self._executor, self._warm_up)
         self.lifecycle.warm()
-        if self.lifecycle.serving:  # it may have been told to stop while warming up
+        if self.lifecycle.serving:  # `stop` may have been called while warming up
             for name in _HEALTH_NAMES:
                 await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
@@ -174,14 +183,15 @@ class Server:
         if self._grpc is not None:
             refusing = asyncio.create_task(self._grpc.stop(grace + _CUT_AFTER))
             finished = asyncio.create_task(self._interceptor.finished(_FACE_ALIGNMENT))
-            end_grace = asyncio.create_task(self._grace_ended.wait())
+            ended = asyncio.create_task(self._grace_ended.wait())
+            over = asyncio.create_task(self._clock.sleep(grace))
             if self._sessions is not None:
                 self._sessions.drain(grace)
-            await asyncio.wait((finished, end_grace), timeout=grace, return_when=asyncio.FIRST_COMPLETED)
-            finished.cancel()
-            end_grace.cancel()
-            # What has outlasted the grace; and health watchers, who never leave by themselves.
-            self._interceptor.dismiss()
+            await asyncio.wait((finished, ended, over), return_when=asyncio.FIRST_COMPLETED)
+            for task in (finished, ended, over):
+                task.cancel()
+            # What has outlasted the grace; and health watchers, which never end by themselves.
+            self._interceptor.cancel_all()
             await refusing
             await self._interceptor.finished()  # gRPC does not wait for the finally blocks of handlers that it cut
             if self._sessions is not None:
@@ -246,14 +256,18 @@ class Server:
             self.aligner, self._batcher, self._executor, request_limits, cache, config.batching.queue, self.metrics
         )
         model = model_info.describe(self.aligner, config)
-        sessions = config.sessions
-        store = MemoryStore(
-            sessions.session_retention, sessions.max_detached, sessions.max_detached_bytes, self.metrics
+        self._sessions = SessionRegistry(
+            config.sessions,
+            self.store,
+            self._session_factory,
+            pipeline,
+            self.lifecycle,
+            self.metrics,
+            max_read_ahead_bytes=2 * config.limits.max_message_bytes,
+            clock=self._clock,
         )
-        self._sessions = SessionRegistry(sessions, store, self._tracker, pipeline, self.lifecycle, self.metrics)
-        track = TrackMethod(self._sessions, pipeline, self.metrics, 2 * config.limits.max_message_bytes)
         service_pb2_grpc.add_FaceAlignmentServiceServicer_to_server(
-            FaceAlignmentServicer(pipeline, track, model, self.lifecycle, config.limits.max_exemplars), server
+            FaceAlignmentServicer(pipeline, self._sessions, model, self.lifecycle, config.limits.max_exemplars), server
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection([service.full_name for service in SERVICES], server)
@@ -285,19 +299,19 @@ class Server:
         aligner, size = self.aligner, float(self.aligner.bundle.manifest.input_size)
         aligner.warm_up(range(1, self.config.batching.max_batch + 1))
         place = aligner.place(np.array([0.0, 0.0, size, size]))
-        seen = aligner.runtime.infer(np.full((1, int(size), int(size), 3), 128, np.uint8)).row(0)
+        answer = aligner.runtime.infer(np.full((1, int(size), int(size), 3), 128, np.uint8)).row(0)
         # Where all scores are alike, every exemplar counts.
-        row = replace(seen, scores=np.zeros_like(seen.scores))
+        row = replace(answer, scores=np.zeros_like(answer.scores))
         warm_up(Face(place, aligner.posterior(row)), aligner.bundle.poses, aligner.bundle.manifest.margin)
-        self._tracker.warm_up(place, row)
+        self._session_factory.warm_up(place, row)
         _log.info("warm", extra={"fields": {"seconds": round(time.monotonic() - start, 3)}})
 
 
 def _probe(address: str) -> None:
-    """Take an address and let it go again: gRPC itself does not say why it cannot have one, but on stderr.
+    """Bind an address and release it: gRPC itself says only on stderr why it cannot listen.
 
     Raises:
-        OSError: it cannot be had.
+        OSError: it cannot be bound.
     """
     host, _, port = address.rpartition(":")
     family, kind, protocol, _, target = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]

@@ -1,4 +1,4 @@
-"""The FaceAlignmentService: which code answers which method."""
+"""The FaceAlignmentService: which code answers which RPC."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from exalign_service.methods.pipeline import Pipeline
 from exalign_service.responses.exemplars import answer_exemplars
 from exalign_service.rpc.errors import NotServingError
 from exalign_service.rpc.lifecycle import Lifecycle, Phase
-from exalign_service.track.conversation import Writer
-from exalign_service.track.stream import TrackMethod
+from exalign_service.track.registry import SessionRegistry
+from exalign_service.track.response_writer import ResponseSink
+from exalign_service.track.stream import TrackStream
 
 
 class FaceAlignmentServicer(service_pb2_grpc.FaceAlignmentServiceServicer):
@@ -21,7 +22,7 @@ class FaceAlignmentServicer(service_pb2_grpc.FaceAlignmentServiceServicer):
 
     Args:
         pipeline: does the work.
-        track: answers TrackVideo.
+        sessions: of video streams.
         model: the answer of GetModel.
         lifecycle: requests that need the network are answered once it is warm.
         max_exemplars: class ids in one GetExemplars call.
@@ -30,12 +31,12 @@ class FaceAlignmentServicer(service_pb2_grpc.FaceAlignmentServiceServicer):
     def __init__(
         self,
         pipeline: Pipeline,
-        track: TrackMethod,
+        sessions: SessionRegistry,
         model: service_pb2.GetModelResponse,
         lifecycle: Lifecycle,
         max_exemplars: int,
     ) -> None:
-        self._track, self._model, self._lifecycle = track, model, lifecycle
+        self._sessions, self._model, self._lifecycle = sessions, model, lifecycle
         self._bundle, self._max_exemplars = pipeline.aligner.bundle, max_exemplars
         self._faces = FacesMethods(pipeline, model.bundle_id)
         self._evidence = EvidenceMethods(pipeline, model.bundle_id)
@@ -92,8 +93,8 @@ class FaceAlignmentServicer(service_pb2_grpc.FaceAlignmentServiceServicer):
         return await asyncio.to_thread(answer_exemplars, request, self._bundle, self._max_exemplars)
 
     async def TrackVideo(  # type: ignore[override]  # noqa: N802  # it writes its answers itself
-        self, request_iterator: AsyncIterator[service_pb2.TrackVideoRequest], context: Writer
+        self, request_iterator: AsyncIterator[service_pb2.TrackVideoRequest], context: ResponseSink
     ) -> None:
         """See service.proto and track.proto."""
         self._must_be_warm()
-        await self._track.answer(request_iterator, context)
+        await TrackStream(self._sessions, request_iterator, context).run()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ from exalign_engine.network.outputs import Outputs
 from exalign_engine.posterior.calibration import Calibration
 from exalign_service import Server, ServerConfig
 from exalign_service.config.schema import BatchingConfig, LimitsConfig, SessionsConfig
+from exalign_service.rpc.clock import Clock
 
 U8 = NDArray[np.uint8]
 Corners = tuple[float, float, float, float]
@@ -34,7 +36,13 @@ SIDE = 16
 
 
 class FakeRuntime:
-    """Scores that follow from a crop's mean brightness alone. ``gate`` holds every batch until it is set."""
+    """Scores that follow from a crop's mean brightness alone. ``gate`` holds every batch until it is set.
+
+    Attributes:
+        held: batches at the gate now.
+        batches: sizes of those answered, in order.
+        brightness: of every crop answered, in order.
+    """
 
     name, version, precision, device, reason = "fake", "1", "f32", "CPU", "for tests"
 
@@ -43,15 +51,23 @@ class FakeRuntime:
         self.gate.set()
         self.error: Exception | None = None
         self.batches: list[int] = []
+        self.brightness: list[float] = []
+        self.held = 0
+        self._counting = threading.Lock()
         self.closed = False
 
     def infer(self, crops: U8) -> Outputs:
         """See `exalign_engine.runtime.Runtime`."""
+        with self._counting:
+            self.held += 1
         self.gate.wait()
+        with self._counting:
+            self.held -= 1
         if self.error is not None:
             raise self.error
         self.batches.append(len(crops))
         brightness = crops.reshape(len(crops), -1).mean(axis=1, dtype=np.float64)
+        self.brightness += brightness.tolist()
         scores = -np.abs(np.arange(K) - brightness[:, None] / 255 * (K - 1))
         b = len(crops)
         return Outputs(scores.astype(np.float32), np.zeros((b, 4), np.float32), np.zeros((b, 2, 1, 1), np.float32))
@@ -147,12 +163,16 @@ class Running:
 
 
 @asynccontextmanager
-async def running(folder: Path, settings: ServerConfig | None = None) -> AsyncIterator[Running]:
+async def running(
+    folder: Path, settings: ServerConfig | None = None, clock: Clock | None = None
+) -> AsyncIterator[Running]:
     """A started server with a client; stopped at the end."""
     runtime, detector = FakeRuntime(), FakeDetector()
-    server = Server(settings or config(), Aligner(tiny_bundle(folder), runtime, {"mtcnn": detector}))
+    aligner = Aligner(tiny_bundle(folder), runtime, {"mtcnn": detector})
+    server = Server(settings or config(), aligner, clock=clock)
     await server.start()
     runtime.batches.clear()
+    runtime.brightness.clear()
     try:
         async with grpc.aio.insecure_channel(server.address) as channel:
             yield Running(server, runtime, detector, channel)
@@ -160,6 +180,13 @@ async def running(folder: Path, settings: ServerConfig | None = None) -> AsyncIt
         runtime.gate.set()
         if not runtime.closed:
             await server.stop(0)
+
+
+async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+    """Wait for something that must happen."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.002)
 
 
 def picture(width: int = 64, height: int = 48, seed: int = 0) -> U8:

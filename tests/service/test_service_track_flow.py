@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 from typing import Any
 
 import grpc
 import numpy as np
-from numpy.typing import NDArray
 
-from exalign.v1 import track_pb2
-from exalign_engine.network.outputs import Outputs
-from service_fakes import GOOD_BOX, Running, encoded, picture, running
+from exalign.v1 import service_pb2, service_pb2_grpc, track_pb2
+from exalign_service.track.inbox import READ_AHEAD
+from service_fakes import GOOD_BOX, Running, encoded, picture, request, running, until
 from service_fakes import config as server_config
-from track_fakes import LIVE, config, frame, plain, sessions, talk, talking, until
-
-U8 = NDArray[np.uint8]
+from track_fakes import LIVE, config, frame, plain, received, sessions, talk, talking
 
 
 async def test_no_more_frames_are_taken_than_may_be_unacknowledged(tmp_path: Path) -> None:
-    async with running(tmp_path, server_config(max_unacked_frames=3)) as live, talking(live) as it:
+    # One thread: what was given to it first is done first.
+    async with running(tmp_path, server_config(max_unacked_frames=3, stage_threads=1)) as live, talking(live) as it:
         await it.say(frame(0, GOOD_BOX), *(frame(i) for i in range(1, 6)))
         assert [(await it.hear("result")).frame_index for _ in range(3)] == [0, 1, 2]
-        await asyncio.sleep(0.1)
-        assert live.sample("exalign_frame_latency_seconds_count") == 3
-        # A repeat is answered all the same, once it is its turn; a heartbeat at once.
+        # A heartbeat is answered at once: now all six frames are there.
         await it.say(track_pb2.Heartbeat(sequence=1))
         await it.hear("heartbeat")
+        # Whatever the stream had begun would be ahead of these calls.
+        for _ in range(2):
+            await live.stub.PredictLandmarks(request(GOOD_BOX))
+        assert sum(live.runtime.batches) == 3 + 2
+        assert live.sample("exalign_frame_latency_seconds_count") == 3
         await it.say(track_pb2.TrackAck(acked_frame=0))
         assert (await it.hear("result")).frame_index == 3
         await it.say(track_pb2.TrackAck(acked_frame=3))
@@ -65,11 +65,16 @@ async def test_a_lossless_client_is_slowed_down_by_flow_control(live: Running) -
                 sent = index
 
         flooding = asyncio.create_task(flood())
-        await asyncio.sleep(1)
-        stuck = sent
-        assert stuck < 30
-        await asyncio.sleep(0.3)
-        assert sent == stuck
+        # The config, a frame that is worked on, and a few that wait: then the server reads no more.
+        most = 2 + READ_AHEAD
+        await until(lambda: received(live) == most)
+        async with grpc.aio.insecure_channel(live.server.address) as other:  # not held up by the flood
+            stub = service_pb2_grpc.FaceAlignmentServiceStub(other)
+            for _ in range(100):
+                await stub.GetModel(service_pb2.GetModelRequest())
+        assert received(live) == most
+        assert sent < 30
+        assert not flooding.done()
         live.runtime.gate.set()
         for index in range(60):
             result = await it.hear("result")
@@ -84,8 +89,7 @@ async def test_live_answers_the_newest_frame_and_names_those_it_skipped(live: Ru
         await it.results(frame(0, GOOD_BOX))
         live.runtime.gate.clear()
         await it.say(frame(1))
-        await until(lambda: live.server._batcher.depth == 0 and live.sample("exalign_batch_size_sum") >= 1)
-        await asyncio.sleep(0.05)
+        await until(lambda: live.runtime.held == 1)
         await it.say(*(frame(i) for i in range(2, 20)))
         await it.say(track_pb2.Heartbeat())
         await it.hear("heartbeat")  # all of them are there
@@ -158,24 +162,16 @@ async def test_frames_of_sessions_take_turns_at_the_network(tmp_path: Path) -> N
         crowd, single = talk(live), talk(live)
         await crowd.open(config(detection={"max_faces": 8}))
         await single.open()
-        order: list[str] = []
-        infer = live.server._batcher._infer
-
-        def slow(crops: U8) -> Outputs:
-            time.sleep(0.03)
-            return infer(crops)
-
-        live.server._batcher._infer = slow
+        live.runtime.gate.clear()
         boxes: Any = [(2.0 + i, 2.0, 32.0 + i, 32.0 + i) for i in range(8)]
         await crowd.say(frame(0, *boxes))
-        await until(lambda: live.server._batcher.depth >= 6)
-        await single.say(frame(0, GOOD_BOX))
-
-        async def hear(it: Any, name: str) -> None:
-            await it.hear("result")
-            order.append(name)
-
-        await asyncio.gather(hear(crowd, "crowd"), hear(single, "single"))
-        assert order == ["single", "crowd"]
+        await until(lambda: live.runtime.held == 1 and live.sample("exalign_queue_depth") == 7)
+        white = np.full((48, 64, 3), 255, np.uint8)
+        await single.say(frame(0, GOOD_BOX, data=encoded(white)))
+        await until(lambda: live.sample("exalign_queue_depth") == 8)
+        live.runtime.gate.set()
+        await asyncio.gather(crowd.hear("result"), single.hear("result"))
+        # Behind the crop that was at work and the one that was next.
+        assert [i for i, brightness in enumerate(live.runtime.brightness) if brightness == 255] == [2]
         await crowd.cut()
         await single.cut()

@@ -11,9 +11,9 @@ import pytest
 
 from exalign.v1 import evidence_pb2, face_pb2, geometry_pb2, image_pb2, pose_pb2, service_pb2, track_pb2
 from exalign_service.track.resume_token import ResumeToken
-from service_fakes import GOOD_BOX, Running, running
+from service_fakes import GOOD_BOX, Running, running, until
 from service_fakes import config as server_config
-from track_fakes import click, config, frame, plain, sessions, talk, talking, until
+from track_fakes import click, config, frame, plain, sessions, talk, talking
 
 INVALID, PRECONDITION = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION
 NOT_FOUND, EXHAUSTED = grpc.StatusCode.NOT_FOUND, grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from exalign.v1 import evidence_pb2, face_pb2, service_pb2, track_pb2
-from service_fakes import GOOD_BOX, Running, encoded, picture
-from track_fakes import click, config, frame, plain, sessions, talk, talking, until
+from service_fakes import GOOD_BOX, Running, encoded, picture, until
+from track_fakes import click, config, frame, plain, sessions, talk, talking
 
 VISIBLE, HIDDEN = track_pb2.TRACK_STATE_VISIBLE, track_pb2.TRACK_STATE_HIDDEN
 

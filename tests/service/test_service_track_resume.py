@@ -13,12 +13,12 @@ import pytest
 
 from exalign.v1 import track_pb2
 from exalign_service.track.resume_token import ResumeToken
-from service_fakes import GOOD_BOX, Running, running
+from service_fakes import GOOD_BOX, Running, running, until
 from service_fakes import config as server_config
-from track_fakes import click, config, frame, plain, sessions, talk, until
+from track_fakes import click, config, frame, plain, received, sessions, talk
 
 LAG = 2
-WISHES: dict[str, Any] = {"smoothing_lag": LAG, "path_frames": 4, "pose": {"interval_masses": [0.9]}}
+OPTIONS: dict[str, Any] = {"smoothing_lag": LAG, "path_frames": 4, "pose": {"interval_masses": [0.9]}}
 
 #: Everything that can be said in a session, in one.
 SCRIPT: list[Any] = [
@@ -98,7 +98,7 @@ async def watch(live: Running, name: str, cuts: list[int], acks: bool) -> Heard:
     heard = Heard()
     for cut in [*cuts, -1]:
         it = talk(live)
-        opened = await it.open(config(name, heard.token, **WISHES))
+        opened = await it.open(config(name, heard.token, **OPTIONS))
         rest = script_from(opened.next_frame)
 
         async def send(it: Any = it, rest: list[Any] = rest) -> None:
@@ -170,7 +170,7 @@ async def test_frames_that_were_received_and_not_answered_are_sent_again_and_cou
     (first,) = await it.results(frame(0, GOOD_BOX))
     live.runtime.gate.clear()
     await it.say(frame(1), frame(2))
-    await asyncio.sleep(0.05)
+    await until(lambda: live.runtime.held == 1 and received(live) == 4)
     await it.cut()
     await until(lambda: sessions(live) == {"detached": 1})
     live.runtime.gate.set()
@@ -184,7 +184,7 @@ async def test_frames_that_were_received_and_not_answered_are_sent_again_and_cou
 async def test_half_closing_again_closes_a_session_whose_last_word_was_lost(live: Running) -> None:
     want = await uncut(live)
     it = talk(live)
-    await it.open(config("mine", **WISHES))
+    await it.open(config("mine", **OPTIONS))
     for message in SCRIPT:
         await it.say(message)
     heard = Heard()
@@ -192,7 +192,7 @@ async def test_half_closing_again_closes_a_session_whose_last_word_was_lost(live
         heard.take(await it.call.read())
     await it.cut()
     again = talk(live)
-    await again.open(config("mine", heard.token, **WISHES))
+    await again.open(config("mine", heard.token, **OPTIONS))
     await again.call.done_writing()
     for answer in await again.rest():
         heard.take(answer)
@@ -204,7 +204,7 @@ async def test_a_resumed_session_may_move_to_another_process_with_its_record(tmp
     async with running(tmp_path) as live:
         want = await uncut(live)
         it = talk(live)
-        await it.open(config("mine", **WISHES))
+        await it.open(config("mine", **OPTIONS))
         heard = Heard()
         for message in SCRIPT[:5]:
             await it.say(message)
@@ -212,12 +212,12 @@ async def test_a_resumed_session_may_move_to_another_process_with_its_record(tmp
             heard.take(await it.call.read())
         await it.cut()
         await until(lambda: sessions(live) == {"detached": 1})
-        record = await live.server._sessions.store.get("mine")  # type: ignore[union-attr]
+        record = await live.server.store.get("mine")
     assert record is not None
     async with running(tmp_path, server_config()) as other:
-        await other.server._sessions.store.create(record)  # type: ignore[union-attr]
+        await other.server.store.create(record)
         again = talk(other)
-        await again.open(config("mine", heard.token, **WISHES))
+        await again.open(config("mine", heard.token, **OPTIONS))
         for message in script_from(5):
             await again.say(message)
         await again.call.done_writing()

@@ -15,6 +15,7 @@ from exalign_service.track.record import SessionRecord
 from exalign_service.track.requests import RequestedFrame
 from exalign_service.track.resume_token import DamagedTokenError, ResumeToken, state_hash
 from exalign_service.track.store import FencedError, MemoryStore
+from manual_clock import ManualClock, settle
 
 NAMES = st.text("abcXYZ019_.-", min_size=1, max_size=64)
 DIGESTS = st.binary(min_size=16, max_size=16)
@@ -68,9 +69,11 @@ def test_an_acknowledged_result_is_forgotten_and_its_revisions_with_the_next() -
     assert (first.acked, first.unacked) == (3, 1)
     assert first.result_of(3) is None
     assert first.result_of(5) == b"result 5"
-    assert [k.messages for k in answered(record(), 3, b"revision of 1").acknowledged(3).kept] == [(b"revision of 1",)]
+    assert [r.messages for r in answered(record(), 3, b"revision of 1").acknowledged(3).retained] == [
+        (b"revision of 1",)
+    ]
     last = kept.acknowledged(1000)
-    assert (last.acked, last.kept) == (5, ())
+    assert (last.acked, last.retained) == (5, ())
     assert last.acknowledged(7) is last
     assert last.hash_at(5) == state_hash(b"5")
     assert last.hash_at(3) is None
@@ -80,13 +83,13 @@ def test_a_later_revision_by_evidence_takes_the_place_of_an_earlier_one() -> Non
     before = answered(record(), 3)
     once = before.revised(b"x", b"h", [((2, 1), b"old"), ((3, 1), b"other")])
     twice = once.revised(b"y", b"h", [((2, 1), b"new")])
-    assert [k.messages[0] for k in twice.kept] == [b"result 3", b"other", b"new"]
+    assert [k.messages[0] for k in twice.retained] == [b"result 3", b"other", b"new"]
     assert twice.acknowledged(3).unacked == 0
-    assert len(twice.acknowledged(3).kept) == 2
+    assert len(twice.acknowledged(3).retained) == 2
 
 
 async def test_writes_of_an_earlier_stream_are_refused() -> None:
-    store = MemoryStore(10, 10, 10_000, Counter())
+    store = MemoryStore(10, 10, 10_000, Counter(), ManualClock())
     first = record()
     await store.create(first)
     await store.put(answered(first, 1))
@@ -109,7 +112,7 @@ async def test_writes_of_an_earlier_stream_are_refused() -> None:
 
 
 async def test_only_the_right_secret_takes_a_session_over() -> None:
-    store = MemoryStore(10, 10, 10_000, Counter())
+    store = MemoryStore(10, 10, 10_000, Counter(), ManualClock())
     await store.create(record())
     assert await store.claim("a", b"x" * 16) is None
     assert await store.claim("b", b"s" * 16) is None
@@ -120,7 +123,7 @@ async def test_only_the_right_secret_takes_a_session_over() -> None:
 
 async def test_what_was_released_first_goes_first() -> None:
     counter = Counter()
-    store = MemoryStore(10, 2, 350, counter)
+    store = MemoryStore(10, 2, 350, counter, ManualClock())
     for name in "abc":
         await store.create(record(name))
         await store.release(record(name))
@@ -136,14 +139,16 @@ async def test_what_was_released_first_goes_first() -> None:
 
 
 async def test_what_is_taken_over_does_not_expire() -> None:
-    counter = Counter()
-    store = MemoryStore(0.05, 10, 10_000, counter)
+    counter, clock = Counter(), ManualClock()
+    store = MemoryStore(60, 10, 10_000, counter, clock)
     for name in "ab":
         await store.create(record(name))
         await store.release(record(name))
     assert counter.count == 2
     assert await store.claim("a", b"s" * 16) is not None
-    await asyncio.sleep(0.15)
+    await clock.advance(59)
+    assert await store.get("b") is not None
+    await clock.advance(1)
     assert counter.count == 0
     assert await store.get("a") is not None
     assert await store.get("b") is None
@@ -167,10 +172,10 @@ async def test_reading_stops_a_few_messages_ahead_and_goes_on_with_room() -> Non
         assert not inbox.full
         inbox.put(received(index))
     assert inbox.full
-    waiting = asyncio.create_task(inbox.room())
-    await asyncio.sleep(0)
+    waiting = asyncio.create_task(inbox.wait_for_room())
+    await settle()
     assert not waiting.done()
-    assert (await taken(inbox)).asked.index == 0
+    assert (await taken(inbox)).requested.index == 0
     await asyncio.wait_for(waiting, 1)
 
 
@@ -184,11 +189,11 @@ async def test_while_stalled_reading_goes_on_up_to_a_bound(most_frames: int, mos
         count += 1
     assert count == held
     taking = asyncio.create_task(taken(inbox))
-    await asyncio.sleep(0)
+    await settle()
     assert not taking.done()
     stalled = False
-    inbox.wake()
-    assert (await taking).asked.index == 0
+    inbox.notify()
+    assert (await taking).requested.index == 0
 
 
 async def test_live_keeps_the_newest_fresh_frame_and_everything_else() -> None:
@@ -196,7 +201,7 @@ async def test_live_keeps_the_newest_fresh_frame_and_everything_else() -> None:
     for item in (received(1), received(0, fresh=False), received(2), received(4)):
         inbox.put(item)
     inbox.put(HalfClosed())
-    assert (await taken(inbox)).asked.index == 0
+    assert (await taken(inbox)).requested.index == 0
     newest = await taken(inbox)
-    assert (newest.asked.index, newest.skipped) == (4, (1, 2))
+    assert (newest.requested.index, newest.skipped) == (4, (1, 2))
     assert isinstance(await inbox.take(), HalfClosed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +28,8 @@ LIVE = track_pb2.TRACK_MODE_LIVE
 PICTURES = [encoded(picture(seed=i)) for i in range(8)]
 
 
-def config(name: str = "", token: bytes = b"", **wishes: Any) -> track_pb2.TrackConfig:
-    return track_pb2.TrackConfig(session_id=name, resume_token=token, **wishes)
+def config(name: str = "", token: bytes = b"", **options: Any) -> track_pb2.TrackConfig:
+    return track_pb2.TrackConfig(session_id=name, resume_token=token, **options)
 
 
 def frame(index: int, *boxes: Corners, data: bytes | None = None, **fields: Any) -> track_pb2.VideoFrame:
@@ -151,7 +151,7 @@ def sessions(live: Running) -> dict[str, int]:
     return {state: count for state, count in counts.items() if count}
 
 
-async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.002)
+def received(live: Running) -> int:
+    """Messages of TrackVideo that the server has read."""
+    labels = {"grpc_service": "exalign.v1.FaceAlignmentService", "grpc_method": "TrackVideo"}
+    return int(live.sample("grpc_server_msg_received_total", grpc_type="bidi_stream", **labels))

@@ -1,4 +1,4 @@
-"""What is measured, by name (design §7), in a registry of the server's own."""
+"""Every metric of one server, in a registry of its own."""
 
 from __future__ import annotations
 
@@ -123,11 +123,11 @@ class Metrics:
         self.posteriors_evicted.inc(evicted)
 
     def frame_answered(self, seconds: float) -> None:
-        """See `FrameObserver`."""
+        """See `TrackObserver`."""
         self.frame_latency.observe(seconds)
 
     def sessions_changed(self, active: int, draining: int) -> None:
-        """See `SessionsObserver`."""
+        """See `TrackObserver`."""
         self.sessions.labels("active").set(active)
         self.sessions.labels("draining").set(draining)
 

@@ -10,7 +10,6 @@ import asyncio
 import inspect
 import logging
 import math
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -21,6 +20,7 @@ from grpc.aio import EOF  # type: ignore[attr-defined]  # the stubs lack it
 
 from exalign_service.observability.metrics import CODES, Method, Metrics, method_type
 from exalign_service.rpc.call_context import REQUEST_ID, Call, current_call, request_id_of
+from exalign_service.rpc.clock import Clock, LoopClock
 from exalign_service.rpc.errors import DeadlineExpiredError, MalformedMessageError, NotServingError, is_known, status_of
 
 _log = logging.getLogger(__name__)
@@ -46,17 +46,19 @@ class CallInterceptor(ServerInterceptor):
     Args:
         metrics: what is counted.
         max_deadline: longest time of a unary call, seconds; streams have their own rules.
+        clock: measures calls; deadlines are on the event loop's own clock.
     """
 
-    def __init__(self, metrics: Metrics, max_deadline: float) -> None:
+    def __init__(self, metrics: Metrics, max_deadline: float, clock: Clock | None = None) -> None:
         self._metrics, self._max_deadline = metrics, max_deadline
+        self._clock = LoopClock() if clock is None else clock
         self._running: dict[asyncio.Task[Any], Method] = {}
-        self._dismissed: set[asyncio.Task[Any]] = set()
+        self._cancelled_here: set[asyncio.Task[Any]] = set()
 
-    def dismiss(self) -> None:
-        """End every handler that still runs; its caller is told UNAVAILABLE."""
+    def cancel_all(self) -> None:
+        """Cancel every handler that still runs; its status is UNAVAILABLE."""
         for task in self._running:
-            self._dismissed.add(task)
+            self._cancelled_here.add(task)
             task.cancel()
 
     async def finished(self, service: str | None = None) -> None:
@@ -100,9 +102,9 @@ class _RpcHandler:
         details: grpc.HandlerCallDetails,
     ) -> None:
         self._owner, self._handler, self._method = owner, handler, method
-        self._metrics = owner._metrics
+        self._metrics, self._clock = owner._metrics, owner._clock
         self._request_id = request_id_of(details.invocation_metadata or ())
-        self._started = time.monotonic()
+        self._started = self._clock.now()
 
     async def answer_one(self, request: Any, context: Context) -> Any:
         """A method with one response."""
@@ -154,7 +156,7 @@ class _RpcHandler:
         try:
             result = await body(deadline)
         except asyncio.CancelledError:
-            if task not in self._owner._dismissed:
+            if task not in self._owner._cancelled_here:
                 self._done(context, self._code_of_cancellation(deadline))
                 raise
             task.uncancel()  # it was us: there is a caller to be told
@@ -170,7 +172,7 @@ class _RpcHandler:
         finally:
             current_call.reset(token)
             del self._owner._running[task]
-            self._owner._dismissed.discard(task)
+            self._owner._cancelled_here.discard(task)
 
     async def _fail(self, context: Context, error: Exception) -> NoReturn:
         """Count, log and send the status of an exception. Sending it ends the handler: by an exception, too."""
@@ -199,12 +201,12 @@ class _RpcHandler:
         if math.isinf(deadline):
             return grpc.StatusCode.CANCELLED
         slack = max(_DEADLINE_SLACK, _DEADLINE_ROUNDING * (deadline - self._started))
-        met = time.monotonic() >= deadline - slack
+        met = self._clock.now() >= deadline - slack
         return grpc.StatusCode.DEADLINE_EXCEEDED if met else grpc.StatusCode.CANCELLED
 
     def _done(self, context: Context, code: grpc.StatusCode, message: str = "") -> None:
         """Count and log the end of the call."""
-        seconds = time.monotonic() - self._started
+        seconds = self._clock.now() - self._started
         self._metrics.handled.labels(*self._method.labels, CODES[code]).inc()
         self._metrics.handling.labels(*self._method.labels).observe(seconds)
         fields: dict[str, Any] = {

@@ -1,123 +1,60 @@
-"""What is said between `opened` and `closed`: frames, evidence, acknowledgements, results.
+"""The messages between `opened` and `closed`: frames, evidence, acknowledgements, results.
 
-Two tasks share it. One reads: it checks what comes, takes acknowledgements and heartbeats at once, and puts the
-rest into the inbox; while that is full it does not read, and flow control slows the client down. The other answers
-what is in the inbox, in order. What the reader finds wrong goes through the inbox too, so that all that came before
-it is answered first.
+Two tasks share the work. One reads: it checks messages, handles acknowledgements and heartbeats at once, and puts the
+rest into the inbox. While the inbox is full it does not read, and flow control slows the client down. The other task
+answers what is in the inbox, in order. An error of the reader goes through the inbox too: what came before it is
+answered first.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any, Protocol
 
 from exalign.v1 import service_pb2, track_pb2
 from exalign_engine.errors import InvalidInputError
-from exalign_service.methods.pipeline import Pipeline, StageClock
+from exalign_service.methods.pipeline import StageClock
 from exalign_service.rpc.errors import PreconditionError
-from exalign_service.track.frame_step import Revised, SessionWork
+from exalign_service.track.frame_step import SessionSteps, StepResult
 from exalign_service.track.inbox import Failed, HalfClosed, Inbox, ReceivedFrame
-from exalign_service.track.registry import Admitted
+from exalign_service.track.registry import AdmittedSession, SessionRegistry
 from exalign_service.track.requests import RequestedPastEvidence, TrackOptions, read_frame, read_past_evidence
+from exalign_service.track.response_writer import ResponseWriter
 from exalign_service.track.resume_token import NO_FRAME
-from exalign_service.track.store import FencedError, SessionStore
+from exalign_service.track.store import FencedError
 
 Request = service_pb2.TrackVideoRequest
 Response = service_pb2.TrackVideoResponse
-
-
-class Writer(Protocol):
-    """Where answers go."""
-
-    async def write(self, message: Any) -> None:
-        """Send a message; waits for the client's flow control."""
-
-
-class FrameObserver(Protocol):
-    """Hears of every frame."""
-
-    def frame_answered(self, seconds: float) -> None:
-        """A frame was answered so long after it had arrived."""
-
-
-class Line:
-    """The way to one client, and when it was last used.
-
-    Args:
-        writer: where answers go; one at a time.
-    """
-
-    def __init__(self, writer: Writer) -> None:
-        self._writer, self._lock = writer, asyncio.Lock()
-        self._last, self._busy = time.monotonic(), False
-
-    async def write(self, *messages: Response) -> None:
-        """Send messages, with nothing between them."""
-        async with self._lock:
-            for message in messages:
-                await self._writer.write(message)
-                self.heard()
-
-    def heard(self) -> None:
-        """The client has sent, or taken, something."""
-        self._last = time.monotonic()
-
-    @contextmanager
-    def busy(self) -> Iterator[None]:
-        """Meanwhile the client waits for us."""
-        self._busy = True
-        try:
-            yield
-        finally:
-            self._busy = False
-            self.heard()
-
-    @property
-    def silence(self) -> float:
-        """For how long we have waited for the client, seconds."""
-        return 0.0 if self._busy else time.monotonic() - self._last
 
 
 class Conversation:
     """A session and the client that has it.
 
     Args:
+        sessions: all sessions of the server: their limits, their store, the pipeline.
         admitted: the session.
         options: how it works.
-        requests: what the client says.
-        line: what it hears.
-        pipeline: does the work.
-        store: keeps the record before anything is sent.
-        observer: see `FrameObserver`.
-        max_unacked: results kept before no more frames are taken.
-        max_bytes: what may be read ahead of acknowledgements, bytes.
+        requests: what the client sends.
+        writer: sends the responses.
     """
 
     def __init__(
         self,
-        admitted: Admitted,
+        sessions: SessionRegistry,
+        admitted: AdmittedSession,
         options: TrackOptions,
         requests: AsyncIterator[Request],
-        line: Line,
-        *,
-        pipeline: Pipeline,
-        store: SessionStore,
-        observer: FrameObserver,
-        max_unacked: int,
-        max_bytes: int,
+        writer: ResponseWriter,
     ) -> None:
         self.record = admitted.record
-        self._options, self._requests, self._line = options, requests, line
-        self._pipeline, self._store, self._observer = pipeline, store, observer
-        self._max_unacked = max_unacked
-        self._work = SessionWork(pipeline, admitted.session, options, admitted.record.name)
-        self._inbox = Inbox(options.live, lambda: self.stalled, max_unacked, max_bytes)
+        self._options, self._requests, self._writer = options, requests, writer
+        self._pipeline, self._store, self._observer = sessions.pipeline, sessions.store, sessions.observer
+        self._max_unacked = sessions.config.max_unacked_frames
+        self._steps = SessionSteps(sessions.pipeline, admitted.session, options, admitted.record.name)
+        self._inbox = Inbox(options.live, lambda: self.stalled, self._max_unacked, sessions.max_read_ahead_bytes)
         self._saving = asyncio.Lock()
-        #: Newest frame received, and newest that the client says it has the result of.
+        #: Newest frame received, and newest that the client has acknowledged.
         self._newest, self._acked = self.record.frame, NO_FRAME
 
     @property
@@ -126,18 +63,20 @@ class Conversation:
         return self.record.unacked >= self._max_unacked
 
     async def run(self) -> None:
-        """Until `closed` is sent.
+        """Answer the client until it half-closes, then send `TrackClosed`.
 
         Raises:
-            InvalidInputError: the client has said something wrong.
-            PreconditionError: it has said it at the wrong time.
+            InvalidInputError: the client has sent something wrong.
+            PreconditionError: it has sent something at the wrong time.
         """
-        for kept in self.record.kept:
-            for message in kept.messages:
-                await self._line.write(Response.FromString(message))
+        for retained in self.record.retained:
+            for message in retained.messages:
+                await self._writer.write(Response.FromString(message))
         reading = asyncio.create_task(self._read())
         try:
-            await self._answer()
+            while not isinstance(item := await self._inbox.take(), HalfClosed):
+                await self._answer(item)
+            await self._close()
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
@@ -146,11 +85,11 @@ class Conversation:
 
     async def _read(self) -> None:
         try:
-            await self._inbox.room()
+            await self._inbox.wait_for_room()
             async for message in self._requests:
-                self._line.heard()
+                self._writer.touch()
                 await self._receive(message)
-                await self._inbox.room()
+                await self._inbox.wait_for_room()
         except Exception as e:  # noqa: BLE001  # whatever it is, it ends the stream in its turn: see _answer
             self._inbox.put(Failed(e))
         else:
@@ -160,17 +99,17 @@ class Conversation:
         which = message.WhichOneof("message")
         if which == "frame":
             frame = message.frame
-            asked = read_frame(frame, self._pipeline.request_limits, self._options)
+            requested = read_frame(frame, self._pipeline.request_limits, self._options)
             if frame.HasField("acked_frame"):
                 await self._acknowledge(frame.acked_frame)
-            fresh = asked.index > self._newest
-            self._newest = max(self._newest, asked.index)
-            self._inbox.put(ReceivedFrame(asked, fresh))
+            fresh = requested.index > self._newest
+            self._newest = max(self._newest, requested.index)
+            self._inbox.put(ReceivedFrame(requested, fresh))
         elif which == "ack":
             if message.ack.HasField("acked_frame"):
                 await self._acknowledge(message.ack.acked_frame)
         elif which == "heartbeat":
-            await self._line.write(Response(heartbeat=message.heartbeat))
+            await self._writer.write(Response(heartbeat=message.heartbeat))
         elif which == "past_evidence":
             self._inbox.put(read_past_evidence(message.past_evidence, self._options))
         elif which == "config":
@@ -183,58 +122,55 @@ class Conversation:
         before = self.record
         self.record = before.acknowledged(self._acked)
         if self.record is not before:
-            self._inbox.wake()
+            self._inbox.notify()
             await self._save()
 
     # What goes out.
 
-    async def _answer(self) -> None:
-        while True:
-            item = await self._inbox.take()
-            if isinstance(item, ReceivedFrame):
-                await (self._fresh(item) if item.fresh else self._repeated(item.asked.index))
-            elif isinstance(item, RequestedPastEvidence):
-                await self._late(item)
-            elif isinstance(item, Failed):
-                raise item.error
-            else:
-                await self._close()
-                return
+    async def _answer(self, item: ReceivedFrame | RequestedPastEvidence | Failed) -> None:
+        if isinstance(item, Failed):
+            raise item.error
+        if isinstance(item, RequestedPastEvidence):
+            await self._revise(item)
+        elif item.fresh:
+            await self._answer_frame(item)
+        else:
+            await self._resend(item.requested.index)
 
-    async def _fresh(self, received: ReceivedFrame) -> None:
-        asked, clock = received.asked, received.clock
-        with self._line.busy():
-            moved = await self._work.frame(asked, self.record, clock)
+    async def _answer_frame(self, received: ReceivedFrame) -> None:
+        requested, clock = received.requested, received.clock
+        with self._writer.active():
+            step = await self._steps.frame(requested, self.record, clock)
             old, skipped = self.record, received.skipped  # acknowledgements may have come in the meantime
             newer = replace(
                 old,
-                state=moved.state,
-                state_hash=moved.state_hash,
-                frame=asked.index,
-                size=moved.size,
-                boxes=moved.boxes,
-                counts=old.counts.with_frame(moved.answer, skipped=len(skipped), with_problems=bool(moved.problems)),
+                state=step.state,
+                state_hash=step.state_hash,
+                frame=requested.index,
+                size=step.size,
+                boxes=step.boxes,
+                counts=old.counts.with_frame(step.answer, skipped=len(skipped), with_problems=bool(step.problems)),
             )
             result = track_pb2.FrameResult(
-                frame_index=asked.index,
-                media_time=asked.media_time,
-                tracks=moved.tracks,
+                frame_index=requested.index,
+                media_time=requested.media_time,
+                tracks=step.tracks,
                 skipped_frames=skipped,
                 resume_token=newer.token(),
-                problems=moved.problems,
+                problems=step.problems,
                 timing=clock.message(),
             )
             result.latency.FromNanoseconds(round(clock.elapsed * 1e9))
-            answers = [Response(result=result), *_revisions(moved)]
+            answers = [Response(result=result), *_revisions(step)]
             self.record = old.answered(newer, [a.SerializeToString(deterministic=True) for a in answers])
-            self._inbox.wake()  # this may have been the last result before a stall, which has rules of its own
+            self._inbox.notify()  # this may have been the last result before a stall, which has rules of its own
             await self._save()
             self._pipeline.observe(clock)
             self._observer.frame_answered(clock.elapsed)
-        await self._line.write(*answers)
-        await self._acknowledge(self._acked)  # it may have been told in advance
+        await self._writer.write(*answers)
+        await self._acknowledge(self._acked)  # it may have been acknowledged in advance
 
-    async def _repeated(self, index: int) -> None:
+    async def _resend(self, index: int) -> None:
         message = self.record.result_of(index)
         if message is None and index <= self.record.acked:
             text = (
@@ -244,28 +180,28 @@ class Conversation:
         if message is None:
             text = f"frame.frame_index: is {index}, which was not sent in its turn: the newest is {self.record.frame}"
             raise PreconditionError("FRAME_OUT_OF_ORDER", text)
-        await self._line.write(Response.FromString(message))
+        await self._writer.write(Response.FromString(message))
 
-    async def _late(self, asked: RequestedPastEvidence) -> None:
+    async def _revise(self, requested: RequestedPastEvidence) -> None:
         clock = StageClock()
-        with self._line.busy():
-            moved = await self._work.past(asked, self.record, clock)
-            answers = _revisions(moved)
-            about = [(r.frame_index, *(t.track_id for t in r.tracks)) for r in moved.revisions]
+        with self._writer.active():
+            step = await self._steps.revise(requested, self.record, clock)
+            answers = _revisions(step)
+            about = [(r.frame_index, *(t.track_id for t in r.tracks)) for r in step.revisions]
             messages = [a.SerializeToString(deterministic=True) for a in answers]
             pairs = list(zip(about, messages, strict=True))
-            self.record = self.record.revised(moved.state, moved.state_hash, pairs)
+            self.record = self.record.revised(step.state, step.state_hash, pairs)
             await self._save()
             self._pipeline.observe(clock)
-        await self._line.write(*answers)
+        await self._writer.write(*answers)
 
     async def _close(self) -> None:
         clock = StageClock()
-        with self._line.busy():
-            moved, closed = await self._work.close(clock)
+        with self._writer.active():
+            revisions, closed = await self._steps.close(clock)
             closed.summary.CopyFrom(self.record.counts.message())
             self._pipeline.observe(clock)
-        await self._line.write(*(Response(revision=r) for r in moved), Response(closed=closed))
+        await self._writer.write(*(Response(revision=r) for r in revisions), Response(closed=closed))
 
     async def _save(self) -> None:
         """Store the newest record there is; what is stored is never older than what is sent.
@@ -280,5 +216,5 @@ class Conversation:
                 raise PreconditionError("SESSION_TAKEN_OVER", str(e)) from e
 
 
-def _revisions(moved: Revised) -> list[Response]:
-    return [Response(revision=r) for r in moved.revisions]
+def _revisions(step: StepResult) -> list[Response]:
+    return [Response(revision=r) for r in step.revisions]

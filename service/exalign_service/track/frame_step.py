@@ -48,7 +48,7 @@ Resolved = tuple[tuple[int, Evidence], ...]
 
 
 @dataclass(frozen=True)
-class Revised:
+class StepResult:
     """A session after a step.
 
     Attributes:
@@ -63,7 +63,7 @@ class Revised:
 
 
 @dataclass(frozen=True)
-class Moved(Revised):
+class FrameStepResult(StepResult):
     """A session after a frame.
 
     Attributes:
@@ -81,8 +81,8 @@ class Moved(Revised):
     boxes: tuple[tuple[int, Corners], ...]
 
 
-class SessionWork:
-    """The work of one session. One step at a time.
+class SessionSteps:
+    """The steps of one session, one at a time.
 
     Args:
         pipeline: where stages run.
@@ -94,21 +94,21 @@ class SessionWork:
     def __init__(self, pipeline: Pipeline, session: TrackingSession, options: TrackOptions, name: str) -> None:
         self._pipeline, self._session, self._options, self._name = pipeline, session, options, name
 
-    async def frame(self, asked: RequestedFrame, record: SessionRecord, clock: StageClock) -> Moved:
+    async def frame(self, requested: RequestedFrame, record: SessionRecord, clock: StageClock) -> FrameStepResult:
         """Answer a frame.
 
         Raises:
             InvalidInputError: something in it contradicts itself, its picture or the session.
         """
         run, session = self._pipeline.run_stage, self._session
-        image, problems = await self._open(asked, record, clock)
+        image, problems = await self._open(requested, record, clock)
         size = None if image is None else (image.shape[0], image.shape[1])
         within = size or record.size  # a box also says where a hidden face is
-        boxes = () if within is None else self._boxes(asked, within)
+        boxes = () if within is None else self._boxes(requested, within)
         known = {track_id: np.array(box) for track_id, box in record.boxes}
         known |= {track_id: place.box for track_id, place in boxes if track_id}
-        evidence = () if not known else _resolve(asked.evidence, known)
-        pending = _in_frame(session.begin, Frame(asked.index, size, boxes, evidence, occluded=size is None))
+        evidence = () if not known else _resolve(requested.evidence, known)
+        pending = _in_frame(session.begin, Frame(requested.index, size, boxes, evidence, occluded=size is None))
         detections: Sequence[LocatedFace] = ()
         if pending.detect and image is not None:
             how = self._options.detection
@@ -118,11 +118,11 @@ class SessionWork:
 
             detections = await run(clock, "detect", detect)
         places = _in_frame(session.places, pending, detections)
-        if asked.evidence and not known:
+        if requested.evidence and not known:
             # σ of a click depends on the face, and only now there is one, if any.
             if places:
-                evidence = _resolve(asked.evidence, {-i: place.box for i, place in enumerate(places)})
-                pending = _in_frame(session.begin, Frame(asked.index, size, boxes, evidence, occluded=size is None))
+                evidence = _resolve(requested.evidence, {-i: place.box for i, place in enumerate(places)})
+                pending = _in_frame(session.begin, Frame(requested.index, size, boxes, evidence, occluded=size is None))
                 places = _in_frame(session.places, pending, detections)
             else:
                 problems += (_problem(Violation("evidence", "is not used: no face is known in this frame")),)
@@ -134,7 +134,7 @@ class SessionWork:
             return answer, state, state_hash(state)
 
         answer, state, digest = await run(clock, "hmm", step)
-        return Moved(
+        return FrameStepResult(
             tracks=await self._tracks(answer.tracks, clock),
             revisions=await self._revisions(answer.revisions, clock),
             state=state,
@@ -145,23 +145,23 @@ class SessionWork:
             size=record.size or size,
         )
 
-    async def past(self, asked: RequestedPastEvidence, record: SessionRecord, clock: StageClock) -> Revised:
+    async def revise(self, requested: RequestedPastEvidence, record: SessionRecord, clock: StageClock) -> StepResult:
         """Take evidence about an earlier frame.
 
         Raises:
             InvalidInputError: it contradicts itself or the session.
             PreconditionError: the frame is older than the lag.
         """
-        if asked.index > record.frame:
-            text = f"is {asked.index}, must be a frame that was sent; the newest is {record.frame}"
+        if requested.index > record.frame:
+            text = f"is {requested.index}, must be a frame that was sent; the newest is {record.frame}"
             raise InvalidInputError.of("past_evidence.frame_index", text)
         if not record.boxes:
             raise InvalidInputError.of("past_evidence.evidence", "is about a face, and none is tracked")
-        evidence = _resolve(asked.evidence, {track_id: np.array(box) for track_id, box in record.boxes})
+        evidence = _resolve(requested.evidence, {track_id: np.array(box) for track_id, box in record.boxes})
         session = self._session
 
         def step() -> tuple[tuple[RevisionAnswer, ...], bytes, bytes]:
-            revisions = session.revise(asked.index, evidence)
+            revisions = session.revise(requested.index, evidence)
             state = session.encode()
             return revisions, state, state_hash(state)
 
@@ -171,10 +171,10 @@ class SessionWork:
             raise e.below("past_evidence") from None
         except FrameTooOldError as e:
             raise PreconditionError("FRAME_TOO_OLD", f"past_evidence.{e}") from None
-        return Revised(state, digest, await self._revisions(revisions, clock))
+        return StepResult(state, digest, await self._revisions(revisions, clock))
 
     async def close(self, clock: StageClock) -> tuple[list[track_pb2.FrameRevision], track_pb2.TrackClosed]:
-        """What is left to say: the last revisions; paths and suggestions, in a message without its summary."""
+        """The last revisions; paths and suggestions, in a message without its summary."""
         closing = await self._pipeline.run_stage(clock, "hmm", self._session.close, self._options.suggestion)
         closed = track_pb2.TrackClosed(
             paths=[path_message(p) for p in closing.paths],
@@ -183,10 +183,10 @@ class SessionWork:
         return await self._revisions(closing.revisions, clock), closed
 
     async def _open(
-        self, asked: RequestedFrame, record: SessionRecord, clock: StageClock
+        self, requested: RequestedFrame, record: SessionRecord, clock: StageClock
     ) -> tuple[U8 | None, tuple[track_pb2.FrameProblem, ...]]:
         """The picture; None, with the reason, where it cannot be used."""
-        picture: Picture | None = asked.picture
+        picture: Picture | None = requested.picture
         if picture is None:
             return None, ()
         try:
@@ -201,17 +201,17 @@ class SessionWork:
             return None, (_problem(Violation("image", text)),)
         return image, ()
 
-    def _boxes(self, asked: RequestedFrame, size: tuple[int, int]) -> tuple[tuple[int, LocatedFace], ...]:
+    def _boxes(self, requested: RequestedFrame, size: tuple[int, int]) -> tuple[tuple[int, LocatedFace], ...]:
         """The caller's boxes, judged against the picture.
 
         Raises:
             InvalidInputError: every box that is wrong.
         """
         violations = Violations("frame")
-        add_misplaced(violations, {path: box for path, (_, box) in asked.boxes.items()}, size)
+        add_misplaced(violations, {path: box for path, (_, box) in requested.boxes.items()}, size)
         violations.raise_if_any()
         place = self._pipeline.aligner.place
-        return tuple((track_id, place(box.corners, box.source)) for track_id, box in asked.boxes.values())
+        return tuple((track_id, place(box.corners, box.source)) for track_id, box in requested.boxes.values())
 
     async def _rows(self, image: U8 | None, places: Sequence[LocatedFace], clock: StageClock) -> list[FaceOutputs]:
         """What the network says of the places, one by one."""
@@ -237,19 +237,19 @@ def _in_frame(step: Callable[..., T], *args: object) -> T:
         raise e.below("frame") from None
 
 
-def _resolve(asked: Sequence[RequestedTrackEvidence], boxes: Mapping[int, NDArray[np.float64]]) -> Resolved:
+def _resolve(requested: Sequence[RequestedTrackEvidence], boxes: Mapping[int, NDArray[np.float64]]) -> Resolved:
     """Evidence with every σ filled in, from the face that it is about.
 
     Args:
-        asked: as it was sent.
+        requested: as it was sent.
         boxes: (4,) face boxes known, at least one where there is evidence, by track id.
     """
-    return tuple((a.track_id, a.resolve(_located(boxes.get(a.track_id, _nearest(a, boxes))))) for a in asked)
+    return tuple((a.track_id, a.resolve(_located(boxes.get(a.track_id, _nearest(a, boxes))))) for a in requested)
 
 
-def _nearest(asked: RequestedTrackEvidence, boxes: Mapping[int, NDArray[np.float64]]) -> NDArray[np.float64]:
+def _nearest(requested: RequestedTrackEvidence, boxes: Mapping[int, NDArray[np.float64]]) -> NDArray[np.float64]:
     """The box whose centre is nearest to the clicks."""
-    clicks = asked.evidence.clicks
+    clicks = requested.evidence.clicks
     if not clicks:  # then there is no σ to be filled in
         return next(iter(boxes.values()))
     at = np.mean([(c.x, c.y) for c in clicks], axis=0)

@@ -1,4 +1,4 @@
-"""What a stream has received and not yet answered: bounded, in order, and in LIVE without frames that are stale."""
+"""What a stream has received and not yet answered: bounded, in order; LIVE drops a frame for a newer one."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class ReceivedFrame:
     """A frame, and how it came.
 
     Attributes:
-        asked: the frame.
-        fresh: newer than all before it; otherwise one that was, or should have been, sent before.
+        requested: the frame.
+        fresh: newer than all before it; otherwise it was, or should have been, sent before.
         clock: started when it arrived.
-        skipped: indices of frames that gave way to it.
+        skipped: indices of frames that it replaces.
     """
 
-    asked: RequestedFrame
+    requested: RequestedFrame
     fresh: bool
     clock: StageClock = field(default_factory=StageClock)
     skipped: tuple[int, ...] = ()
@@ -33,7 +33,7 @@ class ReceivedFrame:
 
 @dataclass(frozen=True)
 class HalfClosed:
-    """The client has nothing more to say."""
+    """The client has half-closed the stream."""
 
 
 @dataclass(frozen=True)
@@ -82,16 +82,16 @@ class Inbox:
             rest: deque[Item] = deque()
             for old in self._items:
                 if isinstance(old, ReceivedFrame) and old.fresh:
-                    self._bytes -= old.asked.size_bytes
-                    item = replace(item, skipped=(*old.skipped, old.asked.index))
+                    self._bytes -= old.requested.size_bytes
+                    item = replace(item, skipped=(*old.skipped, old.requested.index))
                 else:
                     rest.append(old)
             self._items = rest
         self._items.append(item)
         self._bytes += _size(item)
-        self.wake()
+        self.notify()
 
-    async def room(self) -> None:
+    async def wait_for_room(self) -> None:
         """Wait until something more may be read."""
         while self.full:
             self._freed.clear()
@@ -107,8 +107,8 @@ class Inbox:
         self._freed.set()
         return item
 
-    def wake(self) -> None:
-        """Something has changed: an item, or an acknowledgement."""
+    def notify(self) -> None:
+        """Wake the tasks that wait: there is an item, or an acknowledgement."""
         self._filled.set()
         self._freed.set()
 
@@ -118,5 +118,5 @@ class Inbox:
 
 def _size(item: Item) -> int:
     if isinstance(item, ReceivedFrame):
-        return item.asked.size_bytes
+        return item.requested.size_bytes
     return item.size_bytes if isinstance(item, RequestedPastEvidence) else 0

@@ -1,4 +1,4 @@
-"""What is kept of one session: enough to go on in another stream, as if nothing had happened."""
+"""The record of one session: all that another stream needs to go on exactly where this one stopped."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class RetainedAnswer:
 
 
 @dataclass(frozen=True)
-class Counts:
-    """Over all streams of a session."""
+class FrameCounts:
+    """Frames and tracks counted over all streams of a session."""
 
     answered: int = 0
     skipped: int = 0
@@ -43,9 +43,9 @@ class Counts:
     lost: int = 0
     detected: int = 0
 
-    def with_frame(self, answer: FrameAnswer, *, skipped: int, with_problems: bool) -> Counts:
+    def with_frame(self, answer: FrameAnswer, *, skipped: int, with_problems: bool) -> FrameCounts:
         """With one more frame."""
-        return Counts(
+        return FrameCounts(
             self.answered + 1,
             self.skipped + skipped,
             self.with_problems + with_problems,
@@ -84,7 +84,7 @@ class SessionRecord:
         boxes: (track id, face box in pixels) of the newest answer.
         acked: results up to this frame have arrived.
         acked_hash: state hash of that frame; empty where it is not known.
-        kept: what may have to be sent again, in order.
+        retained: what may have to be sent again, in order.
         counts: for the summary.
     """
 
@@ -100,8 +100,8 @@ class SessionRecord:
     boxes: tuple[tuple[int, Corners], ...] = ()
     acked: int = NO_FRAME
     acked_hash: bytes = b""
-    kept: tuple[RetainedAnswer, ...] = ()
-    counts: Counts = field(default_factory=Counts)
+    retained: tuple[RetainedAnswer, ...] = ()
+    counts: FrameCounts = field(default_factory=FrameCounts)
 
     @property
     def version(self) -> tuple[int, int]:
@@ -110,52 +110,52 @@ class SessionRecord:
 
     @property
     def unacked(self) -> int:
-        """Results kept."""
-        return sum(k.state_hash is not None for k in self.kept)
+        """Results retained."""
+        return sum(k.state_hash is not None for k in self.retained)
 
     @property
     def size_bytes(self) -> int:
         """About what it takes in memory."""
-        return len(self.state) + len(self.config) + sum(len(m) for k in self.kept for m in k.messages)
+        return len(self.state) + len(self.config) + sum(len(m) for k in self.retained for m in k.messages)
 
     def token(self) -> bytes:
         """Resumes the session after the newest frame answered."""
         return ResumeToken(self.name, self.secret, self.epoch, self.frame, self.bundle_id, self.state_hash).encode()
 
     def result_of(self, frame: int) -> bytes | None:
-        """The kept result of a frame, serialized; None where there is none."""
-        return next((k.messages[0] for k in self.kept if k.frame == frame and k.state_hash is not None), None)
+        """The retained result of a frame, serialized; None where there is none."""
+        return next((k.messages[0] for k in self.retained if k.frame == frame and k.state_hash is not None), None)
 
     def hash_at(self, frame: int) -> bytes | None:
         """State hash after a frame from which the session could be resumed; None where it is not known."""
         if frame == self.acked:
             return self.acked_hash or None
-        return next((k.state_hash for k in self.kept if k.frame == frame and k.state_hash is not None), None)
+        return next((k.state_hash for k in self.retained if k.frame == frame and k.state_hash is not None), None)
 
     def acknowledged(self, frame: int) -> SessionRecord:
         """Without what has arrived, up to and with a frame; the same where nothing is forgotten by that."""
-        gone = [k for k in self.kept if k.frame <= min(frame, self.frame)]
+        gone = [k for k in self.retained if k.frame <= min(frame, self.frame)]
         if not gone:
             return self
-        rest = self.kept[len(gone) :]
+        rest = self.retained[len(gone) :]
         results = [(k.frame, k.state_hash) for k in gone if k.state_hash is not None]
         if not results:
-            return replace(self, kept=rest)
+            return replace(self, retained=rest)
         acked, acked_hash = results[-1]
-        return replace(self, kept=rest, acked=acked, acked_hash=acked_hash)
+        return replace(self, retained=rest, acked=acked, acked_hash=acked_hash)
 
     def answered(self, newer: SessionRecord, messages: Sequence[bytes]) -> SessionRecord:
         """With one more frame.
 
         Args:
-            newer: this record with the new frame and what it changed, all but ``kept``.
+            newer: this record with the new frame and what it changed, all but ``retained``.
             messages: the serialized result, then the revisions.
         """
         result, *revisions = messages
         entries = [RetainedAnswer(newer.frame, (result,), newer.state_hash)]
         if revisions:
             entries.append(RetainedAnswer(newer.frame + 1, tuple(revisions), None))
-        return replace(newer, kept=(*self.kept, *entries))
+        return replace(newer, retained=(*self.retained, *entries))
 
     def revised(
         self,
@@ -171,6 +171,6 @@ class SessionRecord:
             revisions: what each is about, and the serialized message.
         """
         about = {key for key, _ in revisions}
-        kept = [k for k in self.kept if k.about not in about]
-        kept += [RetainedAnswer(self.frame + 1, (message,), None, key) for key, message in revisions]
-        return replace(self, state=state, state_hash=state_hash, kept=tuple(kept))
+        retained = [k for k in self.retained if k.about not in about]
+        retained += [RetainedAnswer(self.frame + 1, (message,), None, key) for key, message in revisions]
+        return replace(self, state=state, state_hash=state_hash, retained=tuple(retained))

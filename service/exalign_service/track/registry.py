@@ -1,27 +1,23 @@
-"""The sessions of one server: how many, whose they are, and what becomes of them when their stream ends.
+"""The sessions of one server: how many there are, which stream has each, and what happens when a stream ends.
 
-A session has at most one stream. Its record is in the store from the first moment; a stream that ends without having
-closed its session leaves the record there, to be resumed for a while. A stream that resumes a session fences off the
-one that had it: first in the store, so that nothing of the old one is kept any more, then by ending it.
+A session has at most one stream. Its record is in the store from the start. A stream that ends without closing its
+session leaves the record there, to be resumed for a while. A stream that resumes a session fences off the stream that
+had it: first in the store, which then refuses what the old stream writes, then by ending the old stream.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Protocol, TypeVar
 
 from exalign.v1 import track_pb2
-from exalign_engine import Aligner, LocatedFace
-from exalign_engine.hmm.chain import Chain
-from exalign_engine.network.outputs import FaceOutputs
-from exalign_engine.tracking import Frame, SessionOptions, StateError, SuggestionWish, TrackingSession
+from exalign_engine.tracking import SessionOptions, StateError, TrackingSession
 from exalign_service.config.schema import SessionsConfig
 from exalign_service.methods.pipeline import Pipeline, StageClock
+from exalign_service.rpc.clock import Clock
 from exalign_service.rpc.errors import (
     GoneAwayError,
     NotServingError,
@@ -34,6 +30,7 @@ from exalign_service.track.record import SessionRecord
 from exalign_service.track.requests import TrackOptions
 from exalign_service.track.resume_checks import check_record, check_token, state_error_to_precondition
 from exalign_service.track.resume_token import SECRET_BYTES, ResumeToken, state_hash
+from exalign_service.track.session_factory import SessionFactory
 from exalign_service.track.store import SessionStore
 
 T = TypeVar("T")
@@ -45,73 +42,36 @@ _RETRY_AFTER = 1.0
 _NAME_BYTES = 12
 
 
-class Tracker:
-    """Makes the engine's sessions. All of it blocks, and may be called from any thread.
-
-    Args:
-        aligner: the model.
-    """
-
-    def __init__(self, aligner: Aligner) -> None:
-        self._aligner = aligner
-
-    @cached_property
-    def chain(self) -> Chain:
-        """The transitions between the exemplars; built when first needed, which takes a moment."""
-        bundle = self._aligner.bundle
-        return Chain(bundle.exemplars.shapes, bundle.manifest.tau)
-
-    def warm_up(self, place: LocatedFace, row: FaceOutputs) -> None:
-        """Follow a face through a few frames that all look like ``row``, so that no caller waits for a compiler."""
-        session = self.new(SessionOptions(smoothing_lag=1, path_frames=2))
-        size = (math.ceil(float(place.box[3])), math.ceil(float(place.box[2])))
-        for index in range(3):
-            pending = session.begin(Frame(index, size, boxes=((0, place),)))
-            places = session.places(pending, ())
-            session.finish(pending, [row] * len(places))
-        session.close(SuggestionWish())
-        self.restore(session.encode(), session.options)
-
-    def new(self, options: SessionOptions) -> TrackingSession:
-        """A session that has seen nothing."""
-        return TrackingSession(self._aligner, self.chain, options)
-
-    def restore(self, state: bytes, options: SessionOptions) -> TrackingSession:
-        """A session as it was.
-
-        Raises:
-            StateError: the state is damaged, or of another version, bundle or options.
-        """
-        return TrackingSession.decode(state, self._aligner, self.chain, options)
-
-
 class Stream(Protocol):
-    """What the registry wants of a stream."""
+    """A stream, as the registry needs it."""
 
-    #: Set when everything of the stream's has ended.
-    gone: asyncio.Event
+    #: Set when the stream and all of its tasks have ended.
+    finished: asyncio.Event
 
     def end(self, error: Exception) -> None:
         """End with this error, now."""
 
     def go_away(self, reason: track_pb2.GoAwayReason.ValueType, grace: float) -> None:
-        """Tell the client to move on; nothing is cut."""
+        """Send `GoAway`; the stream ends after ``grace`` seconds."""
 
 
-class SessionsObserver(Protocol):
-    """Hears how many sessions have a stream."""
+class TrackObserver(Protocol):
+    """Counts streams and frames."""
 
     def sessions_changed(self, active: int, draining: int) -> None:
-        """So many streams go on; so many have been told to go away."""
+        """The number of streams has changed: those that go on, and those that were sent `GoAway`."""
+
+    def frame_answered(self, seconds: float) -> None:
+        """A frame was answered so long after it had arrived."""
 
 
 @dataclass(frozen=True)
-class Admitted:
+class AdmittedSession:
     """A session that belongs to a stream.
 
     Attributes:
-        record: where it stands.
-        session: the engine's.
+        record: its newest record.
+        session: the engine's session.
     """
 
     record: SessionRecord
@@ -119,38 +79,43 @@ class Admitted:
 
 
 class SessionRegistry:
-    """All sessions of one server. For the event loop's thread only.
+    """All sessions of one server, and what their streams share. For the event loop's thread only.
 
     Args:
-        config: how many there may be.
+        config: how many there may be, and how long each stream may last.
         store: where their records are kept.
-        tracker: makes the engine's part.
-        pipeline: where that runs.
-        lifecycle: none is opened before the server is warm, nor while it drains.
-        observer: see `SessionsObserver`.
+        factory: makes the engine's sessions.
+        pipeline: where the engine runs.
+        lifecycle: no session is opened before the server is warm, nor while it drains.
+        observer: see `TrackObserver`.
+        max_read_ahead_bytes: what one stream may read ahead of acknowledgements, bytes.
+        clock: of the streams' time limits.
     """
 
     def __init__(
         self,
         config: SessionsConfig,
         store: SessionStore,
-        tracker: Tracker,
+        factory: SessionFactory,
         pipeline: Pipeline,
         lifecycle: Lifecycle,
-        observer: SessionsObserver,
+        observer: TrackObserver,
+        max_read_ahead_bytes: int,
+        clock: Clock,
     ) -> None:
-        self.config, self.store, self.tracker = config, store, tracker
-        self._pipeline, self._lifecycle, self._observer = pipeline, lifecycle, observer
+        self.config, self.store, self.pipeline, self.observer = config, store, pipeline, observer
+        self.max_read_ahead_bytes, self.clock = max_read_ahead_bytes, clock
+        self._factory, self._lifecycle = factory, lifecycle
         #: The stream that has each session, by name. Streams that were fenced off are not here any more.
         self._streams: dict[str, Stream] = {}
-        #: Every stream that has not ended, with the name of its session; those that were told to go among them.
+        #: Every stream that has not ended, draining ones too, with the name of its session.
         self._alive: dict[Stream, str] = {}
-        self._told: set[Stream] = set()
+        self._draining: set[Stream] = set()
         #: What each stream may write to in the store.
         self._leases: dict[Stream, SessionRecord] = {}
 
-    async def admit(self, stream: Stream, options: TrackOptions) -> Admitted:
-        """Give a stream the session that it asks for. `leave` must follow, whatever happens.
+    async def admit(self, stream: Stream, options: TrackOptions) -> AdmittedSession:
+        """Give a stream the session that its config names. `leave` must follow, whatever happens.
 
         Raises:
             NotServingError: the server is not serving.
@@ -171,8 +136,8 @@ class SessionRegistry:
         name = self._alive.pop(stream, None)
         if name is not None and self._streams.get(name) is stream:
             del self._streams[name]
-        self._told.discard(stream)
-        stream.gone.set()
+        self._draining.discard(stream)
+        stream.finished.set()
         self._changed()
         if lease is None:
             return
@@ -181,64 +146,64 @@ class SessionRegistry:
         else:
             await self.store.release(lease)
 
-    def told_to_go(self, stream: Stream) -> None:
-        """A stream was told to go away."""
+    def mark_draining(self, stream: Stream) -> None:
+        """A stream was sent `GoAway`."""
         if stream in self._alive:
-            self._told.add(stream)
+            self._draining.add(stream)
             self._changed()
 
     def drain(self, grace: float) -> None:
-        """Tell every client to move on within ``grace`` seconds."""
+        """Send every client `GoAway`; streams that have not ended after ``grace`` seconds are ended."""
         for stream in tuple(self._alive):
             stream.go_away(track_pb2.GO_AWAY_REASON_DRAIN, grace)
 
     async def close(self) -> None:
-        """End every stream, wait until all of each has ended, and forget what would not outlive the process."""
+        """End every stream, wait until all of them have ended, and close the store."""
         for stream in tuple(self._alive):
             stream.end(GoneAwayError("the server is shutting down"))
         while self._alive:
-            await next(iter(self._alive)).gone.wait()
+            await next(iter(self._alive)).finished.wait()
         await self.store.close()
 
-    async def _open(self, stream: Stream, options: TrackOptions) -> Admitted:
+    async def _open(self, stream: Stream, options: TrackOptions) -> AdmittedSession:
         name = options.name or secrets.token_urlsafe(_NAME_BYTES)
         if name in self._streams:
             raise SessionExistsError(f"config.session_id: a live session is called {name!r}; resume it with its token")
-        self._take_place(stream, name)
+        self._reserve(stream, name)
         session, state = await self._run(self._new, options.session)
         record = SessionRecord(
             name=name,
             secret=secrets.token_bytes(SECRET_BYTES),
-            bundle_id=self._pipeline.aligner.bundle.id,
+            bundle_id=self.pipeline.aligner.bundle.id,
             config=options.fingerprint,
             state=state,
             state_hash=state_hash(state),
         )
         await self.store.create(record)
         self._leases[stream] = record
-        return Admitted(record, session)
+        return AdmittedSession(record, session)
 
-    async def _resume(self, stream: Stream, options: TrackOptions, token: ResumeToken) -> Admitted:
+    async def _resume(self, stream: Stream, options: TrackOptions, token: ResumeToken) -> AdmittedSession:
         name = token.session
-        check_token(token, options, self._pipeline.aligner.bundle.id)
+        check_token(token, options, self.pipeline.aligner.bundle.id)
         check_record(token, options, await self.store.get(name))
         old = self._streams.get(name)
-        self._take_place(stream, name)
+        self._reserve(stream, name)
         claimed = await self.store.claim(name, token.secret)
         if claimed is not None:
             self._leases[stream] = claimed
         if old is not None:
             old.end(PreconditionError("SESSION_TAKEN_OVER", f"session {name!r} goes on in a later stream"))
-            await old.gone.wait()
+            await old.finished.wait()
         # Once more: the earlier stream may have gone on until it was fenced off.
         record = check_record(token, options, claimed)
         try:
-            session = await self._run(self.tracker.restore, record.state, options.session)
+            session = await self._run(self._factory.restore, record.state, options.session)
         except StateError as e:
             raise state_error_to_precondition(e) from e
-        return Admitted(record, session)
+        return AdmittedSession(record, session)
 
-    def _take_place(self, stream: Stream, name: str) -> None:
+    def _reserve(self, stream: Stream, name: str) -> None:
         """Reserve a name and one of the places; a session that is taken over has its place already.
 
         Raises:
@@ -251,11 +216,11 @@ class SessionRegistry:
         self._changed()
 
     async def _run(self, work: Callable[..., T], *args: object) -> T:
-        return await self._pipeline.run_stage(StageClock(), "hmm", work, *args)
+        return await self.pipeline.run_stage(StageClock(), "hmm", work, *args)
 
     def _new(self, options: SessionOptions) -> tuple[TrackingSession, bytes]:
-        session = self.tracker.new(options)
+        session = self._factory.new(options)
         return session, session.encode()
 
     def _changed(self) -> None:
-        self._observer.sessions_changed(len(self._alive) - len(self._told), len(self._told))
+        self.observer.sessions_changed(len(self._alive) - len(self._draining), len(self._draining))

@@ -1,4 +1,4 @@
-"""Whether a session can go on with a token; if not, which of the many things is in the way."""
+"""Whether a session can be resumed with a token; if not, why."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _FIELD = "config.resume_token"
 
 
 def check_token(token: ResumeToken, options: TrackOptions, bundle_id: str) -> None:
-    """What can be judged by the token alone.
+    """Check what depends on the token alone.
 
     Raises:
         PreconditionError: it is of another bundle or session.
@@ -26,10 +26,10 @@ def check_token(token: ResumeToken, options: TrackOptions, bundle_id: str) -> No
 
 
 def check_record(token: ResumeToken, options: TrackOptions, record: SessionRecord | None) -> SessionRecord:
-    """What depends on what is kept of the session; returns that.
+    """Check what depends on the session's record; returns the record.
 
     Raises:
-        SessionNotFoundError: nothing is.
+        SessionNotFoundError: there is no record.
         PreconditionError: the session of that name is another one, its config was another, or it has forgotten
             results that the token's owner does not have.
     """
@@ -55,5 +55,5 @@ def check_record(token: ResumeToken, options: TrackOptions, record: SessionRecor
 
 
 def state_error_to_precondition(error: StateError) -> PreconditionError:
-    """A kept state that the engine cannot go on with."""
+    """A stored state that the engine cannot restore, as FAILED_PRECONDITION."""
     return PreconditionError(f"STATE_{error.reason.name}", f"{_FIELD}: {error}")

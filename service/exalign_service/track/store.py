@@ -1,16 +1,16 @@
-"""Where the states of sessions are kept, so that a stream can go on where another one broke.
+"""Where the records of sessions are kept, so that a stream can go on where another one broke.
 
-Two streams may believe that they own a session: one that was given up for dead, and its successor. So every write
-is fenced: `claim` counts the epoch up, and what an earlier epoch writes after that is refused.
+Two streams may both believe that they own a session: one that lost its connection, and its successor. So every write
+is fenced: `claim` increments the epoch, and a write of an earlier epoch is refused after that.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections import OrderedDict
 from dataclasses import replace
 from typing import Protocol
 
+from exalign_service.rpc.clock import Clock, Timer
 from exalign_service.track.record import SessionRecord
 
 
@@ -51,14 +51,14 @@ class SessionStore(Protocol):
         """The session has ended. Nothing happens when it belongs to a later stream."""
 
     async def close(self) -> None:
-        """Forget everything that would not outlive this process."""
+        """Remove everything that would not outlive this process."""
 
 
 class StoreObserver(Protocol):
-    """Hears how many broken streams are kept."""
+    """Counts the sessions that are kept without a stream."""
 
     def detached_changed(self, count: int) -> None:
-        """So many sessions are kept that have no stream."""
+        """The number of sessions that are kept without a stream has changed."""
 
 
 class MemoryStore:
@@ -66,19 +66,22 @@ class MemoryStore:
 
     Args:
         retention: how long a session without a stream is kept, seconds.
-        max_detached: how many of them; the one that was released first goes first.
+        max_detached: how many of them; the one that was released first is removed first.
         max_bytes: what they may take together, bytes.
         observer: see `StoreObserver`.
+        clock: of the retention.
     """
 
-    def __init__(self, retention: float, max_detached: int, max_bytes: int, observer: StoreObserver) -> None:
+    def __init__(
+        self, retention: float, max_detached: int, max_bytes: int, observer: StoreObserver, clock: Clock
+    ) -> None:
         self._retention, self._max_detached, self._max_bytes = retention, max_detached, max_bytes
-        self._observer = observer
+        self._observer, self._clock = observer, clock
         self._records: dict[str, SessionRecord] = {}
-        #: Of sessions without a stream: when they go, and what they take. In the order in which they go.
+        #: Sessions without a stream, by name: when they expire, and their bytes. In the order in which they expire.
         self._detached: OrderedDict[str, tuple[float, int]] = OrderedDict()
         self._bytes = 0
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
 
     def __len__(self) -> int:
         return len(self._records)
@@ -116,24 +119,24 @@ class MemoryStore:
         if stored is None:
             return
         size = stored.size_bytes
-        self._detached[record.name] = (asyncio.get_running_loop().time() + self._retention, size)
+        self._detached[record.name] = (self._clock.now() + self._retention, size)
         self._bytes += size
         while len(self._detached) > self._max_detached or self._bytes > self._max_bytes:
-            self._forget(next(iter(self._detached)))
-        self._settle()
+            self._remove(next(iter(self._detached)))
+        self._update()
 
     async def delete(self, record: SessionRecord) -> None:
         """See `SessionStore`."""
         if self._owned(record) is not None:
-            self._forget(record.name)
-            self._settle()
+            self._remove(record.name)
+            self._update()
 
     async def close(self) -> None:
         """See `SessionStore`."""
         self._records.clear()
         self._detached.clear()
         self._bytes = 0
-        self._settle()
+        self._update()
 
     def _owned(self, record: SessionRecord) -> SessionRecord | None:
         """What is stored of the record's session, where it belongs to the record's stream."""
@@ -142,28 +145,28 @@ class MemoryStore:
         return stored if mine else None
 
     def _attach(self, name: str) -> None:
-        """It has a stream (again)."""
+        """The session has a stream (again)."""
         _, size = self._detached.pop(name, (0.0, 0))
         self._bytes -= size
-        self._settle()
+        self._update()
 
-    def _forget(self, name: str) -> None:
+    def _remove(self, name: str) -> None:
         _, size = self._detached.pop(name, (0.0, 0))
         self._bytes -= size
         del self._records[name]
 
     def _expire(self) -> None:
-        now = asyncio.get_running_loop().time()
+        now = self._clock.now()
         while self._detached and next(iter(self._detached.values()))[0] <= now:
-            self._forget(next(iter(self._detached)))
-        self._settle()
+            self._remove(next(iter(self._detached)))
+        self._update()
 
-    def _settle(self) -> None:
-        """Tell how many there are, and wake up when the next one goes."""
+    def _update(self) -> None:
+        """Report how many there are, and set the timer for the next that expires."""
         self._observer.detached_changed(len(self._detached))
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         if self._detached:
             until = next(iter(self._detached.values()))[0]
-            self._timer = asyncio.get_running_loop().call_at(until, self._expire)
+            self._timer = self._clock.call_later(until - self._clock.now(), self._expire)

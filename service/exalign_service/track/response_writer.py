@@ -1,0 +1,57 @@
+"""Responses of one stream, and for how long its client has been idle."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from exalign.v1 import service_pb2
+from exalign_service.rpc.clock import Clock
+
+
+class ResponseSink(Protocol):
+    """Where responses go: gRPC's context of a call."""
+
+    async def write(self, message: Any) -> None:
+        """Send a message; waits for the client's flow control."""
+
+
+class ResponseWriter:
+    """Writes the responses of one stream, one at a time, and measures how long its client has been idle.
+
+    Args:
+        sink: where responses go.
+        clock: measures idle time.
+    """
+
+    def __init__(self, sink: ResponseSink, clock: Clock) -> None:
+        self._sink, self._clock, self._lock = sink, clock, asyncio.Lock()
+        self._last_activity, self._active = clock.now(), False
+
+    async def write(self, *messages: service_pb2.TrackVideoResponse) -> None:
+        """Send messages, with nothing between them."""
+        async with self._lock:
+            for message in messages:
+                await self._sink.write(message)
+                self.touch()
+
+    def touch(self) -> None:
+        """Note that the client has just sent or taken a message."""
+        self._last_activity = self._clock.now()
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """While the server works for the client, the client is not idle."""
+        self._active = True
+        try:
+            yield
+        finally:
+            self._active = False
+            self.touch()
+
+    @property
+    def idle_seconds(self) -> float:
+        """For how long the server has waited for the client; 0 while the client waits for the server."""
+        return 0.0 if self._active else self._clock.now() - self._last_activity

@@ -1,0 +1,51 @@
+"""Makes and restores the engine's sessions."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+
+from exalign_engine import Aligner, LocatedFace
+from exalign_engine.hmm.chain import Chain
+from exalign_engine.network.outputs import FaceOutputs
+from exalign_engine.tracking import Frame, SessionOptions, SuggestionWish, TrackingSession
+
+
+class SessionFactory:
+    """Makes the engine's sessions. All of it blocks, and may be called from any thread.
+
+    Args:
+        aligner: the model.
+    """
+
+    def __init__(self, aligner: Aligner) -> None:
+        self._aligner = aligner
+
+    @cached_property
+    def chain(self) -> Chain:
+        """The transitions between the exemplars; built when first needed, which is slow."""
+        bundle = self._aligner.bundle
+        return Chain(bundle.exemplars.shapes, bundle.manifest.tau)
+
+    def warm_up(self, place: LocatedFace, row: FaceOutputs) -> None:
+        """Track a face through a few frames that all look like ``row``, so that no caller waits for a compiler."""
+        session = self.new(SessionOptions(smoothing_lag=1, path_frames=2))
+        size = (math.ceil(float(place.box[3])), math.ceil(float(place.box[2])))
+        for index in range(3):
+            pending = session.begin(Frame(index, size, boxes=((0, place),)))
+            places = session.places(pending, ())
+            session.finish(pending, [row] * len(places))
+        session.close(SuggestionWish())
+        self.restore(session.encode(), session.options)
+
+    def new(self, options: SessionOptions) -> TrackingSession:
+        """A session that has seen nothing."""
+        return TrackingSession(self._aligner, self.chain, options)
+
+    def restore(self, state: bytes, options: SessionOptions) -> TrackingSession:
+        """A session as it was.
+
+        Raises:
+            StateError: the state is damaged, or of another version, bundle or options.
+        """
+        return TrackingSession.decode(state, self._aligner, self.chain, options)
