@@ -284,9 +284,9 @@ class Server:
             raise StartError(f"address is {address!r}, cannot be listened on: {_reason(e)}") from e
         if not address.startswith("unix:"):
             self.address = f"{address.rpartition(':')[0]}:{port}"
-        host, _, wanted = self.config.metrics_address.rpartition(":")
+        host, _, port_text = self.config.metrics_address.rpartition(":")
         try:
-            bound = await self._http.start(host.strip("[]"), int(wanted))
+            bound = await self._http.start(host.strip("[]"), int(port_text))
         except OSError as e:
             text = f"metrics_address is {self.config.metrics_address!r}, cannot be listened on: {_reason(e)}"
             raise StartError(text) from e
@@ -322,5 +322,5 @@ def _probe(address: str) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """What an operating system's error says, without its number."""
+    """The text of an operating system's error, without its number."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)

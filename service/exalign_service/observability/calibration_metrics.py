@@ -1,6 +1,6 @@
-"""What the model was measured to hold of what it states, as metrics beside those of the server.
+"""The measured calibration of the model, as metrics beside those of the server.
 
-A dashboard then shows which model answers, and how far its regions can be trusted, next to how fast it answers.
+A dashboard then shows how far the regions of the model can be trusted, next to how fast it answers.
 """
 
 from __future__ import annotations

@@ -137,7 +137,7 @@ class SuggestionOptions:
 
 
 def read_evidence(message: evidence_pb2.Evidence, violations: Violations) -> RequestedEvidence:
-    """Evidence as it was sent, in a field ``evidence``."""
+    """Evidence as it was sent, from a field ``evidence``."""
     violations = violations.at("evidence")
     for name, most in (("clicks", MAX_CLICKS), ("regions", MAX_REGIONS), ("poses", MAX_POSES)):
         count = len(getattr(message, name))
@@ -158,7 +158,7 @@ def read_evidence(message: evidence_pb2.Evidence, violations: Violations) -> Req
 
 
 def read_suggestion_options(options: evidence_pb2.SuggestionOptions, violations: Violations) -> SuggestionOptions:
-    """What to suggest, in a field ``suggestion``."""
+    """What to suggest, from a field ``suggestion``."""
     violations = violations.at("suggestion")
     check_indices(options.landmarks, violations.at("landmarks"))
     most = options.max_suggestions if options.HasField("max_suggestions") else DEFAULT_SUGGESTIONS

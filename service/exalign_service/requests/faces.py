@@ -43,7 +43,7 @@ class PosteriorId:
 
 @dataclass(frozen=True)
 class FacesRequest:
-    """What is wanted of all faces of a picture, or of one that is kept.
+    """A request about all faces of a picture, or about one that is kept.
 
     Attributes:
         source: the picture, or a posterior id.
@@ -58,7 +58,7 @@ class FacesRequest:
 
 @dataclass(frozen=True)
 class EvidenceRequest:
-    """What is wanted of one face given evidence.
+    """A request about one face given evidence.
 
     Attributes:
         source: the picture, or a posterior id.
@@ -146,7 +146,7 @@ def _views(
     heatmaps: bool = False,
     pose: bool = False,
 ) -> ViewOptions:
-    """The views asked for, and those that the method gives unasked."""
+    """The views that are requested, and those that the method always gives."""
     of_landmarks: LandmarkOptions | None = None
     of_heatmaps: HeatmapOptions | None = None
     of_pose: PoseOptions | None = None

@@ -90,11 +90,11 @@ class DetectionOptions:
 
 @dataclass(frozen=True)
 class LandmarkGroup:
-    """Landmarks whose uncertainty as a whole is wanted.
+    """Landmarks whose joint uncertainty is requested.
 
     Attributes:
         landmarks: 0-based indices.
-        selection: as it was asked for.
+        selection: as it was sent.
     """
 
     landmarks: tuple[int, ...]
@@ -103,7 +103,7 @@ class LandmarkGroup:
 
 @dataclass(frozen=True)
 class LandmarkOptions:
-    """What to say about landmarks."""
+    """How landmarks are answered."""
 
     top_exemplars: int = DEFAULT_TOP_EXEMPLARS
     groups: tuple[LandmarkGroup, ...] = ()
@@ -217,7 +217,7 @@ def read_detection(
 def read_landmark_options(
     options: face_pb2.LandmarkOptions, limits: LimitsConfig, violations: Violations
 ) -> LandmarkOptions:
-    """What to say about landmarks."""
+    """How landmarks are answered, from a field ``landmarks``."""
     violations = violations.at("landmarks")
     top = options.top_exemplars if options.HasField("top_exemplars") else DEFAULT_TOP_EXEMPLARS
     if options.HasField("top_exemplars") and not 0 <= top <= limits.max_top_exemplars:

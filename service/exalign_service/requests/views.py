@@ -33,7 +33,7 @@ class HeatmapOptions:
     """Which heatmaps, and how to send them.
 
     Attributes:
-        landmarks: 0-based, in the order wanted.
+        landmarks: 0-based, in the order of the answer.
         rectangle: x0, y0, x1, y1 in pixels; None: the square that the network saw.
         width: cells a row.
         height: rows.
@@ -51,7 +51,7 @@ class HeatmapOptions:
 
 @dataclass(frozen=True)
 class PoseOptions:
-    """What to say about the pose.
+    """How the pose is answered.
 
     Attributes:
         masses: of the credible intervals.
@@ -64,7 +64,7 @@ class PoseOptions:
 
 @dataclass(frozen=True)
 class ViewOptions:
-    """The views of each face that are wanted; None: not wanted."""
+    """The views of each face that are requested; None: not requested."""
 
     landmarks: LandmarkOptions | None = None
     heatmaps: HeatmapOptions | None = None
@@ -77,7 +77,7 @@ class ViewOptions:
 
 
 def read_heatmap_options(options: heatmap_pb2.HeatmapOptions, violations: Violations) -> HeatmapOptions:
-    """Which heatmaps, and how to send them."""
+    """Which heatmaps, and how to send them, from a field ``heatmaps``."""
     violations = violations.at("heatmaps")
     check_indices(options.landmarks, violations.at("landmarks"))
     rectangle = None
@@ -108,7 +108,7 @@ def check_rectangle(r: geometry_pb2.Rectangle, violations: Violations) -> None:
 
 
 def read_pose_options(options: pose_pb2.PoseOptions, violations: Violations) -> PoseOptions:
-    """What to say about the pose."""
+    """How the pose is answered, from a field ``pose``."""
     violations = violations.at("pose")
     masses = options.interval_masses
     if len(masses) > MAX_INTERVALS:

@@ -1,4 +1,4 @@
-"""The call that is being handled: its id and its deadline, for whoever runs inside it."""
+"""The call that is being handled: its id and its deadline, for the code that runs inside it."""
 
 from __future__ import annotations
 

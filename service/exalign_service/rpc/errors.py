@@ -11,10 +11,10 @@
     ├── SessionExistsError        a live session has this name
     ├── SessionNotFoundError      the session is not, or no longer, known here
     ├── IdleTimeoutError          a stream has sent nothing for too long
-    └── GoneAwayError             a stream was told to go away, and has not
+    └── GoneAwayError             a stream was sent GoAway, and has not ended in time
 
-The engine's own errors (`exalign_engine.errors`) are in the table too. Whatever is not in it is a fault of
-ours: INTERNAL, with a request id and nothing else.
+The engine's own errors (`exalign_engine.errors`) are in the table too. Any other exception is a bug:
+INTERNAL, with a request id and nothing else.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class IdleTimeoutError(ServiceError):
 
 
 class GoneAwayError(ServiceError):
-    """A stream was told to go away and has outlasted the grace."""
+    """A stream was sent `GoAway` and has outlasted the grace."""
 
 
 @dataclass(frozen=True)

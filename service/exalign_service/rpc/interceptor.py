@@ -159,7 +159,7 @@ class _RpcHandler:
             if task not in self._owner._cancelled_here:
                 self._done(context, self._code_of_cancellation(deadline))
                 raise
-            task.uncancel()  # it was us: there is a caller to be told
+            task.uncancel()  # we cancelled it: the caller gets a status
             await self._fail(context, NotServingError("the server is shutting down"))
         except grpc.aio.AbortError:  # a handler of gRPC's own (health) has sent its status
             self._done(context, _code(context))
@@ -184,7 +184,7 @@ class _RpcHandler:
         try:
             await context.abort(answer.code, answer.message, trailing_metadata=metadata)
         except grpc.aio.InternalError:
-            # The client has gone in the meantime: there is nobody to send the status to.
+            # The client has disconnected in the meantime: nobody receives the status.
             raise asyncio.CancelledError from None
         raise AssertionError("abort() always raises")
 
@@ -197,7 +197,7 @@ class _RpcHandler:
         return self._started + left
 
     def _code_of_cancellation(self, deadline: float) -> grpc.StatusCode:
-        """Why gRPC cancelled the handler; it does not say."""
+        """Why gRPC cancelled the handler, as far as the time tells."""
         if math.isinf(deadline):
             return grpc.StatusCode.CANCELLED
         slack = max(_DEADLINE_SLACK, _DEADLINE_ROUNDING * (deadline - self._started))
@@ -222,7 +222,7 @@ class _RpcHandler:
         _log.info("call", extra={"fields": fields})
 
     def _incoming(self, request: Any) -> Any:
-        """The request as the handler wants it: a message, or an iterator of messages."""
+        """The request as the handler takes it: a message, or an iterator of messages."""
         return self._messages(request) if self._handler.request_streaming else self._parse(request)
 
     async def _messages(self, stream: AsyncIterator[bytes]) -> AsyncIterator[Any]:

@@ -1,7 +1,7 @@
-"""What one session does with a frame: from its picture to tracks, each stage where it may block.
+"""The steps of one session: a frame from its picture to tracks, late evidence, the end. What blocks runs in threads.
 
-The engine's session moves in one step, `TrackingSession.finish`; whatever fails before it has changed nothing.
-After a cancellation the session must not be used again: a thread may still be at work on it.
+The engine's session changes in one step, `TrackingSession.finish`: a failure before it leaves the session unchanged.
+After a cancellation the session must not be used again: a thread may still work on it.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class FrameStepResult(StepResult):
     Attributes:
         answer: the engine's.
         tracks: of the frame.
-        problems: what of the frame could not be used.
+        problems: the parts of the frame that could not be used.
         size: (height, width) of the session's pictures; None while none was seen.
         boxes: (track id, face box) now.
     """
@@ -202,7 +202,7 @@ class SessionSteps:
         return image, ()
 
     def _boxes(self, requested: RequestedFrame, size: tuple[int, int]) -> tuple[tuple[int, LocatedFace], ...]:
-        """The caller's boxes, judged against the picture.
+        """The caller's boxes, checked against the picture.
 
         Raises:
             InvalidInputError: every box that is wrong.
@@ -214,7 +214,7 @@ class SessionSteps:
         return tuple((track_id, place(box.corners, box.source)) for track_id, box in requested.boxes.values())
 
     async def _rows(self, image: U8 | None, places: Sequence[LocatedFace], clock: StageClock) -> list[FaceOutputs]:
-        """What the network says of the places, one by one."""
+        """The outputs of the network, one a place."""
         if image is None or not places:
             return []
         rows = await self._pipeline.infer(image, places, clock, key=self._name, patient=True)
@@ -230,7 +230,7 @@ class SessionSteps:
 
 
 def _in_frame(step: Callable[..., T], *args: object) -> T:
-    """A step of the engine; the fields that it names are those of the frame."""
+    """A step of the engine; the fields of its errors stand below the frame."""
     try:
         return step(*args)
     except InvalidInputError as e:

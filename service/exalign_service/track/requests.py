@@ -72,7 +72,7 @@ class RequestedTrackEvidence:
     path: str
 
     def resolve(self, located: LocatedFace) -> Evidence:
-        """On a face, which says how far a click without a σ is to be trusted.
+        """The evidence on a face, which decides the σ of a click that has none.
 
         Raises:
             InvalidInputError: it contradicts itself.

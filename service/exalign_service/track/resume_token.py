@@ -1,6 +1,6 @@
-"""The resume token: where a session stood, so that another stream can go on from there.
+"""The resume token: the point of a session from which another stream can go on.
 
-Opaque to callers. The checksum finds damage; the secret, which is the session's own, makes a token hard to guess.
+It is opaque to callers. The checksum finds damage; the secret, one a session, makes a token hard to guess.
 
     "XT1" | len, session | secret (16) | epoch (u32) | frame (i64) | len, bundle id | state hash (16) | checksum (8)
 """
@@ -66,7 +66,7 @@ class ResumeToken:
         """Back from what was sent.
 
         Raises:
-            DamagedTokenError: one sentence says what is wrong.
+            DamagedTokenError: one sentence names the fault.
         """
         body, checksum = data[:-_CHECKSUM_BYTES], data[-_CHECKSUM_BYTES:]
         if not body.startswith(_MAGIC):
@@ -86,7 +86,7 @@ class ResumeToken:
 
 
 def state_hash(state: bytes) -> bytes:
-    """(16 bytes) what a token says of an encoded state."""
+    """(16 bytes) the hash of an encoded state, as tokens hold it."""
     return hashlib.sha256(state).digest()[:HASH_BYTES]
 
 
