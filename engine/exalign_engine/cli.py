@@ -13,7 +13,7 @@ COMMANDS = {
     "train": "from annotated faces to a calibrated bundle",
     "export": "a training run's checkpoint to a bundle that is still to be calibrated",
     "quantise": "a bundle's network to int8, and what that costs in accuracy",
-    "calibrate": "fit temperature, kernels, presence, detectors and control of a bundle",
+    "calibrate": "fit temperature, kernels, presence, detectors and baseline of a bundle",
     "evaluate": "accuracy of a bundle on annotated faces",
     "build-engine": "a bundle's network to a TensorRT engine",
     "reproduce": "the tables and figures of the paper, from CSV files or from scratch",

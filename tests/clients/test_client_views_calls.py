@@ -260,4 +260,4 @@ def test_names_and_groups_are_those_of_the_engine() -> None:
     engine = pytest.importorskip("exalign_engine.geometry.landmarks")
     assert engine.NAMES == NAMES
     assert engine.GROUPS == GROUPS
-    assert tuple(group_of(n) for n in range(68)) == engine.GROUP_OF
+    assert all(n in engine.GROUPS[group_of(n)] for n in range(68))

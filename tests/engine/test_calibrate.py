@@ -156,7 +156,7 @@ def test_the_mass_of_scores_is_their_log_sum_exp(shift: float) -> None:
     assert score_mass(scores + np.float32(shift)) == pytest.approx(expected, abs=1e-3)
 
 
-def test_the_control_recovers_a_linear_map() -> None:
+def test_the_baseline_recovers_a_linear_map() -> None:
     rng = np.random.default_rng(0)
     weight, offset = rng.normal(0, 0.02, (12, 136)), rng.uniform(0, 1, 136)
     features = rng.normal(3, 4, (600, 12)).astype(np.float32)
@@ -168,7 +168,7 @@ def test_the_control_recovers_a_linear_map() -> None:
     assert card["ridge"] == 10.0
 
 
-def test_the_control_regularises_where_features_are_noise() -> None:
+def test_the_baseline_regularises_where_features_are_noise() -> None:
     rng = np.random.default_rng(0)
     features = rng.normal(0, 1, (120, 80)).astype(np.float32)
     shapes = rng.normal(0.5, 0.05, (120, 68, 2)).astype(np.float32)
@@ -176,7 +176,7 @@ def test_the_control_regularises_where_features_are_noise() -> None:
     assert card["ridge"] == 1e5
 
 
-def test_the_control_answers_from_the_same_features_as_it_was_fitted_on() -> None:
+def test_the_baseline_answers_from_the_same_features_as_it_was_fitted_on() -> None:
     rng = np.random.default_rng(0)
     features, embedding = rng.normal(size=(3, 4, 2, 2)).astype(np.float32), rng.normal(size=(3, 5)).astype(np.float32)
     baseline = Baseline(rng.normal(size=(21, 136)).astype(np.float32), rng.normal(size=136).astype(np.float32))

@@ -145,3 +145,12 @@ def test_suppression_equals_its_slow_twin(corner_and_size, random, smaller):
     got = suppress(b, s, 0.47, relative_to="smaller" if smaller else "union")
     assert got.tolist() == slow_suppress(b, s, 0.47, smaller)
     assert set(suppress(b, s, 1.0, most=3)) <= set(np.argsort(-s, kind="stable")[:3])
+
+
+@pytest.mark.parametrize("smaller", [False, True])
+def test_an_overlap_of_exactly_the_threshold_is_allowed(smaller):
+    # Intersection 50; union 200 (overlap 1/4), smaller box 100 (overlap 1/2): both are exact in floats.
+    b = np.array([[0.0, 0.0, 10.0, 10.0], [0.0, 5.0, 10.0, 20.0]])
+    s, relative_to, overlap = np.array([0.9, 0.8]), "smaller" if smaller else "union", 0.5 if smaller else 0.25
+    assert suppress(b, s, overlap, relative_to=relative_to).tolist() == [0, 1]
+    assert suppress(b, s, 0.99 * overlap, relative_to=relative_to).tolist() == [0]

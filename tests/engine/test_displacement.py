@@ -27,7 +27,7 @@ from exalign_engine.posterior.calibration import Calibration
 from exalign_engine.posterior.kernels import kernel_layout, moved_shapes, nearness
 from exalign_engine.posterior.pose import displaced_poses, displaced_turn
 from exalign_engine.posterior.posterior import MOMENT_CUT, Posterior, PosteriorModel
-from exalign_engine.posterior.residual import REACH
+from exalign_engine.posterior.residual import DISPLACEMENT_REACH
 from properties import examples
 
 F32 = NDArray[np.float32]
@@ -55,7 +55,7 @@ def pair(exemplars: Exemplars, seed: int, spread: float) -> tuple[Posterior, Pos
     p, shapes = one.probabilities.astype(np.float64), exemplars.shapes.astype(np.float64)
     kept = p >= MOMENT_CUT / K
     start = np.einsum("k,knc->nc", p[kept] / p[kept].sum(), shapes[kept])
-    share = np.where(kept, np.exp(-((shapes - start) ** 2).sum(axis=2).mean(axis=1) / (2 * REACH**2)), 0)
+    share = np.where(kept, np.exp(-((shapes - start) ** 2).sum(axis=2).mean(axis=1) / (2 * DISPLACEMENT_REACH**2)), 0)
     r = ToldDisplacer().displacement(drawn(seed), start)
     moved = replace(exemplars, shapes=(shapes + share[:, None, None] * r).astype(np.float32))
     return one, Posterior(PosteriorModel(moved, CALIBRATION), one.probabilities, one.presence)
@@ -257,8 +257,8 @@ def test_nearness_and_moved_shapes_agree_with_float64(seed: int, k: int, spread:
     index = rng.permutation(2 * k)[:k].astype(np.int32)
     layout, start = kernel_layout(shapes), shapes.mean(axis=0).T
     seen = layout[index].astype(np.float64)
-    expected = np.exp(-((seen - start) ** 2).sum(axis=1).mean(axis=1) / (2 * REACH**2))
-    share = nearness(index, layout, start, REACH)
+    expected = np.exp(-((seen - start) ** 2).sum(axis=1).mean(axis=1) / (2 * DISPLACEMENT_REACH**2))
+    share = nearness(index, layout, start, DISPLACEMENT_REACH)
     np.testing.assert_allclose(share, expected, atol=1e-5)
     r, shift = rng.normal(0, 0.1, (2, 5)), rng.normal(0, 0.1, (k, 3)).astype(np.float32)
     moved = seen + share[:, None, None].astype(np.float64) * r

@@ -11,7 +11,7 @@ from exalign_engine.face.aligner import FACE_BOX, Face, FaceRefinement, LocatedF
 from exalign_engine.network.outputs import FaceOutputs
 from exalign_engine.posterior.calibration import Calibration
 from exalign_engine.posterior.posterior import PosteriorModel
-from exalign_engine.refiner.refiner import NOISE, SETTLED, SETTLED_GIVEN, Refiner, Round
+from exalign_engine.refiner.refiner import MIN_MOVE_DETECTED, MIN_MOVE_GIVEN, NOISE, Refiner, Round
 from exalign_engine.tracking import TRACK_BOX
 
 K, D, F = 6, 4, 2
@@ -69,10 +69,10 @@ def test_a_bundle_without_a_refiner_looks_once(model: PosteriorModel) -> None:
 @pytest.mark.parametrize(
     ("source", "moves", "count", "left"),
     [
-        ("mtcnn", [(SETTLED + 0.01, 0.0)], 2, 10 + 40 * (SETTLED + 0.01)),
-        ("mtcnn", [(SETTLED - 0.01, 0.3)], 1, 10),
-        (FACE_BOX, [(0.3, SETTLED_GIVEN + 0.01)], 2, 10 + 40 * (SETTLED_GIVEN + 0.01)),
-        (FACE_BOX, [(0.3, SETTLED_GIVEN - 0.01)], 1, 10),
+        ("mtcnn", [(MIN_MOVE_DETECTED + 0.01, 0.0)], 2, 10 + 40 * (MIN_MOVE_DETECTED + 0.01)),
+        ("mtcnn", [(MIN_MOVE_DETECTED - 0.01, 0.3)], 1, 10),
+        (FACE_BOX, [(0.3, MIN_MOVE_GIVEN + 0.01)], 2, 10 + 40 * (MIN_MOVE_GIVEN + 0.01)),
+        (FACE_BOX, [(0.3, MIN_MOVE_GIVEN - 0.01)], 1, 10),
         ("yunet", [(0.3, 0.3)], 1, 10),
         (TRACK_BOX, [(0.3, 0.3)], 1, 10),
         ("mtcnn", [(0.1, 0.0), (0.2, 0.0)], 3, 10 + 40 * 0.3),

@@ -14,7 +14,6 @@ from exalign_engine.errors import InvalidInputError
 from exalign_engine.heatmaps.marginals import (
     ERROR_BOUND,
     Grid,
-    density_region,
     heaviest,
     highest_density_level,
     marginal_heatmaps,
@@ -219,21 +218,6 @@ def test_sparse_cells_are_the_heaviest_that_hold_the_mass(drawn: tuple[int, int,
 def test_sparse_cells_of_an_empty_heatmap_are_none() -> None:
     indices, masses, error = sparse(np.zeros((3, 4), dtype=np.float32), 0.999)
     assert len(indices) == len(masses) == error == 0
-
-
-@PLENTY
-@given(cell_arrays, st.floats(0.01, 1))
-def test_a_density_region_is_the_smallest_that_holds_the_mass(drawn: tuple[int, int, int, float], mass: float) -> None:
-    cells = cells_of(drawn).astype(np.float64)
-    region, level = density_region(cells, mass)
-    if cells.sum() < mass * (1 - 1e-9):
-        assert region.sum() == (cells > 0).sum()
-        assert level == 0
-        return
-    assert cells[region].sum() >= mass * (1 - 1e-9)
-    assert cells[region].sum() - level <= mass
-    assert cells[region].min() == level
-    assert (cells[~region] <= level).all()
 
 
 def test_a_gaussian_region_is_a_disc_of_the_known_radius() -> None:

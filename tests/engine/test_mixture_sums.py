@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ onnx = pytest.importorskip("onnx", reason="needs onnx (extra 'tensorrt' or 'trai
 import tensorrt_networks as networks
 from exalign_engine.bundle.bundle import Bundle, default_bundle_path
 from exalign_engine.exemplars.exemplars import Exemplars
-from exalign_engine.exemplars.poses import Poses
 from exalign_engine.geometry.landmarks import N_LANDMARKS
 from exalign_engine.network.outputs import Runtime
 from exalign_engine.onnx_graph.errors import GraphError
@@ -24,7 +22,6 @@ from exalign_engine.onnx_graph.sums import with_sums
 from exalign_engine.onnx_graph.sums_tables import MixtureTables
 from exalign_engine.posterior.calibration import Calibration
 from exalign_engine.posterior.device_sums import WIDTH, MixtureSums
-from exalign_engine.posterior.pose import pose_moments
 from exalign_engine.posterior.posterior import Measurement, Posterior, PosteriorModel
 from exalign_engine.runtime import create_runtime
 from exalign_engine.runtime.equivalence import measure, probe_batch
@@ -51,12 +48,7 @@ def tables(seed: int, temperature: float, cut: float, reach: float) -> MixtureTa
         source=np.zeros(K, np.int32),
         source_ids=("a",),
     )
-    poses = Poses(
-        np.zeros((N_LANDMARKS, 3)),
-        rng.uniform(-60, 60, (K, 3)).astype(np.float32),
-        rng.uniform(1, 9, (K, 3)).astype(np.float32),
-    )
-    return MixtureTables(exemplars, poses, Calibration(temperature=temperature, kernel_scale=0.3), cut, reach)
+    return MixtureTables(exemplars, Calibration(temperature=temperature, kernel_scale=0.3), cut, reach)
 
 
 def twin(scores: NDArray[np.float32], t: MixtureTables, r: F64) -> dict[str, Any]:
@@ -67,27 +59,24 @@ def twin(scores: NDArray[np.float32], t: MixtureTables, r: F64) -> dict[str, Any
     p[p < t.cut / K] = 0
     kept = p.sum()
     p /= kept
-    shapes, pose = t.exemplars.shapes.astype(np.float64), t.poses.pose.astype(np.float64)
+    shapes = t.exemplars.shapes.astype(np.float64)
     mean = np.tensordot(p, shapes, 1)
     w = np.exp(-np.square(shapes - mean).sum(axis=2).mean(axis=1) / (2 * t.reach**2))
     moved = shapes + w[:, None, None] * r
-    place, turn = np.tensordot(p, moved, 1), p @ pose
+    place = np.tensordot(p, moved, 1)
 
     def spread(points: F64, about: F64) -> F64:
         d = points - about
         return np.stack([p @ (d[..., a] * d[..., b]) for a, b in ((0, 0), (0, 1), (1, 1))])
 
     return {
-        "kept": kept,
+        "kept_mass": kept,
         "mean": mean,
         "covariance": spread(shapes, mean),
-        "share": p @ w,
-        "squared_share": p @ w**2,
-        "leaning": np.tensordot(p * w, shapes - mean, 1),
+        "mean_share": p @ w,
+        "mean_squared_share": p @ w**2,
+        "displacement_covariance": np.tensordot(p * w, shapes - mean, 1),
         "kernel_variance": p @ (t.calibration.kernel_scale * t.exemplars.variance.astype(np.float64)),
-        "pose_mean": turn,
-        "pose_covariance": (pose - turn).T @ (p[:, None] * (pose - turn)),
-        "pose_variance": p @ t.poses.variance.astype(np.float64),
         "displaced": (place.T, spread(moved, place)),
     }
 
@@ -119,11 +108,7 @@ def test_sums_are_those_of_float64(temperature: float, cut: float, reach: float,
             expected = twin(row.scores, t, r)
             displaced = expected.pop("displaced")
             for field, value in expected.items():
-                found = getattr(sums, field)
-                if field.startswith("pose"):  # degrees and square degrees
-                    np.testing.assert_allclose(found, value, rtol=1e-5, atol=5e-3, err_msg=field)
-                else:
-                    np.testing.assert_allclose(found, value, rtol=1e-4, atol=1e-6, err_msg=field)
+                np.testing.assert_allclose(getattr(sums, field), value, rtol=1e-4, atol=1e-6, err_msg=field)
             for ours, its in zip(sums.displaced(r), displaced, strict=True):
                 np.testing.assert_allclose(ours, its, rtol=1e-4, atol=1e-6)
 
@@ -136,19 +121,6 @@ def test_the_network_itself_stays_as_it_is() -> None:
     assert [o.name for o in more.graph.output] == [*(o.name for o in model.graph.output), "sums"]
     assert list(more.graph.node)[: len(model.graph.node)] == list(model.graph.node)
     onnx.checker.check_model(more, full_check=True)
-
-
-def test_poses_that_go_round_the_circle_are_not_summed(tmp_path: Path) -> None:
-    t = tables(0, 1.0, 0.0, 0.1)
-    wide = t.poses.pose.copy()
-    wide[0, 2] = 150
-    round_ = replace(t, poses=replace(t.poses, pose=wide))
-    row = summing(tmp_path, round_, "onnxruntime").infer(networks.crops(1)).sums
-    assert row is not None
-    sums = MixtureSums.of(row[0])
-    assert np.isnan(sums.pose_mean).all()
-    assert np.isfinite(sums.covariance).all()
-    assert sums.kernel_variance > 0
 
 
 def test_arrays_lie_in_memory_as_the_hosts_do(tmp_path: Path) -> None:
@@ -234,11 +206,8 @@ def assert_parity(bundle: Bundle, runtime: Runtime, crops: U8) -> None:
         # A covariance is of the order of 1e-4 itself.
         own = by_host.covariance[:, [0, 2]]
         np.testing.assert_allclose(summed.covariance[:, [0, 2]], own, rtol=0.01)
-        sums, (index, weights) = MixtureSums.of(row.sums), by_host.kept
-        assert sums.kept == pytest.approx(1 - by_host.cut_mass, abs=1e-5)
-        turn, covariance = pose_moments(weights, bundle.poses.pose[index])
-        np.testing.assert_allclose(sums.pose_mean, turn, atol=1e-3)  # degrees
-        np.testing.assert_allclose(sums.pose_covariance, covariance, rtol=1e-3, atol=1e-2)
+        sums = MixtureSums.of(row.sums)
+        assert sums.kept_mass == pytest.approx(1 - by_host.cut_mass, abs=1e-5)
 
 
 def test_the_default_bundle_summed_by_its_graph_answers_as_by_the_host(

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from exalign_engine.detect import BoxAffine, RawDetection
-from exalign_engine.evaluation.refinement import Outcome, measure, table, worst, write_refinement
+from exalign_engine.evaluation.refinement import RefinementOutcome, measure, table
 from exalign_engine.exemplars.exemplars import Exemplars
 from exalign_engine.geometry.frames import BoxFrame, extract_crop, tight_box
 from exalign_engine.geometry.landmarks import mirror_shapes
@@ -24,15 +22,15 @@ from exalign_engine.refiner.fitting import (
     GAUSSIAN,
     UNIFORM,
     BoxedFace,
-    Looker,
+    CropScorer,
     boxed_faces,
     calibrate_refiner,
     disturb,
     fit_refiner,
     noise_move,
 )
-from exalign_engine.refiner.refiner import GEOMETRY, NOISE, BoxMove, Look, Refiner, network_inputs
-from exalign_engine.refiner.regression import TRIED, Seen, choose_round
+from exalign_engine.refiner.refiner import GEOMETRY, NOISE, BoxMove, BoxObservation, Refiner, network_inputs
+from exalign_engine.refiner.regression import TRIED, ScoredBoxes, choose_round
 
 F64 = NDArray[np.float64]
 U8 = NDArray[np.uint8]
@@ -112,8 +110,8 @@ def shape(toy_exemplars: Exemplars) -> F64:
     return PosteriorModel(toy_exemplars, Calibration()).posterior(np.zeros(60, np.float32)).mean
 
 
-def looker(toy_exemplars: Exemplars, faces: BlobFaces) -> Looker:
-    return Looker(PosteriorModel(toy_exemplars, Calibration()), BlobNetwork(60), faces, SIZE, MARGIN)
+def scorer(toy_exemplars: Exemplars, faces: BlobFaces) -> CropScorer:
+    return CropScorer(PosteriorModel(toy_exemplars, Calibration()), BlobNetwork(60), faces, SIZE, MARGIN)
 
 
 def boxes_of(faces: BlobFaces, *, training: bool) -> list[BoxedFace]:
@@ -126,14 +124,14 @@ def boxes_of(faces: BlobFaces, *, training: bool) -> list[BoxedFace]:
 def fitted(toy_exemplars: Exemplars, shape: F64) -> tuple[Refiner, dict[str, object]]:
     train, val = BlobFaces(shape, 30, 1), BlobFaces(shape, 16, 2)
     return fit_refiner(
-        looker(toy_exemplars, train),
+        scorer(toy_exemplars, train),
         boxes_of(train, training=True),
-        looker(toy_exemplars, val),
+        scorer(toy_exemplars, val),
         boxes_of(val, training=False),
     )
 
 
-def planted(n: int, seed: int, *, noise: float = 0.0) -> Seen:
+def planted(n: int, seed: int, *, noise: float = 0.0) -> ScoredBoxes:
     """Looks whose moves follow Eq. B2 with known coefficients."""
     rng = np.random.default_rng(seed)
     law = np.random.default_rng(99)
@@ -147,18 +145,18 @@ def planted(n: int, seed: int, *, noise: float = 0.0) -> Seen:
             None,
         )
         answer = rng.uniform(0, 1, (68, 2)) * rng.uniform(0.8, 1.2) + rng.uniform(-0.1, 0.1, 2)
-        look = Look(("a", "b")[i % 2], BoxFrame(0.5, 0.5, 1.0), outputs, answer)
+        look = BoxObservation(("a", "b")[i % 2], BoxFrame(0.5, 0.5, 1.0), outputs, answer)
         box = BoxFrame.from_box(tight_box(answer))
         b = [box.cx - 0.5, box.cy - 0.5, np.log(box.side), 1.0]
         moves.append(geometry[i % 2] @ b + weight @ network_inputs(outputs) + noise * rng.normal(size=3))
         looks.append(look)
-    return Seen(looks, np.array(moves), [0.0] * n)
+    return ScoredBoxes(looks, np.array(moves), [0.0] * n)
 
 
 def test_a_law_without_noise_is_found() -> None:
     best, card = choose_round(planted(300, 1), planted(100, 2), ("a", "b"))
     refiner, seen = Refiner(("a", "b"), (best,)), planted(50, 3)
-    for look, move in zip(seen.looks, seen.moves, strict=True):
+    for look, move in zip(seen.observations, seen.moves, strict=True):
         if np.abs(move).max() < 0.25:
             np.testing.assert_allclose(refiner.refine(look.source, look.outputs, look.answer), move, atol=2e-3)
     assert card["inputs"] == "box+embedding+features"
@@ -169,9 +167,13 @@ def test_a_law_without_noise_is_found() -> None:
 def test_what_says_nothing_is_left_out() -> None:
     """Without the network's inputs fewer coefficients follow the noise."""
     train, val = planted(60, 1, noise=0.3), planted(400, 2, noise=0.3)
-    shuffled = [replace(look, outputs=planted(1, 50 + i).looks[0].outputs) for i, look in enumerate(train.looks)]
-    others = [replace(look, outputs=planted(1, 900 + i).looks[0].outputs) for i, look in enumerate(val.looks)]
-    best, card = choose_round(replace(train, looks=shuffled), replace(val, looks=others), ("a", "b"))
+    shuffled = [
+        replace(seen, outputs=planted(1, 50 + i).observations[0].outputs) for i, seen in enumerate(train.observations)
+    ]
+    others = [
+        replace(seen, outputs=planted(1, 900 + i).observations[0].outputs) for i, seen in enumerate(val.observations)
+    ]
+    best, card = choose_round(replace(train, observations=shuffled), replace(val, observations=others), ("a", "b"))
     assert card["inputs"] == "box"
     assert not best.weight.any()
 
@@ -219,7 +221,7 @@ def test_a_round_that_adds_nothing_goes(fitted: tuple[Refiner, dict[str, object]
 
 def test_sources_of_only_one_split_are_refused(toy_exemplars: Exemplars, shape: F64) -> None:
     faces = BlobFaces(shape, 2, 1)
-    look, boxes = looker(toy_exemplars, faces), boxes_of(faces, training=True)
+    look, boxes = scorer(toy_exemplars, faces), boxes_of(faces, training=True)
     with pytest.raises(ValueError, match=r"train has boxes of \['blobs', 'noise'\], val of \['noise'\]"):
         fit_refiner(look, boxes, look, [box for box in boxes if box.source == NOISE])
     with pytest.raises(ValueError, match=r"train has boxes of \[\]"):
@@ -228,7 +230,7 @@ def test_sources_of_only_one_split_are_refused(toy_exemplars: Exemplars, shape: 
 
 def test_boxes_are_drawn_alike_each_time_and_mirrored_with_their_picture(toy_exemplars: Exemplars, shape: F64) -> None:
     faces = BlobFaces(shape, 3, 1)
-    look, boxes = looker(toy_exemplars, faces), boxes_of(faces, training=True)
+    look, boxes = scorer(toy_exemplars, faces), boxes_of(faces, training=True)
     assert boxes == boxes_of(faces, training=True)
     plain, mirrored = (next(b for b in boxes if b.source == "blobs" and b.mirrored == m) for m in (False, True))
     crops = [extract_crop(look.picture(b)[0], b.frame, MARGIN, SIZE).astype(int) for b in (plain, mirrored)]
@@ -254,12 +256,12 @@ def test_disturbed_crops_keep_their_size_and_depend_on_the_seed_alone() -> None:
         np.testing.assert_array_equal(out, disturb(crop, np.random.default_rng(seed)))
 
 
-def outcomes(errors: Sequence[tuple[str, int, int, float, float]]) -> list[Outcome]:
+def outcomes(errors: Sequence[tuple[str, int, int, float, float]]) -> list[RefinementOutcome]:
     """(condition, severity, row, error before, error after)."""
     found = []
     for condition, severity, row, *pair in errors:
         for n, error in enumerate(pair):
-            found.append(Outcome(f"face_{row}", row, condition, severity, n, error, 0.1))
+            found.append(RefinementOutcome(f"face_{row}", row, condition, severity, n, error, 0.1))
     return found
 
 
@@ -271,36 +273,25 @@ def test_the_table_tells_what_is_left_of_the_loss() -> None:
     assert rows[0]["left"] is None
 
 
-def test_failures_are_listed_worst_first_and_only_they() -> None:
-    rows = worst(outcomes([("box", 1, 1, 0.02, 0.03), ("box", 1, 2, 0.02, 0.07), ("box", 1, 3, 0.02, 0.01)]), count=5)
-    assert [(r["face"], r["lost"]) for r in rows] == [("face_2", 0.625), ("face_1", 0.125)]
-
-
 def test_a_missed_face_is_an_infinite_error(
     toy_exemplars: Exemplars, shape: F64, fitted: tuple[Refiner, dict[str, object]]
 ) -> None:
     faces = BlobFaces(shape, 3, 4)
     detectors = {"blobs": (BlobDetector(faces, frozenset({1})), IDENTITY)}
-    found = measure(looker(toy_exemplars, faces), fitted[0], range(3), detectors)
+    found = measure(scorer(toy_exemplars, faces), fitted[0], range(3), detectors)
     missed = [o for o in found if o.condition == "blobs" and o.row == 1]
     assert missed
     assert all(np.isinf(o.error) for o in missed)
 
 
-def test_the_report_is_two_tables_and_a_picture(
-    toy_exemplars: Exemplars, shape: F64, fitted: tuple[Refiner, dict[str, object]], tmp_path: Path
+def test_every_condition_is_measured_round_by_round(
+    toy_exemplars: Exemplars, shape: F64, fitted: tuple[Refiner, dict[str, object]]
 ) -> None:
     faces = BlobFaces(shape, 4, 5)
     detectors = {"blobs": (BlobDetector(faces), IDENTITY)}
-    found = measure(looker(toy_exemplars, faces), fitted[0], range(4), detectors, rounds=2)
-    paths = write_refinement(found, tmp_path / "report")
-    assert [p.name for p in paths] == ["refinement.csv", "refinement_worst.csv", "refinement.png"]
-    assert paths[2].read_bytes().startswith(b"\x89PNG")
-    with paths[0].open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    conditions = [("truth", "0"), ("box", "1"), ("box", "2"), ("box", "3"), ("blobs", "0")]
-    assert [(r["condition"], r["severity"], r["round"]) for r in rows] == [
-        (*condition, str(n)) for condition in conditions for n in range(3)
-    ]
-    off = {(r["condition"], r["severity"], r["round"]): float(r["box_error"]) for r in rows}
-    assert off["box", "3", "1"] < 0.2 * off["box", "3", "0"]
+    rows = table(measure(scorer(toy_exemplars, faces), fitted[0], range(4), detectors, rounds=2))
+    conditions = [("truth", 0), ("box", 1), ("box", 2), ("box", 3), ("blobs", 0)]
+    keys = [(r["condition"], r["severity"], r["round"]) for r in rows]
+    assert keys == [(*condition, n) for condition in conditions for n in range(3)]
+    off = dict(zip(keys, (r["box_error"] for r in rows), strict=True))
+    assert off["box", 3, 1] < 0.2 * off["box", 3, 0]

@@ -37,7 +37,7 @@ from exalign_engine.evaluation.reproduction.tables import (
     read_table,
     write_table,
 )
-from exalign_engine.evaluation.video.methods import Outcome
+from exalign_engine.evaluation.video.methods import FrameOutcome
 from exalign_engine.exemplars.exemplars import squared_distances
 from exalign_engine.face.aligner import Aligner  # torch first
 from exalign_engine.runtime import create_runtime
@@ -59,9 +59,9 @@ def faces(data: Path) -> SweepFaces:
 
 
 @pytest.fixture
-def setting(toy_bundle: Path, data: Path) -> suites.Setting:
+def setting(toy_bundle: Path, data: Path) -> suites.SuiteInputs:
     bundle = Bundle.load(toy_bundle)
-    return suites.Setting(bundle, create_runtime("onnxruntime", bundle.network), open_faces(data, "val"), "val")
+    return suites.SuiteInputs(bundle, create_runtime("onnxruntime", bundle.network), open_faces(data, "val"), "val")
 
 
 def request_of(folder: Path, data: Path, bundle: Path, *only: str, said: list[str] | None = None) -> pieces.Request:
@@ -188,7 +188,7 @@ def test_membership_ranks_faces_by_what_lies_within_tau(toy_bundle: Path) -> Non
 
 
 def test_cost_is_measured_for_fewer_and_for_more_classes_than_there_are(
-    tmp_path: Path, setting: suites.Setting
+    tmp_path: Path, setting: suites.SuiteInputs
 ) -> None:
     crops = [np.zeros((32, 32, 3), np.uint8)]
     known = setting.bundle.exemplars.count
@@ -200,12 +200,12 @@ def test_cost_is_measured_for_fewer_and_for_more_classes_than_there_are(
 
 
 def test_video_rows_have_an_auc_and_all_frames_as_a_phase(
-    tmp_path: Path, setting: suites.Setting, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, setting: suites.SuiteInputs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = [
-        Outcome("per_frame", "visible", 0.02, (-5.0, 5.0)),
-        Outcome("per_frame", "hidden", 0.04, (1.0, 9.0)),
-        Outcome("per_frame", "hidden", np.inf, None),
+        FrameOutcome("per_frame", "visible", 0.02, (-5.0, 5.0)),
+        FrameOutcome("per_frame", "hidden", 0.04, (1.0, 9.0)),
+        FrameOutcome("per_frame", "hidden", np.inf, None),
     ]
     monkeypatch.setattr(suites, "run_video_suite", lambda *_, **__: {"given": found, "own": []})
     monkeypatch.setattr(suites, "create_detector", lambda name: None)

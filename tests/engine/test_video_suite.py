@@ -27,9 +27,9 @@ from exalign_engine.evaluation.video.clips import (
     Clip,
     ClipMaker,
 )
-from exalign_engine.evaluation.video.methods import METHODS, Answer, WatchedClip, answers, outcomes, watch
+from exalign_engine.evaluation.video.methods import METHODS, MethodAnswer, WatchedClip, answers, outcomes, watch
 from exalign_engine.evaluation.video.real_clips import flicker, read_video, videos
-from exalign_engine.evaluation.video.sessions import SESSION_METHODS, Followed, follow
+from exalign_engine.evaluation.video.sessions import SESSION_METHODS, SessionAnswer, follow
 from exalign_engine.evaluation.video.suite import rows
 from exalign_engine.face.aligner import Aligner
 from exalign_engine.geometry.frames import BoxFrame, diagonal, tight_box
@@ -218,8 +218,8 @@ def test_rows_are_means_over_the_frames_of_a_phase(watched: WatchedClip, chain: 
 
 
 def test_a_frame_without_an_answer_is_a_failure_and_nothing_else(watched: WatchedClip, bundle: Bundle) -> None:
-    answer = Answer(watched.clip.truth[0], np.full(60, 1 / 60, np.float32), np.zeros((68, 2)))
-    given: list[Answer | None] = [None] * FRAMES
+    answer = MethodAnswer(watched.clip.truth[0], np.full(60, 1 / 60, np.float32), np.zeros((68, 2)))
+    given: list[MethodAnswer | None] = [None] * FRAMES
     given[0] = answer
     (row,) = (r for r in rows(outcomes(watched, {"filter": given}, bundle)) if r["phase"] == "visible")
     assert row["nrmse_mean"] == 0.0
@@ -231,9 +231,9 @@ def test_a_frame_without_an_answer_is_a_failure_and_nothing_else(watched: Watche
 def test_flicker_is_zero_at_constant_velocity_and_measures_a_jump() -> None:
     shape = np.random.default_rng(0).random((68, 2)) * 100
     p, r = np.ones(1, np.float32), np.zeros((68, 2))
-    steady = [Followed(shape + t, p, r, TrackState.VISIBLE) for t in range(6)]
+    steady = [SessionAnswer(shape + t, p, r, TrackState.VISIBLE) for t in range(6)]
     assert flicker(steady) == pytest.approx(0.0, abs=1e-12)
-    jump = [Followed(shape + np.array([3.0, 4.0]) * (t == 1), p, r, TrackState.VISIBLE) for t in range(3)]
+    jump = [SessionAnswer(shape + np.array([3.0, 4.0]) * (t == 1), p, r, TrackState.VISIBLE) for t in range(3)]
     assert flicker(jump) == pytest.approx(10 / diagonal(tight_box(jump[1].points)))
     assert flicker([steady[0], None, steady[2]]) is None
 

@@ -5,7 +5,7 @@
     exemplars.npz      shapes, v_k, mirror_of, source ids, pose angles
     calibration.json   temperature, kernels, presence
     detectors.json     each detector's affine to the face box
-    baseline.npz       ridge regression from the features: the control
+    baseline.npz       ridge regression from the features
     residual.npz       levels of the residual; a bundle may be without
     refiner.npz        regressions from what the network saw to a better box; a bundle may be without
     train.toml         the configuration it was trained with
@@ -93,7 +93,7 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Baseline:
-    """Ridge regression from the network's features: the control that the mixture is compared with.
+    """Ridge regression from the network's features: what the mixture is compared with.
 
     Attributes:
         weight: (F, 136) float32; F = features flattened, then embedding.
@@ -121,7 +121,7 @@ class Bundle:
         poses: how each of them is turned.
         calibration: see `Calibration`.
         detectors: affine of each known detector's box.
-        baseline: the control.
+        baseline: see `Baseline`.
         residual: moves the mixture to where the picture says; None where the bundle has none.
         refiner: moves boxes to where the picture says; None where the bundle has none.
     """

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from exalign_engine.bundle.atomic_rewrite import rewritten
 from exalign_engine.bundle.bundle import Baseline, Bundle, seal, write_baseline, write_refiner
-from exalign_engine.calibration.clicks import FACES as CLICK_FACES
-from exalign_engine.calibration.clicks import fit_clicks
+from exalign_engine.calibration.clicks import CLICK_FACES, fit_clicks
 from exalign_engine.calibration.mixture import (
     FACTORS,
     CoverageFit,

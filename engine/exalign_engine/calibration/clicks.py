@@ -50,7 +50,7 @@ F64 = NDArray[np.float64]
 CONDITIONS = (("clean", 0), ("occluder", 3), ("mixed", 1), ("mixed", 3))
 
 #: Faces that clicks are simulated on, evenly spaced; and clicks on each.
-FACES, CLICKS = 150, len(NOSE_ORDER)
+CLICK_FACES, CLICKS = 150, len(NOSE_ORDER)
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def fit_clicks(
     input_size: int,
     margin: float,
     *,
-    limit: int = FACES,
+    limit: int = CLICK_FACES,
     threads: int = 2,
     progress: Progress | None = None,
 ) -> ClickFit:

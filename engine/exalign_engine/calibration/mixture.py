@@ -1,9 +1,9 @@
-"""Fitting what turns scores into calibrated answers: temperature, kernels, presence, the control (design §4).
+"""Fitting what turns scores into calibrated answers: temperature, kernels, presence, the baseline.
 
 Temperature and kernels minimise the marginal negative log likelihood of the true landmarks on ``val``, with the
 exemplars displaced as they will be in use, and the kernels' common factor is then narrowed until regions hold what they
 state; presence is a logistic regression on log Σ exp s;
-the control is a ridge regression from the features. Nothing here needs torch.
+the baseline is a ridge regression from the features. Nothing here needs torch.
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ def fit_baseline(features: F32, shapes: F32, val_features: F32, val_shapes: F32)
         val_shapes: (C, 68, 2).
 
     Returns:
-        The control, and its penalty and root mean square error on val (box sides).
+        The baseline, and its penalty and root mean square error on val (box sides).
     """
     mean, target_mean = features.mean(axis=0), shapes.reshape(len(shapes), -1).mean(axis=0)
     x = (features - mean).astype(np.float64)
@@ -219,5 +219,5 @@ def fit_baseline(features: F32, shapes: F32, val_features: F32, val_shapes: F32)
 
 
 def flat_features(features: F32, embedding: F32) -> F32:
-    """(B, C, h, w) and (B, D) → (B, C·h·w + D): what the control regresses from."""
+    """(B, C, h, w) and (B, D) → (B, C·h·w + D): what the baseline regresses from."""
     return np.concatenate([features.reshape(len(features), -1), embedding], axis=1)

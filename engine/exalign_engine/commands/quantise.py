@@ -34,10 +34,10 @@ from exalign_engine.sampling.faces import FaceMemory, load_faces
 NETWORK = "network.onnx"
 
 #: Evenly spaced training faces that activations are measured on, each as it is and once disturbed.
-FACES = 300
+ACTIVATION_FACES = 300
 
 #: Seed of the disturbances.
-SEED = 12
+DISTURBANCE_SEED = 12
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -86,7 +86,7 @@ def quantise_bundle(
         root: the bundle.
         data: faces with splits ``train`` and ``val``.
         out: directory to write; None changes ``root``.
-        limit: use only so many faces of each split; 0 uses `FACES` of ``train`` and all of ``val``.
+        limit: use only so many faces of each split; 0 uses `ACTIVATION_FACES` of ``train`` and all of ``val``.
         threads: of the network, where accuracy is measured.
 
     Returns:
@@ -132,12 +132,12 @@ def _int8(bundle: Bundle, crops: NDArray[np.uint8]) -> tuple[bytes, dict[str, np
 
 def training_crops(manifest: Manifest, data: Path, limit: int = 0) -> NDArray[np.uint8]:
     """(B, S, S, 3) crops of ``train``: half as `val` is seen, half disturbed as in training."""
-    faces = load_faces(open_faces(data, "train"), min(limit or FACES, FACES))
+    faces = load_faces(open_faces(data, "train"), min(limit or ACTIVATION_FACES, ACTIVATION_FACES))
     augmenter = Augmenter(AugmentConfig(), manifest.input_size, manifest.margin)
     pictures = list(zip(faces.images, faces.landmarks, strict=True))
     plain = [augmenter.plain(image, points).crop for image, points in pictures]
     disturbed = [
-        augmenter.face(image, points, np.random.default_rng([SEED, i])).crop
+        augmenter.face(image, points, np.random.default_rng([DISTURBANCE_SEED, i])).crop
         for i, (image, points) in enumerate(pictures)
     ]
     return np.stack(plain + disturbed)

@@ -4,7 +4,7 @@ Each frame's face is the one of the true box, or of the detection that overlaps 
 misses it is a failure. The rows build on one another:
 
 - ``classification``: the most probable exemplar. ``mixture``: the mean of the mixture, which the paper has not.
-- ``regressor``: the mean after the displacement; only where the bundle has a residual. The control of the rows below.
+- ``regressor``: the mean after the displacement; only where the bundle has a residual. The baseline of the rows below.
 - ``low_pass``: the mean of the landmarks over three frames, this one and the two before it. The paper's smoothing.
 - ``filter``, ``smoother``: the K-state HMM as the service runs it, in the same boxes; the smoother looks some frames
   ahead. Where the detector misses the face, they look where the track should be, so that they may well answer.

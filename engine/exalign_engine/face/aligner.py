@@ -24,7 +24,14 @@ from exalign_engine.geometry.frames import BoxFrame, extract_crop
 from exalign_engine.geometry.image import ImageLimits, decode
 from exalign_engine.network.outputs import FaceOutputs, Runtime
 from exalign_engine.posterior.posterior import GroupUncertainty, Posterior, PosteriorModel
-from exalign_engine.refiner.refiner import SETTLED, SETTLED_GIVEN, Look, Refiner, next_frames, seen_shape
+from exalign_engine.refiner.refiner import (
+    MIN_MOVE_DETECTED,
+    MIN_MOVE_GIVEN,
+    BoxObservation,
+    Refiner,
+    next_frames,
+    seen_shape,
+)
 from exalign_engine.runtime import create_runtime
 
 F64 = NDArray[np.float64]
@@ -132,7 +139,7 @@ class FaceRefinement:
     """The loop from a face's first box to its posterior about the last one (paper §3.4). It waits for nothing.
 
     Whoever drives it crops the picture at `place`, scores the crop and calls `update`, until there is a face. Detected
-    boxes are refined, a caller's own box only where it is far off (`SETTLED_GIVEN`), boxes of other sources never.
+    boxes are refined, a caller's own box only where it is far off (`MIN_MOVE_GIVEN`), boxes of other sources never.
 
     Args:
         model: makes the posterior.
@@ -164,8 +171,8 @@ class FaceRefinement:
         refiner, place = self._refiner, self.place
         if refiner is None or self._round == len(refiner.rounds) or place.source not in (*refiner.sources, FACE_BOX):
             return None
-        look = Look(place.source, place.frame, outputs, seen_shape(posterior))
-        (frame,) = next_frames(refiner, [look], self._round, SETTLED, SETTLED_GIVEN)
+        look = BoxObservation(place.source, place.frame, outputs, seen_shape(posterior))
+        (frame,) = next_frames(refiner, [look], self._round, MIN_MOVE_DETECTED, MIN_MOVE_GIVEN)
         return None if frame is None else replace(place, box=frame.box)
 
 

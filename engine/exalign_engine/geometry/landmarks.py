@@ -31,9 +31,6 @@ def _names() -> tuple[str, ...]:
 #: One name a landmark. "right" and "left" are the subject's own: right is on the image's left.
 NAMES: tuple[str, ...] = _names()
 
-#: GROUP_OF[n] is the group that landmark n belongs to.
-GROUP_OF: tuple[str, ...] = tuple(next(g for g, r in GROUPS.items() if n in r) for n in range(N_LANDMARKS))
-
 
 def _mirror() -> NDArray[np.intp]:
     perm = np.arange(N_LANDMARKS)

@@ -30,7 +30,7 @@ RESIDUAL = 2.0
 SPLAT_LOW, SPLAT_MIDDLE, SPLAT_HIGH = 0.2, 0.35, 0.5
 
 #: A Gaussian is followed to so many σ along each axis; beyond lies 7e-6 of its mass.
-REACH = 4.5
+KERNEL_REACH = 4.5
 
 #: `splat` works on so many exemplars and landmarks at a time: copies of those exemplars stay in the L2 cache, those
 #: landmarks' lattices in L1. Taking all landmarks of one exemplar after the other takes 1.4 times as long.
@@ -118,7 +118,7 @@ def add_directly(
             n = landmarks[j]
             sigma = math.sqrt(class_variance[k] * landmark_scale[n])
             x, y = float(shapes[k, 0, n]), float(shapes[k, 1, n])
-            reach = REACH * sigma
+            reach = KERNEL_REACH * sigma
             left, right = _cell_range(x, reach, origin[j, 0], step[j, 0], width)
             top, bottom = _cell_range(y, reach, origin[j, 1], step[j, 1], height)
             if left >= right or top >= bottom:
@@ -240,7 +240,7 @@ def blur_into_cells(
     for i in range(rows.shape[0]):
         j, h = rows[i], spacing[i]
         sigma = h * math.sqrt(RESIDUAL)
-        reach = REACH * sigma
+        reach = KERNEL_REACH * sigma
         x0, x1 = touched[i, 0] - 1, touched[i, 1] + 3
         y0, y1 = touched[i, 2] - 1, touched[i, 3] + 3
         left, _ = _cell_range(lattice_origin[i, 0] + x0 * h, reach, origin[j, 0], step[j, 0], width)

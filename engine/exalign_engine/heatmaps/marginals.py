@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.heatmaps.kernels import (
-    REACH,
+    KERNEL_REACH,
     RESIDUAL,
     SPLAT_HIGH,
     SPLAT_LOW,
@@ -199,11 +199,11 @@ def _integrate(
         # In units of a_n: what h² would be at a_n = 1.
         unit = (edges[b] + edges[b + 1]) / 2 / (RESIDUAL + SPLAT_MIDDLE)
         h = np.sqrt(unit * landmark_scale[landmarks])
-        reach = REACH * math.sqrt(RESIDUAL + SPLAT_HIGH)
+        reach = KERNEL_REACH * math.sqrt(RESIDUAL + SPLAT_HIGH)
         # Compared as floats: for a tiny σ they would overflow an integer.
         nodes = np.ceil(size * step / h[:, None] + 2 * reach) + 6
         sigma = h * math.sqrt(RESIDUAL + SPLAT_MIDDLE)
-        window = np.minimum(2 * REACH * sigma[:, None] / step + 1, size).prod(axis=1)
+        window = np.minimum(2 * KERNEL_REACH * sigma[:, None] / step + 1, size).prod(axis=1)
         direct = (nodes.prod(axis=1) > _MAX_NODES) | (window * len(k) <= _DIRECT_WORK)
         rows = np.flatnonzero(direct)
         if len(rows):
@@ -273,28 +273,6 @@ def sparse(cells: F32, mass: float = 0.999) -> tuple[I32, F32, float]:
     count = min(int(np.searchsorted(held, mass * held[-1])) + 1, int(np.count_nonzero(flat)))
     indices = np.sort(order[:count]).astype(np.int32)
     return indices, flat[indices], float(flat[order[count:]].sum(dtype=np.float64))
-
-
-def density_region(cells: NDArray[np.floating], mass: float) -> tuple[NDArray[np.bool_], float]:
-    """The highest-density region: the fewest cells that together hold ``mass``.
-
-    Args:
-        cells: (H, W) ≥ 0, mass in each cell.
-        mass: wanted, in (0, 1], of the whole distribution and not only of the grid.
-
-    Returns:
-        (H, W) bool, and the level: mass of its lightest cell. Where the grid holds less than ``mass``, every cell
-        that holds anything is taken and the level is 0.
-    """
-    flat = np.asarray(cells, dtype=np.float64).ravel()
-    order = np.argsort(-flat, kind="stable")
-    held = np.cumsum(flat[order])
-    count = int(np.searchsorted(held, mass * (1 - 1e-12))) + 1
-    if count > len(flat):
-        return np.asarray(cells) > 0, 0.0
-    region = np.zeros(len(flat), dtype=np.bool_)
-    region[order[:count]] = True
-    return region.reshape(cells.shape), float(flat[order[count - 1]])
 
 
 def highest_density_level(

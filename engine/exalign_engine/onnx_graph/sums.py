@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from exalign_engine.geometry.landmarks import N_LANDMARKS
 from exalign_engine.onnx_graph.sums_tables import MixtureTables
-from exalign_engine.posterior.device_sums import COORDINATES, POSE_PAIRS, WIDTH
+from exalign_engine.posterior.device_sums import COORDINATES, WIDTH
 
 #: Name of the output, and what the names of all that is appended begin with, and a dot.
 OUTPUT = "sums"
@@ -59,26 +59,21 @@ class _Writer:
         shapes, pivot = tables.shapes()
         self._constant("shapes", shapes)
         self._constant("products", tables.products(shapes))
-        self._constant("others", tables.others())
+        self._constant("kernel_columns", tables.kernel_columns())
         kept = self._kept(tables)
-        # All of it is divided by what was kept, which is the last of the other columns.
-        others = self._node("MatMul", "other_sums", kept, self._name("others"))
-        pose, pose_products, variances, mass = self._split("other", others, (3, len(POSE_PAIRS), 4, 1))
+        # All of it is divided by the mass that was kept, which is the last of the kernels' columns.
+        kernel_sums = self._node("MatMul", "kernel_sums", kept, self._name("kernel_columns"))
+        variances, mass = self._split("kernel", kernel_sums, (1, 1))
         mean = self._node("Div", "mean", self._node("MatMul", "first", kept, self._name("shapes")), mass)
         second = self._node("Div", "second", self._node("MatMul", "products_sum", kept, self._name("products")), mass)
         x, y = self._split("mean", mean, (N_LANDMARKS, N_LANDMARKS))
         squares = self._products("mean_products", (x, y), ((0, 0), (0, 1), (1, 1)))
         covariance = self._node("Sub", "covariance", second, squares)
-        pose_mean = self._node("Div", "pose_mean", pose, mass)
-        angles = self._split("pose", pose_mean, (1, 1, 1))
-        turned = self._products("pose_mean_products", angles, POSE_PAIRS)
-        pose_second = self._node("Div", "pose_second", pose_products, mass)
-        pose_covariance = self._node("Sub", "pose_covariance", pose_second, turned)
         kernels = self._node("Div", "kernel_variances", variances, mass)
-        share, squared_share, leaning = self._shares(tables, shapes, kept, mean, mass)
+        share, mean_squared_share, displacement_covariance = self._shares(tables, shapes, kept, mean, mass)
         place = self._node("Add", "place", mean, self._constant("pivot", pivot))
         # In the order of `exalign_engine.posterior.device_sums.COLUMNS`.
-        parts = [place, covariance, leaning, pose_mean, pose_covariance, kernels, mass, share, squared_share]
+        parts = [place, covariance, displacement_covariance, kernels, mass, share, mean_squared_share]
         self._graph.node.append(helper.make_node("Concat", parts, [OUTPUT], name=self._name("concat"), axis=1))
 
     def _kept(self, tables: MixtureTables) -> str:
@@ -105,10 +100,14 @@ class _Writer:
         taken = self._node("Mul", "taken", kept, w)
         both = self._node("Mul", "taken_twice", taken, w)
         share = self._node("Div", "share", self._node("MatMul", "share_sum", taken, ones), mass)
-        squared_share = self._node("Div", "squared_share", self._node("MatMul", "squared_sum", both, ones), mass)
+        mean_squared_share = self._node(
+            "Div", "mean_squared_share", self._node("MatMul", "squared_sum", both, ones), mass
+        )
         towards = self._node("Div", "towards", self._node("MatMul", "towards_sum", taken, self._name("shapes")), mass)
-        leaning = self._node("Sub", "leaning", towards, self._node("Mul", "share_of_mean", share, mean))
-        return share, squared_share, leaning
+        displacement_covariance = self._node(
+            "Sub", "displacement_covariance", towards, self._node("Mul", "share_of_mean", share, mean)
+        )
+        return share, mean_squared_share, displacement_covariance
 
     def _products(self, name: str, parts: tuple[str, ...], pairs: tuple[tuple[int, int], ...]) -> str:
         """Columns of products of two parts each."""

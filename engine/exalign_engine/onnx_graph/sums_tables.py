@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 
 from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.exemplars.exemplars import Exemplars
-from exalign_engine.exemplars.poses import Poses
 from exalign_engine.geometry.landmarks import N_LANDMARKS
 from exalign_engine.posterior.calibration import Calibration
-from exalign_engine.posterior.device_sums import COORDINATES, POSE_PAIRS
+from exalign_engine.posterior.device_sums import COORDINATES
 from exalign_engine.posterior.kernels import kernel_layout
 from exalign_engine.posterior.posterior import MOMENT_CUT
-from exalign_engine.posterior.residual import REACH
+from exalign_engine.posterior.residual import DISPLACEMENT_REACH
 
 F32 = NDArray[np.float32]
 
@@ -26,22 +25,20 @@ class MixtureTables:
 
     Attributes:
         exemplars: the classes.
-        poses: of them.
         calibration: temperature and kernels.
         cut: exemplars with p_k < cut / K are left out.
         reach: h of the displacement's share, box sides.
     """
 
     exemplars: Exemplars
-    poses: Poses
     calibration: Calibration
     cut: float = MOMENT_CUT
-    reach: float = REACH
+    reach: float = DISPLACEMENT_REACH
 
     @classmethod
     def of(cls, bundle: Bundle) -> MixtureTables:
         """Of a bundle."""
-        return cls(bundle.exemplars, bundle.poses, bundle.calibration)
+        return cls(bundle.exemplars, bundle.calibration)
 
     @property
     def count(self) -> int:
@@ -67,11 +64,7 @@ class MixtureTables:
         g = 1 / (2 * N_LANDMARKS * self.reach**2)
         return (-g * np.einsum("kc,kc->k", shapes, shapes, dtype=np.float64)).astype(np.float32), g
 
-    def others(self) -> F32:
-        """(K, 14) float32: pose, its products and its kernels' variance; c · v_k; 1."""
-        pose, variance = self.poses.pose.astype(np.float64), self.poses.variance.astype(np.float64)
-        columns = np.stack([*pose.T, *(pose[:, i] * pose[:, j] for i, j in POSE_PAIRS), *variance.T], axis=1)
-        if (np.ptp(pose, axis=0) >= 180).any():
-            columns[:] = np.nan
+    def kernel_columns(self) -> F32:
+        """(K, 2) float32: c · v_k; 1."""
         kernels = self.calibration.kernel_scale * self.exemplars.variance.astype(np.float64)
-        return np.column_stack([columns, kernels, np.ones(self.count)]).astype(np.float32)
+        return np.column_stack([kernels, np.ones(self.count)]).astype(np.float32)

@@ -13,9 +13,9 @@ takes, w_k = exp(−‖µ_k − m‖² / 2h²), depends on m alone, and three mo
     mean of µ_kn + w_k r_n        m_n + a r_n                                                     (S3)
     its covariance                C_n + X_n r_nᵀ + r_n X_nᵀ + (b − a²) r_n r_nᵀ                   (S4)
 
-What no constant table gives stays with the host too: confidence, heatmaps, clicks, and of the pose intervals and
-histogram, whose grid is the caller's. `exalign_engine.onnx_graph.sums` appends the sums to a network, with the
-constants of `exalign_engine.onnx_graph.sums_tables`.
+What no constant table gives stays with the host too: confidence, heatmaps, clicks and the pose.
+`exalign_engine.onnx_graph.sums` appends the sums to a network, with the constants of
+`exalign_engine.onnx_graph.sums_tables`.
 """
 
 from __future__ import annotations
@@ -36,21 +36,15 @@ COORDINATES = 2 * N_LANDMARKS
 #: Products of two coordinates of one landmark: 68 xx, 68 xy, 68 yy.
 PRODUCTS = 3 * N_LANDMARKS
 
-#: Pairs of yaw, pitch and roll whose products are summed.
-POSE_PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
-
 #: The output's columns: name → width, in this order.
 COLUMNS = {
     "mean": COORDINATES,
     "covariance": PRODUCTS,
-    "leaning": COORDINATES,
-    "pose_mean": 3,
-    "pose_covariance": len(POSE_PAIRS),
-    "pose_variance": 3,
+    "displacement_covariance": COORDINATES,
     "kernel_variance": 1,
-    "kept": 1,
-    "share": 1,
-    "squared_share": 1,
+    "kept_mass": 1,
+    "mean_share": 1,
+    "mean_squared_share": 1,
 }
 
 #: Numbers a face.
@@ -64,27 +58,20 @@ class MixtureSums:
     Attributes:
         mean: (68, 2) m.
         covariance: (3, 68) C as xx, xy, yy, without the kernels' own variance.
-        leaning: (68, 2) X.
-        pose_mean: (3,) degrees: mean yaw, pitch and roll of the exemplars. A plain mean: it and the next two are NaN
-            where the poses of all exemplars spread over 180° or more, so that means would have to go round the circle.
-        pose_covariance: (3, 3) square degrees, without the kernels' own variance.
-        pose_variance: (3,) square degrees: mean of `exalign_engine.exemplars.poses.Poses.variance`.
+        displacement_covariance: (68, 2) X.
         kernel_variance: v.
-        kept: probability of the exemplars that were summed.
-        share: a.
-        squared_share: b.
+        kept_mass: probability of the exemplars that were summed.
+        mean_share: a.
+        mean_squared_share: b.
     """
 
     mean: F64
     covariance: F64
-    leaning: F64
-    pose_mean: F64
-    pose_covariance: F64
-    pose_variance: F64
+    displacement_covariance: F64
     kernel_variance: float
-    kept: float
-    share: float
-    squared_share: float
+    kept_mass: float
+    mean_share: float
+    mean_squared_share: float
 
     @classmethod
     def of(cls, row: F32) -> MixtureSums:
@@ -100,23 +87,17 @@ class MixtureSums:
             raise ValueError(f"sums have shape {row.shape}, must be ({WIDTH},)")
         ends = np.cumsum(list(COLUMNS.values()))[:-1]
         part = dict(zip(COLUMNS, np.split(row.astype(np.float64), ends), strict=True))
-        pose_covariance = np.empty((3, 3))
-        for (i, j), value in zip(POSE_PAIRS, part["pose_covariance"], strict=True):
-            pose_covariance[i, j] = pose_covariance[j, i] = value
         covariance = part["covariance"].reshape(3, N_LANDMARKS)
         covariance[[0, 2]] = np.maximum(covariance[[0, 2]], 0.0)
         return cls(
             # In the order of memory that the host's own sums have: kernels are compiled for that one.
             mean=np.ascontiguousarray(part["mean"].reshape(2, N_LANDMARKS).T),
             covariance=covariance,
-            leaning=part["leaning"].reshape(2, N_LANDMARKS).T,
-            pose_mean=part["pose_mean"],
-            pose_covariance=pose_covariance,
-            pose_variance=part["pose_variance"],
+            displacement_covariance=part["displacement_covariance"].reshape(2, N_LANDMARKS).T,
             kernel_variance=float(part["kernel_variance"][0]),
-            kept=float(part["kept"][0]),
-            share=float(part["share"][0]),
-            squared_share=float(part["squared_share"][0]),
+            kept_mass=float(part["kept_mass"][0]),
+            mean_share=float(part["mean_share"][0]),
+            mean_squared_share=float(part["mean_squared_share"][0]),
         )
 
     def displaced(self, r: F64) -> tuple[F64, F64]:
@@ -128,10 +109,10 @@ class MixtureSums:
         Returns:
             mean (2, 68), and covariance (3, 68) as xx, xy, yy, box frame.
         """
-        (rx, ry), (lx, ly) = r.T, self.leaning.T
-        spread = self.squared_share - self.share**2
+        (rx, ry), (lx, ly) = r.T, self.displacement_covariance.T
+        spread = self.mean_squared_share - self.mean_share**2
         more = np.stack([2 * lx * rx, lx * ry + ly * rx, 2 * ly * ry])
         more += spread * np.stack([rx * rx, rx * ry, ry * ry])
         covariance = self.covariance + more
         covariance[[0, 2]] = np.maximum(covariance[[0, 2]], 0.0)
-        return np.ascontiguousarray((self.mean + self.share * r).T), covariance
+        return np.ascontiguousarray((self.mean + self.mean_share * r).T), covariance

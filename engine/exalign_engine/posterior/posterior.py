@@ -41,7 +41,7 @@ from exalign_engine.posterior.kernels import (
     rice_table,
     weighted_moments,
 )
-from exalign_engine.posterior.residual import REACH, Displacer, ImageFeatures
+from exalign_engine.posterior.residual import DISPLACEMENT_REACH, Displacer, ImageFeatures
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -264,7 +264,7 @@ class Posterior:
             return np.zeros((N_LANDMARKS, 2)) if displacement is None else displacement, share
         start, index = self.mixture_mean, self._kept[0]
         share = np.zeros_like(self.probabilities)
-        share[index] = nearness(index, self.model.shapes, start.T, REACH)
+        share[index] = nearness(index, self.model.shapes, start.T, DISPLACEMENT_REACH)
         return self.model.displacer.displacement(self.image, start), share
 
     @property

@@ -29,7 +29,7 @@ F64 = NDArray[np.float64]
 
 #: h: an exemplar whose distance from y₀ is h takes 61 % of the displacement; box sides. On ``val`` .05 was likelier
 #: than .03, .08, .15 and no bound (by .005 to .012 nats a landmark), and left the fewest failures after clicks.
-REACH = 0.05
+DISPLACEMENT_REACH = 0.05
 
 #: s of Eq. R2, box sides: brings what the levels put out to order one.
 STEP = 0.1

@@ -23,8 +23,8 @@ from exalign_engine.network.batches import score
 from exalign_engine.network.outputs import Runtime
 from exalign_engine.posterior.posterior import PosteriorModel
 from exalign_engine.progress import Progress
-from exalign_engine.refiner.refiner import NOISE, BoxMove, Look, Refiner, Round, next_frames, seen_shape
-from exalign_engine.refiner.regression import IMPORTANCE, Seen, choose_round
+from exalign_engine.refiner.refiner import NOISE, BoxMove, BoxObservation, Refiner, Round, next_frames, seen_shape
+from exalign_engine.refiner.regression import IMPORTANCE, ScoredBoxes, choose_round
 from exalign_engine.sampling.augment import add_noise, blur, lower_resolution, mirror_image, occlude, recolour
 
 U8 = NDArray[np.uint8]
@@ -34,7 +34,7 @@ F64 = NDArray[np.float64]
 Bar = Callable[[int, str], Progress]
 
 #: Training faces that are looked at, each in four crops and more a round.
-FACES = 2500
+REFINER_FACES = 2500
 
 #: Boxes of `NOISE`: off by at most this share of the side and of its size, or by these standard deviations (of dx, dy
 #: and ln scale; no more than three of them).
@@ -44,7 +44,7 @@ UNIFORM, GAUSSIAN = 0.15, (0.05, 0.05, 0.07)
 ROUNDS, MIN_GAIN = 2, 0.0005
 
 #: Seed of the boxes and of the disturbances.
-SEED = 12
+BOX_SEED = 12
 
 #: Crops whose scores are held at once.
 CHUNK = 64
@@ -69,8 +69,8 @@ class BoxedFace:
     disturbed: bool
 
 
-class Looker:
-    """Looks at boxes of one split.
+class CropScorer:
+    """Puts the crops about boxes of one split through the network.
 
     Args:
         model: reads the answers.
@@ -98,9 +98,9 @@ class Looker:
         image, points = self.faces.image(boxed.row), np.asarray(self.faces.landmarks[boxed.row], dtype=np.float64)
         return mirror_image(image, points) if boxed.mirrored else (image, points)
 
-    def look(self, boxes: Sequence[BoxedFace], what: str) -> Seen:
+    def observe(self, boxes: Sequence[BoxedFace], what: str) -> ScoredBoxes:
         """Put the crops through the network and read the answers."""
-        looks: list[Look] = []
+        observations: list[BoxObservation] = []
         moves, errors = [], []
         progress = self.bar(len(boxes), what) if self.bar else None
         for start in range(0, len(boxes), CHUNK):
@@ -113,16 +113,18 @@ class Looker:
                 kept = replace(
                     row, scores=row.scores[:0].copy(), features=row.features.copy(), embedding=row.embedding.copy()
                 )
-                looks.append(Look(boxed.source, boxed.frame, replace(kept, image=None), seen_shape(posterior)))
+                observations.append(
+                    BoxObservation(boxed.source, boxed.frame, replace(kept, image=None), seen_shape(posterior))
+                )
                 moves.append(BoxMove.between(boxed.frame, BoxFrame.from_box(tight_box(points))))
                 errors.append(nrmse(boxed.frame.to_image(posterior.mean), points))
             if progress:
                 progress(start + len(part))
-        return Seen(looks, np.array(moves, dtype=np.float64).reshape(-1, 3), errors)
+        return ScoredBoxes(observations, np.array(moves, dtype=np.float64).reshape(-1, 3), errors)
 
     def _crop(self, image: U8, boxed: BoxedFace) -> U8:
         crop = extract_crop(image, boxed.frame, self.margin, self.size)
-        return disturb(crop, np.random.default_rng([SEED, boxed.row, boxed.mirrored])) if boxed.disturbed else crop
+        return disturb(crop, np.random.default_rng([BOX_SEED, boxed.row, boxed.mirrored])) if boxed.disturbed else crop
 
 
 def disturb(crop: U8, rng: np.random.Generator) -> U8:
@@ -166,7 +168,7 @@ def boxed_faces(
         true = BoxFrame.from_box(tight_box(points))
         found = {name: _detected(image, true, *how) for name, how in detectors.items()} if detectors else {}
         for mirrored in (False, True) if training else (False,):
-            rng = np.random.default_rng([SEED, int(row), mirrored, 1])
+            rng = np.random.default_rng([BOX_SEED, int(row), mirrored, 1])
             drawn = noise_move(rng, uniform=(i + mirrored) % 2 == 0)
             start = _mirror_frame(true, image.shape[1]) if mirrored else true
             each = {name: frame for name, frame in found.items() if frame is not None}
@@ -207,7 +209,7 @@ def calibrate_refiner(
     Args:
         model: reads answers.
         network: executes the network.
-        train: at most `FACES` of them are fitted on, evenly spaced.
+        train: at most `REFINER_FACES` of them are fitted on, evenly spaced.
         val: chooses.
         detectors: by name, each with the affine from its boxes to face boxes.
         size: crop side, pixels.
@@ -219,23 +221,23 @@ def calibrate_refiner(
         See `fit_refiner`.
     """
     boxes = []
-    for faces, most in ((train, FACES), (val, len(val))):
+    for faces, most in ((train, REFINER_FACES), (val, len(val))):
         count = min(len(faces), most, limit or most)
         rows = [int(i) for i in np.unique(np.linspace(0, len(faces) - 1, count).astype(int))]
         boxes.append(boxed_faces(faces, rows, detectors, training=faces is train, bar=bar))
-    lookers = [Looker(model, network, faces, size, margin, bar) for faces in (train, val)]
-    return fit_refiner(lookers[0], boxes[0], lookers[1], boxes[1])
+    scorers = [CropScorer(model, network, faces, size, margin, bar) for faces in (train, val)]
+    return fit_refiner(scorers[0], boxes[0], scorers[1], boxes[1])
 
 
 def fit_refiner(
-    train: Looker, train_boxes: Sequence[BoxedFace], val: Looker, val_boxes: Sequence[BoxedFace]
+    train: CropScorer, train_boxes: Sequence[BoxedFace], val: CropScorer, val_boxes: Sequence[BoxedFace]
 ) -> tuple[Refiner, dict[str, Any]]:
     """Fit round after round, as long as ``val`` gains.
 
     Args:
-        train: looks at training faces.
+        train: scores training faces.
         train_boxes: of `boxed_faces` with ``training``.
-        val: looks at validation faces.
+        val: scores validation faces.
         val_boxes: of `boxed_faces`.
 
     Returns:
@@ -248,7 +250,7 @@ def fit_refiner(
     sources = tuple(sorted({b.source for b in train_boxes}))
     if not sources or set(sources) != {b.source for b in val_boxes}:
         raise ValueError(f"train has boxes of {list(sources)}, val of {sorted({b.source for b in val_boxes})}")
-    seen, held_out = train.look(train_boxes, "train, round 0"), val.look(val_boxes, "val, round 0")
+    seen, held_out = train.observe(train_boxes, "train, round 0"), val.observe(val_boxes, "val, round 0")
     figures = [_figures(held_out, sources, 0)]
     rounds: list[Round] = []
     cards: list[dict[str, Any]] = []
@@ -258,7 +260,7 @@ def fit_refiner(
         refiner = Refiner.of_arrays(Refiner(sources, (*rounds, best)).to_arrays())
         n = len(rounds) + 1
         val_boxes = _moved(refiner, val_boxes, held_out, n - 1)
-        held_out = val.look(val_boxes, f"val, round {n}")
+        held_out = val.observe(val_boxes, f"val, round {n}")
         figures.append(_figures(held_out, sources, n))
         before, after = (float(np.mean([row["auc"] for row in rows])) for rows in figures[-2:])
         kept = not rounds or after - before >= MIN_GAIN
@@ -268,16 +270,16 @@ def fit_refiner(
         rounds = list(refiner.rounds)
         if n < ROUNDS:
             train_boxes = _moved(refiner, train_boxes, seen, n - 1)
-            seen = train.look(train_boxes, f"train, round {n}")
+            seen = train.observe(train_boxes, f"train, round {n}")
     return Refiner(sources, tuple(rounds)), {"rounds": cards, "val": [row for rows in figures for row in rows]}
 
 
-def _moved(refiner: Refiner, boxes: Sequence[BoxedFace], seen: Seen, round_: int) -> list[BoxedFace]:
-    frames = next_frames(refiner, seen.looks, round_)
+def _moved(refiner: Refiner, boxes: Sequence[BoxedFace], seen: ScoredBoxes, round_: int) -> list[BoxedFace]:
+    frames = next_frames(refiner, seen.observations, round_)
     return [replace(box, frame=frame or box.frame) for box, frame in zip(boxes, frames, strict=True)]
 
 
-def _figures(seen: Seen, sources: Sequence[str], round_: int) -> list[dict[str, Any]]:
+def _figures(seen: ScoredBoxes, sources: Sequence[str], round_: int) -> list[dict[str, Any]]:
     """Of each source's answers and boxes after so many rounds."""
     rows = []
     for source in sources:

@@ -35,10 +35,9 @@ F64 = NDArray[np.float64]
 #: Source of boxes that are off at random: what a refiner does about boxes of which no more is known.
 NOISE = "noise"
 
-#: Moves (`BoxMove.size`) not worth a second look: of detected boxes, and of boxes that a caller gave. On 300 faces of
-#: ``val`` (K = 33,736) the first spared 18 % of the second looks at MTCNN's boxes for .0003 of AUC. The second left 97
-#: % of true boxes in their place (AUC −.001; −.009 where all moved) and moved 94 % of those that were off by ±15 %.
-SETTLED, SETTLED_GIVEN = 0.03, 0.06
+#: Smallest moves (`BoxMove.size`) that are made: of detected boxes, and of boxes that a caller gave.
+# docs/decisions/refiner-min-moves.md
+MIN_MOVE_DETECTED, MIN_MOVE_GIVEN = 0.03, 0.06
 
 #: No refiner was fitted on boxes that were off by more: box sides, and ln of the scale.
 MAX_SHIFT, MAX_LOG_SCALE = 0.3, 0.4
@@ -68,11 +67,6 @@ class BoxMove(NamedTuple):
     def apply(self, frame: BoxFrame) -> BoxFrame:
         """The box after the move."""
         return frame.moved(self.dx, self.dy, math.exp(self.log_scale))
-
-    def then(self, later: BoxMove) -> BoxMove:
-        """This move and, from where it ends, another."""
-        scale = math.exp(self.log_scale)
-        return BoxMove(self.dx + scale * later.dx, self.dy + scale * later.dy, self.log_scale + later.log_scale)
 
     @property
     def inverse(self) -> BoxMove:
@@ -193,13 +187,13 @@ class Refiner:
 
 
 @dataclass(frozen=True)
-class Look:
-    """One look of the network at one face.
+class BoxObservation:
+    """What the network answered about one box.
 
     Attributes:
         source: where the box came from: a detector's name, or any other word for who gave it.
         frame: the box that was looked at.
-        outputs: what the network said.
+        outputs: of the network.
         answer: (68, 2) of `seen_shape`, frame of ``frame``.
     """
 
@@ -210,29 +204,33 @@ class Look:
 
 
 def next_frames(
-    refiner: Refiner, looks: Sequence[Look], round_: int = 0, settled: float = 0.0, settled_given: float = math.inf
+    refiner: Refiner,
+    observations: Sequence[BoxObservation],
+    round_: int = 0,
+    min_move: float = 0.0,
+    min_move_given: float = math.inf,
 ) -> list[BoxFrame | None]:
-    """Where the network should look next: everything about a round but the looking itself.
+    """The boxes that the network should see next: everything about a round but the network itself.
 
     Args:
         refiner: of the bundle.
-        looks: the last look at each face.
+        observations: the last one of each face.
         round_: how often their boxes were moved before.
-        settled: a box that would move by no more (`BoxMove.size`) stays.
-        settled_given: the same for boxes of sources that the refiner was not fitted for, which move as `NOISE`; by
+        min_move: a box that would move by no more (`BoxMove.size`) stays.
+        min_move_given: the same for boxes of sources that the refiner was not fitted for, which move as `NOISE`; by
             default none of them moves.
 
     Returns:
-        A box for each face; None where the look that there is will do.
+        A box for each face; None where it stays.
     """
     frames: list[BoxFrame | None] = []
-    for look in looks:
-        known = look.source in refiner.sources
-        least = settled if known else settled_given
+    for seen in observations:
+        known = seen.source in refiner.sources
+        least = min_move if known else min_move_given
         frame = None
         if least < math.inf:
-            move = refiner.refine(look.source if known else NOISE, look.outputs, look.answer, round_)
-            frame = move.apply(look.frame) if move.size > least else None
+            move = refiner.refine(seen.source if known else NOISE, seen.outputs, seen.answer, round_)
+            frame = move.apply(seen.frame) if move.size > least else None
         frames.append(frame)
     return frames
 

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exalign_engine.refiner.refiner import GEOMETRY, Look, Round, answer_geometry, network_inputs
+from exalign_engine.refiner.refiner import GEOMETRY, BoxObservation, Round, answer_geometry, network_inputs
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-#: Inputs that are tried, as words of `INPUTS`: each alone and together.
+#: Inputs that are tried, each alone and together.
 TRIED = (
     ("box",),
     ("embedding",),
@@ -27,7 +27,6 @@ TRIED = (
     ("box", "features"),
     ("box", "embedding", "features"),
 )
-INPUTS = ("box", "embedding", "features")
 
 #: Candidate penalties of standardised inputs, shares of the number of crops. Geometry has none.
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
@@ -40,25 +39,25 @@ IMPORTANCE = np.array([1.0, 1.0, 0.25])
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What was seen in B boxes.
+class ScoredBoxes:
+    """What the network answered about B boxes, and the truth.
 
     Attributes:
-        looks: one a box; ``outputs.scores`` are left out.
+        observations: one a box; ``outputs.scores`` are left out.
         moves: (B, 3) to the true box.
         errors: NRMSE of the answers.
     """
 
-    looks: list[Look]
+    observations: list[BoxObservation]
     moves: F64
     errors: list[float]
 
     def subset(self, source: str) -> NDArray[np.intp]:
         """Indices of the boxes of one source."""
-        return np.flatnonzero([look.source == source for look in self.looks])
+        return np.flatnonzero([seen.source == source for seen in self.observations])
 
 
-def choose_round(train: Seen, val: Seen, sources: Sequence[str]) -> tuple[Round, dict[str, Any]]:
+def choose_round(train: ScoredBoxes, val: ScoredBoxes, sources: Sequence[str]) -> tuple[Round, dict[str, Any]]:
     """Fit all of `TRIED` with all `PENALTIES` and take what is best on ``val``.
 
     Args:
@@ -107,9 +106,9 @@ class _System:
     embedding: int
 
     @classmethod
-    def of(cls, seen: Seen, sources: Sequence[str]) -> _System:
+    def of(cls, seen: ScoredBoxes, sources: Sequence[str]) -> _System:
         b, x = _design(seen, sources)
-        embedding = seen.looks[0].outputs.embedding.size
+        embedding = seen.observations[0].outputs.embedding.size
         centre, spread = x.mean(axis=0, dtype=np.float64), x.std(axis=0, dtype=np.float64)
         # What never varies says nothing; dividing by its spread would.
         scale = np.where(spread > 1e-6, 1 / np.maximum(spread, 1e-6), 0.0)
@@ -122,7 +121,7 @@ class _System:
         return cls(z.T @ z, z.T @ seen.moves, centre, basis, len(z), len(sources), embedding)
 
     def solve(self, inputs: Sequence[str], penalty: float) -> Round:
-        """Ridge regression from some of `INPUTS`."""
+        """Ridge regression from some of the inputs of `TRIED`."""
         s, v = self.sources, self.basis.shape[1]
         read = np.zeros(v, dtype=bool)
         read[: self.embedding] = "embedding" in inputs
@@ -152,9 +151,9 @@ def _components(x: F64) -> F64:
     return np.asarray(x.T @ (rows[:, kept] / np.sqrt(values[kept])), dtype=np.float64)
 
 
-def _design(seen: Seen, sources: Sequence[str]) -> tuple[F64, F32]:
+def _design(seen: ScoredBoxes, sources: Sequence[str]) -> tuple[F64, F32]:
     """(B, 4·S) Eq. B1 in the columns of each one's source, and (B, V) what the network says."""
-    b = np.zeros((len(seen.looks), len(sources), 4))
-    for row, look in zip(b, seen.looks, strict=True):
+    b = np.zeros((len(seen.observations), len(sources), 4))
+    for row, look in zip(b, seen.observations, strict=True):
         row[list(sources).index(look.source)] = answer_geometry(look.answer)
-    return b.reshape(len(b), -1), np.stack([network_inputs(look.outputs) for look in seen.looks])
+    return b.reshape(len(b), -1), np.stack([network_inputs(look.outputs) for look in seen.observations])

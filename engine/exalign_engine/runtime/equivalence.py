@@ -31,7 +31,7 @@ U8 = NDArray[np.uint8]
 #: Crops of the probe batch.
 PROBES = 8
 
-_SEED = 20
+_PROBE_SEED = 20
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def probe_batch(bundle: Bundle) -> U8:
     Returns:
         (`PROBES`, S, S, 3) uint8 RGB.
     """
-    m, rng = bundle.manifest, np.random.default_rng(_SEED)
+    m, rng = bundle.manifest, np.random.default_rng(_PROBE_SEED)
     rows = np.linspace(0, bundle.exemplars.count - 1, PROBES).astype(int)
     return np.stack([_draw(bundle.exemplars.shapes[i], m.margin, m.input_size, rng) for i in rows])
 

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from exalign_engine.posterior.kernels import nearness
 from exalign_engine.posterior.posterior import Posterior, PosteriorModel
-from exalign_engine.posterior.residual import REACH
+from exalign_engine.posterior.residual import DISPLACEMENT_REACH
 from exalign_engine.tracking.emission_strength import strength
 
 F16 = NDArray[np.float16]
@@ -78,7 +78,7 @@ def displaced(model: PosteriorModel, weights: F32, presence: float, r: F16) -> P
     if not r.any():
         return plain
     index, share = plain.kept[0], np.zeros_like(weights)
-    share[index] = nearness(index, model.shapes, plain.mixture_mean.T, REACH)
+    share[index] = nearness(index, model.shapes, plain.mixture_mean.T, DISPLACEMENT_REACH)
     return Posterior(model, weights, presence, displacement=r.astype(np.float64), share=share)
 
 

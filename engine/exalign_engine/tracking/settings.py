@@ -19,7 +19,7 @@ from exalign_engine.evidence.conditioning import (
 from exalign_engine.hmm.belief import BELIEF_BYTES, LEAST_WEIGHT, LOG_FLOOR, LOW_PASS_FRAMES
 from exalign_engine.hmm.chain import MASS_CUT
 from exalign_engine.hmm.neighbours import COUNTED, ENOUGH, SAMPLED
-from exalign_engine.posterior.residual import REACH
+from exalign_engine.posterior.residual import DISPLACEMENT_REACH
 from exalign_engine.tracking.association import BOX_MATCHING, BoxMatchingSettings
 from exalign_engine.tracking.box_filter import BOX_FILTER, BoxFilterSettings
 from exalign_engine.tracking.displacement import DISPLACEMENT, DisplacementSettings
@@ -43,7 +43,7 @@ class ModelConstants:
         min_weight: `exalign_engine.hmm.belief.LEAST_WEIGHT`.
         low_pass_frames: `exalign_engine.hmm.belief.LOW_PASS_FRAMES`.
         counted: how neighbours are counted: `exalign_engine.hmm.neighbours.COUNTED`, ``SAMPLED`` and ``ENOUGH``.
-        displacement_reach: `exalign_engine.posterior.residual.REACH`.
+        displacement_reach: `exalign_engine.posterior.residual.DISPLACEMENT_REACH`.
         evidence: what evidence is taken for.
         nearest_slack: `exalign_engine.evidence.conditioning.NEAREST_SLACK`.
         reference_error: ε₀ there.
@@ -57,7 +57,7 @@ class ModelConstants:
     min_weight: float = LEAST_WEIGHT
     low_pass_frames: int = LOW_PASS_FRAMES
     counted: tuple[int, int, int] = (COUNTED, SAMPLED, ENOUGH)
-    displacement_reach: float = REACH
+    displacement_reach: float = DISPLACEMENT_REACH
     evidence: EvidenceModel = field(default_factory=EvidenceModel)
     nearest_slack: float = NEAREST_SLACK
     reference_error: float = REFERENCE_ERROR

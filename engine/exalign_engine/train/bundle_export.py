@@ -32,7 +32,7 @@ CONFIG = "train.toml"
 
 
 def write_bundle(trained: Trained, config_file: Path, out: Path) -> None:
-    """Write a bundle with neutral calibration and a zero control.
+    """Write a bundle with neutral calibration and a zero baseline.
 
     Args:
         trained: network, exemplars and configuration.

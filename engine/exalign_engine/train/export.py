@@ -7,10 +7,8 @@ import logging
 import warnings
 from pathlib import Path
 
-import numpy as np
 import onnx
 import torch
-from numpy.typing import NDArray
 
 from exalign_engine.train.network import ExemplarNetwork, SecondLook, ShardedHead
 
@@ -76,10 +74,3 @@ def _strip(model: onnx.ModelProto) -> None:
             del item.metadata_props[:]
     for function in model.functions:
         raise RuntimeError(f"the exported graph calls a function ({function.name}); it should be flat")
-
-
-def reference_scores(network: ExemplarNetwork, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """torch's own scores, float32: (B, S, S, 3) uint8 → (B, K). What runtimes are compared with in the tests."""
-    with torch.no_grad():
-        scores: torch.Tensor = network.eval()(torch.from_numpy(crops))[0]
-    return np.asarray(scores.numpy(), dtype=np.float32)

@@ -22,7 +22,7 @@ from exalign_engine.train.batches import Batch, plain_batches, training_batches
 from exalign_engine.train.config import ExemplarConfig
 
 #: Seed of classes and samples: they are the same for all runs.
-SEED = 1
+SWEEP_SEED = 1
 
 #: Training faces, evenly spaced, that errors are measured on.
 TRAIN_FACES = 600
@@ -49,13 +49,15 @@ class SweepFaces:
         """The training faces, each also turned in 3-D."""
         faces = load_faces(self.train)
         mean_face = fit_mean_face(box_frame_shapes(faces.landmarks))
-        return with_turned(faces, mean_face, AUGMENT.turned_pictures, AUGMENT.turn_deg, SEED)
+        return with_turned(faces, mean_face, AUGMENT.turned_pictures, AUGMENT.turn_deg, SWEEP_SEED)
 
     def samples(self, synthetic: bool) -> Batch:
         """Every disturbed sample, with or without synthetic poses: epoch e's are the e-th part."""
         if synthetic not in self._samples:
             augmenter = _augmenter(AUGMENT if synthetic else REAL_AUGMENT)
-            parts = [b for e in range(self.epochs) for b in training_batches(self.memory, augmenter, SEED, e, BATCH)]
+            parts = [
+                b for e in range(self.epochs) for b in training_batches(self.memory, augmenter, SWEEP_SEED, e, BATCH)
+            ]
             self._samples[synthetic] = _joined(parts)
         return self._samples[synthetic]
 
@@ -92,9 +94,9 @@ class SweepFaces:
             e: ExemplarConfig = run.exemplars
             shapes, ids = box_frame_shapes(self.memory.landmarks), self.memory.ids
             if e.k:
-                made = build(shapes, ids, e.tau, variants=e.variants, variation=e.variation, k=e.k, seed=SEED)
+                made = build(shapes, ids, e.tau, variants=e.variants, variation=e.variation, k=e.k, seed=SWEEP_SEED)
             else:
-                rng = np.random.default_rng([SEED, 0xE8])  # as `build` draws them
+                rng = np.random.default_rng([SWEEP_SEED, 0xE8])  # as `build` draws them
                 recipe = make_recipe(shapes, e.variants, e.variation, rng)
                 made = mirrored_exemplars(recipe, np.zeros(0, np.float32), tuple(ids))
             self._exemplars[key] = made

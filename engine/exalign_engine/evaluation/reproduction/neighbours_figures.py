@@ -55,7 +55,7 @@ def neighbours_section(results: Results) -> Section:
                 "95 %: bootstraps over faces, from the lowest end to the highest that any seed has; “less linear” is "
                 "paired. Nearest neighbours by cosine: of the classifier's weights w, and of the features s of the "
                 "training faces and their mirrors. Linear is the network's own last layer, as in the paper; the ridge "
-                "regression on s is a control that the paper does not have."
+                "regression on s is a baseline that the paper does not have."
             ),
         ),
         outcome,

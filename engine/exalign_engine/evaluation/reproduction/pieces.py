@@ -18,7 +18,7 @@ from exalign_engine.evaluation.reproduction.membership import membership_rows
 from exalign_engine.evaluation.reproduction.results import SUITES
 from exalign_engine.evaluation.reproduction.runs import EPOCHS, PIECES, Run, in_order
 from exalign_engine.evaluation.reproduction.suites import (
-    Setting,
+    SuiteInputs,
     accuracy_rows,
     refinement_rows,
     stress_rows,
@@ -126,7 +126,7 @@ def _measure(request: Request) -> None:
         crops = _some_crops(bundle, faces)
         rows = cost_rows(bundle, runtime, crops, progress=request.bar(len(COUNTS), "cost"))
         write_table(wanted["cost"], rows)
-    setting = Setting(bundle, runtime, faces, request.split, request.threads, request.limit, request.bar)
+    setting = SuiteInputs(bundle, runtime, faces, request.split, request.threads, request.limit, request.bar)
     if "accuracy" in wanted:
         figures, curves = accuracy_rows(setting)
         write_table(request.folder / suite_file("curves", request.split, request.limit), curves)

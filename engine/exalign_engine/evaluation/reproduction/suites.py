@@ -16,7 +16,7 @@ from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.data.face_source import FaceSource
 from exalign_engine.detect import DEFAULT_DETECTOR, BoxAffine, create_detector, create_detectors
 from exalign_engine.evaluation.photos import evaluate_crops
-from exalign_engine.evaluation.refinement import Outcome, measure, table
+from exalign_engine.evaluation.refinement import RefinementOutcome, measure, table
 from exalign_engine.evaluation.reproduction.tables import Row
 from exalign_engine.evaluation.stress.suite import run_suite, stress_report
 from exalign_engine.evaluation.video.clips import ClipMaker
@@ -30,8 +30,8 @@ from exalign_engine.metrics.subsets import difficult_subsets, yaw_of
 from exalign_engine.network.outputs import Runtime
 from exalign_engine.posterior.posterior import PosteriorModel
 from exalign_engine.progress import Progress
-from exalign_engine.refiner.fitting import Looker
-from exalign_engine.refiner.refiner import SETTLED, SETTLED_GIVEN
+from exalign_engine.refiner.fitting import CropScorer
+from exalign_engine.refiner.refiner import MIN_MOVE_DETECTED, MIN_MOVE_GIVEN
 
 F64 = NDArray[np.float64]
 
@@ -49,7 +49,7 @@ WORSE = 0.01
 
 
 @dataclass(frozen=True)
-class Setting:
+class SuiteInputs:
     """What a suite runs on.
 
     Attributes:
@@ -82,7 +82,7 @@ class Setting:
         return list(range(n)) if not 0 < self.limit < n else [int(i) for i in np.linspace(0, n - 1, self.limit)]
 
 
-def accuracy_rows(setting: Setting) -> tuple[list[Row], list[Row]]:
+def accuracy_rows(setting: SuiteInputs) -> tuple[list[Row], list[Row]]:
     """Table 2 and Fig. 7: figures by method, boxes, format and subset; and the curves of cumulative error.
 
     True boxes in three formats, and the detector's (with refinement) in 68 points.
@@ -122,7 +122,7 @@ def accuracy_rows(setting: Setting) -> tuple[list[Row], list[Row]]:
     return figures, curves
 
 
-def _subsets(setting: Setting) -> Mapping[str, NDArray[np.intp]]:
+def _subsets(setting: SuiteInputs) -> Mapping[str, NDArray[np.intp]]:
     """Positions among the rows by name: all, each collection, and the difficult ones."""
     faces, rows = setting.faces, setting.rows
     origins = np.array([faces.origins[i] for i in rows])
@@ -132,7 +132,7 @@ def _subsets(setting: Setting) -> Mapping[str, NDArray[np.intp]]:
     return found | difficult_subsets(np.asarray(faces.landmarks)[rows], yaw)
 
 
-def stress_rows(setting: Setting) -> list[Row]:
+def stress_rows(setting: SuiteInputs) -> list[Row]:
     """Table 3: rows of the stress suite."""
     errors = run_suite(
         setting.bundle,
@@ -145,7 +145,7 @@ def stress_rows(setting: Setting) -> list[Row]:
     return [setting.head | row for row in stress_report(errors)["rows"]]
 
 
-def video_rows(setting: Setting) -> list[Row]:
+def video_rows(setting: SuiteInputs) -> list[Row]:
     """Fig. 10 and smoothing: rows of the video suite, with the AUC, and with all judged frames as one more phase."""
     chain = Chain(setting.bundle.exemplars.shapes, setting.bundle.manifest.tau)
     maker = ClipMaker(setting.faces, setting.bundle.poses.mean_face)
@@ -170,10 +170,10 @@ def video_rows(setting: Setting) -> list[Row]:
     return rows
 
 
-def refinement_rows(setting: Setting) -> list[Row]:
+def refinement_rows(setting: SuiteInputs) -> list[Row]:
     """Fig. 6: accuracy by box error before and after refinement, and the share of faces that it made worse.
 
-    Boxes move under the thresholds of the aligner: detected ones by `SETTLED`, given ones by `SETTLED_GIVEN`.
+    Boxes move by the aligner's thresholds: detected ones by `MIN_MOVE_DETECTED`, given ones by `MIN_MOVE_GIVEN`.
     A detector's boxes are looked at `AS_DRAWN` as well: to correct their mean bias is refinement too (paper §3.4).
     A bundle without a refiner has no rows.
     """
@@ -181,12 +181,12 @@ def refinement_rows(setting: Setting) -> list[Row]:
     if bundle.refiner is None:
         return []
     model = PosteriorModel(bundle.exemplars, bundle.calibration, bundle.residual)
-    looker = Looker(model, setting.runtime, setting.faces, m.input_size, m.margin, setting.bar)
+    scorer = CropScorer(model, setting.runtime, setting.faces, m.input_size, m.margin, setting.bar)
     ready = create_detectors()
     detectors = {name: (ready[name], affine) for name, affine in bundle.detectors.items() if name in ready}
     drawn = {name + AS_DRAWN: (detector, BoxAffine(0.0, 0.0, 1.0)) for name, (detector, _) in detectors.items()}
-    found = measure(looker, bundle.refiner, setting.rows, {}, settled=SETTLED_GIVEN)
-    detected = measure(looker, bundle.refiner, setting.rows, detectors | drawn, settled=SETTLED)
+    found = measure(scorer, bundle.refiner, setting.rows, {}, min_move=MIN_MOVE_GIVEN)
+    detected = measure(scorer, bundle.refiner, setting.rows, detectors | drawn, min_move=MIN_MOVE_DETECTED)
     # Boxes as drawn are of a source that no refiner knows: none of them moves.
     found += [o for o in detected if o.condition in detectors or (o.condition in drawn and o.round == 0)]
     worse = _made_worse(found)
@@ -197,7 +197,7 @@ def _key(row: Mapping[str, Any]) -> tuple[str, int, int]:
     return row["condition"], row["severity"], row["round"]
 
 
-def _made_worse(found: Sequence[Outcome]) -> dict[tuple[str, int, int], float]:
+def _made_worse(found: Sequence[RefinementOutcome]) -> dict[tuple[str, int, int], float]:
     """Percent of the faces of a condition and round whose error is more than `WORSE` above that before refinement."""
     before = {(o.condition, o.severity, o.row): o.error for o in found if o.round == 0}
     lost: dict[tuple[str, int, int], list[bool]] = {}

@@ -25,7 +25,7 @@ F64 = NDArray[np.float64]
 SHOWN = (("clean", 0), ("occluder", 3), ("motion_blur", 3), ("low_resolution", 3), ("roll", 2), ("mixed", 3))
 
 #: Faces shown, evenly spaced.
-FACES = 4
+SHOWN_FACES = 4
 
 #: Enlargement of the 160-pixel pictures, and height of the captions.
 ZOOM, CAPTION = 2, 44
@@ -40,7 +40,7 @@ def draw_examples(bundle: Bundle, runtime: Runtime, faces: FaceSource, out: Path
     Raises:
         OSError: the file cannot be written.
     """
-    rows = np.unique(np.linspace(0, len(faces) - 1, FACES).astype(int))
+    rows = np.unique(np.linspace(0, len(faces) - 1, SHOWN_FACES).astype(int))
     model = PosteriorModel(bundle.exemplars, bundle.calibration, bundle.residual)
     lines = [_captions()]
     for i in rows:

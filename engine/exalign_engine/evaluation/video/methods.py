@@ -3,7 +3,7 @@
 ``per_frame`` looks at each frame alone. ``low_pass`` is the paper's mean over three frames, this one and the two
 before it. ``filter`` knows the frames and boxes so far, ``smoother`` and ``viterbi`` all frames of the clip; as in a
 session, these three look where `exalign_engine.tracking.box_filter` says, and the smoother's answers are steadied.
-``hold`` is the control: the last answer of ``per_frame`` to a frame that was visible, kept in the frame of the box
+``hold`` is the baseline: the last answer of ``per_frame`` to a frame that was visible, kept in the frame of the box
 while the face is hidden.
 """
 
@@ -65,7 +65,7 @@ class WatchedClip:
 
 
 @dataclass(frozen=True)
-class Answer:
+class MethodAnswer:
     """A method's answer to one frame.
 
     Attributes:
@@ -80,7 +80,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class FrameOutcome:
     """How good an answer was.
 
     Attributes:
@@ -120,12 +120,12 @@ def _filtered(given: Sequence[BoxFrame]) -> tuple[BoxFrame, ...]:
     return tuple(found)
 
 
-def answers(watched: WatchedClip, chain: Chain, methods: Sequence[str] = METHODS) -> dict[str, list[Answer]]:
+def answers(watched: WatchedClip, chain: Chain, methods: Sequence[str] = METHODS) -> dict[str, list[MethodAnswer]]:
     """Every method's answers to every frame, in the order of the frames."""
     chained: dict[str, list[Posterior]] = {}
     if {"filter", "smoother", "viterbi"} & set(methods):
         chained = _chained(watched.filtered_posteriors, chain, methods)
-    found: dict[str, list[Answer]] = {}
+    found: dict[str, list[MethodAnswer]] = {}
     for method in methods:
         if method == "low_pass":
             found[method] = _low_pass(watched)
@@ -141,11 +141,15 @@ def answers(watched: WatchedClip, chain: Chain, methods: Sequence[str] = METHODS
         if method == "smoother":
             line = [Moment(t, y, False) for t, y in enumerate(points)]
             points = [steadied(line, t) for t in range(len(line))]
-        found[method] = [Answer(y, p.probabilities, p.mean_displacement) for y, p in zip(points, local, strict=True)]
+        found[method] = [
+            MethodAnswer(y, p.probabilities, p.mean_displacement) for y, p in zip(points, local, strict=True)
+        ]
     return found
 
 
-def outcomes(watched: WatchedClip, given: Mapping[str, Sequence[Answer | None]], bundle: Bundle) -> list[Outcome]:
+def outcomes(
+    watched: WatchedClip, given: Mapping[str, Sequence[MethodAnswer | None]], bundle: Bundle
+) -> list[FrameOutcome]:
     """Judge every method's answers to the frames of a clip that belong to a phase.
 
     Args:
@@ -160,15 +164,15 @@ def outcomes(watched: WatchedClip, given: Mapping[str, Sequence[Answer | None]],
             if phase is None:
                 continue
             if answer is None:
-                found.append(Outcome(method, phase, math.inf, None))
+                found.append(FrameOutcome(method, phase, math.inf, None))
                 continue
             error = nrmse(answer.points, watched.clip.truth[t])
             low, high = _yaw_interval(watched.posteriors[0].model, answer, bundle)
-            found.append(Outcome(method, phase, error, (low - watched.yaw[t], high - watched.yaw[t])))
+            found.append(FrameOutcome(method, phase, error, (low - watched.yaw[t], high - watched.yaw[t])))
     return found
 
 
-def _yaw_interval(model: PosteriorModel, answer: Answer, bundle: Bundle) -> tuple[float, float]:
+def _yaw_interval(model: PosteriorModel, answer: MethodAnswer, bundle: Bundle) -> tuple[float, float]:
     """Ends of the 90 % interval, degrees."""
     # The exemplars left out hold less than a thousandth, as in the posterior's moments.
     p = answer.probabilities
@@ -205,7 +209,7 @@ def _chained(posteriors: Sequence[Posterior], chain: Chain, methods: Sequence[st
     }
 
 
-def _low_pass(watched: WatchedClip) -> list[Answer]:
+def _low_pass(watched: WatchedClip) -> list[MethodAnswer]:
     """The mean of the landmarks in the picture, of the probabilities, and of the displacements."""
     seen = watched.posteriors
     points = [box.to_image(p.mean) for box, p in zip(watched.clip.given, seen, strict=True)]
@@ -214,7 +218,7 @@ def _low_pass(watched: WatchedClip) -> list[Answer]:
         last = slice(max(t - LOW_PASS + 1, 0), t + 1)
         p = np.mean([s.probabilities for s in seen[last]], axis=0).astype(np.float32)
         r = np.mean([s.mean_displacement for s in seen[last]], axis=0)
-        found.append(Answer(np.mean(points[last], axis=0), p, r))
+        found.append(MethodAnswer(np.mean(points[last], axis=0), p, r))
     return found
 
 

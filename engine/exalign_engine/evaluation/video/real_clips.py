@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exalign_engine.errors import DataError
-from exalign_engine.evaluation.video.sessions import SESSION_METHODS, Followed, follow
+from exalign_engine.evaluation.video.sessions import SESSION_METHODS, SessionAnswer, follow
 from exalign_engine.face.aligner import Aligner
 from exalign_engine.geometry.frames import diagonal, iou, tight_box
 from exalign_engine.hmm.chain import Chain
@@ -74,7 +74,7 @@ def real_clip_rows(aligner: Aligner, chain: Chain, path: Path) -> list[dict[str,
     return rows
 
 
-def flicker(answers: Sequence[Followed | None]) -> float | None:
+def flicker(answers: Sequence[SessionAnswer | None]) -> float | None:
     """See the top of this module; None where no three frames in a row have an answer."""
     jerks = []
     for three in zip(answers, answers[1:], answers[2:], strict=False):
@@ -94,7 +94,7 @@ def _alone(aligner: Aligner, path: Path) -> dict[int, list[F64]]:
     }
 
 
-def _drift(answers: Sequence[Followed | None], alone: dict[int, list[F64]]) -> float | None:
+def _drift(answers: Sequence[SessionAnswer | None], alone: dict[int, list[F64]]) -> float | None:
     """See the top of this module; None where no detection is of the same face."""
     apart = []
     for t, faces in alone.items():

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from exalign_engine.evaluation.video.methods import Answer
+from exalign_engine.evaluation.video.methods import MethodAnswer
 from exalign_engine.face.aligner import Aligner
 from exalign_engine.geometry.frames import BoxFrame
 from exalign_engine.hmm.chain import Chain
@@ -42,7 +42,7 @@ SESSION_METHODS = {
 
 
 @dataclass(frozen=True)
-class Followed(Answer):
+class SessionAnswer(MethodAnswer):
     """An answer of a session.
 
     Attributes:
@@ -62,7 +62,7 @@ class FollowedVideo:
             where no path was wanted or there is no track at the end.
     """
 
-    answers: list[Followed | None]
+    answers: list[SessionAnswer | None]
     path_gap: float | None
 
 
@@ -85,7 +85,7 @@ def follow(
         path_frames: see `SessionOptions`.
     """
     session = TrackingSession(aligner, chain, replace(SESSION_METHODS[method], path_frames=path_frames))
-    found: list[Followed | None] = []
+    found: list[SessionAnswer | None] = []
     for index, image in enumerate(frames):
         answer = _step(session, aligner, index, image, start if index == 0 else None)
         found.append(_first(answer.tracks))
@@ -95,7 +95,7 @@ def follow(
     return FollowedVideo(found, closing.paths[0].gap if closing.paths else None)
 
 
-def _revise(found: list[Followed | None], revisions: Sequence[RevisionAnswer]) -> None:
+def _revise(found: list[SessionAnswer | None], revisions: Sequence[RevisionAnswer]) -> None:
     """Put better answers in the place of earlier ones."""
     for revision in revisions:
         found[revision.frame_index] = _first(revision.tracks)
@@ -113,9 +113,11 @@ def _step(session: TrackingSession, aligner: Aligner, index: int, image: U8, pla
     return session.finish(pending, rows)
 
 
-def _first(tracks: tuple[TrackAnswer, ...]) -> Followed | None:
+def _first(tracks: tuple[TrackAnswer, ...]) -> SessionAnswer | None:
     """The oldest track's answer."""
     if not tracks:
         return None
     face = tracks[0].given.face
-    return Followed(face.landmarks, face.posterior.probabilities, face.posterior.mean_displacement, tracks[0].state)
+    return SessionAnswer(
+        face.landmarks, face.posterior.probabilities, face.posterior.mean_displacement, tracks[0].state
+    )

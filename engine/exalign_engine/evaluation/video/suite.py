@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.evaluation.video.clips import PHASES, ClipMaker
-from exalign_engine.evaluation.video.methods import METHODS, Outcome, WatchedClip, answers, outcomes, watch
+from exalign_engine.evaluation.video.methods import METHODS, FrameOutcome, answers, outcomes, watch
 from exalign_engine.evaluation.video.real_clips import real_clip_rows
 from exalign_engine.evaluation.video.sessions import SESSION_METHODS, follow
 from exalign_engine.face.aligner import Aligner
@@ -30,7 +29,7 @@ def run_video_suite(
     count: int,
     threads: int = 2,
     progress: Progress | None = None,
-) -> dict[str, list[Outcome]]:
+) -> dict[str, list[FrameOutcome]]:
     """Judge every method on every clip.
 
     Args:
@@ -45,14 +44,14 @@ def run_video_suite(
         By whose boxes they are: "given", the same for all methods, and "own", those of a session.
     """
 
-    def job(index: int) -> tuple[list[Outcome], list[Outcome]]:
+    def job(index: int) -> tuple[list[FrameOutcome], list[FrameOutcome]]:
         watched = watch(aligner, maker.clip(index))
         frames, start = watched.clip.frames, watched.clip.given[0]
         own = {m: follow(aligner, chain, m, frames, start).answers for m in SESSION_METHODS}
         given = outcomes(watched, answers(watched, chain), aligner.bundle)
         return given, outcomes(watched, own, aligner.bundle)
 
-    found: dict[str, list[Outcome]] = {"given": [], "own": []}
+    found: dict[str, list[FrameOutcome]] = {"given": [], "own": []}
     with ThreadPoolExecutor(threads) as pool:
         for done, (given, own) in enumerate(pool.map(job, range(count)), 1):
             found["given"] += given
@@ -75,16 +74,7 @@ def run_real_clips(
     return table
 
 
-def sweep(watched: Sequence[WatchedClip], bundle: Bundle, chains: Mapping[str, Chain], methods: Sequence[str]) -> Rows:
-    """The same scored clips under several settings of the chain: rows as in the report, each with its ``setting``."""
-    return [
-        {"setting": name} | row
-        for name, chain in chains.items()
-        for row in rows([o for clip in watched for o in outcomes(clip, answers(clip, chain, methods), bundle)])
-    ]
-
-
-def rows(found: Sequence[Outcome]) -> Rows:
+def rows(found: Sequence[FrameOutcome]) -> Rows:
     """Figures by method and phase; phases that no frame belongs to are left out.
 
     Frames without an answer are failures, and count in nothing else.
@@ -113,7 +103,7 @@ def rows(found: Sequence[Outcome]) -> Rows:
     return table
 
 
-def video_report(found: Mapping[str, Sequence[Outcome]], real: Rows) -> dict[str, Any]:
+def video_report(found: Mapping[str, Sequence[FrameOutcome]], real: Rows) -> dict[str, Any]:
     """What the suite prints; "real_clips" only where there are any."""
     table = [{"boxes": boxes} | row for boxes, part in found.items() for row in rows(part)]
     return {"suite": "video", "rows": table} | ({"real_clips": real} if real else {})
