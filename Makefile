@@ -80,7 +80,7 @@ reason:
 	@test -n "$$REASON" || { echo 'say why: make golden REASON="why the answers changed"' >&2; exit 2; }
 
 bench: $(READY_DEV) ## what is measured: served against bare
-	$(BIN)/python benchmarks/serving.py
+	$(BIN)/python -m benchmarks.serving
 
 protos: $(READY_DEV) ## generate the stubs beside the protos
 	$(BIN)/python protos/generate.py

@@ -1,10 +1,18 @@
-"""What serving costs: calls through the real server against the same function called in process.
+"""What serving costs: calls through the real server against the same work in process, or beside another checkout.
 
-    python benchmarks/serving.py [--seconds 6] [--json]
+    python -m benchmarks.serving [--seconds 6] [--json]
+    python -m benchmarks.serving --beside TREE [--rounds 8] [--seconds 4] [--concurrency 8] [--json]
 
-The floor decodes, crops, scores and reads the posterior in this process, two callers with one thread each and
-batches of 8 where batches are named; the server does the same behind gRPC. All run in one go on one machine, so
-only their ratios are claims. CPU-ms are those of the server's process alone; the client shares the machine.
+The first form compares with a floor that decodes, crops, scores and computes the posterior in this process: two
+callers with one thread each, in batches of 8 where batches are named. The server does the same behind gRPC.
+
+The second form asks what a change costs. TREE is another checkout of this repository, best a worktree of the commit
+before; its server runs beside this tree's, each imports its own packages (PYTHONPATH). Rounds take turns: in each,
+both servers answer ``--concurrency`` callers for ``--seconds``, one after the other, in an order that alternates. The
+ratio of a round is the CPU time of a call here ÷ there. The table has the median, the least and the largest ratio.
+
+All rows are measured in one go on one machine, so only their ratios are claims. CPU-ms are those of the server's
+process alone; the client shares the machine. Every call is PredictLandmarks about one face whose box is given.
 """
 
 from __future__ import annotations
@@ -12,25 +20,27 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import statistics
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+from benchmarks.server_process import ServerProcess, server_process
 from skimage import data
 
 from exalign_client import AsyncClient
-from exalign_client.transport.local_server import local_server
 from exalign_engine import Aligner, Face
 from exalign_engine.geometry.image import ImageLimits, decode
 
 #: The face box in that picture; the network is content with it. About a box that is off, a server looks twice.
 BOX = (221.0, 107.0, 340.0, 225.0)
+
+#: Seconds of calls before the first round that counts.
+WARM_UP = 2.0
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,23 @@ class Row:
     p50_ms: float
     p99_ms: float
     ratio_to_floor: float | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two trees in one run.
+
+    Attributes:
+        concurrency: callers at once.
+        here: this tree, the medians of its rounds.
+        beside: the other tree, likewise.
+        ratios: CPU-ms of a call here ÷ there, round by round.
+    """
+
+    concurrency: int
+    here: Row
+    beside: Row
+    ratios: tuple[float, ...]
 
 
 def photograph() -> bytes:
@@ -80,10 +107,10 @@ def floor(seconds: float, callers: int, batch: int) -> Row:
     return Row(f"in process, {callers} callers, batch {batch}", n / wall, 1e3 * cpu / n, *_percentiles(times))
 
 
-async def served(address: str, pid: int, seconds: float, concurrency: int, base: Row) -> Row:
-    """Calls through the server."""
+async def served(server: ServerProcess, seconds: float, concurrency: int, name: str) -> Row:
+    """Calls through a server."""
     encoded, times = photograph(), list[float]()
-    async with AsyncClient(address) as client:
+    async with AsyncClient(server.address) as client:
         await client.wait_ready()
         until = time.perf_counter() + seconds
 
@@ -93,47 +120,90 @@ async def served(address: str, pid: int, seconds: float, concurrency: int, base:
                 await client.predict(encoded, [BOX])
                 times.append(time.perf_counter() - start)
 
-        cpu, start = _cpu_seconds(pid), time.perf_counter()
+        cpu, start = server.cpu_seconds(), time.perf_counter()
         await asyncio.gather(*(caller() for _ in range(concurrency)))
-        wall, cpu = time.perf_counter() - start, _cpu_seconds(pid) - cpu
+        wall, cpu = time.perf_counter() - start, server.cpu_seconds() - cpu
     n = len(times)
-    cpu_ms = 1e3 * cpu / n
-    return Row(f"gRPC, concurrency {concurrency}", n / wall, cpu_ms, *_percentiles(times), cpu_ms / base.cpu_ms)
+    return Row(name, n / wall, 1e3 * cpu / n, *_percentiles(times))
+
+
+def against_floor(seconds: float) -> list[Row]:
+    """The floor, and this tree's server at three concurrencies."""
+    rows = [floor(seconds, 2, 1), floor(seconds, 2, 8)]
+    with server_process(tcp=True) as server:
+        for concurrency in (1, 8, 32):
+            print(f"gRPC, concurrency {concurrency} …", file=sys.stderr)
+            row = asyncio.run(served(server, seconds, concurrency, f"gRPC, concurrency {concurrency}"))
+            rows.append(replace(row, ratio_to_floor=row.cpu_ms / rows[0].cpu_ms))
+    return rows
+
+
+def beside(tree: Path, rounds: int, seconds: float, concurrency: int) -> Comparison:
+    """This tree's server and another's, taking turns."""
+    with server_process(tcp=True) as ours, server_process(tree, tcp=True) as theirs:
+        servers = {"here": ours, "beside": theirs}
+        for name, server in servers.items():
+            asyncio.run(served(server, WARM_UP, concurrency, name))
+        seen: dict[str, list[Row]] = {name: [] for name in servers}
+        for number in range(rounds):
+            for name in sorted(servers, reverse=number % 2 == 0):
+                seen[name].append(asyncio.run(served(servers[name], seconds, concurrency, name)))
+            ratio = seen["here"][-1].cpu_ms / seen["beside"][-1].cpu_ms
+            print(f"[{number + 1}/{rounds}] CPU-ms here ÷ beside: {ratio:.3f}", file=sys.stderr)
+    ratios = tuple(a.cpu_ms / b.cpu_ms for a, b in zip(seen["here"], seen["beside"], strict=True))
+    return Comparison(concurrency, _median(seen["here"]), _median(seen["beside"]), ratios)
+
+
+def _median(rows: list[Row]) -> Row:
+    columns = ("calls_per_second", "cpu_ms", "p50_ms", "p99_ms")
+    return Row(rows[0].name, *(statistics.median(getattr(row, column) for row in rows) for column in columns))
 
 
 def _percentiles(times: list[float]) -> tuple[float, float]:
     return 1e3 * statistics.median(times), 1e3 * float(np.quantile(times, 0.99))
 
 
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _server_pid() -> int:
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    return int(children[-1])
-
-
-def main() -> int:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=6.0, help="of each row")
-    parser.add_argument("--json", action="store_true")
-    args = parser.parse_args()
-    rows = [floor(args.seconds, 2, 1), floor(args.seconds, 2, 8)]
-    with local_server(tcp=True) as server:
-        pid = _server_pid()
-        for concurrency in (1, 8, 32):
-            print(f"gRPC, concurrency {concurrency} …", file=sys.stderr)
-            rows.append(asyncio.run(served(server.address, pid, args.seconds, concurrency, rows[0])))
-    if args.json:
-        print(json.dumps([asdict(r) for r in rows], indent=1))
-        return 0
+def _print_rows(rows: list[Row]) -> None:
     print(f"{'':36}{'calls/s':>9}{'CPU-ms':>9}{'p50 ms':>9}{'p99 ms':>9}{'CPU ÷ floor':>13}")
     for r in rows:
         ratio = f"{r.ratio_to_floor:13.2f}" if r.ratio_to_floor is not None else f"{'':>13}"
         print(f"{r.name:36}{r.calls_per_second:9.0f}{r.cpu_ms:9.2f}{r.p50_ms:9.2f}{r.p99_ms:9.2f}{ratio}")
+
+
+def _print_comparison(found: Comparison) -> None:
+    print(f"{f'concurrency {found.concurrency}':36}{'calls/s':>9}{'CPU-ms':>9}{'p50 ms':>9}{'p99 ms':>9}")
+    for r in (found.here, found.beside):
+        print(f"{r.name:36}{r.calls_per_second:9.0f}{r.cpu_ms:9.2f}{r.p50_ms:9.2f}{r.p99_ms:9.2f}")
+    middle, least, most = statistics.median(found.ratios), min(found.ratios), max(found.ratios)
+    spread = f"{least:.3f} to {most:.3f} over {len(found.ratios)} rounds"
+    print(f"{'CPU-ms, here ÷ beside':36}{middle:18.3f}   ({spread})")
+
+
+def main() -> int:
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        epilog="With --beside, both servers run at once, each from its own tree, and take turns; the ratio of their "
+        "CPU time is the claim, and its spread over the rounds says how far to trust it.",
+    )
+    parser.add_argument("--seconds", type=float, default=None, help="of each row (default 6), or of a turn (default 4)")
+    parser.add_argument("--beside", type=Path, metavar="TREE", help="compare with the server of another checkout")
+    parser.add_argument("--rounds", type=int, default=8, help="with --beside: turns of each (default %(default)s)")
+    parser.add_argument("--concurrency", type=int, default=8, help="with --beside: callers (default %(default)s)")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    if args.beside is None:
+        rows = against_floor(args.seconds or 6.0)
+        if args.json:
+            print(json.dumps([asdict(r) for r in rows], indent=1))
+        else:
+            _print_rows(rows)
+        return 0
+    found = beside(args.beside, args.rounds, args.seconds or 4.0, args.concurrency)
+    if args.json:
+        print(json.dumps(asdict(found), indent=1))
+    else:
+        _print_comparison(found)
     return 0
 
 

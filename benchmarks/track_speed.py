@@ -1,6 +1,6 @@
 """What tracking costs: `client.track` through the real server against the bare pipeline in this process.
 
-    python benchmarks/track_speed.py VIDEOS [--frames 200] [--lag 0] [--json]
+    python -m benchmarks.track_speed VIDEOS [--frames 200] [--lag 0] [--json]
 
 VIDEOS is a directory of clips, or one clip. The bare pipeline decodes a frame, crops the face where the frame before
 had it, runs the network and reads the posterior: no detector after the first frame, no chain, no messages. Both use
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -21,10 +20,10 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from benchmarks.server_process import ServerProcess, server_process
 
 from exalign_client import Client, TrackFrame, TrackResult
 from exalign_client.pictures.video_files import VideoPicture, open_video
-from exalign_client.transport.local_server import local_server
 from exalign_engine import Aligner, Face
 
 _ENDINGS = (".mp4", ".avi", ".mkv", ".mov", ".webm")
@@ -73,14 +72,14 @@ def bare(aligner: Aligner, clip: Path, most: int) -> tuple[int, float]:
     return count, time.process_time() - cpu
 
 
-def tracked(client: Client, pid: int, clip: Path, most: int, lag: int) -> tuple[int, float, float, float]:
+def tracked(client: Client, process: ServerProcess, clip: Path, most: int, lag: int) -> tuple[int, float, float, float]:
     """Frames, CPU-seconds of the server and of this process, and seconds of tracking."""
     frames = (TrackFrame(picture.pixels, picture.index) for picture in pictures(clip, most))
-    server, ours, start = _cpu_seconds(pid), time.process_time(), time.perf_counter()
+    server, ours, start = process.cpu_seconds(), time.process_time(), time.perf_counter()
     with client.track(frames, smoothing_lag=lag) as video:
         count = sum(isinstance(event, TrackResult) for event in video)
     wall = time.perf_counter() - start
-    return count, _cpu_seconds(pid) - server, time.process_time() - ours, wall
+    return count, process.cpu_seconds() - server, time.process_time() - ours, wall
 
 
 def measure(clips: list[Path], most: int, lag: int) -> list[Row]:
@@ -89,13 +88,12 @@ def measure(clips: list[Path], most: int, lag: int) -> list[Row]:
     aligner.warm_up([1])
     bare(aligner, clips[0], 2)  # what is built on first use is no part of the figures
     rows, totals = [], []
-    with local_server() as server, Client(server.address) as client:
-        pid = _server_pid()
-        tracked(client, pid, clips[0], 2, lag)
+    with server_process() as server, Client(server.address) as client:
+        tracked(client, server, clips[0], 2, lag)
         for number, clip in enumerate(clips, start=1):
             print(f"[{number}/{len(clips)}] {clip.name}", file=sys.stderr)
             frames, bare_cpu = bare(aligner, clip, most)
-            answered, server_cpu, our_cpu, wall = tracked(client, pid, clip, most, lag)
+            answered, server_cpu, our_cpu, wall = tracked(client, server, clip, most, lag)
             if answered != frames:
                 raise RuntimeError(f"{clip}: {answered} answers for {frames} frames")
             rows.append(_row(clip.name, frames, bare_cpu, server_cpu, our_cpu, wall))
@@ -110,16 +108,6 @@ def _row(clip: str, frames: float, bare_cpu: float, server_cpu: float, our_cpu: 
     return Row(
         clip, round(frames), frames / bare_cpu, frames / whole, frames / server_cpu, frames / wall, bare_cpu / whole
     )
-
-
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _server_pid() -> int:
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    return int(children[-1])
 
 
 def main() -> int:
