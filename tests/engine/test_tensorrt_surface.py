@@ -25,7 +25,7 @@ import tensorrt_fake as fake
 from exalign_engine.runtime.tensorrt.cuda import LOST
 
 PACKAGE = Path(exalign_engine.runtime.tensorrt.__file__).parent
-RUNTIME = PACKAGE.parent / "runtime" / "tensorrt_runtime.py"
+RUNTIME = PACKAGE / "runtime.py"
 BUILDER_FILES = [PACKAGE / name for name in ("builder.py", "progress.py", "api_log.py")]
 RUNTIME_FILES = [PACKAGE / "lane.py", PACKAGE / "api_log.py", RUNTIME]
 CUDA_FILES = [PACKAGE / "cuda.py", PACKAGE / "probe_child.py"]
