@@ -202,7 +202,7 @@ def _best(tried: Sequence[_Regression], at: _Place, truths: F32) -> tuple[_Regre
 
 
 def auc_of(shapes: NDArray[np.floating], truths: NDArray[np.floating]) -> float:
-    """AUC (design §2) of shapes (N, 68, 2) in any frames of their own."""
+    """AUC of shapes (N, 68, 2) in any frames of their own."""
     errors = [nrmse(shape, truth) for shape, truth in zip(shapes, truths, strict=True)]
     return float(np.maximum(0.0, 1.0 - np.array(errors) / FAILURE).mean())
 

@@ -42,7 +42,7 @@ def dot(crop: U8) -> F64:
 
 
 def in_crop(shape: NDArray[np.floating]) -> F64:
-    """(68, 2) box frame → crop pixels, by the formula of design §2."""
+    """(68, 2) box frame → crop pixels, by its definition."""
     return np.asarray((shape.astype(np.float64) - 0.5) * SIZE / MARGIN + (SIZE - 1) / 2, dtype=np.float64)
 
 

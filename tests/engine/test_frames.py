@@ -23,7 +23,7 @@ def ramp(height: int, width: int) -> NDArray[np.uint8]:
 
 
 def sampled_at(frame: BoxFrame, margin: float, size: int) -> F64:
-    """(size, size, 2) image-frame x, y of every crop pixel's centre, by the formula of design §2."""
+    """(size, size, 2) image-frame x, y of every crop pixel's centre, by its definition."""
     pixel = np.stack(np.meshgrid(np.arange(size), np.arange(size)), axis=-1)
     return frame.to_image((pixel - (size - 1) / 2) * margin / size + 0.5)
 

@@ -33,7 +33,7 @@ U8 = NDArray[np.uint8]
 RUNTIMES = ("openvino", "onnxruntime")
 K = networks.CLASSES
 
-#: What issue and design ask of the sums, box sides and box sides².
+#: How far the sums may differ from the host's, box sides and box sides².
 PARITY = 1e-4
 
 

@@ -1,4 +1,4 @@
-"""Coarser precisions of the shipped network answer like float32: the bounds that issue and README state, on faces."""
+"""Coarser precisions of the shipped network answer like float32: the bounds that the README states, on faces."""
 
 from __future__ import annotations
 

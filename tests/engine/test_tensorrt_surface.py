@@ -25,7 +25,7 @@ import tensorrt_fake as fake
 from exalign_engine.runtime.tensorrt.cuda import LOST
 
 PACKAGE = Path(exalign_engine.runtime.tensorrt.__file__).parent
-RUNTIME = PACKAGE.parent / "runtime" / "tensorrt_runtime.py"
+RUNTIME = PACKAGE / "runtime.py"
 BUILDER_FILES = [PACKAGE / name for name in ("builder.py", "progress.py", "api_log.py")]
 RUNTIME_FILES = [PACKAGE / "lane.py", PACKAGE / "api_log.py", RUNTIME]
 CUDA_FILES = [PACKAGE / "cuda.py", PACKAGE / "probe_child.py"]
@@ -192,7 +192,7 @@ def mypy(stubs: Path, *files: Path) -> str:
     pytest.importorskip("mypy", reason="needs mypy (extra 'dev')")
     config = stubs / "mypy.ini"
     config.write_text(
-        f"[mypy]\nstrict = True\nmypy_path = {stubs}:{PACKAGE.parents[1]}\nexplicit_package_bases = True\n"
+        f"[mypy]\nstrict = True\nmypy_path = {stubs}:{PACKAGE.parents[2]}\nexplicit_package_bases = True\n"
         "namespace_packages = True\nfollow_imports = silent\n"
         "[mypy-onnx.*,cuda.*,numba.*,cv2.*]\nignore_missing_imports = True\nfollow_imports = skip\n"
         "[mypy-tensorrt_rtx_bindings.*,tensorrt_lean_bindings.*,tensorrt.*]\nignore_errors = True\n"

@@ -82,7 +82,7 @@ def test_a_replayed_graph_gives_the_bits_of_eager_execution(
 def test_a_rows_outputs_do_not_depend_on_its_batch(
     open_runtime: OpenRuntime, crops: NDArray[np.uint8], precision: str, report: dict[str, Any]
 ) -> None:
-    """Where this fails, LOSSLESS video must be served at batch 1 (design §5); the report says by how much."""
+    """Where this fails, LOSSLESS video must be served at batch 1; the report says by how much."""
     runtime = open_runtime(precision)
     alone = [runtime.infer(crops[i : i + 1]) for i in range(len(crops))]
     worst = {}

@@ -1,4 +1,4 @@
-"""The bundle: the directory that holds one model (design §6).
+"""The bundle: the directory that holds one model (docs/architecture.md#bundle).
 
     manifest.json      what it is, and the SHA-256 of every other file
     network.onnx       image (B, S, S, 3) uint8 → scores (B, K), embedding (B, D), features, local (B, channels, h, w)

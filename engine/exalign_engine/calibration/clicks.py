@@ -1,27 +1,12 @@
-"""How much of what a click is expected to buy it really buys.
+"""What clicks are worth: how much of the gain that a posterior expects of a click it really brings.
 
 `exalign_engine.evidence.suggestion` expects Δε(n) and ΔH(n) of a click on landmark n as if the posterior were the
-truth. It is
-not: a jaw point says less about the rest of the face than the exemplars believe. So clicks are simulated on faces of
-``val``, clean and disturbed as the stress suite disturbs them, and
+truth, which it is not. So clicks are simulated on faces of ``val``, clean and disturbed as in the stress suite, and
 
     (α, β, o) = argmin Σ (a_n / ε − α Δε(n) / ε − β ΔH(n) − o_n)²        over faces, conditions, clicks    (S4)
 
-where a_n is by how much the mean distance from the truth really fell. A third of the clicks come first, a third second
-and a third third. Those before them are as people click: where most is expected, or in the order nose tip, chin, eye
-corner, as the face's id has it. Mirrored landmarks share o. A suggestion promises α Δε(n) + (β ΔH(n) + o_n) ε.
-
-What kind of fit was chosen on 152 faces of ``val``, and judged on 228 others by the AUC that three suggested clicks
-in a row bring beyond three random ones (one click, two, three; ± .0015 on clean faces, ± .013 where everything is
-mixed):
-
-                                     clean                    mixed 3
-    a slope of Δε a landmark, o_n    .0012, .0014, .0007      .062, .052, .038
-    one slope of Δε, o_n             .0011, .0011, .0010      .060, .048, .045
-    one of Δε, one of ΔH, o_n        .0023, .0014, .0019      .054, .057, .051
-
-An error counts most where a few exemplars are far off; an entropy counts every click that tells them apart, and a third
-click is worth more than its Δε.
+where a_n is by how much the mean distance from the truth really fell. Mirrored landmarks share o. A suggestion promises
+α Δε(n) + (β ΔH(n) + o_n) ε. Which clicks are simulated, and why of this form: docs/decisions/click-calibration.md
 """
 
 from __future__ import annotations

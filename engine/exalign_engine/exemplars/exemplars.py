@@ -82,7 +82,7 @@ class Exemplars:
 
 
 def squared_distances(a: NDArray[np.floating], b: NDArray[np.floating]) -> F32:
-    """Squared distances between shapes (design §2: mean over points of the squared Euclidean distance).
+    """Squared distances between shapes: the mean over points of the squared Euclidean distance.
 
     Args:
         a: (A, 68, 2).

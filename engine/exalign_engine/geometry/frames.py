@@ -1,4 +1,4 @@
-"""Coordinate frames: image frame, face box, box frame and crop (design §2).
+"""Coordinate frames: image frame, face box, box frame and crop (docs/architecture.md#frames).
 
 The image frame has the centre of the top-left pixel at (0, 0), y down. The box frame is the face box made
 square about its centre (side = max(w, h)) and mapped to [0, 1]²; it is isotropic. The crop is the square of

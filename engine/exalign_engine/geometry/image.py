@@ -256,19 +256,7 @@ def from_raw(
         InvalidInputError: names every wrong part: format, size, stride, or bytes that disagree with them.
     """
     limits = limits or ImageLimits()
-    formats = get_args(PixelFormat)
-    wrong: list[Violation] = []
-    if pixel_format not in formats:
-        text = f"is {pixel_format!r}, must be one of {', '.join(formats)}"
-        wrong.append(Violation(f"{field}.pixel_format", text))
-    for name, value in (("width", width), ("height", height)):
-        if value < 1:
-            wrong.append(Violation(f"{field}.{name}", f"is {value}, must be at least 1"))
-    if width >= 1 and height >= 1:
-        wrong.extend(Violation(field, text) for text in _too_large(width, height, limits))
-    if wrong:
-        raise InvalidInputError(wrong)
-
+    _check_raw(width, height, pixel_format, limits, field)
     channels = 1 if pixel_format == "GRAY8" else 3
     row = width * channels
     stride = row if row_stride is None else row_stride
@@ -291,3 +279,19 @@ def from_raw(
     if pixel_format == "BGR8":
         pixels = pixels[..., ::-1]
     return np.array(np.broadcast_to(pixels, (height, width, 3)), dtype=np.uint8, order="C")
+
+
+def _check_raw(width: int, height: int, pixel_format: str, limits: ImageLimits, field: str) -> None:
+    """Refuse formats and sizes that cannot be, all at once."""
+    formats = get_args(PixelFormat)
+    wrong: list[Violation] = []
+    if pixel_format not in formats:
+        text = f"is {pixel_format!r}, must be one of {', '.join(formats)}"
+        wrong.append(Violation(f"{field}.pixel_format", text))
+    for name, value in (("width", width), ("height", height)):
+        if value < 1:
+            wrong.append(Violation(f"{field}.{name}", f"is {value}, must be at least 1"))
+    if width >= 1 and height >= 1:
+        wrong.extend(Violation(field, text) for text in _too_large(width, height, limits))
+    if wrong:
+        raise InvalidInputError(wrong)

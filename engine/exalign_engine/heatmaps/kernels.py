@@ -131,6 +131,7 @@ def add_directly(
                     cells[j, r, c] += share * mx[c - left]
 
 
+# Long: one compiled kernel, whose loops share what lies in registers.
 @njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
 def splat(
     weights: F32,
@@ -206,6 +207,7 @@ def _ends(seen: NDArray[np.uint8]) -> tuple[int, int]:
     return first, last
 
 
+# Long: one compiled kernel, whose loops share what lies in registers.
 @njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
 def blur_into_cells(
     cells: F32,

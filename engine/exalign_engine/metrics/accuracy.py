@@ -1,4 +1,4 @@
-"""The accuracy figures of design §2, one definition for every command."""
+"""The accuracy figures, one definition for every command (docs/architecture.md#frames)."""
 
 from __future__ import annotations
 

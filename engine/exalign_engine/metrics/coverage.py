@@ -1,4 +1,4 @@
-"""Coverage: how often the truth lies in the regions that are stated to hold it (design §4).
+"""Coverage: how often the truth lies in the regions that are stated to hold it (docs/architecture.md#posterior).
 
 The region of mass m of a landmark is the smallest one that holds m of its marginal: a highest-density region. Over
 calibrated faces it holds the truth in a share m of the cases.

@@ -30,8 +30,8 @@ def difficult_subsets(landmarks: F64, yaw: F64) -> dict[str, NDArray[np.intp]]:
     """The faces of each subset, as ascending indices.
 
     - ``large_yaw``: the tenth with the largest \\|yaw\\|.
-    - ``hard``: the tenth whose shapes are farthest from the mean shape (paper §4.2), by the distance of design §2 in
-      the box frame; the mean is that of the faces themselves.
+    - ``hard``: the tenth whose shapes are farthest from the mean shape (paper §4.2), by the mean
+      squared distance of points in the box frame; the mean is that of the faces themselves.
 
     Args:
         landmarks: (N, 68, 2) true shapes, each in any frame that is isotropic.

@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from exalign.cli_support import first_line
 from exalign_engine.errors import BundleError
 from exalign_engine.onnx_graph.errors import GraphError
+from exalign_engine.onnx_graph.onnx_file import read_network
 
 #: The network's one input: (B, S, S, 3) uint8.
 INPUT = "image"
@@ -29,26 +30,20 @@ def read_graph(path: Path) -> onnx.ModelProto:
     """Read a network, with the types of all its tensors.
 
     Raises:
-        BundleError: it is not an ONNX file.
+        BundleError: see `read_network`; or shapes within it do not fit.
         GraphError: see `check`.
     """
+    model = read_network(path)
     try:
-        model = onnx.load(str(path))
-        onnx.checker.check_model(model)
         model = onnx.shape_inference.infer_shapes(model, strict_mode=True)
-    except (OSError, ValueError, onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as e:
-        raise BundleError(path, f"is not an ONNX network: {first_line(e)}") from e
-    except Exception as e:
-        # protobuf's DecodeError; its class has moved between the versions that onnx admits
-        if type(e).__name__ != "DecodeError":
-            raise
+    except onnx.shape_inference.InferenceError as e:
         raise BundleError(path, f"is not an ONNX network: {first_line(e)}") from e
     check(model)
     return model
 
 
 def check(model: onnx.ModelProto) -> None:
-    """Refuse what TensorRT would take and compute otherwise than it is written, or refuse in riddles.
+    """Refuse what TensorRT would take and compute otherwise than it is written, or refuse without a reason.
 
     Raises:
         GraphError: a tensor is float64 (TensorRT narrows it in silence), the input is not the image that runtimes give,

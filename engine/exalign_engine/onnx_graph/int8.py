@@ -7,8 +7,7 @@ Signed int8 on both sides (S8S8), zero points 0, which OpenVINO, ONNX Runtime an
     biases, other operators    float32
     outputs of the network     float32, not rounded
 
-The skip connections stay float: rounding them as well cost accuracy and gained no time (`benchmarks/precision.py`).
-Needs onnx; measuring activations needs ONNX Runtime.
+Skip connections stay float (docs/decisions/int8.md). Needs onnx; measuring activations needs ONNX Runtime.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
+from exalign.cli_support import first_line
 from exalign_engine.errors import BundleError
 
 F32 = NDArray[np.float32]
@@ -30,7 +31,7 @@ def read_network(path: Path) -> onnx.ModelProto:
         # protobuf's DecodeError; its class has moved between the versions that onnx admits
         if not isinstance(e, onnx.checker.ValidationError) and type(e).__name__ != "DecodeError":
             raise
-        raise BundleError(path, f"is not an ONNX network: {str(e).strip().splitlines()[0]}") from e
+        raise BundleError(path, f"is not an ONNX network: {first_line(e)}") from e
     return model
 
 

@@ -1,4 +1,4 @@
-"""What turns scores into calibrated answers: temperature, kernels and presence (design §4)."""
+"""What turns scores into calibrated answers: temperature, kernels and presence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The posterior over exemplars for one face, and what can be read off it (paper §3, Eq. 3).
+"""The posterior over exemplars for one face (paper §3, Eq. 3; docs/architecture.md#posterior).
 
     p_k = softmax(s / T)_k            p(y_n) = Σ_k p_k N(y_n; µ_kn + w_k r_n, σ²_kn I),   σ²_kn = c · a_n · v_k
 
@@ -7,13 +7,9 @@ and
 
     w_k = exp(−‖µ_k − y₀‖² / 2h²)  where p_k ≥ cut / K,  else 0
 
-is how much of it concerns exemplar k: what the residual saw from y₀ says little about a face that is elsewhere. Without
-w, that is with h → ∞, evidence that leads far away from y₀ takes a displacement along that was meant for y₀: a nose
-click then left twice as many failures (10.7 % for 5.3 %, mixed 3 of the stress suite, 150 faces of ``val``).
-
-Both are found once, from what the network said. Evidence reweighs the exemplars where they are displaced to, and they
-stay there. Begun again from the conditioned mean, the residual went back to where the picture had led it astray before
-and undid most of what the clicks had brought: three of them behind an occluder gave an AUC of .62 for .71.
+is how much of it concerns exemplar k: what the residual saw from y₀ says little about a face that is elsewhere. Both
+are found once, from the network's outputs. Evidence reweighs the exemplars where they are displaced to, and they stay
+there (docs/decisions/displacement.md).
 
 Everything here lives in the box frame; `exalign_engine.face.aligner` carries it into the image.
 """
@@ -70,7 +66,7 @@ class GroupUncertainty:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Where a landmark was seen by someone else: its marginal is this, not the exemplars' (design §4).
+    """Where a landmark was seen by someone else: its marginal is this, not the exemplars'.
 
     Attributes:
         x: box frame.

@@ -1,4 +1,4 @@
-"""The residual: from the posterior's mean to where the picture says the landmarks are (design §4).
+"""The residual: from the posterior's mean to where the picture says the landmarks are.
 
 The mixture answers with shapes that training faces have; no face is quite like any of them. The residual reads the
 network's ``local`` map at the landmarks of a start y₀ and moves them, level by level:
@@ -6,9 +6,8 @@ network's ``local`` map at the landmarks of a start y₀ and moves them, level b
     v_t  = [local sampled at y_t | embedding | y_t − ½]                                                     (R1)
     y_t+1 = y_t + s · (W₂ relu(W₁ v_t + b₁) + b₂)                                                           (R2)
 
-Its displacement r = y_L − y₀ moves the exemplars around y₀, the less the farther they are
-(`exalign_engine.posterior.posterior`);
-their weights p_k stay. So landmarks, heatmaps, clicks and poses go on describing one face.
+Its displacement r = y_L − y₀ moves the exemplars around y₀, the less the farther they are; their weights p_k stay
+(`exalign_engine.posterior.posterior`). So landmarks, heatmaps, clicks and poses go on describing one face.
 """
 
 from __future__ import annotations
@@ -27,8 +26,8 @@ F16 = NDArray[np.float16]
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-#: h: an exemplar whose distance from y₀ is h takes 61 % of the displacement; box sides. On ``val`` .05 was likelier
-#: than .03, .08, .15 and no bound (by .005 to .012 nats a landmark), and left the fewest failures after clicks.
+#: h: an exemplar whose distance from y₀ is h takes 61 % of the displacement; box sides.
+# docs/decisions/displacement.md
 DISPLACEMENT_REACH = 0.05
 
 #: s of Eq. R2, box sides: brings what the levels put out to order one.

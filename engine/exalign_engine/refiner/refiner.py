@@ -1,13 +1,11 @@
 """The refiner: from what the network saw about one box to a better box (paper §3.4, Fig. 6).
 
-Exemplars cannot translate, so a box that is off costs accuracy that no posterior brings back. The landmarks that were
-found about the wrong box say where the right one is, and so do the network's own features:
+Exemplars cannot translate, so a box that is off costs accuracy that no posterior brings back.
 
     b = (c_x − ½, c_y − ½, ln s, 1) of the square about the answer's tight box                              (B1)
     (dx, dy, ln scale) = A_source b + W [embedding | features]                                               (B2)
 
-A is fitted for each detector and for noise, W on all of them together. About the box so moved, the network looks
-again.
+A is fitted for each detector and for noise, W on all of them together. Then the network sees the box so moved.
 
 Geometry is exactly symmetric: A lets dx read c_x alone, and dy and ln scale everything else; only where W takes part
 dx has a constant, which takes the mean of W's share off. W was fitted on faces and their mirror images alike, but the

@@ -66,9 +66,8 @@ class Divergence:
         return [text for text, value, limit in pairs if not value <= limit]
 
 
-#: What each precision may differ from float32 by, from strict to loose. On the default bundle half precision was at
-#: 5e-6 nats and 0.007 %, int8 at 0.007 nats and 0.3 %, and OpenVINO in float32 at 1e-7 nats.
-#: Sums are made in float32 whatever the scores come from: on CPUs they were at 1e-6.
+#: What each precision may differ from float32 by, from strict to loose.
+# docs/decisions/runtime-bounds.md
 BOUNDS = {
     "f32": Divergence(kl=1e-4, landmarks=1e-4, coverage=1e-3, sums=1e-4),
     "f16": Divergence(kl=1e-2, landmarks=5e-4, coverage=5e-3, sums=1e-4),

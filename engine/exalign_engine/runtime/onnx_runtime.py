@@ -17,9 +17,7 @@ from exalign_engine.runtime.registry import RuntimeOptions, RuntimeSpec
 class OnnxRuntime:
     """See `exalign_engine.runtime.Runtime`.
 
-    Int8 is computed in float32 over the rounded weights and activations. ONNX Runtime's own int8 kernels take
-    activations after a ReLU as unsigned only, and of a symmetric file they left most of the network in float beside
-    conversions: slower than float32, and a row's scores depended on the batch.
+    Int8 is computed in float32 over the rounded weights and activations (docs/decisions/int8.md).
 
     Args:
         network: the bundle's network.onnx.

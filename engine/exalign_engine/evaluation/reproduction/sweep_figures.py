@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 
 from matplotlib.figure import Figure as Canvas
@@ -58,26 +59,56 @@ def losses_section(results: Results) -> Section:
     if not rows:
         return Section("fig-3", title, (missing("runs/*.csv", "losses"),))
 
-    def draw(canvas: Canvas) -> None:
-        axes = canvas.subplots(2, 2).ravel()
-        for axis, (column, name) in zip(axes, ERRORS, strict=True):
-            for i, loss in enumerate(LOSSES):
-                for split, style in (("val", "-"), ("train", "--")):
-                    points = {k: v for (at, k), v in _grouped(rows, column, split).items() if at == loss}
-                    ks = sorted(points)
-                    means = [statistics.fmean(points[k]) for k in ks]
-                    deviations = [statistics.stdev(points[k]) if len(points[k]) > 1 else 0.0 for k in ks]
-                    label = f"{NAMES[loss]}, {split}"
-                    axis.errorbar(
-                        ks, means, deviations, ls=style, marker="o", ms=3.5, color=f"C{i}", capsize=3, label=label
-                    )
-            axis.set(xscale="log", xlabel="K", title=name)
-            if column.endswith("nrmse"):
-                axis.set_yscale("log")
-                axis.set_yticks([2.5, 5, 10, 20], ["2.5", "5", "10", "20"])
-                axis.minorticks_off()
-        canvas.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, handlelength=3.2)
+    caption = (
+        "Error on faces that were not trained on (lines) and that were (dashed), undisturbed and about true boxes; "
+        "bars are standard deviations over seeds."
+    )
+    verdicts, outcome = _verdicts(rows), _outcome(rows)
+    return Section(
+        "fig-3",
+        title,
+        (
+            Figure("fig-3-losses", caption, (10.0, 6.8), partial(_draw_losses, rows=rows)),
+            *([Text(outcome)] if outcome else []),
+            *([Text("In full: " + " ".join(verdicts))] if verdicts else []),
+            _by_paper(rows),
+            *_loss_tables(rows),
+            *_longer(results),
+            Text(
+                "Each run is a network of 12 MMAC on crops of 64 pixels that sees 4,217 training faces twelve times, "
+                "with the same learning rate for all losses; the errors are far above the shipped bundle's and only "
+                "their order is of interest. K up to 10,000 is k-means over 33,736 poses; 33,736 and 143,378 are every "
+                "pose, made of 4,217 real faces, their mirrors and synthetic poses. A face always is a member of its "
+                "nearest class. The mixture's temperature is each run's best on the validation faces. The paper used "
+                "real images only and about 26,000 exemplars."
+            ),
+        ),
+        outcome,
+    )
 
+
+def _draw_losses(canvas: Canvas, rows: Sequence[Row]) -> None:
+    axes = canvas.subplots(2, 2).ravel()
+    for axis, (column, name) in zip(axes, ERRORS, strict=True):
+        for i, loss in enumerate(LOSSES):
+            for split, style in (("val", "-"), ("train", "--")):
+                points = {k: v for (at, k), v in _grouped(rows, column, split).items() if at == loss}
+                ks = sorted(points)
+                means = [statistics.fmean(points[k]) for k in ks]
+                deviations = [statistics.stdev(points[k]) if len(points[k]) > 1 else 0.0 for k in ks]
+                label = f"{NAMES[loss]}, {split}"
+                axis.errorbar(
+                    ks, means, deviations, ls=style, marker="o", ms=3.5, color=f"C{i}", capsize=3, label=label
+                )
+        axis.set(xscale="log", xlabel="K", title=name)
+        if column.endswith("nrmse"):
+            axis.set_yscale("log")
+            axis.set_yticks([2.5, 5, 10, 20], ["2.5", "5", "10", "20"])
+            axis.minorticks_off()
+    canvas.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, handlelength=3.2)
+
+
+def _loss_tables(rows: Sequence[Row]) -> list[Block]:
     tables: list[Block] = []
     for column, name in ERRORS[:2]:
         val, train = (_grouped(rows, column, split) for split in ("val", "train"))
@@ -92,32 +123,7 @@ def losses_section(results: Results) -> Section:
             Text(f"{name.capitalize()}: validation (training). ± is the standard deviation over seeds."),
             Table(("K", *(NAMES[loss] for loss in LOSSES)), cells),
         ]
-    caption = (
-        "Error on faces that were not trained on (lines) and that were (dashed), undisturbed and about true boxes; "
-        "bars are standard deviations over seeds."
-    )
-    verdicts, outcome = _verdicts(rows), _outcome(rows)
-    return Section(
-        "fig-3",
-        title,
-        (
-            Figure("fig-3-losses", caption, (10.0, 6.8), draw),
-            *([Text(outcome)] if outcome else []),
-            *([Text("In full: " + " ".join(verdicts))] if verdicts else []),
-            _by_paper(rows),
-            *tables,
-            *_longer(results),
-            Text(
-                "Each run is a network of 12 MMAC on crops of 64 pixels that sees 4,217 training faces twelve times, "
-                "with the same learning rate for all losses; the errors are far above the shipped bundle's and only "
-                "their order is of interest. K up to 10,000 is k-means over 33,736 poses; 33,736 and 143,378 are every "
-                "pose, made of 4,217 real faces, their mirrors and synthetic poses. A face always is a member of its "
-                "nearest class. The mixture's temperature is each run's best on the validation faces. The paper used "
-                "real images only and about 26,000 exemplars."
-            ),
-        ),
-        outcome,
-    )
+    return tables
 
 
 def _verdicts(rows: Sequence[Row]) -> list[str]:

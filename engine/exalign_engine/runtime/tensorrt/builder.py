@@ -94,7 +94,7 @@ def build_engine(
     if not is_rtx:  # RTX compiles where the engine runs: it measures nothing here
         # Left on, fp32 would be computed with TF32's 10 bits of mantissa.
         config.clear_flag(api.BuilderFlag.TF32)
-        # A row's outputs must not depend on the rest of its batch (design §5).
+        # A row's outputs must not depend on the rest of its batch.
         config.set_flag(api.BuilderFlag.DISTRIBUTIVE_INDEPENDENCE)
         if options.hardware_compatible:
             config.hardware_compatibility_level = api.HardwareCompatibilityLevel.AMPERE_PLUS

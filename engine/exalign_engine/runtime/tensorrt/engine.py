@@ -80,21 +80,7 @@ def obtain_engine(
     """
     start = time.monotonic()
     prepared = prepare(network, precision, tables)
-    key = EngineKey(
-        bundle=_bundle_id(network),
-        onnx=hashlib.sha256(prepared.onnx).hexdigest(),
-        module=flavour.module,
-        version=str(api.__version__),
-        gpu=device.name if device is not None and not options.hardware_compatible else "",
-        compute_capability=".".join(map(str, device.compute_capability)) if device is not None else "",
-        precision=precision,
-        max_batch=options.max_batch,
-        opt_batch=options.opt_batch,
-        workspace=options.workspace,
-        optimization_level=options.optimization_level,
-        hardware_compatible=options.hardware_compatible,
-        compute_capabilities=",".join(options.compute_capabilities),
-    )
+    key = _key(api, flavour, network, prepared, precision, options, device)
 
     def engine(plan: bytes, *, built: bool) -> Engine:
         return Engine(plan, key, prepared, cache.path(key), built, time.monotonic() - start)
@@ -121,3 +107,30 @@ def _bundle_id(network: Path) -> str:
     """Id of the bundle that a network lies in; empty for one that lies elsewhere."""
     manifest = network.with_name("manifest.json")
     return hashlib.sha256(manifest.read_bytes()).hexdigest() if manifest.is_file() else ""
+
+
+def _key(
+    api: Any,
+    flavour: Flavour,
+    network: Path,
+    prepared: Prepared,
+    precision: str,
+    options: BuildOptions,
+    device: Device | None,
+) -> EngineKey:
+    """Everything that an engine is made for."""
+    return EngineKey(
+        bundle=_bundle_id(network),
+        onnx=hashlib.sha256(prepared.onnx).hexdigest(),
+        module=flavour.module,
+        version=str(api.__version__),
+        gpu=device.name if device is not None and not options.hardware_compatible else "",
+        compute_capability=".".join(map(str, device.compute_capability)) if device is not None else "",
+        precision=precision,
+        max_batch=options.max_batch,
+        opt_batch=options.opt_batch,
+        workspace=options.workspace,
+        optimization_level=options.optimization_level,
+        hardware_compatible=options.hardware_compatible,
+        compute_capabilities=",".join(options.compute_capabilities),
+    )
