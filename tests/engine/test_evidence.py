@@ -43,7 +43,7 @@ def test_a_second_different_click_on_one_landmark_names_it() -> None:
     with pytest.raises(InvalidInputError) as raised:
         Evidence((SoftClick(30, 0.5, 0.5, 0.1), SoftClick(8, 0.5, 0.9, 0.1), HardClick(30, 0.5, 0.5, 0.1)))
     assert [v.field for v in raised.value.violations] == ["clicks[2].landmark"]
-    assert "30 is clicked a second time" in str(raised.value)
+    assert "is 30, which is clicked already" in str(raised.value)
 
 
 def test_every_wrong_field_is_named_at_once() -> None:

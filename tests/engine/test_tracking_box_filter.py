@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from exalign_engine.geometry.frames import BoxFrame
-from exalign_engine.tracking.box_filter import BOX_FILTER, BoxFilter, filtered
+from exalign_engine.tracking.box_filter import BOX_FILTER, BoxFilter, filter_box
 from properties import examples
 
 F64 = NDArray[np.float64]
@@ -59,7 +59,7 @@ moves = st.lists(
 @examples(100)
 @given(moves)
 def test_it_is_the_textbooks_filter(steps: list[tuple[float, float, float, int]]) -> None:
-    found = BoxFilter.begun(START)
+    found = BoxFilter.initial(START)
     frame = found.frame
     x, y, s = Textbook(BOX_FILTER.centre_noise), Textbook(BOX_FILTER.centre_noise), Textbook(BOX_FILTER.side_noise)
     for dx, dy, ds, gap in steps:
@@ -68,7 +68,7 @@ def test_it_is_the_textbooks_filter(steps: list[tuple[float, float, float, int]]
             frame.cy + frame.side * (gap * y.x[1] + dy),
             frame.side * math.exp(gap * s.x[1] + ds),
         )
-        found = found.after(box.box, gap)
+        found = found.step(box.box, gap)
         frame = frame.moved(
             x.step((box.cx - frame.cx) / frame.side, gap),
             y.step((box.cy - frame.cy) / frame.side, gap),
@@ -87,21 +87,21 @@ def test_where_and_how_large_the_picture_is_does_not_matter(dx: float, dy: float
     boxes = [box_at(300 + 3 * t + rng.normal(0, 2), 200 + rng.normal(0, 2), 100 + rng.normal(0, 2)) for t in range(8)]
     plain = moved = None
     for box in boxes:
-        plain = filtered(plain, box, 1)
-        moved = filtered(moved, box * scale + np.array([dx, dy, dx, dy]), 1)
+        plain = filter_box(plain, box, 1)
+        moved = filter_box(moved, box * scale + np.array([dx, dy, dx, dy]), 1)
         place = plain.box_like(box) * scale + np.array([dx, dy, dx, dy])
         assert moved.box_like(box) == pytest.approx(place, abs=1e-6)
 
 
 def test_a_first_box_is_taken_as_it_is() -> None:
-    assert filtered(None, START, 1).box_like(START).tolist() == START.tolist()
+    assert filter_box(None, START, 1).box_like(START).tolist() == START.tolist()
 
 
 def test_steady_motion_is_followed_without_lag() -> None:
     known = None
     for t in range(60):
         box = box_at(100 + 2.5 * t, 300 - 1.0 * t, 100 * 1.004**t)
-        known = filtered(known, box, 1)
+        known = filter_box(known, box, 1)
     assert known is not None
     assert known.box_like(box) == pytest.approx(box, abs=0.05)
 
@@ -111,7 +111,7 @@ def test_trembling_is_calmed() -> None:
     for t in range(400):
         true = np.array([300 + 60 * math.sin(t / 15), 200 + 30 * math.cos(t / 20), 100.0])
         box = BoxFrame(*(true + 100 * rng.uniform(-0.03, 0.03, 3))).box
-        known = filtered(known, box, 1)
+        known = filter_box(known, box, 1)
         f = known.frame
         off.append(np.array([f.cx, f.cy, f.side]) - true)
         raw.append(np.array([*(box[:2] + box[2:]) / 2, box[2] - box[0]]) - true)
@@ -120,24 +120,24 @@ def test_trembling_is_calmed() -> None:
 
 @pytest.mark.parametrize("box", [box_at(160, 170, 100), box_at(140, 120, 100), box_at(140, 170, 125)])
 def test_a_jump_begins_anew(box: F64) -> None:
-    known = BoxFilter.begun(START)
+    known = BoxFilter.initial(START)
     for _ in range(5):
-        known = known.after(START, 1)
-    assert (numbers(known.after(box, 1)) == numbers(BoxFilter.begun(box))).all()
+        known = known.step(START, 1)
+    assert (numbers(known.step(box, 1)) == numbers(BoxFilter.initial(box))).all()
     # After a while the same move is none.
-    later = known.after(box, BOX_FILTER.max_gap)
+    later = known.step(box, BOX_FILTER.max_gap)
     assert later.frame.cx == pytest.approx((box[0] + box[2]) / 2, abs=1.0)
-    assert (numbers(later) != numbers(BoxFilter.begun(box))).any()
+    assert (numbers(later) != numbers(BoxFilter.initial(box))).any()
 
 
 @pytest.mark.parametrize("gap", [BOX_FILTER.max_gap + 1, 2**62])
 def test_after_many_frames_a_box_begins_anew(gap: int) -> None:
-    known = BoxFilter.begun(START).after(box_at(141, 171, 101), 1)
-    assert (numbers(known.after(START, gap)) == numbers(BoxFilter.begun(START))).all()
+    known = BoxFilter.initial(START).step(box_at(141, 171, 101), 1)
+    assert (numbers(known.step(START, gap)) == numbers(BoxFilter.initial(START))).all()
 
 
 def test_the_aspect_is_that_of_the_given_box() -> None:
-    known = BoxFilter.begun(START).after(box_at(141, 171, 102, aspect=0.6), 1)
+    known = BoxFilter.initial(START).step(box_at(141, 171, 102, aspect=0.6), 1)
     x0, y0, x1, y1 = known.box_like(box_at(141, 171, 102, aspect=0.6))
     assert (x1 - x0) / (y1 - y0) == pytest.approx(0.6)
     assert y1 - y0 == pytest.approx(known.frame.side)

@@ -8,7 +8,8 @@ import pytest
 from exalign_engine.face.aligner import Face
 from exalign_engine.face.views import conditioned
 from exalign_engine.tracking import TrackAnswer, TrackState
-from exalign_engine.tracking.displacement import displacement, strength
+from exalign_engine.tracking.displacement import blend_displacement
+from exalign_engine.tracking.emission_strength import information_ratio
 from exalign_engine.tracking.track import NO_DISPLACEMENT
 from toy_faces import MakeShapes
 from tracking_toy import MIDDLE, Toy, ToyDisplacer, at, click, row
@@ -44,7 +45,7 @@ def test_an_answer_is_displaced_from_the_mean_of_the_belief_as_far_as_the_pictur
         face = track.given.face
         posterior, mean = face.posterior, face.posterior.mixture_mean
         assert seen.image is not None
-        found, e = ToyDisplacer().displacement(seen.image, mean), strength(seen, 0.7) ** 16
+        found, e = ToyDisplacer().displacement(seen.image, mean), information_ratio(seen, 0.7) ** 16
         carried = e * found + (1 - e) * carried
         assert moved(track) == pytest.approx(carried, abs=1e-4)
         assert face.located.frame.from_image(face.landmarks) == pytest.approx(mean + posterior.mean_displacement)
@@ -63,8 +64,8 @@ def test_a_hidden_face_keeps_what_it_was_seen_to_have_of_its_own(toy: Toy) -> No
 
 def test_a_picture_that_tells_nothing_displaces_nothing(toy: Toy) -> None:
     flat = toy.aligner.posterior(row(toy.scores(0, 0.99, 100.0)))
-    assert strength(flat) < 0.01
-    assert displacement(flat.probabilities, flat, NO_DISPLACEMENT) == pytest.approx(0.0, abs=1e-3)
+    assert information_ratio(flat) < 0.01
+    assert blend_displacement(flat.probabilities, flat, NO_DISPLACEMENT) == pytest.approx(0.0, abs=1e-3)
 
 
 def test_the_chain_knows_nothing_of_displacements(toy: Toy, plain: Toy) -> None:
@@ -104,7 +105,7 @@ def test_a_click_is_measured_against_displaced_exemplars(toy: Toy) -> None:
 
 
 def test_a_revision_keeps_the_displacement_of_its_frame(toy: Toy) -> None:
-    session = toy.session(smoothing_lag=2, steadied=False)
+    session = toy.session(smoothing_lag=2, temporal_mean=False)
     told = {}
     for i in range(5):
         answer = toy.play(session, i, toy.scores(20 * i), boxes=[(0, MIDDLE)])

@@ -19,40 +19,40 @@ def shifted(dx: float, dy: float = 0.0) -> np.ndarray:
 
 
 def test_a_box_at_rest_stays() -> None:
-    np.testing.assert_array_equal(Motion.at(BOX).predicted(3, SIZE).box, BOX)
+    np.testing.assert_array_equal(Motion.at(BOX).predict(3, SIZE).box, BOX)
 
 
 def test_a_steady_motion_is_predicted() -> None:
     motion = Motion.at(BOX)
     for t in range(1, 12):
-        motion = motion.seen(motion.predicted(1, SIZE).box, shifted(5.0 * t, -3.0 * t), 1)
-    np.testing.assert_allclose(motion.predicted(1, SIZE).box, shifted(60, -36), atol=0.1)
+        motion = motion.update(motion.predict(1, SIZE).box, shifted(5.0 * t, -3.0 * t), 1)
+    np.testing.assert_allclose(motion.predict(1, SIZE).box, shifted(60, -36), atol=0.1)
 
 
 def test_velocity_is_a_frame_whatever_the_gap() -> None:
-    one = Motion.at(BOX).seen(BOX, shifted(12), 1)
-    four = Motion.at(BOX).seen(BOX, shifted(12), 4)
+    one = Motion.at(BOX).update(BOX, shifted(12), 1)
+    four = Motion.at(BOX).update(BOX, shifted(12), 4)
     assert four.vx == pytest.approx(one.vx / 4)
-    assert four.predicted(4, SIZE).cx == pytest.approx(one.predicted(1, SIZE).cx)
+    assert four.predict(4, SIZE).cx == pytest.approx(one.predict(1, SIZE).cx)
 
 
 def test_the_velocity_of_a_hidden_face_dies_away_and_its_box_keeps_its_size() -> None:
-    motion = Motion.at(BOX).seen(BOX, shifted(20), 1)
+    motion = Motion.at(BOX).update(BOX, shifted(20), 1)
     start, speed = motion.cx, motion.vx
     for _ in range(60):
-        motion = motion.unseen(motion.predicted(1, SIZE).box, 1)
+        motion = motion.update_unseen(motion.predict(1, SIZE).box, 1)
     assert motion.cx - start == pytest.approx(speed / (1 - MOTION.damping), rel=1e-3)
     assert (motion.width, motion.height) == pytest.approx((100, 120))
 
 
 def test_a_jump_says_nothing_about_velocity() -> None:
-    motion = Motion.at(BOX).seen(shifted(300), shifted(301), 1)
+    motion = Motion.at(BOX).update(shifted(300), shifted(301), 1)
     assert (motion.vx, motion.vy) == (0, 0)
     np.testing.assert_array_equal(motion.box, shifted(301))
 
 
 def test_sides_change_by_a_limited_factor() -> None:
-    motion = Motion.at(BOX).seen(BOX, np.array([140.0, 140.0, 150.0, 500.0]), 1)
+    motion = Motion.at(BOX).update(BOX, np.array([140.0, 140.0, 150.0, 500.0]), 1)
     assert motion.width == pytest.approx(100 / MOTION.max_growth)
     assert motion.height == pytest.approx(120 * MOTION.max_growth)
 
@@ -61,13 +61,13 @@ def test_sides_change_by_a_limited_factor() -> None:
     st.tuples(*[st.floats(-5e3, 5e3)] * 2, *[st.floats(1, 1e5)] * 2, *[st.floats(-1e4, 1e4)] * 2), st.integers(1, 10**6)
 )
 def test_a_predicted_box_can_always_be_looked_at(values: tuple[float, ...], gap: int) -> None:
-    box = Motion(*values).predicted(gap, SIZE).box
+    box = Motion(*values).predict(gap, SIZE).box
     np.testing.assert_array_equal(check_boxes([box], SIZE), [box])
 
 
 def test_a_face_that_turns_up_elsewhere_has_no_velocity() -> None:
-    hidden = Motion.at(BOX).unseen(BOX, 1).unseen(BOX, 1)
+    hidden = Motion.at(BOX).update_unseen(BOX, 1).update_unseen(BOX, 1)
     assert hidden.unseen_frames == 2
-    found = hidden.seen(shifted(30), shifted(32), 1)
+    found = hidden.update(shifted(30), shifted(32), 1)
     assert (found.vx, found.vy, found.unseen_frames) == (0, 0, 0)
-    np.testing.assert_array_equal(found.predicted(1, SIZE).box, shifted(32))
+    np.testing.assert_array_equal(found.predict(1, SIZE).box, shifted(32))

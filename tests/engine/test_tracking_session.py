@@ -18,7 +18,7 @@ from exalign_engine.tracking import (
     FrameTooOldError,
     RevisionCause,
     SessionOptions,
-    SuggestionWish,
+    SuggestionQuery,
     TemporalModel,
     TrackAnswer,
     TrackingSession,
@@ -26,12 +26,12 @@ from exalign_engine.tracking import (
 )
 from exalign_engine.tracking.emission_strength import (
     EMISSION,
-    faded,
-    staying,
-    strength,
-    weighed,
+    decay,
+    emission_exponent,
+    information_ratio,
+    self_transition,
 )
-from exalign_engine.tracking.filter_step import FILTER, answered, cut_mass, picture_emission
+from exalign_engine.tracking.filter_step import FILTER, answer_probabilities, picture_emission, truncation_mass
 from toy_faces import MakeShapes
 from tracking_toy import LEFT, MIDDLE, RIGHT, SIZE, Toy, click, detection, fingerprint, row
 
@@ -57,68 +57,68 @@ def test_options_name_every_wrong_field() -> None:
 def test_the_answer_is_the_chains_belief(toy: Toy) -> None:
     session = toy.session()
     rows = [toy.scores(3), toy.scores(9, 0.9), toy.scores(9, 0.8)]
-    belief, known = None, EMISSION.initial_memory
+    belief, memory = None, EMISSION.initial_memory
     for i, scores in enumerate(rows):
         (track,) = toy.play(session, i, scores, boxes=[(0, MIDDLE)]).tracks
         p = toy.aligner.posterior(row(scores))
-        emission, known = picture_emission(p, known)
+        emission, memory = picture_emission(p, memory)
         belief = toy.chain.start(emission) if belief is None else toy.chain.step(belief, emission)
-        np.testing.assert_array_equal(weights(track), answered(belief, toy.chain.count))
-        assert track.cut_mass == cut_mass(belief, None)
+        np.testing.assert_array_equal(weights(track), answer_probabilities(belief, toy.chain.count))
+        assert track.cut_mass == truncation_mass(belief, None)
         assert track.given.face.presence == pytest.approx(p.presence)
 
 
 def test_what_is_spread_evenly_is_left_out_while_it_is_little() -> None:
     index, weights = np.array([1, 4], np.int32), np.array([0.5, 0.25], np.float32)
     little, much = Belief(index, weights, 0.75 * FILTER.max_omitted_rest, 0.0), Belief(index, weights, 0.25, 0.125)
-    np.testing.assert_allclose(answered(little, 5), [0, 2 / 3, 0, 0, 1 / 3], rtol=1e-6)
-    np.testing.assert_allclose(answered(much, 5), [0.05, 0.55, 0.05, 0.05, 0.3], rtol=1e-6)
-    assert (cut_mass(little, None), cut_mass(much, None)) == (little.rest, 0.125)
+    np.testing.assert_allclose(answer_probabilities(little, 5), [0, 2 / 3, 0, 0, 1 / 3], rtol=1e-6)
+    np.testing.assert_allclose(answer_probabilities(much, 5), [0.05, 0.55, 0.05, 0.05, 0.3], rtol=1e-6)
+    assert (truncation_mass(little, None), truncation_mass(much, None)) == (little.rest, 0.125)
 
 
 def test_a_frame_that_shows_nothing_leaves_the_chain_to_itself(toy: Toy) -> None:
     session = toy.session()
-    belief, known = None, EMISSION.initial_memory
+    belief, memory = None, EMISSION.initial_memory
     for i in range(6):
         blind = i >= 2
         (track,) = toy.play(session, i, toy.scores(5), boxes=[(0, MIDDLE)], occluded=blind).tracks
         p = toy.aligner.posterior(row(toy.scores(5)))
-        blank = Emission(None, staying(0.0, known)), faded(known, 1)
-        emission, known = blank if blind else picture_emission(p, known)
+        blank = Emission(None, self_transition(0.0, memory)), decay(memory, 1)
+        emission, memory = blank if blind else picture_emission(p, memory)
         belief = toy.chain.start(emission) if belief is None else toy.chain.step(belief, emission)
-        np.testing.assert_array_equal(weights(track), answered(belief, toy.chain.count))
+        np.testing.assert_array_equal(weights(track), answer_probabilities(belief, toy.chain.count))
 
 
 def test_after_a_face_was_hidden_what_is_seen_of_it_counts_for_more(toy: Toy) -> None:
     session = toy.session()
     open_, half = toy.scores(3), toy.scores(9, 0.6)
-    s = strength(toy.aligner.posterior(row(half)))
+    s = information_ratio(toy.aligner.posterior(row(half)))
     assert 0.1 < s < 0.9
     toy.play(session, 0, open_, boxes=[(0, MIDDLE)])
     for i in range(1, 5):
         toy.play(session, i, open_, boxes=[(0, MIDDLE)], occluded=True)
-    (before,) = session._state.tracks
-    assert strength(toy.aligner.posterior(row(open_))) < EMISSION.decay
-    assert before.known == pytest.approx(EMISSION.decay**5)
+    (before,) = session.state.tracks
+    assert information_ratio(toy.aligner.posterior(row(open_))) < EMISSION.decay
+    assert before.memory == pytest.approx(EMISSION.decay**5)
     # Two frames are left out.
     toy.play(session, 7, half, boxes=[(0, MIDDLE)])
-    (after,) = session._state.tracks
+    (after,) = session.state.tracks
     p = toy.aligner.posterior(row(half))
-    known = faded(before.known, 2)
-    expected = Emission.of_probabilities(p.probabilities, weighed(s, known), staying(s, known))
+    memory = decay(before.memory, 2)
+    expected = Emission.of_probabilities(p.probabilities, emission_exponent(s, memory), self_transition(s, memory))
     assert before.belief is not None
     assert after.belief is not None
     assert after.belief.encode() == toy.chain.step(before.belief, expected).encode()
-    assert after.known == pytest.approx(max(s, EMISSION.decay**8))
+    assert after.memory == pytest.approx(max(s, EMISSION.decay**8))
 
 
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 1))
-def test_the_less_is_known_the_more_a_picture_counts(s: float, known: float, less: float) -> None:
-    assert weighed(s, 1.0) == (pytest.approx(s) if s >= EMISSION.min_ratio else 0)
-    assert 0 <= weighed(s, known) <= weighed(s, known * less) <= 1
-    assert 0 <= staying(s, known * less) <= staying(s, known) <= EMISSION.max_self_transition
-    assert staying(1.0, known) == 0
-    assert faded(known, 0) == known
+def test_the_less_is_known_the_more_a_picture_counts(s: float, memory: float, less: float) -> None:
+    assert emission_exponent(s, 1.0) == (pytest.approx(s) if s >= EMISSION.min_ratio else 0)
+    assert 0 <= emission_exponent(s, memory) <= emission_exponent(s, memory * less) <= 1
+    assert 0 <= self_transition(s, memory * less) <= self_transition(s, memory) <= EMISSION.max_self_transition
+    assert self_transition(1.0, memory) == 0
+    assert decay(memory, 0) == memory
 
 
 def test_a_hidden_face_is_answered_by_the_chain_whatever_its_crop_says(toy: Toy) -> None:
@@ -171,7 +171,7 @@ def test_evidence_conditions_the_temporal_posterior_as_it_does_a_single_image(to
     toy.play(twin, 0, toy.scores(3), boxes=[(0, MIDDLE)])
     (track,) = toy.play(session, 1, toy.scores(9), boxes=HERE, evidence=[(1, evidence)]).tracks
     (plain,) = toy.play(twin, 1, toy.scores(9), boxes=HERE).tracks
-    (belief,) = (t.belief for t in twin._state.tracks)
+    (belief,) = (t.belief for t in twin.state.tracks)
     assert belief is not None
     whole = Posterior(toy.aligner.model, belief.probabilities(toy.chain.count), plain.given.face.presence)
     expected = conditioned(Face(plain.given.face.located, whole), evidence, toy.aligner.bundle.poses)
@@ -191,7 +191,7 @@ def test_the_chain_goes_on_from_what_evidence_left(make_shapes: MakeShapes, shar
     toy.play(session, 0, toy.scores(3, 0.5), boxes=[(0, MIDDLE)])
     (told,) = toy.play(session, 1, boxes=HERE, occluded=True, evidence=[(1, click(30, 310, 150, 1.0))]).tracks
     twin = toy.again(session)
-    (belief,) = (t.belief for t in twin._state.tracks)
+    (belief,) = (t.belief for t in twin.state.tracks)
     assert belief is not None
     np.testing.assert_allclose(belief.probabilities(60), weights(told), atol=2e-3)
 
@@ -241,7 +241,7 @@ def test_a_revision_knows_the_frames_after_it(toy: Toy) -> None:
 @pytest.mark.parametrize("late", [0, 1, 2, 3])
 def test_late_evidence_gives_the_state_that_timely_evidence_gives(toy: Toy, late: int) -> None:
     # Means would remember what was said of frames that had left the lag when the evidence came.
-    timely, told_late = (toy.session(smoothing_lag=3, path_frames=8, steadied=False) for _ in range(2))
+    timely, told_late = (toy.session(smoothing_lag=3, path_frames=8, temporal_mean=False) for _ in range(2))
     for i in range(7):
         evidence = [(1, click(36, 280, 130))] if i == 6 - late else []
         toy.play(timely, i, toy.scores(i), boxes=[(0, MIDDLE)], evidence=evidence)
@@ -268,7 +268,7 @@ def test_late_evidence_adds_to_what_a_frame_has(toy: Toy) -> None:
     apart.revise(1, [(1, second)])
     a, b = toy.play(together, 2, boxes=HERE), toy.play(apart, 2, boxes=HERE)
     assert fingerprint(a.tracks) == fingerprint(b.tracks)
-    with pytest.raises(InvalidInputError, match=r"evidence\.clicks: 36 is clicked a second time"):
+    with pytest.raises(InvalidInputError, match=r"evidence\.clicks: is 36, which is clicked already"):
         apart.revise(1, [(1, click(36, 300, 130))])
 
 
@@ -332,7 +332,7 @@ def test_whatever_fails_leaves_the_state_as_it_was(toy: Toy) -> None:
     for message, rows in bad.items():
         with pytest.raises(ValueError, match=message):
             session.finish(pending, rows)
-    with pytest.raises(InvalidInputError, match="second time"):
+    with pytest.raises(InvalidInputError, match="clicked already"):
         toy.play(session, 1, evidence=[(1, click(30, 300, 150)), (0, click(30, 310, 150))])
     with pytest.raises(InvalidInputError):
         session.revise(0, [(1, click(30, 300, 150)), (1, click(30, 310, 150))])
@@ -379,13 +379,13 @@ def unsure_once(toy: Toy, model: TemporalModel) -> TrackingSession:
 
 
 def test_the_suggestion_is_the_frame_that_knows_least(toy: Toy) -> None:
-    best, second = unsure_once(toy, TemporalModel.PER_FRAME).close(SuggestionWish(count=2)).suggestions
+    best, second = unsure_once(toy, TemporalModel.PER_FRAME).close(SuggestionQuery(count=2)).suggestions
     assert (best.frame_index, best.track_id) == (3, 1)
     assert best.suggestion.error_reduction > second.suggestion.error_reduction
 
 
 def test_there_is_one_suggestion_a_frame(toy: Toy) -> None:
-    found = unsure_once(toy, TemporalModel.FILTER).close(SuggestionWish(count=100)).suggestions
+    found = unsure_once(toy, TemporalModel.FILTER).close(SuggestionQuery(count=100)).suggestions
     assert sorted(s.frame_index for s in found) == list(range(6))
 
 
@@ -395,7 +395,7 @@ def test_a_click_that_changes_more_frames_buys_more(toy: Toy) -> None:
         toy.play(still, i, toy.scores(4, 0.999, 0.01), boxes=[(0, MIDDLE)])
         # The last frame is the same; those before it showed another shape, too far from it to be changed.
         toy.play(turning, i, toy.scores(4 if i == 5 else 30, 0.999, 0.01 if i == 5 else 1e-3), boxes=[(0, MIDDLE)])
-    wish = SuggestionWish(landmarks=(30,), count=6)
+    wish = SuggestionQuery(landmarks=(30,), count=6)
     gain = [
         next(s.suggestion.error_reduction for s in session.close(wish).suggestions if s.frame_index == 5)
         for session in (still, turning)
@@ -406,8 +406,8 @@ def test_a_click_that_changes_more_frames_buys_more(toy: Toy) -> None:
 def test_a_landmark_that_was_clicked_is_not_suggested_again(toy: Toy) -> None:
     session = toy.session(temporal_model=TemporalModel.PER_FRAME)
     toy.play(session, 0, boxes=[(0, MIDDLE)], evidence=[(0, click(30, 300, 150))])
-    assert session.close(SuggestionWish(landmarks=(30,))).suggestions == ()
-    (other,) = session.close(SuggestionWish(landmarks=(30, 8))).suggestions
+    assert session.close(SuggestionQuery(landmarks=(30,))).suggestions == ()
+    (other,) = session.close(SuggestionQuery(landmarks=(30, 8))).suggestions
     assert other.suggestion.landmark == 8
     with pytest.raises(InvalidInputError, match="landmarks"):
-        session.close(SuggestionWish(landmarks=(68,)))
+        session.close(SuggestionQuery(landmarks=(68,)))

@@ -20,13 +20,13 @@ from exalign_engine.tracking import (
     SessionOptions,
     StateError,
     StateReason,
-    SuggestionWish,
+    SuggestionQuery,
     TemporalModel,
     TrackingSession,
 )
 from properties import examples
 from toy_faces import MakeShapes
-from tracking_toy import LEFT, MIDDLE, RIGHT, Toy, ToyAligner, ToyDisplacer, click, detection, fingerprint
+from tracking_toy import LEFT, MIDDLE, RIGHT, Toy, ToyAligner, ToyDisplacer, click, detection, fingerprint, track_ids
 
 BOXES = (LEFT, MIDDLE, RIGHT)
 
@@ -59,14 +59,14 @@ class Script:
         spots = [tuple(np.array(BOXES[i]) + rng.normal(0, 4, 4)) for i in rng.permutation(3)]
         boxes = [(0, box) for box in spots[: int(rng.choice([0, 0, 1, 2]))]][: self._options.max_faces]
         detections = [detection(box) for box in spots[: int(rng.integers(4))]]
-        pieces = [self._piece(rng) for _ in session.track_ids[: int(rng.choice([0, 0, 1, 2]))]]
-        named = [(k, p) for k, p in zip(session.track_ids, pieces, strict=False)]
+        pieces = [self._piece(rng) for _ in track_ids(session)[: int(rng.choice([0, 0, 1, 2]))]]
+        named = [(k, p) for k, p in zip(track_ids(session), pieces, strict=False)]
         blind = bool(rng.random() < 0.15)
         answer = toy.play(session, index, rows, boxes=boxes, detections=detections, evidence=named, occluded=blind)
         late: tuple[RevisionAnswer, ...] = ()
-        if session.track_ids and rng.random() < 0.4:
+        if track_ids(session) and rng.random() < 0.4:
             try:
-                late = session.revise(index - int(rng.integers(4)), [(session.track_ids[-1], self._piece(rng))])
+                late = session.revise(index - int(rng.integers(4)), [(track_ids(session)[-1], self._piece(rng))])
             except (FrameTooOldError, InvalidInputError) as error:
                 # Too old, in a gap, or about a track that was not there: part of what must be the same.
                 return [*told(answer, ()), str(error)]
@@ -81,8 +81,8 @@ class Script:
 
 
 options = st.builds(
-    lambda model, lag, faces, every, path, steadied: SessionOptions(
-        model, lag if model is TemporalModel.FILTER else 0, faces, every, path, steadied
+    lambda model, lag, faces, every, path, mean: SessionOptions(
+        model, lag if model is TemporalModel.FILTER else 0, faces, every, path, mean
     ),
     st.sampled_from([TemporalModel.FILTER, TemporalModel.FILTER, *TemporalModel]),
     st.sampled_from([0, 1, 3]),
@@ -108,7 +108,7 @@ def test_a_session_cut_anywhere_goes_on_bit_for_bit(
             cut = TrackingSession.decode(state, toy.aligner, toy.chain, chosen)
             assert cut.encode() == state
             assert cut.options == chosen
-    a, b = (s.close(SuggestionWish(count=3)) for s in (whole, cut))
+    a, b = (s.close(SuggestionQuery(count=3)) for s in (whole, cut))
     assert told(FrameAnswer(0, (), a.revisions, False, 0, 0), ()) == told(
         FrameAnswer(0, (), b.revisions, False, 0, 0), ()
     )

@@ -15,9 +15,9 @@ presences = st.floats(0, 1)
 
 
 def follow(presence: float, frames: int, start: Visibility | None = None) -> Visibility:
-    v = (start or Visibility.fresh()).updated(presence, None)
+    v = (start or Visibility.initial()).update(presence, None)
     for _ in range(frames - 1):
-        v = v.predicted(1).updated(presence, None)
+        v = v.predict(1).update(presence, None)
     return v
 
 
@@ -28,15 +28,15 @@ def test_transition_rows_sum_to_one() -> None:
 
 @given(st.lists(st.tuples(st.one_of(st.none(), presences), st.sampled_from([None, True, False]), st.integers(1, 99))))
 def test_probabilities_stay_probabilities(frames: list[tuple[float | None, bool | None, int]]) -> None:
-    v = Visibility.fresh()
+    v = Visibility.initial()
     for presence, found, gap in frames:
-        v = v.predicted(gap).updated(presence, found)
+        v = v.predict(gap).update(presence, found)
         assert math.isclose(sum(v.probabilities), 1)
         assert min(v.probabilities) >= 0
 
 
 def test_a_filter_step_is_transition_times_likelihood() -> None:
-    v = Visibility((0.5, 0.3, 0.2), TrackState.VISIBLE).predicted(3).updated(0.8, True)
+    v = Visibility((0.5, 0.3, 0.2), TrackState.VISIBLE).predict(3).update(0.8, True)
     expected = np.array([0.5, 0.3, 0.2]) @ np.linalg.matrix_power(VISIBILITY.transitions, 3)
     expected *= (0.8 * 0.9, 0.2 * 0.1, 0.2 * 0.1)
     np.testing.assert_allclose(v.probabilities, expected / expected.sum(), rtol=1e-12)
@@ -50,46 +50,46 @@ def test_a_face_that_is_seen_is_visible() -> None:
 
 def test_one_bad_frame_does_not_hide_a_face_and_two_do() -> None:
     v = follow(0.99, 5)
-    once = v.predicted(1).updated(0.0, None)
+    once = v.predict(1).update(0.0, None)
     assert once.state is TrackState.VISIBLE
-    assert once.predicted(1).updated(0.0, None).state is TrackState.HIDDEN
+    assert once.predict(1).update(0.0, None).state is TrackState.HIDDEN
 
 
 def test_a_hidden_face_comes_back_when_it_is_seen() -> None:
     v = follow(0.01, 10, follow(0.99, 5))
     assert v.state is TrackState.HIDDEN
-    assert v.predicted(1).updated(0.99, None).state is TrackState.VISIBLE
+    assert v.predict(1).update(0.99, None).state is TrackState.VISIBLE
 
 
 @pytest.mark.parametrize("presence", [0.0, 0.01])
 def test_a_face_hidden_for_about_a_second_is_lost(presence: float) -> None:
     v, frames = follow(0.99, 5), 0
     while v.state is not TrackState.LOST:
-        v, frames = v.predicted(1).updated(presence, None), frames + 1
+        v, frames = v.predict(1).update(presence, None), frames + 1
     assert 25 <= frames <= 50
 
 
 def test_hysteresis_keeps_the_state_between_its_thresholds() -> None:
     p = (0.5, 0.45, 0.05)
     # A likelihood of one half changes nothing but the transition.
-    assert Visibility(p, TrackState.VISIBLE).updated(0.5, None).state is TrackState.VISIBLE
-    assert Visibility(p, TrackState.HIDDEN).updated(0.5, None).state is TrackState.HIDDEN
+    assert Visibility(p, TrackState.VISIBLE).update(0.5, None).state is TrackState.VISIBLE
+    assert Visibility(p, TrackState.HIDDEN).update(0.5, None).state is TrackState.HIDDEN
 
 
 def test_a_blind_frame_is_never_visible() -> None:
-    v = follow(0.99, 5).predicted(1).updated(None, None)
+    v = follow(0.99, 5).predict(1).update(None, None)
     assert v.visible == 0
     assert v.state is TrackState.HIDDEN
 
 
 def test_a_detector_that_finds_nothing_lowers_visible() -> None:
-    v = follow(0.9, 3).predicted(1)
-    assert v.updated(0.9, False).visible < v.updated(0.9, None).visible < v.updated(0.9, True).visible
+    v = follow(0.9, 3).predict(1)
+    assert v.update(0.9, False).visible < v.update(0.9, None).visible < v.update(0.9, True).visible
 
 
 def test_lost_frames_are_counted_by_index_and_lapse() -> None:
     v = Visibility((0.0, 0.0, 1.0), TrackState.LOST)
-    v = v.predicted(50).updated(0.0, None)
-    assert (v.lost_frames, v.lapsed()) == (50, False)
-    assert v.predicted(41).updated(0.0, None).lapsed()
-    assert v.refound().updated(0.99, True).lost_frames == 0
+    v = v.predict(50).update(0.0, None)
+    assert (v.lost_frames, v.expired()) == (50, False)
+    assert v.predict(41).update(0.0, None).expired()
+    assert v.relocated().update(0.99, True).lost_frames == 0

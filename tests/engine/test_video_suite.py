@@ -29,7 +29,7 @@ from exalign_engine.evaluation.video.clips import (
 )
 from exalign_engine.evaluation.video.methods import METHODS, MethodAnswer, WatchedClip, answers, outcomes, watch
 from exalign_engine.evaluation.video.real_clips import flicker, read_video, videos
-from exalign_engine.evaluation.video.sessions import SESSION_METHODS, SessionAnswer, follow
+from exalign_engine.evaluation.video.sessions import SESSION_METHODS, SessionAnswer, track_video
 from exalign_engine.evaluation.video.suite import rows
 from exalign_engine.face.aligner import Aligner
 from exalign_engine.geometry.frames import BoxFrame, diagonal, tight_box
@@ -252,7 +252,7 @@ def test_a_sessions_smoother_answers_with_revisions_and_a_path_comes_with_its_ga
 ) -> None:
     aligner = Aligner(bundle, create_runtime("onnxruntime", bundle.network), {"mtcnn": Nobody()})
     frames, start = clips[0].frames[:9], clips[0].given[0]
-    plain, smoother = (follow(aligner, chain, m, frames, start, path_frames=5) for m in ("filter", "smoother"))
+    plain, smoother = (track_video(aligner, chain, m, frames, start, path_frames=5) for m in ("filter", "smoother"))
     assert len(plain.answers) == len(smoother.answers) == 9
     now, later = ([a.points for a in video.answers if a is not None] for video in (plain, smoother))
     # Nothing comes after the last frame.
@@ -260,7 +260,7 @@ def test_a_sessions_smoother_answers_with_revisions_and_a_path_comes_with_its_ga
     assert not np.allclose(now[4], later[4])
     assert plain.path_gap is not None
     assert plain.path_gap >= 0
-    assert follow(aligner, chain, "filter", frames, start).path_gap is None
+    assert track_video(aligner, chain, "filter", frames, start).path_gap is None
 
 
 def test_a_video_that_cannot_be_read_is_named(tmp_path: Path) -> None:

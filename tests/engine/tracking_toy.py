@@ -123,12 +123,17 @@ def detection(box: Sequence[float], score: float = 0.9) -> LocatedFace:
     return LocatedFace(corners, corners, "mtcnn", True, score)
 
 
+def track_ids(session: TrackingSession) -> list[int]:
+    """The session's tracks, ascending."""
+    return [t.track_id for t in session.state.tracks]
+
+
 def click(landmark: int, x: float, y: float, sigma: float = 2.0) -> Evidence:
     return Evidence((SoftClick(landmark, x, y, sigma),))
 
 
 def fingerprint(answers: Sequence[TrackAnswer]) -> list[tuple[object, ...]]:
-    """Everything that was answered, exactly."""
+    """Every number and name of some answers, exactly."""
     return [
         (
             a.track_id,

@@ -18,11 +18,11 @@ from exalign_engine.tracking import (
     FrameAnswer,
     FrameTooOldError,
     RevisionAnswer,
-    SuggestionWish,
+    SuggestionQuery,
     TemporalModel,
     TrackingSession,
 )
-from tracking_toy import LEFT, MIDDLE, RIGHT, Toy, ToyDisplacer, detection, fingerprint
+from tracking_toy import LEFT, MIDDLE, RIGHT, Toy, ToyDisplacer, detection, fingerprint, track_ids
 
 STEPS = 14
 
@@ -30,7 +30,7 @@ STEPS = 14
 SESSIONS: dict[str, dict[str, Any]] = {
     "filter lag 0": {"max_faces": 2, "detect_every": 3, "path_frames": 4},
     "filter lag 3": {"smoothing_lag": 3, "max_faces": 2, "detect_every": 3, "path_frames": 4},
-    "filter lag 3 not steadied": {"smoothing_lag": 3, "steadied": False},
+    "filter lag 3 not steadied": {"smoothing_lag": 3, "temporal_mean": False},
     "low pass": {"temporal_model": TemporalModel.LOW_PASS, "max_faces": 2, "detect_every": 3},
     "per frame": {"temporal_model": TemporalModel.PER_FRAME, "max_faces": 3},
 }
@@ -66,7 +66,7 @@ def toy_sessions() -> Tables:
             for step in range(STEPS):
                 answers.append(_step(toy, session, seed, step))
                 states.append(sha256(session.encode()).hexdigest())
-            end = session.close(SuggestionWish(count=3))
+            end = session.close(SuggestionQuery(count=3))
             closing = {
                 "revisions": [_revision(r) for r in end.revisions],
                 "paths": [
@@ -92,14 +92,14 @@ def _step(toy: Toy, session: TrackingSession, seed: int, step: int) -> dict[str,
     spots = [tuple(np.array((LEFT, MIDDLE, RIGHT)[i]) + rng.normal(0, 4, 4)) for i in rng.permutation(3)]
     boxes = [(0, box) for box in spots[: int(rng.choice([0, 0, 1, 2]))]][: session.options.max_faces]
     detections = [detection(box) for box in spots[: int(rng.integers(4))]]
-    pieces = [_piece(rng) for _ in session.track_ids[: int(rng.choice([0, 0, 1, 2]))]]
-    named = list(zip(session.track_ids, pieces, strict=False))
+    pieces = [_piece(rng) for _ in track_ids(session)[: int(rng.choice([0, 0, 1, 2]))]]
+    named = list(zip(track_ids(session), pieces, strict=False))
     blind = bool(rng.random() < 0.15)
     answer = toy.play(session, index, rows, boxes=boxes, detections=detections, evidence=named, occluded=blind)
     told = _told(answer)
-    if session.track_ids and rng.random() < 0.4:
+    if track_ids(session) and rng.random() < 0.4:
         try:
-            late = session.revise(index - int(rng.integers(4)), [(session.track_ids[-1], _piece(rng))])
+            late = session.revise(index - int(rng.integers(4)), [(track_ids(session)[-1], _piece(rng))])
         except (FrameTooOldError, InvalidInputError) as error:
             told["refused"] = str(error)
         else:

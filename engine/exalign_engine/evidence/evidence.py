@@ -7,7 +7,7 @@ puts its constraints in one canonical order and drops exact repeats, so that nei
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from enum import Enum
 from typing import Any, TypeVar
@@ -29,6 +29,8 @@ MIN_VERTICES, MAX_VERTICES = 3, 64
 #: enough that squares neither overflow nor vanish.
 MAX_POSITION = 1e6
 MIN_LENGTH, MAX_LENGTH = 1e-6, 1e6
+
+_CLICKED_TWICE = "is clicked already, at another place or with another trust; at most one click a landmark"
 
 #: Region constraints, and pose ranges, in one set of evidence.
 MAX_REGIONS, MAX_POSES = 68, 8
@@ -163,15 +165,47 @@ class Evidence:
         object.__setattr__(self, "regions", _canonical(self.regions))
         object.__setattr__(self, "poses", _canonical(self.poses))
 
+    def adding(
+        self,
+        clicks: Sequence[Click] = (),
+        regions: Sequence[RegionConstraint] = (),
+        poses: Sequence[PoseRange] = (),
+        box_motion: BoxMotion = BoxMotion.FREE,
+    ) -> Evidence:
+        """This evidence and more; no constraint at all adds nothing, not even ``box_motion``.
+
+        Args:
+            clicks: each valid by itself, as the others.
+            regions: see ``clicks``.
+            poses: see ``clicks``.
+            box_motion: of the result, if there is any constraint.
+
+        Raises:
+            InvalidInputError: a landmark is clicked at two places, named by its place in ``clicks``; or there are too
+                many regions or poses.
+        """
+        if not (clicks or regions or poses):
+            return self
+        wrong, clicked = [], {c.landmark: c for c in self.clicks}
+        for i, click in enumerate(clicks):
+            if clicked.setdefault(click.landmark, click) != click:
+                wrong.append(Violation(f"clicks[{i}].landmark", f"is {click.landmark}, which {_CLICKED_TWICE}"))
+        all_regions, all_poses = {*self.regions, *regions}, {*self.poses, *poses}
+        for name, count, most in (("regions", len(all_regions), MAX_REGIONS), ("poses", len(all_poses), MAX_POSES)):
+            if count > most:
+                text = f"has {count} different ones with those that the face holds, at most {most} are accepted"
+                wrong.append(Violation(name, text))
+        if wrong:
+            raise InvalidInputError(wrong)
+        return Evidence(tuple(clicked.values()), tuple(all_regions), tuple(all_poses), box_motion)
+
     def union(self, other: Evidence) -> Evidence:
-        """Both together; whether the box may move is what ``other`` says.
+        """Both together, as `adding` has it.
 
         Raises:
             InvalidInputError: they contradict each other about one landmark, or are too many.
         """
-        return Evidence(
-            self.clicks + other.clicks, self.regions + other.regions, self.poses + other.poses, other.box_motion
-        )
+        return self.adding(other.clicks, other.regions, other.poses, other.box_motion)
 
     def normalised(self) -> Evidence:
         """Equal evidence whose numbers are plain Python's, whatever kinds of numbers these are."""
@@ -222,11 +256,7 @@ def _wrong_clicks(clicks: Iterable[Click]) -> Iterable[Violation]:
         name = "radius" if isinstance(click, HardClick) else "sigma"
         yield from _wrong_length(f"clicks[{i}].{name}", getattr(click, name))
         if first.setdefault(click.landmark, click) != click:
-            yield Violation(
-                f"clicks[{i}].landmark",
-                f"{click.landmark} is clicked a second time, at another place or with another trust;"
-                " at most one click a landmark",
-            )
+            yield Violation(f"clicks[{i}].landmark", f"is {click.landmark}, which {_CLICKED_TWICE}")
 
 
 def _wrong_regions(regions: tuple[RegionConstraint, ...]) -> Iterable[Violation]:

@@ -168,12 +168,17 @@ def conditioned(
     angles = displaced_poses(face.posterior, poses).pose if evidence.poses and poses else None
     answer = condition(face.posterior, in_box_frame(evidence, located.frame), poses=angles, model=model)
     given = face if answer.posterior is face.posterior else Face(located, answer.posterior)
-    dx, dy, log_scale = (float(v) for v in answer.box_shift)
+    return ConditionedFace(given, moved_box(located, answer.box_shift), answer.outcome, answer.surprise)
+
+
+def moved_box(located: LocatedFace, shift: F64) -> F64:
+    """(4,) the face box moved by ``shift`` (3,), dx, dy and ln s of Eq. 10e, box sides; image frame, pixels."""
+    dx, dy, log_scale = (float(v) for v in shift)
     x0, y0, x1, y1 = (float(v) for v in located.box)
     cx, cy = (x0 + x1) / 2 + dx * located.frame.side, (y0 + y1) / 2 + dy * located.frame.side
     # A shape grows by 1 + ln s (Eq. 10e), and its box with it.
     w, h = (x1 - x0) / 2 * (1 + log_scale), (y1 - y0) / 2 * (1 + log_scale)
-    return ConditionedFace(given, np.array([cx - w, cy - h, cx + w, cy + h]), answer.outcome, answer.surprise)
+    return np.array([cx - w, cy - h, cx + w, cy + h])
 
 
 def suggestions(

@@ -1,6 +1,6 @@
-"""One TrackVideo session without its network: what is followed, what is remembered, what is answered.
+"""One TrackVideo session without its network: tracks, their filter, and the answers.
 
-The session decides and remembers; it never decodes, detects, crops or scores. Whoever drives it does, in this order:
+A session never decodes, detects, crops or scores. Its caller does, in this order:
 
     pending = session.begin(frame)                          # nothing has changed yet
     found = aligner.locate(image) if pending.detect else []
@@ -16,7 +16,7 @@ from exalign_engine.tracking.answers import (
     FrameSuggestion,
     RevisionAnswer,
     RevisionCause,
-    SuggestionWish,
+    SuggestionQuery,
     TrackAnswer,
     TrackPathAnswer,
 )
@@ -47,7 +47,7 @@ __all__ = [
     "SessionOptions",
     "StateError",
     "StateReason",
-    "SuggestionWish",
+    "SuggestionQuery",
     "TemporalModel",
     "TrackAnswer",
     "TrackPathAnswer",

@@ -1,4 +1,4 @@
-"""What goes into a session and what comes out of it. Everything is in the image frame, pixels."""
+"""A session's input and output. Everything is in the image frame, pixels."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ TRACK_BOX = "track"
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame as the session sees it.
+    """One frame of the input.
 
     Attributes:
         index: its number, ≥ 0; greater than all before it.
         size: (height, width), pixels; None where there is no usable picture, which is as if ``occluded``.
         boxes: (track id, or 0 for the track it overlaps most or a new one; the place).
-        evidence: (track id, or 0 for the only track or the nearest; what is known, image frame).
-        occluded: the picture says nothing about any face.
+        evidence: (track id, or 0 for the only track or the nearest; image frame, pixels).
+        occluded: the picture shows no face.
     """
 
     index: int
@@ -55,7 +55,7 @@ class TrackAnswer:
         visible_probability: that the face is visible in this frame, given all frames up to it.
         lost_probability: that the track has lost its face.
         given: the answer; its posterior is the temporal one. Without evidence its outcome is CONDITIONED, its
-            surprise 0 and its box the one that was looked at.
+            surprise 0 and its box the one that was cropped.
         has_evidence: whether evidence about this track and frame was taken.
         cut_mass: probability that the filter's truncation in this frame spread evenly over all exemplars, or all that
             is spread so where the answer leaves that out (see `exalign_engine.tracking.filter_step`).
@@ -116,7 +116,7 @@ class FrameAnswer:
 
 
 @dataclass(frozen=True)
-class SuggestionWish:
+class SuggestionQuery:
     """What to suggest at the end.
 
     Attributes:
@@ -135,7 +135,7 @@ class SuggestionWish:
 
 @dataclass(frozen=True)
 class FrameSuggestion:
-    """What a click in one frame is expected to buy over all the frames that it would change.
+    """The expected gain of a click in one frame, over all the frames that it would change.
 
     Attributes:
         frame_index: the frame to click in.
@@ -171,7 +171,7 @@ class TrackPathAnswer:
 
 @dataclass(frozen=True)
 class ClosingAnswer:
-    """What is left to say when no more frames come.
+    """The answers at the end of a session.
 
     Attributes:
         revisions: of the frames that had not left the lag yet, through the last one, ascending by frame.

@@ -1,17 +1,8 @@
-"""The boxes that a caller gives in frame after frame, without their trembling: a Kalman filter over each track's.
+"""A Kalman filter over the boxes that a caller gives for one track (docs/decisions/box-filter.md).
 
     z_t = z_{t−1} + g ż_{t−1} + g²/2 a      ż_t = ż_{t−1} + g a      a ~ N(0, q²)      box_t ~ N(z_t, r²)           (B1)
 
-for z each of centre x, centre y (box sides) and ln side; g frames by index from one to the next. What a detector draws
-around a face trembles by a hundredth of its side and more, each frame anew. A face in view is found all the same; one
-that is covered is answered where its box is, and what is remembered of it is remembered in the frame of a box.
-
-On 17 real videos, up to 70 frames of each, MTCNN's boxes, mapped to face boxes, tremble about those of the landmarks
-found in them by .004 to .015 (median .009; slow differences left out), and ln side by .006 to .031 (.015); the
-landmarks' boxes accelerate by .002 to .026 a frame² (root mean square, median .009; .06 where the camera jerks). r is
-near the worst of these: where the face is in view, a box that is held back costs little. The boxes of the video suite
-tremble by .017; with (B1) they are off by .014, and their ln side by .012 (the 41 clips of ``val`` that do not cut; q
-of .005 to .01 does as well).
+z is each of centre x, centre y (box sides) and ln side; g counts frames by index from one box to the next.
 
 A box that is out of all proportion to this begins anew: the face jumped, the video cut, or it is another face. So does
 the first box after a frame without one, or after many that were left out.
@@ -39,11 +30,11 @@ class BoxFilterSettings:
         side_noise: r of ln side.
         acceleration: q, of all three.
         initial_speed: standard deviation of ż in the first frame.
-        gate: squared Mahalanobis distance of the three together above which a box begins anew: one in a
-            thousand.
+        gate: squared Mahalanobis distance of the three together above which a box begins anew: one in a thousand.
         max_gap: frames by index from one box to the next, above which it begins anew.
     """
 
+    # docs/decisions/box-filter.md
     centre_noise: float = 0.015
     side_noise: float = 0.02
     acceleration: float = 0.007
@@ -69,16 +60,16 @@ class Variances:
     shared: float
     speed: float
 
-    def later(self, gap: int, q: float) -> Variances:
-        """``gap`` frames later, before the box is looked at; ``q`` is q²."""
+    def predict(self, gap: int, q: float) -> Variances:
+        """The prior ``gap`` frames later; ``q`` is q²."""
         return Variances(
             self.place + 2 * gap * self.shared + gap**2 * self.speed + q * gap**4 / 4,
             self.shared + gap * self.speed + q * gap**3 / 2,
             self.speed + q * gap**2,
         )
 
-    def told(self, gain: float, speed_gain: float) -> Variances:
-        """After a box that moved z by ``gain``, and ż by ``speed_gain``, of how far it was off."""
+    def update(self, gain: float, speed_gain: float) -> Variances:
+        """Given a box; the gains are those of z and ż."""
         left = 1 - gain
         return Variances(self.place * left, self.shared * left, self.speed - speed_gain * self.shared)
 
@@ -104,14 +95,14 @@ class BoxFilter:
     size: Variances
 
     @classmethod
-    def begun(cls, box: F64, settings: BoxFilterSettings = BOX_FILTER) -> BoxFilter:
+    def initial(cls, box: F64, settings: BoxFilterSettings = BOX_FILTER) -> BoxFilter:
         """At a first box, (4,) image frame, pixels."""
         speed = settings.initial_speed**2
         centre, size = (Variances(r**2, 0.0, speed) for r in (settings.centre_noise, settings.side_noise))
         return cls(BoxFrame.from_box(box), 0.0, 0.0, 0.0, centre, size)
 
-    def after(self, box: F64, gap: int, settings: BoxFilterSettings = BOX_FILTER) -> BoxFilter:
-        """Eq. B1, one box on.
+    def step(self, box: F64, gap: int, settings: BoxFilterSettings = BOX_FILTER) -> BoxFilter:
+        """Predict and update by one box (Eq. B1).
 
         Args:
             box: (4,) image frame, pixels.
@@ -119,9 +110,9 @@ class BoxFilter:
             settings: constants.
         """
         if gap > settings.max_gap:
-            return BoxFilter.begun(box, settings)
+            return BoxFilter.initial(box, settings)
         old, new, q = self.frame, BoxFrame.from_box(box), settings.acceleration**2
-        centre, size = self.centre.later(gap, q), self.size.later(gap, q)
+        centre, size = self.centre.predict(gap, q), self.size.predict(gap, q)
         # The innovations and their variances.
         ex = (new.cx - old.cx) / old.side - gap * self.vx
         ey = (new.cy - old.cy) / old.side - gap * self.vy
@@ -129,7 +120,7 @@ class BoxFilter:
         of_centre = centre.place + settings.centre_noise**2
         of_size = size.place + settings.side_noise**2
         if (ex * ex + ey * ey) / of_centre + es * es / of_size > settings.gate:
-            return BoxFilter.begun(box, settings)
+            return BoxFilter.initial(box, settings)
         gain, speed_gain = centre.place / of_centre, centre.shared / of_centre
         size_gain, growth_gain = size.place / of_size, size.shared / of_size
         grown = math.exp(gap * self.growth + size_gain * es)
@@ -138,8 +129,8 @@ class BoxFilter:
             self.vx + speed_gain * ex,
             self.vy + speed_gain * ey,
             self.growth + growth_gain * es,
-            centre.told(gain, speed_gain),
-            size.told(size_gain, growth_gain),
+            centre.update(gain, speed_gain),
+            size.update(size_gain, growth_gain),
         )
 
     def box_like(self, box: F64) -> F64:
@@ -149,6 +140,6 @@ class BoxFilter:
         return np.concatenate([centre - half, centre + half])
 
 
-def filtered(before: BoxFilter | None, box: F64, gap: int) -> BoxFilter:
+def filter_box(before: BoxFilter | None, box: F64, gap: int) -> BoxFilter:
     """After a box, (4,), whether or not the frame before had one."""
-    return BoxFilter.begun(box) if before is None else before.after(box, gap)
+    return BoxFilter.initial(box) if before is None else before.step(box, gap)

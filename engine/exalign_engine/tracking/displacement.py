@@ -1,24 +1,14 @@
-"""What pictures do to a track beside the chain: they displace its exemplars (`exalign_engine.posterior.posterior`).
-
-The chain knows nothing of it: beliefs, transitions and emissions are about the exemplars as they are. An answer is
-about exemplars displaced by
+"""How pictures displace a track's exemplars, beside the chain (docs/decisions/track-displacement.md).
 
     r_t = u_t r(I_t, m_t) + (1 − u_t) r_{t−1}                                                                  (D1)
 
-with r(I, m) what the residual reads in picture I from shape m (`exalign_engine.posterior.residual`), m_t the mean of
-the frame's
-belief, and u_t = (π min(1, i/u₀))¹⁶, 0 where the emission is flat; π is the crop's presence and i what it tells about
-the shape (`exalign_engine.tracking.emission_strength`). So a picture in which little is seen of the face displaces it
-little, and
-what the face was seen to have of its own stays with it while it is hidden. How much of r_t an exemplar takes depends on
-how far it is from the mean of whatever belief is answered with.
+r(I, m) is what the residual reads in picture I from shape m (`exalign_engine.posterior.residual`), m_t the mean of the
+frame's belief. u_t = (π min(1, i/u₀))¹⁶, and 0 where the emission is flat; π and i are those of
+`exalign_engine.tracking.emission_strength`.
 
-The residual was fitted on faces in view, and what covers one leads it astray sooner than the exemplars. With the
-emission's own exponent in place of u_t, a face covered by 40 to 95 % was .778 as far off as without its past, now it is
-.697, at .9 % for faces in view (the 41 clips of ``val`` that do not cut, r taken at the beliefs' means; with u₀ = i₀
-.712, .3 %). To let r fade while the face is hidden brings nothing more.
-
-Evidence is weighed with displaced exemplars and leaves r_t as it is, whether it comes in time or late.
+Beliefs, transitions and emissions are about exemplars as they are; answers are about displaced ones. The farther an
+exemplar is from the mean of the belief that is answered with, the less of r_t it takes. Evidence is weighed with
+displaced exemplars and leaves r_t as it is, whether it comes in time or late.
 """
 
 from __future__ import annotations
@@ -31,7 +21,7 @@ from numpy.typing import NDArray
 from exalign_engine.posterior.kernels import nearness
 from exalign_engine.posterior.posterior import Posterior, PosteriorModel
 from exalign_engine.posterior.residual import DISPLACEMENT_REACH
-from exalign_engine.tracking.emission_strength import strength
+from exalign_engine.tracking.emission_strength import information_ratio
 
 F16 = NDArray[np.float16]
 F32 = NDArray[np.float32]
@@ -43,9 +33,10 @@ class DisplacementSettings:
 
     Attributes:
         full_information: u₀.
-        power: see there.
+        power: its exponent.
     """
 
+    # docs/decisions/track-displacement.md
     full_information: float = 0.7
     power: int = 16
 
@@ -53,27 +44,27 @@ class DisplacementSettings:
 DISPLACEMENT = DisplacementSettings()
 
 
-def displacement(weights: F32, posterior: Posterior, carried: F16) -> F16:
+def blend_displacement(weights: F32, posterior: Posterior, carried: F16) -> F16:
     """Eq. D1 where the emission is not flat.
 
     Args:
         weights: (K,) of the belief.
         posterior: of the crop alone.
-        carried: (68, 2) r_{t−1}.
+        carried: (68, 2) r_{t−1}, box sides.
 
     Returns:
         (68, 2) r_t, box sides.
     """
     model, image = posterior.model, posterior.image
-    u = strength(posterior, DISPLACEMENT.full_information) ** DISPLACEMENT.power
     if model.displacer is None or image is None:
         return carried
+    u = information_ratio(posterior, DISPLACEMENT.full_information) ** DISPLACEMENT.power
     found = model.displacer.displacement(image, Posterior(model, weights, 1.0).mixture_mean)
     return np.asarray(u * found + (1 - u) * carried.astype(np.float64), dtype=np.float16)
 
 
-def displaced(model: PosteriorModel, weights: F32, presence: float, r: F16) -> Posterior:
-    """The posterior with these weights, (K,), over displaced exemplars."""
+def displaced_posterior(model: PosteriorModel, weights: F32, presence: float, r: F16) -> Posterior:
+    """The posterior with these weights, (K,), over exemplars displaced by r, (68, 2), box sides."""
     plain = Posterior(model, weights, presence)
     if not r.any():
         return plain
@@ -82,8 +73,8 @@ def displaced(model: PosteriorModel, weights: F32, presence: float, r: F16) -> P
     return Posterior(model, weights, presence, displacement=r.astype(np.float64), share=share)
 
 
-def reweighted(posterior: Posterior, weights: F32) -> Posterior:
-    """The same exemplars where they are displaced to, with other weights (K,)."""
+def with_weights(posterior: Posterior, weights: F32) -> Posterior:
+    """The same displaced exemplars with other weights, (K,)."""
     return Posterior(
         posterior.model, weights, posterior.presence, displacement=posterior.displacement, share=posterior.share
     )

@@ -1,21 +1,13 @@
-"""How one frame's picture and evidence are joined with the frames before it, and with those after.
+"""One frame of one track: the chain's step, the frame's evidence, and the answer.
 
-**Filter.** With base_t the belief that the chain reaches from the frame before by this frame's picture alone, the
-answer is base_t conditioned on this frame's evidence exactly as a single image is
-(`exalign_engine.evidence.conditioning`);
-the likelihood L_k that this took is read off, L_k ∝ answer_k ÷ base_k, and multiplied into the emission with which
-the chain goes on. So clicks, moved boxes and surprises mean what they mean on a single image, and reach other frames.
+Let base_t be the belief that the chain reaches from the frame before by this frame's picture alone. The answer is
+base_t conditioned on this frame's evidence exactly as a single image is (`exalign_engine.evidence.conditioning`). The
+likelihood L_k that this took is read off, L_k ∝ answer_k ÷ base_k. It is multiplied into the emission with which the
+chain goes on. So clicks, moved boxes and surprises mean what they mean on a single image, and reach other frames.
 
-**Emission.** p^s' and the chain's ``stay``, see `exalign_engine.tracking.emission_strength`; flat where the face is
-not visible.
-With a lag it is the truncated emission that the filter takes, at once, so that filtering a frame again gives what it
-gave the first time, bit for bit. While a face is lost its belief rests as it is: steps without any emission are the
-dearest of all, and spread what is known of a face that nobody sees.
-
-**Rest.** What a belief spreads evenly over all exemplars is left out of an answer without evidence while it is at most
-`max_omitted_rest`: it hardly moves a landmark, and would make every view of the answer visit every exemplar.
-
-**Displacement.** `exalign_engine.tracking.displacement`.
+The emission is p^s' with the chain's ``stay`` (`exalign_engine.tracking.emission_strength`), flat where the face is not
+visible. With a lag it is truncated before it is used, so that filtering a frame again repeats the first result bit for
+bit. While a face is lost its belief stays as it is.
 """
 
 from __future__ import annotations
@@ -32,11 +24,11 @@ from exalign_engine.face.views import ConditionedFace, conditioned
 from exalign_engine.geometry.frames import tight_box
 from exalign_engine.hmm.chain import Belief, Chain, Emission, LowPass
 from exalign_engine.posterior.posterior import Posterior
-from exalign_engine.tracking.displacement import displaced, displacement, reweighted
-from exalign_engine.tracking.emission_strength import faded, staying, strength, weighed
+from exalign_engine.tracking.displacement import blend_displacement, displaced_posterior, with_weights
+from exalign_engine.tracking.emission_strength import decay, emission_exponent, information_ratio, self_transition
 from exalign_engine.tracking.motion import MOTION, Motion
 from exalign_engine.tracking.options import SessionOptions, TemporalModel
-from exalign_engine.tracking.track import Seen, Start
+from exalign_engine.tracking.track import FilterState, Observation
 from exalign_engine.tracking.visibility import TrackState, Visibility
 
 F16 = NDArray[np.float16]
@@ -48,11 +40,12 @@ class FilterSettings:
     """Constants of the filter.
 
     Attributes:
-        emission_members: exemplars that the emission of a frame within the lag keeps: with its belief it fits 64 kB,
+        emission_members: exemplars that the emission of a frame within the lag keeps. With its belief it fits 64 kB,
             also at K = 140k.
-        max_omitted_rest: a belief's evenly spread part up to which answers leave it out; they say so in their cut mass.
+        max_omitted_rest: largest evenly spread part of a belief that answers leave out; it is in their cut mass.
     """
 
+    # docs/decisions/filter-step.md
     emission_members: int = 3000
     max_omitted_rest: float = 5e-3
 
@@ -61,11 +54,11 @@ FILTER = FilterSettings()
 
 
 @dataclass(frozen=True)
-class Joined:
-    """One frame of one track.
+class FilteredFrame:
+    """One frame of one track, filtered.
 
     Attributes:
-        belief: the filter after it; None where frames are not joined by it.
+        belief: the filter after it; None where the temporal model is not the chain.
         emission: with the likelihood of the evidence.
         given: the answer.
         motion: after it.
@@ -80,7 +73,7 @@ class Joined:
 
 
 @dataclass(frozen=True)
-class Joiner:
+class FrameFilter:
     """The model, the chain, and how they are used.
 
     Args:
@@ -94,64 +87,69 @@ class Joiner:
     options: SessionOptions
 
     def emission(
-        self, posterior: Posterior | None, visibility: Visibility, known: float, gap: int
+        self, posterior: Posterior | None, visibility: Visibility, memory: float, gap: int
     ) -> tuple[Emission, float]:
-        """What a frame's picture says, and what is known of the face after it.
+        """The emission of a frame's picture, and κ after it.
 
         Args:
             posterior: of the crop alone; None: there is none.
             visibility: after this frame.
-            known: κ after the track's last frame.
+            memory: κ after the track's last frame.
             gap: frames by index since.
         """
-        before = faded(known, gap - 1)
+        before = decay(memory, gap - 1)
         if posterior is None or visibility.state is not TrackState.VISIBLE:
-            return Emission(None, staying(0.0, before)), faded(before, 1)
-        emission, known = picture_emission(posterior, before)
-        return emission.truncated(FILTER.emission_members) if self.options.smoothing_lag else emission, known
+            return Emission(None, self_transition(0.0, before)), decay(before, 1)
+        emission, memory = picture_emission(posterior, before)
+        return emission.truncated(FILTER.emission_members) if self.options.smoothing_lag else emission, memory
 
-    def join(self, start: Start, seen: Seen, posterior: Posterior | None = None) -> Joined:
+    def step(self, state: FilterState, observation: Observation, posterior: Posterior | None = None) -> FilteredFrame:
         """Filter one frame.
 
         Args:
-            start: the track after the frame before.
-            seen: this frame; in its first look, with the displacement of the frame before.
-            posterior: of the crop alone, in the first look; the only one where frames are not joined by the chain.
+            state: the track after the frame before.
+            observation: this frame; the first time with the displacement of the frame before.
+            posterior: of the crop alone, the first time.
         """
-        base, belief, r = self._base(start, seen, posterior)
-        face = Face(seen.located, base)
-        if seen.evidence is None:
-            given = ConditionedFace(face, seen.located.box, ConditioningOutcome.CONDITIONED, 0.0)
-            emission = seen.picture
+        base, belief, r = self._base(state, observation, posterior)
+        located = observation.located
+        face = Face(located, base)
+        if observation.evidence is None:
+            given, emission = (
+                ConditionedFace(face, located.box, ConditioningOutcome.CONDITIONED, 0.0),
+                observation.picture,
+            )
         else:
-            given = conditioned(face, seen.evidence, self.aligner.bundle.poses)
-            emission = self._with_evidence(seen.picture, base.probabilities, given.face.posterior.probabilities)
+            given = conditioned(face, observation.evidence, self.aligner.bundle.poses)
+            emission = self._with_evidence(observation.picture, base.probabilities, given.face.posterior.probabilities)
             if belief is not None:
-                belief = self._step(start.belief, emission)
-        return Joined(belief, emission, given, _motion(start.motion, seen, given), r)
+                belief = self._chain_step(state.belief, emission)
+        return FilteredFrame(belief, emission, given, _motion(state.motion, observation, given), r)
 
-    def _base(self, start: Start, seen: Seen, posterior: Posterior | None) -> tuple[Posterior, Belief | None, F16]:
+    def _base(
+        self, state: FilterState, observation: Observation, posterior: Posterior | None
+    ) -> tuple[Posterior, Belief | None, F16]:
         """The posterior before this frame's evidence, the filter's belief that it is, and its displacement."""
         model, count = self.aligner.model, self.chain.count
         if self.options.temporal_model is TemporalModel.FILTER:
-            lost = seen.visibility.state is TrackState.LOST and start.belief is not None
-            belief = start.belief if lost else self._step(start.belief, seen.picture)
+            lost = observation.visibility.state is TrackState.LOST and state.belief is not None
+            belief = state.belief if lost else self._chain_step(state.belief, observation.picture)
             assert belief is not None  # noqa: S101 - for the type checker
-            weights = answered(belief, count)
-            r = seen.displacement
-            if posterior is not None and seen.visibility.state is TrackState.VISIBLE:
-                r = displacement(weights, posterior, r)
-            moved = displaced(model, weights, seen.presence, r)
-            if seen.evidence is not None:
-                # It may ask for an exemplar that the filter does not hold.
-                moved = reweighted(moved, belief.probabilities(count))
+            weights = answer_probabilities(belief, count)
+            r = observation.displacement
+            if posterior is not None and observation.visibility.state is TrackState.VISIBLE:
+                r = blend_displacement(weights, posterior, r)
+            moved = displaced_posterior(model, weights, observation.presence, r)
+            if observation.evidence is not None:
+                # Evidence may favour an exemplar that the filter does not hold.
+                moved = with_weights(moved, belief.probabilities(count))
             return moved, belief, r
         if posterior is None:
             # By itself, a frame that shows nothing leaves every exemplar as likely as any other.
             posterior = Posterior(model, np.full(count, 1 / count, np.float32), 0.0)
-        return posterior, None, seen.displacement
+        return posterior, None, observation.displacement
 
-    def _step(self, before: Belief | None, emission: Emission) -> Belief:
+    def _chain_step(self, before: Belief | None, emission: Emission) -> Belief:
         return self.chain.start(emission) if before is None else self.chain.step(before, emission)
 
     def _with_evidence(self, picture: Emission, before: F32, after: F32) -> Emission:
@@ -173,19 +171,19 @@ class Joiner:
         return replace(given, face=replace(given.face, smoothed=mean)), after
 
 
-def picture_emission(posterior: Posterior, known: float) -> tuple[Emission, float]:
-    """What a crop says about the shape of its face, and what is known after it.
+def picture_emission(posterior: Posterior, memory: float) -> tuple[Emission, float]:
+    """The emission of a crop, and κ after it.
 
     Args:
         posterior: of the crop alone.
-        known: κ of the frame before.
+        memory: κ of the frame before.
     """
-    s = strength(posterior)
-    emission = Emission.of_probabilities(posterior.probabilities, weighed(s, known), staying(s, known))
-    return emission, max(s, faded(known, 1))
+    s = information_ratio(posterior)
+    exponent, stay = emission_exponent(s, memory), self_transition(s, memory)
+    return Emission.of_probabilities(posterior.probabilities, exponent, stay), max(s, decay(memory, 1))
 
 
-def answered(belief: Belief, count: int) -> F32:
+def answer_probabilities(belief: Belief, count: int) -> F32:
     """(K,) the probabilities that a belief is answered with; they sum to 1."""
     if _keeps_rest(belief):
         return belief.probabilities(count)
@@ -194,8 +192,8 @@ def answered(belief: Belief, count: int) -> F32:
     return p
 
 
-def cut_mass(belief: Belief, evidence: Evidence | None) -> float:
-    """What truncation costs an answer: what it spread in this frame, or all that is left out."""
+def truncation_mass(belief: Belief, evidence: Evidence | None) -> float:
+    """Mass that truncation misplaced in an answer: what it spread in this frame, or all that is left out."""
     return belief.cut if evidence is not None or _keeps_rest(belief) else belief.rest
 
 
@@ -203,15 +201,16 @@ def _keeps_rest(belief: Belief) -> bool:
     return belief.rest > FILTER.max_omitted_rest or len(belief.index) == 0
 
 
-def _motion(before: Motion | None, seen: Seen, given: ConditionedFace) -> Motion:
+def _motion(before: Motion | None, observation: Observation, given: ConditionedFace) -> Motion:
     """Where the face is after a frame."""
-    last = before or Motion.at(seen.located.box)
-    if seen.visibility.state is TrackState.VISIBLE and seen.presence >= MOTION.min_presence:
-        found = last.seen(seen.located.box, tight_box(given.face.landmarks), seen.gap)
+    located, state = observation.located, observation.visibility.state
+    last = before or Motion.at(located.box)
+    if state is TrackState.VISIBLE and observation.presence >= MOTION.min_presence:
+        found = last.update(located.box, tight_box(given.face.landmarks), observation.gap)
         return found if before is not None else found.stopped()
     # Evidence about a face that is not seen may have moved its box. A detection in which no face is seen is none.
-    told = before is None or not seen.located.detected or seen.evidence is not None
-    invented = not told and seen.visibility.state is not TrackState.VISIBLE
-    box = last.predicted(seen.gap, None).box if invented else given.box
-    held = last.unseen(box, seen.gap)
-    return held.stopped() if seen.visibility.state is TrackState.LOST else held
+    trusted = before is None or not located.detected or observation.evidence is not None
+    false_detection = not trusted and state is not TrackState.VISIBLE
+    box = last.predict(observation.gap, None).box if false_detection else given.box
+    held = last.update_unseen(box, observation.gap)
+    return held.stopped() if state is TrackState.LOST else held

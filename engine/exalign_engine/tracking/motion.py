@@ -1,9 +1,9 @@
 """Where a face will be in the next frame: its box, and a constant velocity.
 
-The box of a frame in which the face was seen is the tight box of its landmarks; the next one is that box moved on by
-its velocity. While the face is hidden the box keeps its size, and the velocity dies away: a face behind an
-obstacle rarely leaves by itself. A face that turns up again has no velocity yet: how far it is from where it was
-expected is the error of the guess, and a box that took it for motion would fly off the face that was just found.
+The box of a frame in which the face was seen is the tight box of its landmarks. The next one is that box moved on by
+its velocity. While the face is hidden the box keeps its size, and the velocity decays: a face behind an obstacle
+rarely leaves by itself. A face that turns up again has no velocity yet: its distance from where it was expected is the
+error of the prediction, not motion.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class MotionSettings:
     Attributes:
         gain: share of the newest displacement in the velocity.
         damping: the velocity's factor in every frame in which the face was not seen.
-        min_presence: below, a crop says nothing about where the face is, though the track still counts as visible.
+        min_presence: below, a crop does not move the box, though the track still counts as visible.
         max_speed: greatest displacement a frame, box sides.
-        max_growth: the box's sides grow or shrink by at most this factor from the box that was looked at.
-        jump: a new place that overlaps the predicted one less (IoU) is a jump: it says nothing about velocity.
+        max_growth: the box's sides grow or shrink by at most this factor from the box that was cropped.
+        jump: a new place that overlaps the predicted one less (IoU) is a jump, from which no velocity is taken.
         search_every: an unseen face is searched by the detector in the first frame after, then in every n-th.
         min_side: of a predicted box, pixels.
         max_side: of a predicted box, in longer sides of the image.
@@ -87,8 +87,8 @@ class Motion:
         """The box frame's, pixels."""
         return max(self.width, self.height)
 
-    def predicted(self, gap: int, size: tuple[int, int] | None, settings: MotionSettings = MOTION) -> Motion:
-        """``gap`` ≥ 1 frames later.
+    def predict(self, gap: int, size: tuple[int, int] | None, settings: MotionSettings = MOTION) -> Motion:
+        """The state ``gap`` ≥ 1 frames later.
 
         The centre stays in the picture and the sides within the settings' limits, so that there is always
         something to crop.
@@ -112,25 +112,23 @@ class Motion:
             height=_clamp(moved.height, least, most),
         )
 
-    def seen(self, looked_at: F64, found: F64, gap: int, settings: MotionSettings = MOTION) -> Motion:
+    def update(self, cropped: F64, found: F64, gap: int, settings: MotionSettings = MOTION) -> Motion:
         """After a frame in which the face was seen.
 
         Args:
-            looked_at: (4,) the box that was cropped.
+            cropped: (4,) the box that was cropped.
             found: (4,) the tight box of the answer.
             gap: frames by index since the one that this motion is of.
             settings: constants.
         """
-        old, new = Motion.at(looked_at), Motion.at(found)
+        old, new = Motion.at(cropped), Motion.at(found)
         g = settings.max_growth
         new = replace(
             new,
             width=_clamp(new.width, old.width / g, old.width * g),
             height=_clamp(new.height, old.height / g, old.height * g),
         )
-        jumped = (
-            iou(self.box, looked_at) < settings.jump and iou(self.predicted(gap, None).box, looked_at) < settings.jump
-        )
+        jumped = iou(self.box, cropped) < settings.jump and iou(self.predict(gap, None).box, cropped) < settings.jump
         if self.unseen_frames or jumped:
             return new
         most, a = settings.max_speed * self.side, settings.gain
@@ -138,7 +136,7 @@ class Motion:
         vy = (1 - a) * self.vy + a * (new.cy - self.cy) / gap
         return replace(new, vx=_clamp(vx, -most, most), vy=_clamp(vy, -most, most))
 
-    def unseen(self, stays: F64, gap: int, settings: MotionSettings = MOTION) -> Motion:
+    def update_unseen(self, stays: F64, gap: int, settings: MotionSettings = MOTION) -> Motion:
         """After a frame in which the face was not seen.
 
         Args:

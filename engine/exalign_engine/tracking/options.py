@@ -1,4 +1,4 @@
-"""How a session works: what the caller chooses, and the constants that were chosen for everybody."""
+"""What the caller chooses for a session, and its limits."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ MAX_SMOOTHING_LAG = 30
 #: Frames that the most probable path, and the suggestion at the end, may look back on.
 MAX_PATH_FRAMES = 256
 
-#: The detector looks at every n-th frame by index: about once a second of video.
+#: The detector runs on every n-th frame by index: about once a second of video.
 DETECT_EVERY = 30
 
 
 class TemporalModel(Enum):
-    """How frames are joined."""
+    """What carries a face from frame to frame."""
 
     #: Forward filtering of the K-state HMM.
     FILTER = "filter"
@@ -34,12 +34,12 @@ class SessionOptions:
     """What the caller chooses for a whole session.
 
     Args:
-        temporal_model: how frames are joined.
+        temporal_model: what carries a face from frame to frame.
         smoothing_lag: frames of look-ahead, 0 to `MAX_SMOOTHING_LAG`; more than 0 with `TemporalModel.FILTER` only.
         max_faces: most tracks at once, 1 to `exalign_engine.geometry.boxes.MAX_FACES`.
         detect_every: the detector runs on every n-th frame by index; 0: only at the start and while a face is not seen.
-        steadied: revisions by smoothing are means over the frames around them, see
-            `exalign_engine.tracking.temporal_mean`; without a smoothing lag there is nothing that it would change.
+        temporal_mean: revisions by smoothing are means over the frames around them
+            (`exalign_engine.tracking.temporal_mean`); without a smoothing lag it changes nothing.
         path_frames: length of the most probable path at the end, 0 (none) to `MAX_PATH_FRAMES`; also the frames
             that a suggestion at the end looks back on.
 
@@ -52,7 +52,7 @@ class SessionOptions:
     max_faces: int = 1
     detect_every: int = DETECT_EVERY
     path_frames: int = 0
-    steadied: bool = True
+    temporal_mean: bool = True
 
     def __post_init__(self) -> None:
         wrong = []

@@ -1,4 +1,4 @@
-"""Where to look in a frame: given boxes win, then detections where the detector ran, else the prediction.
+"""Where each track is in a frame: given boxes win, then detections where the detector ran, else the prediction.
 
 - A given box with a track's id is that track's place. One without goes to the track that it overlaps most; else to
   a lost track near by, or to the only track that there may be; else it opens a track.
@@ -7,8 +7,8 @@
   as by a cut; else it opens a track if there is room.
 - Every other track looks where its motion predicts.
 
-Where frames are joined by the chain, given boxes are joined too (`exalign_engine.tracking.box_filter`): who is who is
-decided by a box as it was given, and looked at is the filtered one.
+Where the temporal model is the chain, given boxes are filtered too (`exalign_engine.tracking.box_filter`). A box is
+matched as it was given; the filtered one is cropped.
 
 Where all places are taken, a new track takes that of the track that was lost longest ago; a given box then takes, where
 none is lost, that of the track least likely to be visible.
@@ -26,8 +26,8 @@ from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.evidence.evidence import Evidence
 from exalign_engine.face.aligner import LocatedFace
 from exalign_engine.tracking.answers import TRACK_BOX, Frame
-from exalign_engine.tracking.association import BOX_MATCHING, match, near
-from exalign_engine.tracking.box_filter import BoxFilter, filtered
+from exalign_engine.tracking.box_filter import BoxFilter, filter_box
+from exalign_engine.tracking.box_matching import BOX_MATCHING, match, near
 from exalign_engine.tracking.evidence_assignment import assign
 from exalign_engine.tracking.motion import MOTION, Motion
 from exalign_engine.tracking.options import SessionOptions, TemporalModel
@@ -46,10 +46,10 @@ class Placement:
         track: None: it is opened by this.
         place: where.
         given: whether the caller gave the place.
-        told: whether the caller or the detector did, rather than the prediction.
-        found: what the detector says of the face; None where it did not run.
-        boxes: what is known of its given boxes after this one; None where this frame gives none, or each counts by
-            itself.
+        external: whether the caller or the detector gave it, rather than the prediction.
+        found: whether the detector found the face; None where it did not run.
+        boxes: filter of its given boxes after this one; None where this frame gives none, or the temporal model is not
+            the chain.
         evidence: about this face in this frame.
     """
 
@@ -57,7 +57,7 @@ class Placement:
     track: Track | None
     place: LocatedFace
     given: bool
-    told: bool
+    external: bool
     found: bool | None
     boxes: BoxFilter | None
     evidence: Evidence | None = None
@@ -103,7 +103,7 @@ def unknown_tracks(field: str, ids: Sequence[int], known: set[int]) -> list[Viol
 
 
 def wants_detector(frame: Frame, tracks: Sequence[Track], options: SessionOptions) -> bool:
-    """Whether the detector should look at a frame: at the start, for a face that is not seen, and every n-th frame."""
+    """Whether the detector should run: at the start, for a face that is not seen, and every n-th frame."""
     if frame.blind or len(frame.boxes) >= options.max_faces:
         return False
     named = {track_id for track_id, _ in frame.boxes}
@@ -165,24 +165,24 @@ class Planner:
         for track_id, track in sorted(self._tracks.items()):
             found = None if detections is None else track_id in self._found
             given = track_id in self._given
-            told = given or track_id in self._detected
+            external = given or track_id in self._detected
             if given:
                 place, boxes = self._filtered(self._given[track_id], track.boxes)
             else:
                 box = self._predicted[track_id]
                 place = self._detected.get(track_id) or LocatedFace(box, box, TRACK_BOX, False, None)
                 boxes = None
-            placements.append(Placement(track_id, track, place, given, told, found, boxes))
+            placements.append(Placement(track_id, track, place, given, external, found, boxes))
         for track_id, (place, given) in self._opened.items():
             boxes = self._filtered(place, None)[1] if given else None
             placements.append(Placement(track_id, None, place, given, True, None if given else True, boxes))
         return Plan(_with_evidence(placements, self._frame.evidence))
 
     def _filtered(self, place: LocatedFace, before: BoxFilter | None) -> tuple[LocatedFace, BoxFilter | None]:
-        """Where to look for a face whose box is given, and what is known of its given boxes then."""
+        """Where a face whose box is given is cropped, and the filter of its given boxes then."""
         if self._options.temporal_model is not TemporalModel.FILTER:
             return place, None
-        boxes = filtered(before, place.box, self._gap)
+        boxes = filter_box(before, place.box, self._gap)
         return replace(place, box=boxes.box_like(place.box)), boxes
 
     def _place_given(self) -> None:
@@ -200,11 +200,11 @@ class Planner:
             if j in pairs:
                 continue
             lost = [k for k, t in self._tracks.items() if t.visibility.state is TrackState.LOST]
-            goes_to = self._nearest(place, lost)
-            if goes_to is None and self._options.max_faces == 1:
-                goes_to = next(iter(self._tracks), None)
-            if goes_to is not None:
-                self._given[goes_to] = place
+            target = self._nearest(place, lost)
+            if target is None and self._options.max_faces == 1:
+                target = next(iter(self._tracks), None)
+            if target is not None:
+                self._given[target] = place
             elif not self._frame.blind and self._make_room(for_caller=True):
                 self._open(place, given=True)
 
@@ -250,7 +250,7 @@ class Planner:
         return min(close)[1] if close else None
 
     def _covered(self, place: LocatedFace) -> bool:
-        """Whether something is looked at there already."""
+        """Whether a track is placed there already."""
         lost = {k for k, t in self._tracks.items() if t.visibility.state is TrackState.LOST}
         boxes = [self._predicted[k] for k in self._tracks if k not in lost]
         boxes += [p.box for p in (*self._given.values(), *self._detected.values())]
@@ -266,12 +266,12 @@ class Planner:
         ]
         lost = [t for t in free if t.visibility.state is TrackState.LOST]
         if lost:
-            goes = max(lost, key=lambda t: (t.visibility.lost_frames, -t.track_id))
+            dropped = max(lost, key=lambda t: (t.visibility.lost_frames, -t.track_id))
         elif free and for_caller:
-            goes = min(free, key=lambda t: (t.visibility.visible, t.track_id))
+            dropped = min(free, key=lambda t: (t.visibility.visible, t.track_id))
         else:
             return False
-        del self._tracks[goes.track_id]
+        del self._tracks[dropped.track_id]
         return True
 
     def _open(self, place: LocatedFace, *, given: bool) -> None:

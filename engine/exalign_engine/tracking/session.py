@@ -1,4 +1,4 @@
-"""A TrackVideo session: what it decides about a frame, and the one step that moves it."""
+"""A TrackVideo session: `TrackingSession.finish` and `TrackingSession.revise` alone change it."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from exalign_engine.tracking.answers import (
     FrameAnswer,
     RevisionAnswer,
     RevisionCause,
-    SuggestionWish,
+    SuggestionQuery,
 )
 from exalign_engine.tracking.errors import FrameTooOldError, StateError, StateReason
-from exalign_engine.tracking.evidence_assignment import assign, union
-from exalign_engine.tracking.filter_step import Joiner
+from exalign_engine.tracking.evidence_assignment import assign, merged
+from exalign_engine.tracking.filter_step import FrameFilter
 from exalign_engine.tracking.options import SessionOptions
 from exalign_engine.tracking.placement import Plan, Planner, check_frame, unknown_tracks, wants_detector
 from exalign_engine.tracking.session_state import SessionState
-from exalign_engine.tracking.summary import paths, suggested
-from exalign_engine.tracking.track_update import Followed, follow, refiltered, revised, separated
+from exalign_engine.tracking.session_summary import best_paths, rank_suggestions
+from exalign_engine.tracking.track_update import UpdatedTrack, refiltered, revised, update_track, without_duplicates
 from exalign_engine.tracking.visibility import TrackState
 
 
@@ -38,7 +38,7 @@ class Pending:
         frame: as the session takes it.
         detect: whether the detector should look at it.
         before: the session that it was begun in.
-        plan: where to look; None until `TrackingSession.places`.
+        plan: where each track is looked for; None until `TrackingSession.places`.
     """
 
     frame: Frame
@@ -48,7 +48,7 @@ class Pending:
 
 
 class TrackingSession:
-    """Follows the faces of one video.
+    """Tracks the faces of one video.
 
     Nothing depends on the clock or on chance: the same frames give the same answers, bit for bit, also where the
     session was encoded and decoded between any two of them. Not to be used by two threads at once.
@@ -77,7 +77,7 @@ class TrackingSession:
     def _open(self, aligner: Aligner, chain: Chain, state: SessionState) -> None:
         if chain.count != aligner.model.exemplars.count:
             raise ValueError(f"the chain has {chain.count} exemplars, the bundle {aligner.model.exemplars.count}")
-        self._joiner, self._state = Joiner(aligner, chain, state.options), state
+        self._frame_filter, self._state = FrameFilter(aligner, chain, state.options), state
 
     @property
     def options(self) -> SessionOptions:
@@ -90,12 +90,12 @@ class TrackingSession:
         return self._state.last_frame + 1
 
     @property
-    def track_ids(self) -> tuple[int, ...]:
-        """The tracks that are followed, ascending."""
-        return tuple(t.track_id for t in self._state.tracks)
+    def state(self) -> SessionState:
+        """A value: everything that the next frame depends on."""
+        return self._state
 
     def begin(self, frame: Frame) -> Pending:
-        """Look at a frame before its picture is. Changes nothing.
+        """Check a frame before its picture is decoded. Changes nothing.
 
         Raises:
             FrameTooOldError: the frame is not after all before it.
@@ -110,7 +110,7 @@ class TrackingSession:
         return Pending(_plain(frame), wants_detector(frame, state.tracks, state.options), state)
 
     def places(self, pending: Pending, detections: Sequence[LocatedFace]) -> list[LocatedFace]:
-        """Where to look: what to crop and score, in this order. Changes nothing in the session.
+        """What to crop and score, in this order. Changes nothing in the session.
 
         Args:
             pending: of `begin`.
@@ -125,61 +125,59 @@ class TrackingSession:
         frame, tracks = pending.frame, pending.before.tracks
         gap = self._gap(pending)
         size = pending.before.size or frame.size
-        predicted = [t.motion.predicted(gap, size).box for t in tracks]
+        predicted = [t.motion.predict(gap, size).box for t in tracks]
         planner = Planner(frame, tracks, predicted, gap, pending.before.next_id, pending.before.options)
         pending.plan = planner.plan(detections if pending.detect else None)
         return [] if frame.blind else [p.place for p in pending.plan.placements]
 
     def finish(self, pending: Pending, rows: Sequence[FaceOutputs]) -> FrameAnswer:
-        """Answer a frame, and move on. All or nothing: whatever is raised, the session is as before.
+        """Answer a frame and commit it. All or nothing: whatever is raised, the session is as before.
 
         Args:
             pending: of `begin`, after `places`.
-            rows: what the network says about each of the places.
+            rows: the network's outputs, one for each of the places.
 
         Raises:
             ValueError: there are more or fewer rows, their scores have the wrong shape or are not finite, `places` was
-                not asked, or the session has moved since `begin`.
+                not called, or the session has moved since `begin`.
         """
         state, frame = self._state, pending.frame
         if pending.before is not state:
             raise ValueError("the session has moved since this frame was begun")
         if pending.plan is None:
-            raise ValueError("places() was not asked before finish()")
+            raise ValueError("places() was not called before finish()")
         placements = pending.plan.placements
         if not frame.blind and len(rows) != len(placements):
             raise ValueError(f"there are {len(rows)} rows, must be one for each of {len(placements)} places")
-        gap, followed = self._gap(pending), []
+        gap, updated = self._gap(pending), []
         for i, placement in enumerate(placements):
-            one = follow(self._joiner, placement, frame.index, gap, None if frame.blind else rows[i])
+            one = update_track(self._frame_filter, placement, frame.index, gap, None if frame.blind else rows[i])
             if one is not None:
-                followed.append(one)
-        return self._move_on(pending, separated(followed))
+                updated.append(one)
+        return self._commit(pending, without_duplicates(updated))
 
-    def _move_on(self, pending: Pending, followed: Sequence[Followed]) -> FrameAnswer:
+    def _commit(self, pending: Pending, updated: Sequence[UpdatedTrack]) -> FrameAnswer:
         state, frame, lag = self._state, pending.frame, self.options.smoothing_lag
         old = {t.track_id: t.visibility.state for t in state.tracks}
         lost = [
-            f
-            for f in followed
-            if f.answer.state is TrackState.LOST and old.get(f.track.track_id) is not TrackState.LOST
+            u for u in updated if u.answer.state is TrackState.LOST and old.get(u.track.track_id) is not TrackState.LOST
         ]
         recent = (*state.recent, frame.index)[-(lag + 1) :]
-        tracks = tuple(f.track for f in followed)
+        tracks = tuple(u.track for u in updated)
         revisions: tuple[RevisionAnswer, ...] = ()
         if lag and len(recent) > lag:
             leaving = recent[:1]
-            revisions, tracks = revised(self._joiner, tracks, leaving, frame.index, RevisionCause.SMOOTHING)
+            revisions, tracks = revised(self._frame_filter, tracks, leaving, frame.index, RevisionCause.SMOOTHING)
         self._state = replace(
             state,
             size=state.size or (None if frame.blind else frame.size),
             last_frame=frame.index,
             next_id=max([state.next_id, *(t.track_id + 1 for t in tracks)]),
             recent=recent,
-            tracks=tuple(t for t in tracks if not t.visibility.lapsed()),
+            tracks=tuple(t for t in tracks if not t.visibility.expired()),
         )
         opened = sum(t.track_id not in old for t in tracks)
-        answers = tuple(f.answer for f in followed)
+        answers = tuple(u.answer for u in updated)
         return FrameAnswer(frame.index, answers, revisions, pending.detect, opened, len(lost))
 
     def _gap(self, pending: Pending) -> int:
@@ -211,15 +209,14 @@ class TrackingSession:
         if wrong:
             raise InvalidInputError(wrong)
         plain = [(track_id, piece.normalised()) for track_id, piece in evidence]
-        about = assign(plain, {k: r.seen.located.box for k, r in there.items()})
+        about = assign(plain, {k: r.observation.located.box for k, r in there.items()})
         changed = []
         for track in state.tracks:
             if track.track_id in about:
                 record = there[track.track_id]
-                known, new = record.seen.evidence, about[track.track_id]
-                together = new if known is None else union(known, new, "evidence")
-                changed.append(refiltered(self._joiner, track, record, together))
-        revisions, after = revised(self._joiner, changed, state.recent, state.last_frame, RevisionCause.EVIDENCE)
+                together = merged(record.observation.evidence, about[track.track_id], "evidence")
+                changed.append(refiltered(self._frame_filter, track, record, together))
+        revisions, after = revised(self._frame_filter, changed, state.recent, state.last_frame, RevisionCause.EVIDENCE)
         new_tracks = {t.track_id: t for t in after}
         self._state = replace(state, tracks=tuple(new_tracks.get(t.track_id, t) for t in state.tracks))
         return revisions
@@ -238,25 +235,27 @@ class TrackingSession:
         if index not in state.recent:
             raise InvalidInputError.of("frame_index", f"is {index}, was never sent")
 
-    def close(self, suggestion: SuggestionWish | None = None) -> ClosingAnswer:
-        """What is left to say at the end. Changes nothing.
+    def close(self, suggestion: SuggestionQuery | None = None) -> ClosingAnswer:
+        """The answers at the end. Changes nothing.
 
         Args:
-            suggestion: None: none is wanted.
+            suggestion: what to suggest; None: nothing.
 
         Raises:
-            InvalidInputError: the wish is wrong.
+            InvalidInputError: the query is wrong.
         """
         state, lag = self._state, self.options.smoothing_lag
         # The oldest frame of a full lag was revised as it left; the newest one has nothing after it.
         waiting = state.recent[1 if len(state.recent) > lag else 0 : -1]
-        revisions, tracks = revised(self._joiner, state.tracks, waiting, state.last_frame, RevisionCause.SMOOTHING)
-        wanted = () if suggestion is None else suggested(self._joiner, tracks, suggestion)
-        return ClosingAnswer(revisions, paths(self._joiner, state.tracks), wanted)
+        revisions, tracks = revised(
+            self._frame_filter, state.tracks, waiting, state.last_frame, RevisionCause.SMOOTHING
+        )
+        wanted = () if suggestion is None else rank_suggestions(self._frame_filter, tracks, suggestion)
+        return ClosingAnswer(revisions, best_paths(self._frame_filter, state.tracks), wanted)
 
     def encode(self) -> bytes:
         """The state: all that the next frame depends on, beside the bundle."""
-        return states.encode(self._state, self._joiner.aligner, self._joiner.chain)
+        return states.encode(self._state, self._frame_filter.aligner, self._frame_filter.chain)
 
     @classmethod
     def decode(

@@ -18,7 +18,7 @@ from exalign_engine.face.aligner import Aligner
 from exalign_engine.hmm.chain import Chain, ChainSettings
 from exalign_engine.tracking import codec
 from exalign_engine.tracking.errors import StateError, StateReason
-from exalign_engine.tracking.filter_step import Joiner
+from exalign_engine.tracking.filter_step import FrameFilter
 from exalign_engine.tracking.options import SessionOptions
 from exalign_engine.tracking.settings import TRACKER, TrackerSettings
 from exalign_engine.tracking.track import Track
@@ -113,8 +113,8 @@ def decode(data: bytes, aligner: Aligner, chain: Chain) -> SessionState:
         if envelope.layout != _layout():
             raise StateError(StateReason.VERSION, "has another layout than this software's")
         state = codec.decode(SessionState, envelope.session, chain.count)
-        joiner = Joiner(aligner, chain, state.options)
-        return replace(state, tracks=tuple(_with_derived(joiner, track) for track in state.tracks))
+        frame_filter = FrameFilter(aligner, chain, state.options)
+        return replace(state, tracks=tuple(_with_derived(frame_filter, track) for track in state.tracks))
     except (ValueError, OverflowError, InvalidInputError) as error:
         # The checksum fits, so these bytes were written so: by software that differs from this.
         raise StateError(StateReason.VERSION, f"holds what this software does not write: {error}") from error
@@ -128,12 +128,14 @@ def _without_derived(track: Track) -> Track:
     return replace(track, belief=None, records=records)
 
 
-def _with_derived(joiner: Joiner, track: Track) -> Track:
+def _with_derived(frame_filter: FrameFilter, track: Track) -> Track:
     """A track with the newest record's belief, and with the emissions of frames that have evidence."""
     if not track.records:
         return track
     records = tuple(
-        r if r.seen.evidence is None else replace(r, joint=joiner.join(track.start_of(r), r.seen).emission)
+        r
+        if r.observation.evidence is None
+        else replace(r, joint=frame_filter.step(track.state_before(r), r.observation).emission)
         for r in track.records
     )
     return replace(track, belief=records[-1].belief, records=records)

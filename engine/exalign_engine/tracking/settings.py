@@ -20,13 +20,13 @@ from exalign_engine.hmm.belief import BELIEF_BYTES, LEAST_WEIGHT, LOG_FLOOR, LOW
 from exalign_engine.hmm.chain import MASS_CUT
 from exalign_engine.hmm.neighbours import COUNTED, ENOUGH, SAMPLED
 from exalign_engine.posterior.residual import DISPLACEMENT_REACH
-from exalign_engine.tracking.association import BOX_MATCHING, BoxMatchingSettings
 from exalign_engine.tracking.box_filter import BOX_FILTER, BoxFilterSettings
+from exalign_engine.tracking.box_matching import BOX_MATCHING, BoxMatchingSettings
 from exalign_engine.tracking.displacement import DISPLACEMENT, DisplacementSettings
 from exalign_engine.tracking.emission_strength import EMISSION, EmissionSettings
 from exalign_engine.tracking.filter_step import FILTER, FilterSettings
 from exalign_engine.tracking.motion import MOTION, MotionSettings
-from exalign_engine.tracking.summary import SUMMARY, SummarySettings
+from exalign_engine.tracking.session_summary import SUMMARY, SummarySettings
 from exalign_engine.tracking.temporal_mean import TEMPORAL_MEAN, TemporalMeanSettings
 from exalign_engine.tracking.track import TRACK, TrackSettings
 from exalign_engine.tracking.visibility import VISIBILITY, VisibilitySettings

@@ -1,14 +1,9 @@
-"""Revisions are means over the frames around them, so that a face at rest does not tremble.
+"""Revisions are means over the frames around them (docs/decisions/temporal-mean.md).
 
-    ŷ_s = Σ_{|d| ≤ h} (h + 1 − |d|) y_{s+d} / (h + 1)²          h ≤ `reach`                                         (A1)
+    ŷ_s = Σ_{|d| ≤ h} (h + 1 − |d|) y_{s+d} / (h + 1)²          h ≤ `TemporalMeanSettings.reach`                    (A1)
 
-y are the smoother's answers in the image. The window reaches as far back as ahead, so that a face that moves steadily
-is not held back; it ends where the track jumped or was lost, where frames were left out, and at the newest frame. A
-landmark that was clicked in frame s stays where it was clicked.
-
-The chain's own smoothing does little about trembling: it decides which exemplars are likely, while the small steps come
-from the box, which is found anew in every frame. With exalign-33k, over 17 real clips, A1 more than halved the second
-difference, and on ``val`` the error of visible frames fell by 3 %, for two frames more of look-ahead.
+y are the smoother's answers in the image. The window reaches as far back as ahead, so that uniform motion has no lag.
+It ends where the track jumped or was lost, where frames were left out, and at the newest frame.
 """
 
 from __future__ import annotations
@@ -30,11 +25,10 @@ class TemporalMeanSettings:
 
     Attributes:
         reach: frames to either side that a mean may reach.
-        jump: mean distance of the landmarks from one frame to the next, in box diagonals, above which the track has
-            jumped. Faces of the ``val`` clips move by at most .052, and by .084 at least where a clip cuts to another
-            face.
+        jump: mean distance of the landmarks from one frame to the next above which the track has jumped, box diagonals.
     """
 
+    # docs/decisions/temporal-mean.md
     reach: int = 2
     jump: float = 0.07
 
@@ -43,7 +37,7 @@ TEMPORAL_MEAN = TemporalMeanSettings()
 
 
 @dataclass(frozen=True)
-class Moment:
+class TrackPoint:
     """A track in one frame, before means are taken.
 
     Attributes:
@@ -57,7 +51,7 @@ class Moment:
     lost: bool
 
 
-def steadied(line: Sequence[Moment], at: int) -> F64:
+def triangular_mean(line: Sequence[TrackPoint], at: int) -> F64:
     """Eq. A1.
 
     Args:
@@ -68,7 +62,7 @@ def steadied(line: Sequence[Moment], at: int) -> F64:
         (68, 2) image frame, pixels.
     """
     reach = 0
-    while reach < TEMPORAL_MEAN.reach and _goes_on(line, at, reach + 1):
+    while reach < TEMPORAL_MEAN.reach and _extends(line, at, reach + 1):
         reach += 1
     total = np.zeros_like(line[at].points)
     for d in range(-reach, reach + 1):
@@ -76,7 +70,7 @@ def steadied(line: Sequence[Moment], at: int) -> F64:
     return np.asarray(total / (reach + 1) ** 2, dtype=np.float64)
 
 
-def _goes_on(line: Sequence[Moment], at: int, reach: int) -> bool:
+def _extends(line: Sequence[TrackPoint], at: int, reach: int) -> bool:
     """Whether a window may reach so far, given that it may reach one less."""
     first, last = at - reach, at + reach
     if first < 0 or last >= len(line):
@@ -85,6 +79,6 @@ def _goes_on(line: Sequence[Moment], at: int, reach: int) -> bool:
     return not (left_out or _jumped(line[first], line[first + 1]) or _jumped(line[last - 1], line[last]))
 
 
-def _jumped(before: Moment, after: Moment) -> bool:
+def _jumped(before: TrackPoint, after: TrackPoint) -> bool:
     apart = float(np.linalg.norm(after.points - before.points, axis=1).mean())
     return before.lost or after.lost or apart > TEMPORAL_MEAN.jump * diagonal(tight_box(after.points))

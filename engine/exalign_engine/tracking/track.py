@@ -1,4 +1,4 @@
-"""What is remembered about one face. Values: a frame makes a new track out of the old one."""
+"""One face after a frame, as values: a frame makes a new track out of the old one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from exalign_engine.tracking.answers import TRACK_BOX
 from exalign_engine.tracking.box_filter import BoxFilter
 from exalign_engine.tracking.motion import Motion
 from exalign_engine.tracking.options import SessionOptions
-from exalign_engine.tracking.temporal_mean import TEMPORAL_MEAN, Moment
+from exalign_engine.tracking.temporal_mean import TEMPORAL_MEAN, TrackPoint
 from exalign_engine.tracking.visibility import Visibility
 
 F16 = NDArray[np.float16]
@@ -30,10 +30,10 @@ NO_DISPLACEMENT: F16 = np.zeros((N_LANDMARKS, 2), np.float16)
 
 @dataclass(frozen=True)
 class TrackSettings:
-    """Constants of what a track remembers.
+    """Constants of a track.
 
     Attributes:
-        sample_draws: exemplars that stand for the posterior of a frame that has gone by, for the suggestion at the end.
+        sample_draws: exemplars drawn from the posterior of an earlier frame, for the suggestion at the end.
         sure_presence: presence from which a face is surely seen.
     """
 
@@ -45,13 +45,13 @@ TRACK = TrackSettings()
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a frame said about one face, whatever came before: all that filtering it again takes.
+class Observation:
+    """One frame's part in a track, whatever came before: all that filtering it again takes.
 
     Attributes:
         index: of the frame.
         gap: frames by index since the track's last one; 1 in its first.
-        located: the place that was looked at.
+        located: the place that was cropped.
         presence: of the crop; 0 where there was none.
         visibility: after this frame.
         picture: the emission without evidence.
@@ -74,26 +74,26 @@ class Record:
     """One frame within the lag.
 
     Attributes:
-        seen: what the frame said.
+        observation: the frame.
         belief: the filter after it.
         motion: after it.
         joint: the picture's emission with the likelihood of the evidence; None without evidence.
     """
 
-    seen: Seen
+    observation: Observation
     belief: Belief
     motion: Motion
     joint: Emission | None = None
 
     @property
     def emission(self) -> Emission:
-        """What the frame said, with the likelihood of its evidence."""
-        return self.seen.picture if self.joint is None else self.joint
+        """The picture's, with the likelihood of the evidence."""
+        return self.observation.picture if self.joint is None else self.joint
 
 
 @dataclass(frozen=True)
-class Start:
-    """What a frame is filtered from: a track after the frame before.
+class FilterState:
+    """A track after the frame before, from which a frame is filtered.
 
     Attributes:
         belief: None before the first frame.
@@ -105,14 +105,14 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Sketch:
-    """A frame that has gone by, in a few bytes.
+class PosteriorSample:
+    """An earlier frame's posterior, in a few bytes.
 
     Attributes:
         index: of the frame.
-        box: (4,) the face box that was looked at, image frame, pixels.
+        box: (4,) the face box that was cropped, image frame, pixels.
         presence: of the crop.
-        clicked: landmarks that hold a click, ascending.
+        clicked: landmarks that hold a click, ascending, one byte each.
         classes: (S,) int32 ascending, exemplars drawn from the posterior.
         counts: (S,) int32, how often each was drawn; they sum to `TrackSettings.sample_draws`.
         displacement: (68, 2) float16, by how much the answer was displaced, box sides.
@@ -135,8 +135,8 @@ class Sketch:
         evidence: Evidence | None,
         probabilities: F32,
         displacement: F64,
-    ) -> Sketch:
-        """Draw the sketch of a posterior, (K,) probabilities, by systematic resampling."""
+    ) -> PosteriorSample:
+        """Draw the sample of a posterior, (K,) probabilities, by systematic resampling."""
         classes, counts = systematic(probabilities, TRACK.sample_draws)
         clicked = b"" if evidence is None else bytes(sorted({c.landmark for c in evidence.clicks}))
         drawn = classes.astype(np.int32), counts.astype(np.int32)
@@ -144,7 +144,7 @@ class Sketch:
 
     @property
     def located(self) -> LocatedFace:
-        """The place that was looked at."""
+        """The place that was cropped."""
         return LocatedFace(self.box, self.box, TRACK_BOX, False, None)
 
     def probabilities(self, count: int) -> F32:
@@ -162,18 +162,18 @@ class Track:
         track_id: ≥ 1.
         visibility: the chain of `exalign_engine.tracking.visibility`.
         motion: where it is.
-        boxes: the boxes that the caller gave for it up to the last frame; None where that one had none, or where frames
-            are not joined by the filter.
-        belief: the filter; None where frames are not joined by it.
-        known: κ of Eq. T3 after the last frame (`exalign_engine.tracking.emission_strength`).
+        boxes: filter of the boxes that the caller gave, up to the last frame; None where that one had none, or where
+            the temporal model is not the chain.
+        belief: the filter; None where the temporal model is not the chain.
+        memory: κ of Eq. T2 after the last frame (`exalign_engine.tracking.emission_strength`).
         displacement: (68, 2) float16, r_t of Eq. D1 after the last frame, box sides.
         start: what the oldest of ``records`` was filtered from.
         records: the frames within the lag, this one included, ascending; empty without a lag.
-        settled: what was last said of the newest frames that have been revised as they left the lag, before means were
-            taken; ascending, at most `TemporalMeanSettings.reach` and one more. Empty unless revisions are steadied.
+        settled: points of the newest frames that were revised as they left the lag, before means were taken;
+            ascending, at most `TemporalMeanSettings.reach` and one more. Empty without `SessionOptions.temporal_mean`.
         path: max-product over all frames older than ``records``; None unless a path is wanted or there is none yet.
-        low_pass: the landmarks of the last frames; empty but where frames are joined by it.
-        sketches: the last frames, this one included, ascending.
+        low_pass: the landmarks of the last frames; empty unless it is the temporal model.
+        samples: the last frames, this one included, ascending.
     """
 
     track_id: int
@@ -181,14 +181,14 @@ class Track:
     motion: Motion
     boxes: BoxFilter | None
     belief: Belief | None
-    known: float
+    memory: float
     displacement: F16
-    start: Start
+    start: FilterState
     records: tuple[Record, ...]
-    settled: tuple[Moment, ...]
+    settled: tuple[TrackPoint, ...]
     path: PathState | None
     low_pass: LowPass
-    sketches: tuple[Sketch, ...]
+    samples: tuple[PosteriorSample, ...]
 
     @property
     def vanished(self) -> bool:
@@ -196,53 +196,55 @@ class Track:
 
         Not where the caller said that the last one shows nothing.
         """
-        if len(self.sketches) < 2:
+        if len(self.samples) < 2:
             return False
-        before, now = (s.presence for s in self.sketches[-2:])
+        before, now = (s.presence for s in self.samples[-2:])
         return before >= TRACK.sure_presence and 0 < now <= 1 - TRACK.sure_presence
 
     def record(self, index: int) -> Record | None:
         """The record of a frame, if it is held."""
-        return next((r for r in self.records if r.seen.index == index), None)
+        return next((r for r in self.records if r.observation.index == index), None)
 
-    def start_of(self, record: Record) -> Start:
+    def state_before(self, record: Record) -> FilterState:
         """What one of ``records`` was filtered from."""
         place = self.records.index(record)
         if place == 0:
             return self.start
         before = self.records[place - 1]
-        return Start(before.belief, before.motion)
+        return FilterState(before.belief, before.motion)
 
-    def resketched(self, new: Mapping[int, Sketch]) -> Track:
-        """With the sketches of some frames, by index, replaced."""
-        return replace(self, sketches=tuple(new.get(s.index, s) for s in self.sketches))
+    def with_samples(self, new: Mapping[int, PosteriorSample]) -> Track:
+        """With the samples of some frames, by index, replaced."""
+        return replace(self, samples=tuple(new.get(s.index, s) for s in self.samples))
 
-    def resettled(self, new: Sequence[Moment], through: int) -> Track:
-        """With what has been said of frames up to index ``through`` remembered."""
+    def with_revised(self, new: Sequence[TrackPoint], through: int) -> Track:
+        """With the points of revised frames up to index ``through`` in ``settled``."""
         together = {m.index: m for m in (*self.settled, *new) if m.index <= through}
         return replace(self, settled=tuple(together[i] for i in sorted(together))[-TEMPORAL_MEAN.reach - 1 :])
 
 
-def kept_sketches(options: SessionOptions) -> int:
-    """How many frames a track keeps sketches of."""
+def kept_samples(options: SessionOptions) -> int:
+    """How many frames a track keeps samples of."""
     return max(options.path_frames, options.smoothing_lag + 1, 2)
 
 
-def aged(track: Track, chain: Chain, options: SessionOptions) -> Track:
-    """Let go of what is older than the lag; the path takes it in."""
+def trimmed(track: Track, chain: Chain, options: SessionOptions) -> Track:
+    """Without what is older than the lag, which the path takes in."""
     most = options.smoothing_lag + 1
     while len(track.records) > most:
         oldest = track.records[0]
         track = replace(
             track,
-            start=Start(oldest.belief, oldest.motion),
+            start=FilterState(oldest.belief, oldest.motion),
             records=track.records[1:],
-            path=extended(track.path, oldest.emission, chain, options),
+            path=extended_path(track.path, oldest.emission, chain, options),
         )
-    return replace(track, sketches=track.sketches[-kept_sketches(options) :])
+    return replace(track, samples=track.samples[-kept_samples(options) :])
 
 
-def extended(path: PathState | None, emission: Emission, chain: Chain, options: SessionOptions) -> PathState | None:
+def extended_path(
+    path: PathState | None, emission: Emission, chain: Chain, options: SessionOptions
+) -> PathState | None:
     """A path one frame longer; None where none is wanted."""
     if options.path_frames == 0:
         return None

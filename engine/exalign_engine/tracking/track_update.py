@@ -1,4 +1,4 @@
-"""One frame of one track: what its crop says about it, and the track and the answer that come of it."""
+"""One frame of one track: from its crop to the track after it and the answer; and revisions of earlier frames."""
 
 from __future__ import annotations
 
@@ -12,18 +12,28 @@ from exalign_engine.hmm.chain import LowPass
 from exalign_engine.network.outputs import FaceOutputs
 from exalign_engine.posterior.posterior import Posterior
 from exalign_engine.tracking.answers import RevisionAnswer, RevisionCause, TrackAnswer
-from exalign_engine.tracking.association import BOX_MATCHING
+from exalign_engine.tracking.box_matching import BOX_MATCHING
 from exalign_engine.tracking.emission_strength import EMISSION
-from exalign_engine.tracking.filter_step import Joined, Joiner, cut_mass
+from exalign_engine.tracking.filter_step import FilteredFrame, FrameFilter, truncation_mass
+from exalign_engine.tracking.motion import Motion
 from exalign_engine.tracking.options import TemporalModel
 from exalign_engine.tracking.placement import Placement
 from exalign_engine.tracking.smoothing import smoothed
-from exalign_engine.tracking.track import NO_DISPLACEMENT, Record, Seen, Sketch, Start, Track, aged, extended
+from exalign_engine.tracking.track import (
+    NO_DISPLACEMENT,
+    FilterState,
+    Observation,
+    PosteriorSample,
+    Record,
+    Track,
+    extended_path,
+    trimmed,
+)
 from exalign_engine.tracking.visibility import TrackState, Visibility
 
 
 @dataclass(frozen=True)
-class Followed:
+class UpdatedTrack:
     """A track after a frame, its answer, and whether the caller gave its place."""
 
     track: Track
@@ -31,11 +41,13 @@ class Followed:
     given: bool
 
 
-def follow(joiner: Joiner, placement: Placement, index: int, gap: int, row: FaceOutputs | None) -> Followed | None:
+def update_track(
+    frame_filter: FrameFilter, placement: Placement, index: int, gap: int, row: FaceOutputs | None
+) -> UpdatedTrack | None:
     """Take one frame in.
 
     Args:
-        joiner: model and chain.
+        frame_filter: model and chain.
         placement: the track, and where it was looked for.
         index: of the frame.
         gap: frames by index since the last one.
@@ -44,128 +56,143 @@ def follow(joiner: Joiner, placement: Placement, index: int, gap: int, row: Face
     Returns:
         None where a detection that would have opened a track shows no face.
     """
-    posterior = None if row is None else joiner.aligner.posterior(row)
-    track = placement.track
-    if track is None:
-        if posterior is not None and not _is_face(joiner, placement, posterior):
+    posterior = None if row is None else frame_filter.aligner.posterior(row)
+    if placement.track is None:
+        if posterior is not None and not _is_face(frame_filter, placement, posterior):
             return None
-        start, gap, visibility = Start(), 1, Visibility.fresh()
+        gap, track, visibility = 1, _new_track(placement), Visibility.initial()
     else:
-        start, visibility = Start(track.belief, track.motion), track.visibility.predicted(gap)
-        if placement.told and track.visibility.state is not TrackState.VISIBLE:
-            visibility = visibility.refound()
+        track, visibility = placement.track, placement.track.visibility.predict(gap)
+        if placement.external and track.visibility.state is not TrackState.VISIBLE:
+            visibility = visibility.relocated()
     presence = None if posterior is None else posterior.presence
-    visibility = visibility.updated(presence, placement.found)
-    before = EMISSION.initial_memory if track is None else track.known
-    picture, known = joiner.emission(posterior, visibility, before, gap)
-    carried = NO_DISPLACEMENT if track is None else track.displacement
-    seen = Seen(index, gap, placement.place, presence or 0.0, visibility, picture, placement.evidence, carried)
-    joined = joiner.join(start, seen, posterior)
-    seen = replace(seen, displacement=joined.displacement)
-    given, low_pass = joined.given, track.low_pass if track else LowPass.empty()
-    if joiner.options.temporal_model is TemporalModel.LOW_PASS:
-        given, low_pass = joiner.low_passed(given, low_pass, posterior is None)
-    sketch = sketched(seen, given)
-    if track is None:
-        first = (placement.track_id, visibility, joined.motion, None, None, known, joined.displacement)
-        empty = Track(*first, Start(), (), (), None, low_pass, ())
-        grown = _grown(joiner, empty, seen, joined, sketch)
-    else:
-        grown = _grown(joiner, track, seen, joined, sketch)
+    visibility = visibility.update(presence, placement.found)
+    picture, memory = frame_filter.emission(posterior, visibility, track.memory, gap)
+    state = FilterState() if placement.track is None else FilterState(track.belief, track.motion)
+    observation = Observation(
+        index, gap, placement.place, presence or 0.0, visibility, picture, placement.evidence, track.displacement
+    )
+    filtered = frame_filter.step(state, observation, posterior)
+    observation = replace(observation, displacement=filtered.displacement)
+    given, low_pass = filtered.given, track.low_pass
+    if frame_filter.options.temporal_model is TemporalModel.LOW_PASS:
+        given, low_pass = frame_filter.low_passed(given, low_pass, posterior is None)
     after = replace(
-        grown,
+        _with_frame(frame_filter, track, observation, filtered, sample_of(observation, given)),
         visibility=visibility,
-        motion=joined.motion,
+        motion=filtered.motion,
         boxes=placement.boxes,
-        belief=joined.belief,
-        known=known,
-        displacement=joined.displacement,
+        belief=filtered.belief,
+        memory=memory,
+        displacement=filtered.displacement,
         low_pass=low_pass,
     )
-    cut = 0.0 if joined.belief is None else cut_mass(joined.belief, seen.evidence)
-    return Followed(after, answer(placement.track_id, seen, given, cut), placement.given)
+    cut = 0.0 if filtered.belief is None else truncation_mass(filtered.belief, observation.evidence)
+    return UpdatedTrack(after, track_answer(placement.track_id, observation, given, cut), placement.given)
 
 
-def _is_face(joiner: Joiner, placement: Placement, posterior: Posterior) -> bool:
+def _new_track(placement: Placement) -> Track:
+    """A track before its first frame."""
+    return Track(
+        track_id=placement.track_id,
+        visibility=Visibility.initial(),
+        motion=Motion.at(placement.place.box),
+        boxes=None,
+        belief=None,
+        memory=EMISSION.initial_memory,
+        displacement=NO_DISPLACEMENT,
+        start=FilterState(),
+        records=(),
+        settled=(),
+        path=None,
+        low_pass=LowPass.empty(),
+        samples=(),
+    )
+
+
+def _is_face(frame_filter: FrameFilter, placement: Placement, posterior: Posterior) -> bool:
     """Whether a new face is one: the caller's word, or the detector's and the model's together."""
-    told = placement.given or placement.evidence is not None
-    return told or posterior.presence >= joiner.aligner.bundle.calibration.presence_threshold
+    given = placement.given or placement.evidence is not None
+    return given or posterior.presence >= frame_filter.aligner.bundle.calibration.presence_threshold
 
 
-def _grown(joiner: Joiner, track: Track, seen: Seen, joined: Joined, sketch: Sketch) -> Track:
-    """Longer by one frame; what has left the lag is let go of."""
-    options = joiner.options
-    track = replace(track, sketches=(*track.sketches, sketch))
-    if options.smoothing_lag and joined.belief is not None:
-        track = replace(track, records=(*track.records, _record(seen, joined)))
+def _with_frame(
+    frame_filter: FrameFilter, track: Track, observation: Observation, filtered: FilteredFrame, sample: PosteriorSample
+) -> Track:
+    """Longer by one frame, without what has left the lag."""
+    options = frame_filter.options
+    track = replace(track, samples=(*track.samples, sample))
+    if options.smoothing_lag and filtered.belief is not None:
+        track = replace(track, records=(*track.records, _record(observation, filtered)))
     else:
-        track = replace(track, path=extended(track.path, joined.emission, joiner.chain, options))
-    return aged(track, joiner.chain, options)
+        track = replace(track, path=extended_path(track.path, filtered.emission, frame_filter.chain, options))
+    return trimmed(track, frame_filter.chain, options)
 
 
-def _record(seen: Seen, joined: Joined) -> Record:
-    assert joined.belief is not None  # noqa: S101 - only the filter has records; for the type checker
-    return Record(seen, joined.belief, joined.motion, None if seen.evidence is None else joined.emission)
+def _record(observation: Observation, filtered: FilteredFrame) -> Record:
+    assert filtered.belief is not None  # noqa: S101 - only the filter has records; for the type checker
+    joint = None if observation.evidence is None else filtered.emission
+    return Record(observation, filtered.belief, filtered.motion, joint)
 
 
-def sketched(seen: Seen, given: ConditionedFace) -> Sketch:
-    """The sketch of an answer."""
-    p = given.face.posterior
-    return Sketch.of(seen.index, seen.located.box, seen.presence, seen.evidence, p.probabilities, p.mean_displacement)
+def sample_of(observation: Observation, given: ConditionedFace) -> PosteriorSample:
+    """A sample of an answer's posterior."""
+    o, p = observation, given.face.posterior
+    return PosteriorSample.of(o.index, o.located.box, o.presence, o.evidence, p.probabilities, p.mean_displacement)
 
 
-def answer(track_id: int, seen: Seen, given: ConditionedFace, cut: float) -> TrackAnswer:
-    """What is said about one face in one frame."""
-    v = seen.visibility
-    return TrackAnswer(track_id, v.state, v.visible, v.lost, given, seen.evidence is not None, cut)
+def track_answer(track_id: int, observation: Observation, given: ConditionedFace, cut: float) -> TrackAnswer:
+    """The answer about one face in one frame."""
+    v = observation.visibility
+    return TrackAnswer(track_id, v.state, v.visible, v.lost, given, observation.evidence is not None, cut)
 
 
-def separated(followed: Sequence[Followed]) -> list[Followed]:
-    """Give up the worse of any two tracks that see one face: it is lost in this answer.
+def without_duplicates(updated: Sequence[UpdatedTrack]) -> list[UpdatedTrack]:
+    """Mark the worse of any two tracks of one face as lost, in this answer already.
 
     Of two, the one that the caller placed stays, then the likelier one, then the older one.
     """
 
-    def rank(f: Followed) -> tuple[bool, float, int]:
-        return (not f.given, -f.track.visibility.visible, f.track.track_id)
+    def rank(one: UpdatedTrack) -> tuple[bool, float, int]:
+        return (not one.given, -one.track.visibility.visible, one.track.track_id)
 
-    stays: list[Followed] = []
-    out = {f.track.track_id: f for f in followed}
-    for f in sorted(followed, key=rank):
-        if f.track.visibility.state is not TrackState.VISIBLE:
+    kept: list[UpdatedTrack] = []
+    out = {one.track.track_id: one for one in updated}
+    for one in sorted(updated, key=rank):
+        if one.track.visibility.state is not TrackState.VISIBLE:
             continue
-        box = f.track.motion.box
-        if not f.given and any(iou(box, s.track.motion.box) > BOX_MATCHING.same_face for s in stays):
-            visibility = f.track.visibility.given_up()
-            lost = replace(f.answer, state=visibility.state, visible_probability=0.0, lost_probability=1.0)
-            out[f.track.track_id] = replace(f, track=replace(f.track, visibility=visibility), answer=lost)
+        box = one.track.motion.box
+        if not one.given and any(iou(box, k.track.motion.box) > BOX_MATCHING.same_face for k in kept):
+            visibility = one.track.visibility.dropped()
+            lost = replace(one.answer, state=visibility.state, visible_probability=0.0, lost_probability=1.0)
+            out[one.track.track_id] = replace(one, track=replace(one.track, visibility=visibility), answer=lost)
         else:
-            stays.append(f)
-    return [out[f.track.track_id] for f in followed]
+            kept.append(one)
+    return [out[one.track.track_id] for one in updated]
 
 
-def refiltered(joiner: Joiner, track: Track, record: Record, evidence: Evidence) -> Track:
-    """A track that has other evidence about one of its records: that frame and all after it are filtered again.
+def refiltered(frame_filter: FrameFilter, track: Track, record: Record, evidence: Evidence) -> Track:
+    """A track with other evidence about one of its records: that frame and all after it are filtered again.
 
     What the pictures showed stays as it is: the crops were taken where the track looked at the time.
     """
     place = track.records.index(record)
-    start, records = track.start_of(record), list(track.records[:place])
+    state, records = track.state_before(record), list(track.records[:place])
     for old in track.records[place:]:
-        seen = replace(old.seen, evidence=evidence) if old is record else old.seen
-        joined = joiner.join(start, seen)
-        records.append(_record(seen, joined))
-        start = Start(joined.belief, joined.motion)
-    return replace(track, records=tuple(records), belief=start.belief, motion=records[-1].motion)
+        observation = replace(old.observation, evidence=evidence) if old is record else old.observation
+        filtered = frame_filter.step(state, observation)
+        records.append(_record(observation, filtered))
+        state = FilterState(filtered.belief, filtered.motion)
+    return replace(track, records=tuple(records), belief=state.belief, motion=records[-1].motion)
 
 
 def revised(
-    joiner: Joiner, tracks: Sequence[Track], wanted: Sequence[int], through: int, cause: RevisionCause
+    frame_filter: FrameFilter, tracks: Sequence[Track], wanted: Sequence[int], through: int, cause: RevisionCause
 ) -> tuple[tuple[RevisionAnswer, ...], tuple[Track, ...]]:
     """Better answers to frames within the lag, and the tracks that remember them.
 
     Args:
-        joiner: model and chain.
+        frame_filter: model and chain.
         tracks: whose.
         wanted: indices of frames, ascending.
         through: index of the newest frame.
@@ -174,13 +201,13 @@ def revised(
     answers: dict[int, list[TrackAnswer]] = {index: [] for index in wanted}
     after = []
     for track in tracks:
-        held = [r for r in track.records if r.seen.index in answers]
-        found = smoothed(joiner, track, held) if held else []
+        held = [r for r in track.records if r.observation.index in answers]
+        found = smoothed(frame_filter, track, held) if held else []
         for f in found:
-            answers[f.seen.index].append(answer(track.track_id, f.seen, f.given, f.cut))
-        track = track.resketched({f.seen.index: sketched(f.seen, f.given) for f in found})
-        if found and joiner.options.steadied:
-            track = track.resettled([f.moment for f in found], through=track.records[0].seen.index)
+            answers[f.observation.index].append(track_answer(track.track_id, f.observation, f.given, f.cut))
+        track = track.with_samples({f.observation.index: sample_of(f.observation, f.given) for f in found})
+        if found and frame_filter.options.temporal_mean:
+            track = track.with_revised([f.point for f in found], through=track.records[0].observation.index)
         after.append(track)
-    revisions = (RevisionAnswer(index, through, cause, tuple(told)) for index, told in answers.items() if told)
+    revisions = (RevisionAnswer(index, through, cause, tuple(found)) for index, found in answers.items() if found)
     return tuple(revisions), tuple(after)

@@ -1,10 +1,10 @@
-"""Is the face seen, hidden or lost? A chain of three states with its own forward filter, and hysteresis.
+"""Is a face visible, hidden or lost? A chain of three states with its own forward filter, and hysteresis.
 
     v'(j) ∝ o(j) · Σ_i v(i) (T^g)_ij        j ∈ {VISIBLE, HIDDEN, LOST},  g = steps since the last frame        (V1)
 
-What a frame says is the crop's calibrated presence π. It was calibrated on as many crops with a face as without,
-so π : 1 − π is the likelihood ratio of VISIBLE to the other two. HIDDEN and LOST look alike; only time tells them
-apart, for a hidden face shows up again sooner or later. A detector that ran says whether it found the face at all.
+The observation is the crop's calibrated presence π. It was calibrated on as many crops with a face as without, so
+π : 1 − π is the likelihood ratio of VISIBLE to the other two. HIDDEN and LOST look alike; only time distinguishes
+them, as a hidden face shows up again sooner or later. A detector that ran adds whether it found the face at all.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ F64 = NDArray[np.float64]
 
 
 class TrackState(Enum):
-    """What a track is doing."""
+    """Whether a track's face can be seen."""
 
     #: The face is seen.
     VISIBLE = "visible"
     #: The face is believed to be where the track is, and cannot be seen.
     HIDDEN = "hidden"
-    #: The track does not know where its face is.
+    #: Nobody can say where the face is.
     LOST = "lost"
 
 
@@ -34,7 +34,7 @@ class VisibilitySettings:
     """Constants of the chain.
 
     Attributes:
-        start: probabilities of (VISIBLE, HIDDEN, LOST) where a face was just given or found, before its crop is seen.
+        start: probabilities of (VISIBLE, HIDDEN, LOST) where a face was just given or found, before its crop is scored.
         hide: chance that a visible face is hidden in the next frame.
         show: chance that a hidden face is visible in the next frame.
         lose: chance that a hidden face is lost in the next frame. With ``show`` it makes a track that sees nothing
@@ -81,7 +81,7 @@ VISIBILITY = VisibilitySettings()
 
 @dataclass(frozen=True)
 class Visibility:
-    """What is believed about one face after a frame.
+    """The chain of one face after a frame.
 
     Attributes:
         probabilities: of VISIBLE, HIDDEN and LOST, given all frames so far; they sum to 1.
@@ -94,8 +94,8 @@ class Visibility:
     lost_frames: int = 0
 
     @classmethod
-    def fresh(cls, settings: VisibilitySettings = VISIBILITY) -> Visibility:
-        """Where a face was just given or found, before its crop is seen."""
+    def initial(cls, settings: VisibilitySettings = VISIBILITY) -> Visibility:
+        """Where a face was just given or found, before its crop is scored."""
         return cls(settings.start, TrackState.VISIBLE)
 
     @property
@@ -108,29 +108,29 @@ class Visibility:
         """Probability of LOST."""
         return self.probabilities[2]
 
-    def refound(self, settings: VisibilitySettings = VISIBILITY) -> Visibility:
-        """The same track, told where its face is. Its state waits for what the next crop shows."""
+    def relocated(self, settings: VisibilitySettings = VISIBILITY) -> Visibility:
+        """The same track after its face was given or found again. Its state waits for the next crop."""
         state = TrackState.HIDDEN if self.state is TrackState.LOST else self.state
         return Visibility(settings.start, state)
 
-    def given_up(self, settings: VisibilitySettings = VISIBILITY) -> Visibility:
-        """The same track, known to follow a face that is not its own, and to be dropped."""
+    def dropped(self, settings: VisibilitySettings = VISIBILITY) -> Visibility:
+        """The same track, to be dropped: its face is another track's."""
         return Visibility((0.0, 0.0, 1.0), TrackState.LOST, settings.keep_lost + 1)
 
-    def lapsed(self, settings: VisibilitySettings = VISIBILITY) -> bool:
+    def expired(self, settings: VisibilitySettings = VISIBILITY) -> bool:
         """Whether the track has been lost for so long that it is dropped."""
         return self.lost_frames > settings.keep_lost
 
-    def predicted(self, gap: int, settings: VisibilitySettings = VISIBILITY) -> Visibility:
-        """``gap`` ≥ 1 frames later, before anything is seen."""
+    def predict(self, gap: int, settings: VisibilitySettings = VISIBILITY) -> Visibility:
+        """The prior ``gap`` ≥ 1 frames later (Eq. V1)."""
         ahead = np.array(self.probabilities) @ np.linalg.matrix_power(settings.transitions, gap)
         counted = self.lost_frames + gap if self.state is TrackState.LOST else 0
         return replace(self, probabilities=_normalised(ahead), lost_frames=counted)
 
-    def updated(
+    def update(
         self, presence: float | None, found: bool | None, settings: VisibilitySettings = VISIBILITY
     ) -> Visibility:
-        """Given what a frame shows.
+        """The posterior given a frame (Eq. V1), and the state that follows.
 
         Args:
             presence: of the crop; None where the picture is known to show nothing of the face.

@@ -9,7 +9,7 @@ import numpy as np
 
 from exalign.v1 import evidence_pb2, geometry_pb2
 from exalign_engine import LocatedFace
-from exalign_engine.errors import Violations
+from exalign_engine.errors import InvalidInputError, Violations
 from exalign_engine.evidence.evidence import (
     MAX_POSES,
     MAX_REGIONS,
@@ -85,24 +85,11 @@ class RequestedEvidence:
         Raises:
             InvalidInputError: a landmark is clicked twice at different places, or the constraints are too many.
         """
-        if not (self.clicks or self.regions or self.poses):
-            return known
-        violations, clicked = Violations("evidence"), {c.landmark: c for c in known.clicks}
-        for i, asked in enumerate(self.clicks):
-            click = asked.resolve(located)
-            if clicked.setdefault(click.landmark, click) != click:
-                text = (
-                    f"is {click.landmark}, which is clicked already, at another place or with another trust;"
-                    " at most one click a landmark"
-                )
-                violations.add(f"clicks[{i}].landmark", text)
-        regions, poses = {*known.regions, *self.regions}, {*known.poses, *self.poses}
-        for name, count, most in (("regions", len(regions), MAX_REGIONS), ("poses", len(poses), MAX_POSES)):
-            if count > most:
-                text = f"has {count} different ones with those that the face holds, at most {most} are accepted"
-                violations.add(name, text)
-        violations.raise_if_any()
-        return Evidence(tuple(clicked.values()), tuple(regions), tuple(poses), self.box_motion)
+        clicks = [click.resolve(located) for click in self.clicks]
+        try:
+            return known.adding(clicks, self.regions, self.poses, self.box_motion)
+        except InvalidInputError as e:
+            raise e.below("evidence") from None
 
 
 @dataclass(frozen=True)

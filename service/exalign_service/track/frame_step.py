@@ -27,6 +27,7 @@ from exalign_engine.tracking import (
     TrackAnswer,
     TrackingSession,
 )
+from exalign_engine.tracking.evidence_assignment import nearest_face
 from exalign_service.methods.pipeline import Pipeline, StageClock
 from exalign_service.requests.picture import Picture, add_misplaced
 from exalign_service.rpc.errors import PreconditionError
@@ -107,7 +108,7 @@ class SessionSteps:
         boxes = () if within is None else self._boxes(requested, within)
         known = {track_id: np.array(box) for track_id, box in record.boxes}
         known |= {track_id: place.box for track_id, place in boxes if track_id}
-        evidence = () if not known else _resolve(requested.evidence, known)
+        evidence = () if not known else resolve(requested.evidence, known)
         pending = _in_frame(session.begin, Frame(requested.index, size, boxes, evidence, occluded=size is None))
         detections: Sequence[LocatedFace] = ()
         if pending.detect and image is not None:
@@ -121,7 +122,8 @@ class SessionSteps:
         if requested.evidence and not known:
             # σ of a click depends on the face, and only now there is one, if any.
             if places:
-                evidence = _resolve(requested.evidence, {-i: place.box for i, place in enumerate(places)})
+                # No key is 0, which is how a request says that it names no track.
+                evidence = resolve(requested.evidence, {-1 - i: place.box for i, place in enumerate(places)})
                 pending = _in_frame(session.begin, Frame(requested.index, size, boxes, evidence, occluded=size is None))
                 places = _in_frame(session.places, pending, detections)
             else:
@@ -157,7 +159,7 @@ class SessionSteps:
             raise InvalidInputError.of("past_evidence.frame_index", text)
         if not record.boxes:
             raise InvalidInputError.of("past_evidence.evidence", "is about a face, and none is tracked")
-        evidence = _resolve(requested.evidence, {track_id: np.array(box) for track_id, box in record.boxes})
+        evidence = resolve(requested.evidence, {track_id: np.array(box) for track_id, box in record.boxes})
         session = self._session
 
         def step() -> tuple[tuple[RevisionAnswer, ...], bytes, bytes]:
@@ -237,23 +239,24 @@ def _in_frame(step: Callable[..., T], *args: object) -> T:
         raise e.below("frame") from None
 
 
-def _resolve(requested: Sequence[RequestedTrackEvidence], boxes: Mapping[int, NDArray[np.float64]]) -> Resolved:
+def resolve(requested: Sequence[RequestedTrackEvidence], boxes: Mapping[int, NDArray[np.float64]]) -> Resolved:
     """Evidence with every σ filled in, from the face that it is about.
 
     Args:
         requested: as it was sent.
-        boxes: (4,) face boxes known, at least one where there is evidence, by track id.
+        boxes: (4,) face boxes known, at least one where there is evidence, by track id; image frame, pixels.
     """
-    return tuple((a.track_id, a.resolve(_located(boxes.get(a.track_id, _nearest(a, boxes))))) for a in requested)
+    return tuple((piece.track_id, piece.resolve(_located(_box_of(piece, boxes)))) for piece in requested)
 
 
-def _nearest(requested: RequestedTrackEvidence, boxes: Mapping[int, NDArray[np.float64]]) -> NDArray[np.float64]:
-    """The box whose centre is nearest to the clicks."""
-    clicks = requested.evidence.clicks
-    if not clicks:  # then there is no σ to be filled in
-        return next(iter(boxes.values()))
-    at = np.mean([(c.x, c.y) for c in clicks], axis=0)
-    return min(boxes.values(), key=lambda box: float(np.hypot(*((box[:2] + box[2:]) / 2 - at))))
+def _box_of(piece: RequestedTrackEvidence, boxes: Mapping[int, NDArray[np.float64]]) -> NDArray[np.float64]:
+    """The box of the face that evidence is about, by the rule of the engine's session."""
+    if piece.track_id in boxes:
+        return boxes[piece.track_id]
+    evidence = piece.evidence
+    face = nearest_face([(c.x, c.y) for c in evidence.clicks], evidence.regions, boxes)
+    # Without any place there is no σ to be filled in.
+    return next(iter(boxes.values())) if face is None else boxes[face]
 
 
 def _located(box: NDArray[np.float64]) -> LocatedFace:

@@ -13,7 +13,7 @@ from exalign_engine import LocatedFace
 from exalign_engine.errors import InvalidInputError, Violations
 from exalign_engine.evidence.evidence import Evidence
 from exalign_engine.geometry.boxes import MAX_FACES
-from exalign_engine.tracking import DETECT_EVERY, SessionOptions, SuggestionWish, TemporalModel
+from exalign_engine.tracking import DETECT_EVERY, SessionOptions, SuggestionQuery, TemporalModel
 from exalign_service.requests.enums import add_unknown_enum
 from exalign_service.requests.evidence import RequestedEvidence, read_evidence, read_suggestion_options
 from exalign_service.requests.picture import (
@@ -60,7 +60,7 @@ class TrackOptions:
     session: SessionOptions
     detection: DetectionOptions
     views: ViewOptions
-    suggestion: SuggestionWish | None
+    suggestion: SuggestionQuery | None
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def read_config(config: track_pb2.TrackConfig, limits: RequestLimits) -> TrackOp
     suggestion = None
     if config.HasField("suggestion"):
         given = read_suggestion_options(config.suggestion, violations)
-        suggestion = SuggestionWish(given.sigma, given.landmarks or None, given.criterion, given.most)
+        suggestion = SuggestionQuery(given.sigma, given.landmarks or None, given.criterion, given.most)
     violations.raise_if_any()
     live = config.mode == track_pb2.TRACK_MODE_LIVE
     name = config.session_id or (token.session if token is not None else "")

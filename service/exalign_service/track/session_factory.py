@@ -8,7 +8,7 @@ from functools import cached_property
 from exalign_engine import Aligner, LocatedFace
 from exalign_engine.hmm.chain import Chain
 from exalign_engine.network.outputs import FaceOutputs
-from exalign_engine.tracking import Frame, SessionOptions, SuggestionWish, TrackingSession
+from exalign_engine.tracking import Frame, SessionOptions, SuggestionQuery, TrackingSession
 
 
 class SessionFactory:
@@ -35,7 +35,7 @@ class SessionFactory:
             pending = session.begin(Frame(index, size, boxes=((0, place),)))
             places = session.places(pending, ())
             session.finish(pending, [row] * len(places))
-        session.close(SuggestionWish())
+        session.close(SuggestionQuery())
         self.restore(session.encode(), session.options)
 
     def new(self, options: SessionOptions) -> TrackingSession:

@@ -2,7 +2,7 @@
 
 ``per_frame`` looks at each frame alone. ``low_pass`` is the paper's mean over three frames, this one and the two
 before it. ``filter`` knows the frames and boxes so far, ``smoother`` and ``viterbi`` all frames of the clip; as in a
-session, these three look where `exalign_engine.tracking.box_filter` says, and the smoother's answers are steadied.
+session, these three look where `exalign_engine.tracking.box_filter` says, and the smoother's answers are means over time.
 ``hold`` is the baseline: the last answer of ``per_frame`` to a frame that was visible, kept in the frame of the box
 while the face is hidden.
 """
@@ -26,11 +26,11 @@ from exalign_engine.metrics.accuracy import nrmse
 from exalign_engine.network.batches import score
 from exalign_engine.posterior.pose import credible_intervals, displaced_poses
 from exalign_engine.posterior.posterior import MOMENT_CUT, Posterior, PosteriorModel
-from exalign_engine.tracking.box_filter import BoxFilter, filtered
-from exalign_engine.tracking.displacement import displaced, displacement
+from exalign_engine.tracking.box_filter import BoxFilter, filter_box
+from exalign_engine.tracking.displacement import blend_displacement, displaced_posterior
 from exalign_engine.tracking.emission_strength import EMISSION
 from exalign_engine.tracking.filter_step import picture_emission
-from exalign_engine.tracking.temporal_mean import Moment, steadied
+from exalign_engine.tracking.temporal_mean import TrackPoint, triangular_mean
 from exalign_engine.tracking.track import NO_DISPLACEMENT
 
 F32 = NDArray[np.float32]
@@ -115,7 +115,7 @@ def _filtered(given: Sequence[BoxFrame]) -> tuple[BoxFrame, ...]:
     known: BoxFilter | None = None
     found = []
     for frame in given:
-        known = filtered(known, frame.box, 1)
+        known = filter_box(known, frame.box, 1)
         found.append(known.frame)
     return tuple(found)
 
@@ -139,8 +139,8 @@ def answers(watched: WatchedClip, chain: Chain, methods: Sequence[str] = METHODS
             local = chained[method]
         points = [box.to_image(p.mean) for box, p in zip(boxes, local, strict=True)]
         if method == "smoother":
-            line = [Moment(t, y, False) for t, y in enumerate(points)]
-            points = [steadied(line, t) for t in range(len(line))]
+            line = [TrackPoint(t, y, False) for t, y in enumerate(points)]
+            points = [triangular_mean(line, t) for t in range(len(line))]
         found[method] = [
             MethodAnswer(y, p.probabilities, p.mean_displacement) for y, p in zip(points, local, strict=True)
         ]
@@ -201,10 +201,10 @@ def _chained(posteriors: Sequence[Posterior], chain: Chain, methods: Sequence[st
         weights["viterbi"] = [np.roll(one, int(k)) for k in viterbi(chain, emissions).classes]
     carried, path = NO_DISPLACEMENT, []
     for p, seen in zip(weights["filter"], posteriors, strict=True):
-        carried = displacement(p, seen, carried)
+        carried = blend_displacement(p, seen, carried)
         path.append(carried)
     return {
-        method: [displaced(model, p, 1.0, r) for p, r in zip(given, path, strict=True)]
+        method: [displaced_posterior(model, p, 1.0, r) for p, r in zip(given, path, strict=True)]
         for method, given in weights.items()
     }
 

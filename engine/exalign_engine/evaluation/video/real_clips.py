@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exalign_engine.errors import DataError
-from exalign_engine.evaluation.video.sessions import SESSION_METHODS, SessionAnswer, follow
+from exalign_engine.evaluation.video.sessions import SESSION_METHODS, SessionAnswer, track_video
 from exalign_engine.face.aligner import Aligner
 from exalign_engine.geometry.frames import diagonal, iou, tight_box
 from exalign_engine.hmm.chain import Chain
@@ -64,7 +64,7 @@ def real_clip_rows(aligner: Aligner, chain: Chain, path: Path) -> list[dict[str,
     rows = []
     for method in SESSION_METHODS:
         path_frames = MAX_PATH_FRAMES if method == PATH_METHOD else 0
-        video = follow(aligner, chain, method, read_video(path), path_frames=path_frames)
+        video = track_video(aligner, chain, method, read_video(path), path_frames=path_frames)
         answers = video.answers
         drift = _drift(answers, alone)
         row = {"video": path.name, "method": method, "n": len(answers), "flicker": _rounded(flicker(answers))}

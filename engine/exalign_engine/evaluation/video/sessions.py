@@ -53,7 +53,7 @@ class SessionAnswer(MethodAnswer):
 
 
 @dataclass(frozen=True)
-class FollowedVideo:
+class TrackedVideo:
     """What a session said about one face of a video.
 
     Attributes:
@@ -66,14 +66,14 @@ class FollowedVideo:
     path_gap: float | None
 
 
-def follow(
+def track_video(
     aligner: Aligner,
     chain: Chain,
     method: str,
     frames: Iterable[U8],
     start: BoxFrame | None = None,
     path_frames: int = 0,
-) -> FollowedVideo:
+) -> TrackedVideo:
     """Follow one face of a video.
 
     Args:
@@ -92,7 +92,7 @@ def follow(
         _revise(found, answer.revisions)
     closing = session.close()
     _revise(found, closing.revisions)
-    return FollowedVideo(found, closing.paths[0].gap if closing.paths else None)
+    return TrackedVideo(found, closing.paths[0].gap if closing.paths else None)
 
 
 def _revise(found: list[SessionAnswer | None], revisions: Sequence[RevisionAnswer]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from exalign_engine.evaluation.video.clips import PHASES, ClipMaker
 from exalign_engine.evaluation.video.methods import METHODS, FrameOutcome, answers, outcomes, watch
 from exalign_engine.evaluation.video.real_clips import real_clip_rows
-from exalign_engine.evaluation.video.sessions import SESSION_METHODS, follow
+from exalign_engine.evaluation.video.sessions import SESSION_METHODS, track_video
 from exalign_engine.face.aligner import Aligner
 from exalign_engine.hmm.chain import Chain
 from exalign_engine.metrics.accuracy import FAILURE
@@ -47,7 +47,7 @@ def run_video_suite(
     def job(index: int) -> tuple[list[FrameOutcome], list[FrameOutcome]]:
         watched = watch(aligner, maker.clip(index))
         frames, start = watched.clip.frames, watched.clip.given[0]
-        own = {m: follow(aligner, chain, m, frames, start).answers for m in SESSION_METHODS}
+        own = {m: track_video(aligner, chain, m, frames, start).answers for m in SESSION_METHODS}
         given = outcomes(watched, answers(watched, chain), aligner.bundle)
         return given, outcomes(watched, own, aligner.bundle)
 

@@ -15,15 +15,15 @@ F64 = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class BoxMatchingSettings:
-    """Constants of who is who.
+    """Constants of the matching of boxes to tracks.
 
     Attributes:
         min_overlap: IoU from which a box is that of a track.
         near: a lost face is found again by a box whose centre is within so many box sides of where it was lost.
         alike: ... and whose side is within this factor of its own.
         recentre_below: a detection re-centres a visible track only where their IoU is below. Above, the track's own
-            box is the better one, and going over to the detector's and back would only shake the answer.
-        same_face: two tracks whose boxes overlap more (IoU) follow one face.
+            box is the better one, and changing to the detector's and back would only add noise to the answer.
+        same_face: two tracks whose boxes overlap more (IoU) are of one face.
     """
 
     min_overlap: float = 0.2
@@ -36,13 +36,13 @@ class BoxMatchingSettings:
 BOX_MATCHING = BoxMatchingSettings()
 
 
-def match(tracks: Sequence[F64], boxes: Sequence[F64], least: float) -> dict[int, int]:
+def match(tracks: Sequence[F64], boxes: Sequence[F64], min_overlap: float) -> dict[int, int]:
     """Pair tracks with boxes, the greatest overlap first.
 
     Args:
         tracks: n boxes (4,).
         boxes: m boxes (4,).
-        least: IoU below which two are no pair.
+        min_overlap: IoU below which two are no pair.
 
     Returns:
         Index of a box → index of its track. Equal overlaps go to the first track, then the first box.
@@ -50,7 +50,7 @@ def match(tracks: Sequence[F64], boxes: Sequence[F64], least: float) -> dict[int
     pairs = [(iou(t, b), i, j) for i, t in enumerate(tracks) for j, b in enumerate(boxes)]
     found: dict[int, int] = {}
     for overlap, i, j in sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2])):
-        if overlap >= least and j not in found and i not in found.values():
+        if overlap >= min_overlap and j not in found and i not in found.values():
             found[j] = i
     return found
 
@@ -62,10 +62,3 @@ def near(track: F64, box: F64, settings: BoxMatchingSettings = BOX_MATCHING) -> 
     apart = float(np.hypot(*((box[:2] + box[2:] - track[:2] - track[2:]) / 2))) / side
     alike = side / settings.alike <= other <= side * settings.alike
     return apart if alike and apart <= settings.near else None
-
-
-def distance_to_box(x: float, y: float, box: F64) -> float:
-    """From a point to a box, pixels; 0 inside."""
-    dx = max(float(box[0]) - x, x - float(box[2]), 0.0)
-    dy = max(float(box[1]) - y, y - float(box[3]), 0.0)
-    return float(np.hypot(dx, dy))

@@ -7,7 +7,7 @@ import pytest
 
 from exalign_engine.errors import InvalidInputError
 from exalign_engine.evidence.evidence import Disc, Evidence, Polygon, PoseRange, Rectangle, RegionConstraint
-from exalign_engine.tracking.association import match, near
+from exalign_engine.tracking.box_matching import match, near
 from exalign_engine.tracking.evidence_assignment import assign
 from tracking_toy import LEFT, MIDDLE, RIGHT, click
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from exalign_engine.geometry.frames import diagonal, tight_box
 from exalign_engine.tracking import RevisionAnswer
-from exalign_engine.tracking.temporal_mean import TEMPORAL_MEAN, Moment, steadied
+from exalign_engine.tracking.temporal_mean import TEMPORAL_MEAN, TrackPoint, triangular_mean
 from toy_faces import MakeShapes
 from tracking_toy import MIDDLE, Toy, ToyDisplacer, click
 
@@ -17,11 +17,11 @@ RNG = np.random.default_rng(8)
 FACE = RNG.uniform(0, 100, (68, 2))
 
 
-def line(points: F64, first: int = 0) -> list[Moment]:
-    return [Moment(first + t, y, False) for t, y in enumerate(points)]
+def line(points: F64, first: int = 0) -> list[TrackPoint]:
+    return [TrackPoint(first + t, y, False) for t, y in enumerate(points)]
 
 
-def trembling(frames: int = 7) -> list[Moment]:
+def trembling(frames: int = 7) -> list[TrackPoint]:
     return line(FACE + RNG.normal(0, 1, (frames, 68, 2)))
 
 
@@ -33,23 +33,23 @@ def toy(make_shapes: MakeShapes) -> Toy:
 def test_a_mean_weighs_five_frames_like_a_triangle() -> None:
     moments = trembling()
     y = [m.points for m in moments]
-    assert steadied(moments, 3) == pytest.approx((y[1] + 2 * y[2] + 3 * y[3] + 2 * y[4] + y[5]) / 9)
+    assert triangular_mean(moments, 3) == pytest.approx((y[1] + 2 * y[2] + 3 * y[3] + 2 * y[4] + y[5]) / 9)
 
 
 def test_a_steady_motion_is_not_held_back() -> None:
     speed = RNG.normal(0, 1, (68, 2))
     moments = line(np.array([FACE + t * speed for t in range(6)]))
     for at, moment in enumerate(moments):
-        assert steadied(moments, at) == pytest.approx(moment.points)
+        assert triangular_mean(moments, at) == pytest.approx(moment.points)
 
 
 def test_at_the_ends_the_window_is_as_short_ahead_as_back() -> None:
     moments = trembling(5)
     y = [m.points for m in moments]
-    assert (steadied(moments, 0) == y[0]).all()
-    assert steadied(moments, 1) == pytest.approx((y[0] + 2 * y[1] + y[2]) / 4)
-    assert steadied(moments, 3) == pytest.approx((y[2] + 2 * y[3] + y[4]) / 4)
-    assert (steadied(moments, 4) == y[4]).all()
+    assert (triangular_mean(moments, 0) == y[0]).all()
+    assert triangular_mean(moments, 1) == pytest.approx((y[0] + 2 * y[1] + y[2]) / 4)
+    assert triangular_mean(moments, 3) == pytest.approx((y[2] + 2 * y[3] + y[4]) / 4)
+    assert (triangular_mean(moments, 4) == y[4]).all()
 
 
 @pytest.mark.parametrize("step", [0.9, 1.1])
@@ -57,22 +57,22 @@ def test_a_window_ends_where_the_track_jumps(step: float) -> None:
     moments = trembling(3) + line(
         FACE + step * TEMPORAL_MEAN.jump * diagonal(tight_box(FACE)) * np.array([1.0, 0.0]) + np.zeros((3, 68, 2)), 3
     )
-    alone = steadied(moments[3:], 0)
-    assert (steadied(moments, 3) == alone).all() == (step > 1)
+    alone = triangular_mean(moments[3:], 0)
+    assert (triangular_mean(moments, 3) == alone).all() == (step > 1)
 
 
 def test_a_window_ends_where_the_track_was_lost_or_frames_were_left_out() -> None:
     moments = trembling(5)
     one = (moments[1].points + 2 * moments[2].points + moments[3].points) / 4
-    lost = [*moments[:4], Moment(4, moments[4].points, True)]
-    assert steadied(lost, 2) == pytest.approx(one)
-    assert (steadied(lost, 4) == moments[4].points).all()
-    left_out = [*moments[:4], Moment(5, moments[4].points, False)]
-    assert steadied(left_out, 2) == pytest.approx(one)
+    lost = [*moments[:4], TrackPoint(4, moments[4].points, True)]
+    assert triangular_mean(lost, 2) == pytest.approx(one)
+    assert (triangular_mean(lost, 4) == moments[4].points).all()
+    left_out = [*moments[:4], TrackPoint(5, moments[4].points, False)]
+    assert triangular_mean(left_out, 2) == pytest.approx(one)
 
 
 def revisions(toy: Toy, steady: bool, boxes: F64, lag: int = 3) -> list[RevisionAnswer]:
-    session, found = toy.session(smoothing_lag=lag, steadied=steady), []
+    session, found = toy.session(smoothing_lag=lag, temporal_mean=steady), []
     for i, box in enumerate(boxes):
         found += toy.play(session, i, toy.scores(5), boxes=[(0, box)]).revisions
     return [*found, *session.close().revisions]
@@ -100,7 +100,7 @@ def test_a_revision_is_the_mean_of_the_frames_around_it_whatever_the_lag(toy: To
     assert told[3 if lag == 1 else 4] == pytest.approx(middle, abs=0.2)
 
 
-def test_every_view_of_a_revision_describes_the_steadied_face(toy: Toy) -> None:
+def test_every_view_of_a_revision_describes_the_averaged_face(toy: Toy) -> None:
     boxes = np.array(MIDDLE) + np.random.default_rng(4).normal(0, 1, (6, 4))
     for revision in revisions(toy, True, boxes):
         face = revision.tracks[0].given.face
@@ -120,7 +120,7 @@ def test_a_clicked_landmark_stays_where_it_was_clicked(toy: Toy) -> None:
 def test_late_evidence_reaches_the_means_of_the_frames_around_it(toy: Toy) -> None:
     told = []
     for steady in (False, True):
-        session = toy.session(smoothing_lag=4, steadied=steady)
+        session = toy.session(smoothing_lag=4, temporal_mean=steady)
         for i in range(6):
             toy.play(session, i, toy.scores(5), boxes=[(0, np.array(MIDDLE) + i % 2)])
         late = session.revise(3, [(1, click(30, 310, 160))])
