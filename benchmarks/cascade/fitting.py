@@ -72,6 +72,7 @@ class LevelFit:
     auc: float
 
 
+# Long: its documentation; the levels are fitted in one loop, each from the one before.
 def fit_cascade(
     train: Examples,
     val: Examples,
