@@ -1,7 +1,7 @@
 """What serving costs: calls through the real server against the same work in process, or beside another checkout.
 
     python -m benchmarks.serving [--seconds 6] [--json]
-    python -m benchmarks.serving --beside TREE [--rounds 8] [--seconds 4] [--concurrency 8] [--json]
+    python -m benchmarks.serving --beside TREE [--rounds 40] [--seconds 1] [--concurrency 8] [--json]
 
 The first form compares with a floor that decodes, crops, scores and computes the posterior in this process: two
 callers with one thread each, in batches of 8 where batches are named. The server does the same behind gRPC.
@@ -9,7 +9,9 @@ callers with one thread each, in batches of 8 where batches are named. The serve
 The second form asks what a change costs. TREE is another checkout of this repository, best a worktree of the commit
 before; its server runs beside this tree's, each imports its own packages (PYTHONPATH). Rounds take turns: in each,
 both servers answer ``--concurrency`` callers for ``--seconds``, one after the other, in an order that alternates. The
-ratio of a round is the CPU time of a call here ÷ there. The table has the median, the least and the largest ratio.
+ratio of a round is the CPU time of a call here ÷ there. The table has their median, middle half and range.
+Where other work shares the machine, many short rounds tell more than few long ones: what disturbs one turn then
+disturbs the next as well.
 
 All rows are measured in one go on one machine, so only their ratios are claims. CPU-ms are those of the server's
 process alone; the client shares the machine. Every call is PredictLandmarks about one face whose box is given.
@@ -174,8 +176,8 @@ def _print_comparison(found: Comparison) -> None:
     print(f"{f'concurrency {found.concurrency}':36}{'calls/s':>9}{'CPU-ms':>9}{'p50 ms':>9}{'p99 ms':>9}")
     for r in (found.here, found.beside):
         print(f"{r.name:36}{r.calls_per_second:9.0f}{r.cpu_ms:9.2f}{r.p50_ms:9.2f}{r.p99_ms:9.2f}")
-    middle, least, most = statistics.median(found.ratios), min(found.ratios), max(found.ratios)
-    spread = f"{least:.3f} to {most:.3f} over {len(found.ratios)} rounds"
+    least, low, middle, high, most = np.quantile(found.ratios, (0, 0.25, 0.5, 0.75, 1))
+    spread = f"half of {len(found.ratios)} rounds {low:.3f} to {high:.3f}, all {least:.3f} to {most:.3f}"
     print(f"{'CPU-ms, here ÷ beside':36}{middle:18.3f}   ({spread})")
 
 
@@ -186,9 +188,9 @@ def main() -> int:
         epilog="With --beside, both servers run at once, each from its own tree, and take turns; the ratio of their "
         "CPU time is the claim, and its spread over the rounds says how far to trust it.",
     )
-    parser.add_argument("--seconds", type=float, default=None, help="of each row (default 6), or of a turn (default 4)")
+    parser.add_argument("--seconds", type=float, default=None, help="of each row (default 6), or of a turn (default 1)")
     parser.add_argument("--beside", type=Path, metavar="TREE", help="compare with the server of another checkout")
-    parser.add_argument("--rounds", type=int, default=8, help="with --beside: turns of each (default %(default)s)")
+    parser.add_argument("--rounds", type=int, default=40, help="with --beside: turns of each (default %(default)s)")
     parser.add_argument("--concurrency", type=int, default=8, help="with --beside: callers (default %(default)s)")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
@@ -199,7 +201,7 @@ def main() -> int:
         else:
             _print_rows(rows)
         return 0
-    found = beside(args.beside, args.rounds, args.seconds or 4.0, args.concurrency)
+    found = beside(args.beside, args.rounds, args.seconds or 1.0, args.concurrency)
     if args.json:
         print(json.dumps(asdict(found), indent=1))
     else:

@@ -291,7 +291,7 @@ async def test_close_answers_what_waits() -> None:
         waiting = asyncio.create_task(it.infer([crop(n) for n in range(6)]))
         await until(lambda: it.depth == 6)
         closing = asyncio.create_task(asyncio.to_thread(it.close))
-        await asyncio.sleep(0.01)
+        await until(lambda: it.closed)
         with pytest.raises(NotServingError):
             await it.infer([crop(7)])
         network.gate.set()

@@ -357,5 +357,5 @@ class Aligner:
         return extract_crop(image, located.frame, m.margin, m.input_size)
 
     def posterior(self, row: FaceOutputs) -> Posterior:
-        """The posterior of what the network says about one crop."""
+        """The posterior of the network's outputs for one crop."""
         return self.model.posterior(row.scores, row.image, row.sums)

@@ -52,7 +52,7 @@ class Row:
 
 
 class BatchObserver(Protocol):
-    """Hears what the batcher does. Called from worker threads and from the callers' thread."""
+    """Counts batches and waiting crops. Called from worker threads and from the callers' thread."""
 
     def batch_launched(self, size: int) -> None:
         """A batch of ``size`` crops goes to the network."""
@@ -77,7 +77,7 @@ class Batcher:
         workers: threads.
         max_batch: most crops in one call of ``infer``.
         max_queue: most crops that may wait.
-        observer: hears of batches and of the queue's depth.
+        observer: counts batches and the queue's depth; None: nobody.
         clock: seconds, monotonic; deadlines are on it.
     """
 
@@ -109,6 +109,12 @@ class Batcher:
         with self._changed:
             return self._depth
 
+    @property
+    def closed(self) -> bool:
+        """Whether it accepts no more crops."""
+        with self._changed:
+            return self._closed
+
     async def infer(self, crops: Sequence[U8], *, key: Hashable = None, deadline: float = math.inf) -> list[Row]:
         """Put the crops of one caller through the network: all of them, or an error.
 
@@ -116,7 +122,7 @@ class Batcher:
 
         Args:
             crops: each (S, S, 3) uint8.
-            key: who asks; crops of one key are served in order. None: this call is its own key.
+            key: whose crops they are; crops of one key are served in order. None: this call is its own key.
             deadline: on the batcher's clock; crops still waiting then are dropped.
 
         Returns:

@@ -2,7 +2,7 @@
 
 Decoding, detection, crops and posteriors run in a few threads, the network behind the batcher; the event loop
 only waits. All faces of an image go to the batcher together. A face enters the threads once before the network and
-once after it: its posterior, its views and its message are made in one visit.
+once after it: its posterior, its views and its message are made in one visit (docs/decisions/cost-of-a-call.md).
 """
 
 from __future__ import annotations
