@@ -9,6 +9,8 @@ import pytest
 
 from exalign_engine.errors import InvalidInputError
 from exalign_engine.evidence.evidence import (
+    MAX_POSES,
+    BoxMotion,
     Disc,
     Evidence,
     HardClick,
@@ -81,3 +83,53 @@ def test_too_many_constraints_are_refused() -> None:
             regions=tuple(RegionConstraint(0, Disc(0, 0, 1 + i)) for i in range(69)),
             poses=tuple(PoseRange(yaw=(-i, i)) for i in range(9)),
         )
+
+
+def kinds(value: object) -> set[type]:
+    """Types of all numbers in a constraint."""
+    if isinstance(value, tuple | list):
+        return {kind for item in value for kind in kinds(item)}
+    return {type(value)} if value is None or np.isscalar(value) else kinds(list(vars(value).values()))
+
+
+def test_normalised_evidence_is_equal_and_its_numbers_are_plain() -> None:
+    n, x, y = np.int64(3), np.float32(0.1), np.float64(0.2)
+    given = Evidence(
+        (SoftClick(n, x, y, 1), HardClick(np.int32(9), 0, 1, y)),
+        (
+            RegionConstraint(n, Rectangle(x, y, 1, 2), np.bool_(False)),
+            RegionConstraint(1, Disc(x, y, 1)),
+            RegionConstraint(2, Polygon(tuple((x + i, y * i) for i in range(3)))),
+        ),
+        (PoseRange(yaw=(x, 5), roll=(np.int64(-3), y)),),
+        BoxMotion.FIXED,
+    )
+    plain = given.normalised()
+    assert set(plain.clicks) == set(given.clicks)
+    assert set(plain.regions) == set(given.regions)
+    assert (plain.poses, plain.box_motion) == (given.poses, given.box_motion)
+    assert kinds([*plain.clicks, *plain.regions, *plain.poses]) == {int, float, bool, type(None)}
+    assert plain.normalised() == plain
+
+
+def test_evidence_adds_up_without_repeats_and_the_newest_box_motion_holds() -> None:
+    click, disc, turned = SoftClick(30, 0.5, 0.5, 0.1), RegionConstraint(8, Disc(0, 0, 1)), PoseRange(yaw=(0, 5))
+    known = Evidence((click,), (disc,), (turned,))
+    more = known.adding([click, SoftClick(8, 0.5, 0.9, 0.1)], [disc], [turned], BoxMotion.FIXED)
+    assert more == Evidence((click, SoftClick(8, 0.5, 0.9, 0.1)), (disc,), (turned,), BoxMotion.FIXED)
+    assert known.union(Evidence((SoftClick(8, 0.5, 0.9, 0.1),), box_motion=BoxMotion.FIXED)) == more
+
+
+def test_nothing_adds_nothing() -> None:
+    known = Evidence((SoftClick(30, 0.5, 0.5, 0.1),), box_motion=BoxMotion.FIXED)
+    assert known.adding() is known
+    assert known.union(Evidence()) is known
+
+
+def test_what_contradicts_known_evidence_is_named_by_its_place_in_what_is_added() -> None:
+    known = Evidence((SoftClick(30, 0.5, 0.5, 0.1),), poses=tuple(PoseRange(yaw=(0, i)) for i in range(MAX_POSES)))
+    added = [SoftClick(8, 0.5, 0.9, 0.1), SoftClick(30, 0.5, 0.6, 0.1)]
+    with pytest.raises(InvalidInputError) as raised:
+        known.adding(added, poses=[PoseRange(yaw=(0, 1)), PoseRange(yaw=(0, 100))])
+    assert [v.field for v in raised.value.violations] == ["clicks[1].landmark", "poses"]
+    assert "has 9 different ones with those that the face holds, at most 8" in str(raised.value)

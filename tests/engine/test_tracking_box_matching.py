@@ -1,17 +1,13 @@
-"""Which box is whose, and which track evidence is about."""
+"""Which box belongs to which track."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from exalign_engine.errors import InvalidInputError
-from exalign_engine.evidence.evidence import Disc, Evidence, Polygon, PoseRange, Rectangle, RegionConstraint
+from exalign_engine.geometry.frames import iou
 from exalign_engine.tracking.box_matching import match, near
-from exalign_engine.tracking.evidence_assignment import assign
-from tracking_toy import LEFT, MIDDLE, RIGHT, click
-
-BOXES = {1: np.array(LEFT), 2: np.array(MIDDLE), 5: np.array(RIGHT)}
+from tracking_toy import LEFT
 
 
 def moved(box: tuple[float, ...], dx: float) -> np.ndarray:
@@ -42,37 +38,8 @@ def test_near_wants_place_and_size() -> None:
     assert near(np.array(LEFT), np.array([80.0, 130.0, 120.0, 170.0])) is None
 
 
-@pytest.mark.parametrize(
-    "piece",
-    [
-        click(30, 480, 150),
-        Evidence(regions=(RegionConstraint(30, Rectangle(440, 90, 500, 160)),)),
-        Evidence(regions=(RegionConstraint(30, Disc(420, 150, 5)),)),
-        Evidence(regions=(RegionConstraint(30, Polygon(((600, 1), (610, 1), (605, 9)))),)),
-    ],
-)
-def test_evidence_without_a_track_is_about_the_nearest(piece: Evidence) -> None:
-    assert list(assign([(0, piece)], BOXES)) == [5]
-
-
-def test_evidence_with_a_track_is_about_that_one() -> None:
-    assert list(assign([(2, click(30, 480, 150))], BOXES)) == [2]
-
-
-def test_a_pose_is_about_the_only_track_or_an_error() -> None:
-    pose = Evidence(poses=(PoseRange(yaw=(0, 10)),))
-    assert list(assign([(0, pose)], {3: np.array(LEFT)})) == [3]
-    with pytest.raises(InvalidInputError, match=r"evidence\[0\]\.track_id: is 0, but 3 faces"):
-        assign([(0, pose)], BOXES)
-
-
-def test_evidence_without_any_face_is_an_error() -> None:
-    with pytest.raises(InvalidInputError, match="no face is tracked"):
-        assign([(0, click(30, 1, 1))], {})
-
-
-def test_pieces_about_one_track_are_joined_and_may_not_contradict_each_other() -> None:
-    both = assign([(1, click(30, 60, 150)), (0, click(8, 61, 150))], BOXES)
-    assert [c.landmark for c in both[1].clicks] == [30, 8]
-    with pytest.raises(InvalidInputError, match=r"evidence\[1\]\.clicks"):
-        assign([(1, click(30, 60, 150)), (1, click(30, 70, 150))], BOXES)
+def test_an_overlap_of_just_the_least_is_a_pair() -> None:
+    track, box = np.array([0.0, 0.0, 3.0, 1.0]), np.array([1.0, 0.0, 4.0, 1.0])
+    assert iou(track, box) == 0.5
+    assert match([track], [box], 0.5) == {0: 0}
+    assert match([track], [box], 0.5 + 1e-9) == {}

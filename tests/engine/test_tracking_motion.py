@@ -29,6 +29,13 @@ def test_a_steady_motion_is_predicted() -> None:
     np.testing.assert_allclose(motion.predict(1, SIZE).box, shifted(60, -36), atol=0.1)
 
 
+def test_the_velocity_is_the_mean_of_the_last_one_and_the_newest_displacement() -> None:
+    first = Motion.at(BOX).update(BOX, shifted(12, -8), 1)
+    assert (first.vx, first.vy) == (6.0, -4.0)
+    second = first.update(shifted(12, -8), shifted(22, -10), 1)
+    assert (second.vx, second.vy) == (8.0, -3.0)
+
+
 def test_velocity_is_a_frame_whatever_the_gap() -> None:
     one = Motion.at(BOX).update(BOX, shifted(12), 1)
     four = Motion.at(BOX).update(BOX, shifted(12), 4)

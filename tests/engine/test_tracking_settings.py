@@ -16,8 +16,8 @@ import pytest
 
 import exalign_engine.evidence.conditioning
 import exalign_engine.hmm
-import exalign_engine.posterior.residual
 import exalign_engine.tracking
+from exalign_engine.posterior.residual import DISPLACEMENT_REACH
 from exalign_engine.tracking.motion import MotionSettings
 from exalign_engine.tracking.session_state import settings_name
 from exalign_engine.tracking.settings import TRACKER, ModelConstants, TrackerSettings
@@ -34,7 +34,7 @@ CARRIED = {
     "hmm.neighbours.COUNTED": "counted",
     "hmm.neighbours.SAMPLED": "counted",
     "hmm.neighbours.ENOUGH": "counted",
-    "posterior.residual.REACH": "displacement_reach",
+    "posterior.residual.DISPLACEMENT_REACH": "displacement_reach",
     "evidence.conditioning.NEAREST_SLACK": "nearest_slack",
     "evidence.conditioning.REFERENCE_ERROR": "reference_error",
     "evidence.conditioning.MAX_MISFIT_SHARE": "max_misfit_share",
@@ -99,7 +99,7 @@ def test_every_number_of_the_tracker_the_chain_and_evidence_is_in_the_settings_o
 
 
 def test_numbers_of_other_rooms_are_carried_as_they_are() -> None:
-    found = named_constants() | {"posterior.residual.REACH": exalign_engine.posterior.residual.REACH}
+    found = named_constants() | {"posterior.residual.DISPLACEMENT_REACH": DISPLACEMENT_REACH}
     for name, field in CARRIED.items():
         carried, value = getattr(TRACKER.model, field), found[name]
         assert value in carried if field == "counted" else np.array_equal(carried, value), name

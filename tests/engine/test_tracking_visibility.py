@@ -76,6 +76,13 @@ def test_hysteresis_keeps_the_state_between_its_thresholds() -> None:
     assert Visibility(p, TrackState.HIDDEN).update(0.5, None).state is TrackState.HIDDEN
 
 
+def test_a_track_becomes_lost_when_that_is_more_probable_than_six_tenths() -> None:
+    for lost, state in ((0.59, TrackState.HIDDEN), (0.61, TrackState.LOST)):
+        v = Visibility((0.0, 1 - lost, lost), TrackState.HIDDEN).update(None, None)
+        assert v.lost == pytest.approx(lost)
+        assert v.state is state
+
+
 def test_a_blind_frame_is_never_visible() -> None:
     v = follow(0.99, 5).predict(1).update(None, None)
     assert v.visible == 0

@@ -105,8 +105,8 @@ CHECKLIST = (
         16,
         "which frame and landmark to annotate in a video, with HMM propagation",
         (),
-        "`exalign track --suggest`; `exalign_engine.tracking.session_summary`. The paper proposes it and gives no "
-        "figure.",
+        "`exalign track --suggest`; `exalign_engine.tracking.session_summary`. "
+        "The paper proposes it and gives no figure.",
     ),
     Item(17, "hard 10 %: farthest from the mean shape; large-yaw subset", ("fig-7", "table-2"), ""),
     Item(

@@ -2,7 +2,7 @@
 
 ``per_frame`` looks at each frame alone. ``low_pass`` is the paper's mean over three frames, this one and the two
 before it. ``filter`` knows the frames and boxes so far, ``smoother`` and ``viterbi`` all frames of the clip; as in a
-session, these three look where `exalign_engine.tracking.box_filter` predicts, and the smoother's answers are means over
+session, these three crop the boxes of `exalign_engine.tracking.box_filter`, and the smoother's answers are means over
 time.
 ``hold`` is the baseline: the last answer of ``per_frame`` to a frame that was visible, kept in the frame of the box
 while the face is hidden.
