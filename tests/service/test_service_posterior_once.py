@@ -197,7 +197,7 @@ async def test_the_graphs_own_sums_reach_the_answer(tmp_path: Path, monkeypatch:
         # Sums that are obviously wrong: the landmarks on a line, and no share of the residual's displacement.
         x, y = np.linspace(0.5, 1, 68), np.linspace(0, 1, 68)
         parts = {name: np.zeros(width, np.float32) for name, width in COLUMNS.items()}
-        parts["mean"][:], parts["kept"][:] = np.concatenate([x, y]), 1
+        parts["mean"][:] = np.concatenate([x, y])
         it.runtime.sums = np.concatenate(list(parts.values()))
         assert it.runtime.sums.shape == (WIDTH,)
         face = await it.predict()
