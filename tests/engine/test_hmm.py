@@ -268,7 +268,7 @@ def test_impossible_evidence_leaves_an_emission_as_it_was() -> None:
     assert Emission(None).with_likelihood(np.full(2, -np.inf)).log is None
 
 
-def test_a_probability_of_zero_is_floored_and_strength_tempers() -> None:
+def test_a_probability_of_zero_is_floored_and_the_exponent_tempers() -> None:
     log = Emission.of_probabilities(np.array([1.0, 0.25, 0.0], np.float32), 0.5).log
     assert log is not None
     np.testing.assert_allclose(log, [0, np.log(0.5), -10], rtol=1e-5)
@@ -276,7 +276,7 @@ def test_a_probability_of_zero_is_floored_and_strength_tempers() -> None:
 
 
 def test_wrong_emissions_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"strength is 1\.5"):
+    with pytest.raises(ValueError, match=r"exponent is 1\.5"):
         Emission.of_probabilities(np.ones(2, np.float32), 1.5)
     for bad in ([0.0, 0.0], [1.0, np.nan]):
         with pytest.raises(ValueError, match="probability"):
@@ -311,11 +311,10 @@ def test_damaged_states_are_refused() -> None:
         Belief.decode(belief.encode(), 5)
 
 
-def test_chains_of_other_settings_share_their_transitions() -> None:
-    chain = Chain(random_shapes(np.random.default_rng(0), 30), TAU)
-    other = chain.with_settings(ChainSettings(members=3))
-    assert other.neighbours is chain.neighbours
-    assert (chain.members, other.members, chain.settings.members) == (1200, 3, 1200)
+def test_a_belief_keeps_as_many_members_as_the_settings_say_and_fit() -> None:
+    shapes = random_shapes(np.random.default_rng(0), 30)
+    assert Chain(shapes, TAU).members == 1200
+    assert Chain(shapes, TAU, ChainSettings(members=3)).members == 3
 
 
 def test_low_pass_is_the_mean_of_the_last_three_frames() -> None:

@@ -101,6 +101,6 @@ def test_an_occluded_frame_is_answered_without_a_picture(
         seen = play(aligner, session, i, window(0, 0)).tracks[0]
     pending = session.begin(Frame(5, None))
     assert session.places(pending, []) == []
-    (told,) = session.finish(pending, np.zeros((0, chain.count), np.float32)).tracks
-    assert told.state is TrackState.HIDDEN
-    assert told.given.face.entropy > seen.given.face.entropy
+    (replies,) = session.finish(pending, np.zeros((0, chain.count), np.float32)).tracks
+    assert replies.state is TrackState.HIDDEN
+    assert replies.given.face.entropy > seen.given.face.entropy

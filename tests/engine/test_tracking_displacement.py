@@ -12,9 +12,7 @@ from exalign_engine.tracking.displacement import blend_displacement
 from exalign_engine.tracking.emission_strength import information_ratio
 from exalign_engine.tracking.track import NO_DISPLACEMENT
 from toy_faces import MakeShapes
-from tracking_toy import MIDDLE, Toy, ToyDisplacer, at, click, row
-
-HERE = [(1, MIDDLE)]
+from tracking_toy import HERE, MIDDLE, Toy, ToyDisplacer, at, click, row, weights
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +23,6 @@ def toy(make_shapes: MakeShapes) -> Toy:
 @pytest.fixture(scope="module")
 def plain(make_shapes: MakeShapes) -> Toy:
     return Toy(make_shapes(120, 1))
-
-
-def weights(answer: TrackAnswer) -> np.ndarray:
-    return answer.given.face.posterior.probabilities
 
 
 def moved(answer: TrackAnswer) -> np.ndarray:
@@ -106,25 +100,25 @@ def test_a_click_is_measured_against_displaced_exemplars(toy: Toy) -> None:
 
 def test_a_revision_keeps_the_displacement_of_its_frame(toy: Toy) -> None:
     session = toy.session(smoothing_lag=2, temporal_mean=False)
-    told = {}
+    replies = {}
     for i in range(5):
         answer = toy.play(session, i, toy.scores(20 * i), boxes=[(0, MIDDLE)])
-        told[i] = moved(answer.tracks[0])
+        replies[i] = moved(answer.tracks[0])
         for revision in answer.revisions:
-            assert (moved(revision.tracks[0]) == told[revision.frame_index]).all()
+            assert (moved(revision.tracks[0]) == replies[revision.frame_index]).all()
     late = session.revise(3, [(1, click(36, 280, 130))])
     for revision in late:
-        assert (moved(revision.tracks[0]) == told[revision.frame_index]).all()
+        assert (moved(revision.tracks[0]) == replies[revision.frame_index]).all()
 
 
 def test_the_path_is_displaced_frame_by_frame(toy: Toy) -> None:
     session = toy.session(path_frames=4)
-    told = []
+    replies = []
     for i in range(6):
-        told.append(toy.play(session, i, toy.scores(20 * i), boxes=[(0, MIDDLE)]).tracks[0])
+        replies.append(toy.play(session, i, toy.scores(20 * i), boxes=[(0, MIDDLE)]).tracks[0])
     (path,) = session.close().paths
     assert path.frame_indices == (2, 3, 4, 5)
     shapes = toy.aligner.bundle.exemplars.shapes
-    for points, k, answer in zip(path.points, path.class_ids, told[2:], strict=True):
+    for points, k, answer in zip(path.points, path.class_ids, replies[2:], strict=True):
         expected = at(MIDDLE).frame.to_image(shapes[k] + answer.given.face.posterior.mean_displacement)
         assert points == pytest.approx(expected, abs=0.05)

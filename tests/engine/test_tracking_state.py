@@ -36,7 +36,7 @@ def toy(make_shapes: MakeShapes) -> Toy:
     return Toy(make_shapes(60, 1), ChainSettings(members=25), ToyDisplacer())
 
 
-def told(answer: FrameAnswer, late: tuple[RevisionAnswer, ...]) -> list[object]:
+def everything_of(answer: FrameAnswer, late: tuple[RevisionAnswer, ...]) -> list[object]:
     revisions = (*answer.revisions, *late)
     return [
         fingerprint(answer.tracks),
@@ -69,8 +69,8 @@ class Script:
                 late = session.revise(index - int(rng.integers(4)), [(track_ids(session)[-1], self._piece(rng))])
             except (FrameTooOldError, InvalidInputError) as error:
                 # Too old, in a gap, or about a track that was not there: part of what must be the same.
-                return [*told(answer, ()), str(error)]
-        return told(answer, late)
+                return [*everything_of(answer, ()), str(error)]
+        return everything_of(answer, late)
 
     def _piece(self, rng: np.random.Generator) -> Evidence:
         n, (x, y) = int(rng.integers(68)), rng.uniform((60, 90), (540, 210))
@@ -109,7 +109,7 @@ def test_a_session_cut_anywhere_goes_on_bit_for_bit(
             assert cut.encode() == state
             assert cut.options == chosen
     a, b = (s.close(SuggestionQuery(count=3)) for s in (whole, cut))
-    assert told(FrameAnswer(0, (), a.revisions, False, 0, 0), ()) == told(
+    assert everything_of(FrameAnswer(0, (), a.revisions, False, 0, 0), ()) == everything_of(
         FrameAnswer(0, (), b.revisions, False, 0, 0), ()
     )
     assert a.suggestions == b.suggestions

@@ -78,8 +78,8 @@ def revisions(toy: Toy, steady: bool, boxes: F64, lag: int = 3) -> list[Revision
     return [*found, *session.close().revisions]
 
 
-def second_difference(told: list[RevisionAnswer]) -> float:
-    points = np.array([r.tracks[0].given.face.landmarks for r in told])
+def second_difference(replies: list[RevisionAnswer]) -> float:
+    points = np.array([r.tracks[0].given.face.landmarks for r in replies])
     return float(np.linalg.norm(np.diff(points, 2, axis=0), axis=2).mean())
 
 
@@ -95,9 +95,9 @@ def test_a_revision_is_the_mean_of_the_frames_around_it_whatever_the_lag(toy: To
     boxes = np.array(MIDDLE) + np.random.default_rng(3).normal(0, 1, (9, 4))
     # The scores are those of one exemplar again and again: what is smoothed no longer changes after a few frames.
     y = np.array([r.tracks[0].given.face.landmarks for r in revisions(toy, False, boxes, lag)])
-    told = [r.tracks[0].given.face.landmarks for r in revisions(toy, True, boxes, lag)]
+    replies = [r.tracks[0].given.face.landmarks for r in revisions(toy, True, boxes, lag)]
     middle = (y[2] + 2 * y[3] + y[4]) / 4 if lag == 1 else (y[2] + 2 * y[3] + 3 * y[4] + 2 * y[5] + y[6]) / 9
-    assert told[3 if lag == 1 else 4] == pytest.approx(middle, abs=0.2)
+    assert replies[3 if lag == 1 else 4] == pytest.approx(middle, abs=0.2)
 
 
 def test_every_view_of_a_revision_describes_the_averaged_face(toy: Toy) -> None:
@@ -111,21 +111,23 @@ def test_a_clicked_landmark_stays_where_it_was_clicked(toy: Toy) -> None:
     session = toy.session(smoothing_lag=2)
     for i in range(5):
         evidence = [(1, click(30, 300, 150))] if i == 2 else []
-        told = toy.play(session, i, toy.scores(5), boxes=[(0, np.array(MIDDLE) + i % 2)], evidence=evidence).revisions
-    (revision,) = told
+        replies = toy.play(
+            session, i, toy.scores(5), boxes=[(0, np.array(MIDDLE) + i % 2)], evidence=evidence
+        ).revisions
+    (revision,) = replies
     assert revision.frame_index == 2
     assert revision.tracks[0].given.face.landmarks[30] == pytest.approx((300, 150))
 
 
 def test_late_evidence_reaches_the_means_of_the_frames_around_it(toy: Toy) -> None:
-    told = []
+    replies = []
     for steady in (False, True):
         session = toy.session(smoothing_lag=4, temporal_mean=steady)
         for i in range(6):
             toy.play(session, i, toy.scores(5), boxes=[(0, np.array(MIDDLE) + i % 2)])
         late = session.revise(3, [(1, click(30, 310, 160))])
-        told.append({r.frame_index: r.tracks[0].given.face.landmarks for r in late})
-    y, means = told
+        replies.append({r.frame_index: r.tracks[0].given.face.landmarks for r in late})
+    y, means = replies
     others = [n for n in range(68) if n != 30]
     expected = (y[1] + 2 * y[2] + 3 * y[3] + 2 * y[4] + y[5]) / 9
     # A click moves the box as well, which scales what exemplars are displaced by: equal but for second-order terms.

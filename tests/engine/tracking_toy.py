@@ -30,6 +30,10 @@ TAU = 0.075
 LEFT, MIDDLE, RIGHT = (50.0, 100.0, 150.0, 200.0), (250.0, 100.0, 350.0, 200.0), (450.0, 100.0, 550.0, 200.0)
 
 
+#: The box of track 1.
+HERE = [(1, MIDDLE)]
+
+
 class ToyAligner:
     """What a session reads of an aligner; nothing of it runs a network."""
 
@@ -107,8 +111,8 @@ class Toy:
         places = session.places(pending, detections)
         seen = rows if isinstance(rows, Mapping) else dict.fromkeys(range(len(places)), rows)
         plain = self.scores()
-        told = [seen.get(i) for i in range(len(places))]
-        return session.finish(pending, [row(plain if scores is None else scores) for scores in told])
+        replies = [seen.get(i) for i in range(len(places))]
+        return session.finish(pending, [row(plain if scores is None else scores) for scores in replies])
 
 
 def at(box: Sequence[float]) -> LocatedFace:
@@ -121,6 +125,11 @@ def detection(box: Sequence[float], score: float = 0.9) -> LocatedFace:
     """A detector's box."""
     corners = np.array(box, dtype=np.float64)
     return LocatedFace(corners, corners, "mtcnn", True, score)
+
+
+def weights(answer: TrackAnswer) -> F32:
+    """(K,) the probabilities behind an answer."""
+    return answer.given.face.posterior.probabilities
 
 
 def track_ids(session: TrackingSession) -> list[int]:

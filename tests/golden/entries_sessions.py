@@ -22,6 +22,8 @@ from exalign_engine.tracking import (
     TemporalModel,
     TrackingSession,
 )
+from exalign_engine.tracking.codec import decode
+from exalign_engine.tracking.session_state import Envelope
 from tracking_toy import LEFT, MIDDLE, RIGHT, Toy, ToyDisplacer, detection, fingerprint, track_ids
 
 STEPS = 14
@@ -55,17 +57,22 @@ FINGERPRINT: tuple[tuple[str, type | None], ...] = (
     ("source", None),
 )
 
+#: Exemplars of the toy model, and a state's magic, version and hash: what follows is an `Envelope`.
+K, HEADER_BYTES = 60, 42
+
 
 def toy_sessions() -> Tables:
     """What sessions answer, and apart from it how they are encoded after every step."""
-    toy = Toy(drawn_shapes(60, 1) + 0.5, ChainSettings(members=25), ToyDisplacer())
+    toy = Toy(drawn_shapes(K, 1) + 0.5, ChainSettings(members=25), ToyDisplacer())
     tables: Tables = {}
     for name, options in SESSIONS.items():
         for seed in (1, 2):
-            session, answers, states = toy.session(**options), [], []
+            session, answers, states, inner = toy.session(**options), [], [], []
             for step in range(STEPS):
                 answers.append(_step(toy, session, seed, step))
-                states.append(sha256(session.encode()).hexdigest())
+                state = session.encode()
+                states.append(sha256(state).hexdigest())
+                inner.append(sha256(decode(Envelope, state[HEADER_BYTES:], K).session).hexdigest())
             end = session.close(SuggestionQuery(count=3))
             closing = {
                 "revisions": [_revision(r) for r in end.revisions],
@@ -80,6 +87,7 @@ def toy_sessions() -> Tables:
             told = {"steps": answers, "closing": closing}
             tables[f"state/{name}, seed {seed}: answers"] = flatten(told, keep=KEEP_TOY)
             tables[f"state/{name}, seed {seed}: state bytes"] = flatten(states)
+            tables[f"state/{name}, seed {seed}: state bytes but the settings' name"] = flatten(inner)
     return tables
 
 

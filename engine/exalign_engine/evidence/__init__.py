@@ -1,1 +1,1 @@
-"""Evidence and what it does to a posterior: conditioning, suggestions."""
+"""Evidence, the posterior given evidence, and what to click next."""

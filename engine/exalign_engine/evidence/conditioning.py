@@ -1,4 +1,4 @@
-"""The posterior given evidence (paper §4.3, Eq. 10), with a box that may move.
+"""The posterior given evidence (paper §4.3, Eq. 10), with a box that may move (docs/decisions/conditioning.md).
 
     p_k' = p_k L_k / Σ_j p_j L_j        surprise = −ln Σ_k p_k L_k        0 ≤ L_k ≤ 1                       (10)
 
@@ -9,39 +9,21 @@ L_k is the product, over the constraints, of
 - landmark n inside (outside) R:      1[y_kn ∈ R]  (1[y_kn ∉ R])                                            (10c)
 - pose range:                         1[every angle of exemplar k within its interval]                      (10d)
 
-A soft click alone is measured against the kernel's spread; the others ask where the exemplar's own landmark is, and
-how the exemplar's own head is turned.
-m_n = m · l_n · min((ε₀/ε)², 2) is the misfit: what landmark n does that the others do not follow. Without it a click on
-a face that is seen well moves the other landmarks after its own whim. ε is the error that the network's posterior
-expects of itself (Eq. S1 of `exalign_engine.evidence.suggestion`): the surer the network is of the whole shape, the
-more of
-what is left is the landmark's own. l_n says which landmarks are loose: people place a point of the jaw anywhere along
-the jaw. On ``val`` the best m_n for clean faces was .045 to .065 on the jaw and .03 inside, .03 to .045 and .02 behind
-a large occluder, and mostly none where everything is wrong at once.
+m_n = m · l_n · min((ε₀/ε)², 2) is the misfit, the part of landmark n that the others do not share. ε is the error that
+the network's posterior expects of itself (Eq. S1 of `exalign_engine.evidence.suggestion`).
 
-**Where landmark n of exemplar k is.** Exemplars cannot translate, and a box may be wrong. So the box has a latent
-displacement b = (dx, dy, ln s) with prior N(0, Σ_b), Σ_b = diag(σ_t², σ_t², σ_s²), and
+The box has a latent displacement b = (dx, dy, ln s) with prior N(0, Σ_b), Σ_b = diag(σ_t², σ_t², σ_s²), where µ_kn is
+the displaced exemplar's landmark (`exalign_engine.posterior.posterior`):
 
     y_kn = µ_kn + A_kn b,    A_kn = [I₂ | µ_kn − ½]                                                         (10e)
 
-σ_t and σ_s are shares of ε: where the network is at a loss, the box is likelier to be wrong.
-For each exemplar, the clicks are then linear measurements of b with Gaussian noise R_i = σ² + m_n² + σ²_kn, and
+The clicks are linear measurements of b with Gaussian noise R_i = σ² + m_n² + σ²_kn:
 
     b_k  = argmin_b  bᵀ Σ_b⁻¹ b + Σ_i ‖e_i − µ_ki − A_ki b‖² / R_i                                          (10f)
     L_k ∝ exp(−½ b_kᵀ Σ_b⁻¹ b_k)                                                                            (10g)
 
-(10b) and (10g) together are the clicks' Gaussian evidence N(e; µ_k, R + A Σ_b Aᵀ) relative to its peak: like (10b),
-they leave out the normaliser, so that L_k stays in [0, 1]. With a box that does not move, Σ_b → 0, b_k = 0 and (10g)
-is 1. A hard click that is already met, given the soft ones, pulls at nothing. One that is not pulls its landmark
-to the nearest point of the disc with half its radius, with R = (r/4)²; after that (10a) decides. Regions and poses
-never move the box.
-
-µ_kn is where the picture has displaced the exemplar to (`exalign_engine.posterior.posterior`); there it stays.
-
-**Impossible evidence.** Σ p_k L_k = 0 happens through (10a, c, d) only. The answer is then p_k' ∝ p_k L_k^soft over the
-exemplars whose summed excess (how far a landmark is outside its disc or on the wrong side of its region, and how
-far the head would have to turn) is within `NEAREST_SLACK` of the least; where all of these have p_k = 0, they
-share alike.
+**Impossible evidence.** Where Σ p_k L_k = 0, the answer is p_k' ∝ p_k L_k^soft over the exemplars whose summed excess
+is within `NEAREST_SLACK` of the least.
 """
 
 from __future__ import annotations
@@ -64,13 +46,13 @@ F64 = NDArray[np.float64]
 #: Impossible evidence: exemplars whose excess is so near the least count as nearest, box sides.
 NEAREST_SLACK = 0.01
 
-#: ε₀: what the default bundle expects of itself on a face that nothing hides, box sides.
+#: ε₀, box sides: the default bundle's expected error on a face that nothing hides (docs/decisions/conditioning.md).
 REFERENCE_ERROR = 0.035
 
-#: (ε₀/ε)² is cut here: a posterior on few exemplars is not so sure as it says.
+#: Limit of (ε₀/ε)²: a posterior on few exemplars is overconfident.
 MAX_MISFIT_SHARE = 2.0
 
-#: l_n: how far landmarks go their own ways, in units of those of nose, eyes and mouth.
+#: l_n: the misfit of landmarks, in units of those of nose, eyes and mouth.
 LOOSENESS: F64 = np.ones(N_LANDMARKS)
 LOOSENESS[list(GROUPS["jaw"])] = 1.7
 LOOSENESS[list(GROUPS["brows"])] = 1.5
@@ -84,16 +66,18 @@ SIDES_PER_DEGREE = math.radians(0.5)
 
 @dataclass(frozen=True)
 class EvidenceModel:
-    """What evidence is taken for, beside what it says itself; chosen on ``val``.
+    """How evidence is weighed; chosen on ``val``.
 
     Attributes:
-        shift: σ_t of Eq. 10e, standard deviation of the box centre in x and y, in units of ε, ≥ 0. It speaks of what
-            the exemplars do not cover: those made of synthetic poses (`exemplars.Variation`) hold shifted and scaled
-            faces already. Too wide, and a click moves the box where it should choose another shape.
+        shift: σ_t of Eq. 10e, standard deviation of the box centre in x and y, in units of ε, ≥ 0.
         log_scale: σ_s, standard deviation of ln(box side), in units of ε, ≥ 0.
-        misfit: m, standard deviation of a tight landmark's own ways where ε = ε₀, box sides, ≥ 0.
+        misfit: m, standard deviation of the misfit of a tight landmark where ε = ε₀, box sides, ≥ 0.
+
+    Raises:
+        ValueError: one of them is negative or not finite.
     """
 
+    # docs/decisions/conditioning.md
     shift: float = 0.5
     log_scale: float = 0.75
     misfit: float = 0.03
@@ -111,7 +95,7 @@ class EvidenceModel:
 
 
 class ConditioningOutcome(Enum):
-    """What became of evidence."""
+    """Whether any exemplar agrees with the evidence."""
 
     CONDITIONED = "conditioned"
     IMPOSSIBLE = "impossible"
@@ -141,12 +125,11 @@ def condition(
 ) -> Conditioned:
     """The posterior given a set of evidence (Eq. 10).
 
-    To add evidence later, condition the first posterior on the union (`Evidence.union`): a box that has moved
-    and landmarks that were measured do not factor into steps. What the addition alone surprises by is the
-    difference of the two surprises.
+    To add evidence later, condition the first posterior on the union (`Evidence.union`): a box that has moved and
+    landmarks that were measured do not factor into steps. The addition's own surprise is the difference of the two.
 
     Args:
-        posterior: what the network said; not one that was conditioned on clicks.
+        posterior: the network's; not one that was conditioned on clicks.
         evidence: box frame.
         poses: (K, 3) float32, yaw, pitch and roll of every exemplar as ``posterior`` displaces it
             (`exalign_engine.posterior.pose.displaced_poses`), degrees; needed for pose ranges.
@@ -326,7 +309,7 @@ def _click_kernel(
                 log_likelihood[start + k] = -0.5 * (
                     _squared(b[0, k], sigma_t) + _squared(b[1, k], sigma_t) + _squared(b[2, k], sigma_s)
                 )
-            # Rounded as it is kept, so that the shapes that are answered are the shapes that were judged.
+            # Rounded as it is kept, so that the answer's shapes are those whose likelihood was computed.
             for axis in range(3):
                 for k in range(size):
                     shift[start + k, axis] = b[axis, k]

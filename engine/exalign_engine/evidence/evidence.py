@@ -1,7 +1,8 @@
-"""Evidence: what a person or another program knows about the shape of a face (paper §4.3, Eq. 10).
+"""Evidence: constraints on the shape of a face, from a person or a program (paper §4.3, Eq. 10).
 
-Everything is in the box frame: positions and lengths in box sides, poses in degrees. `Evidence` is a *set*: it
-puts its constraints in one canonical order and drops exact repeats, so that neither can change an answer.
+Everything is in the box frame: positions and lengths in box sides, poses in degrees. `Evidence` is a *set*: it puts its
+constraints in one canonical order and drops exact repeats, so that neither can change an answer. It has one merge,
+`Evidence.adding`.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ MAX_REGIONS, MAX_POSES = 68, 8
 class HardClick:
     """Landmark n lies within ``radius`` of (x, y) (Eq. 10).
 
-    It rules exemplars out and says no more: the landmark's marginal stays that of the exemplars that are left.
+    It rules exemplars out and no more: the landmark's marginal stays that of the exemplars that are left.
     """
 
     landmark: int

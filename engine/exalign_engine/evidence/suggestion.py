@@ -1,24 +1,22 @@
-"""Which landmark a person should click next: what each click is expected to buy (paper §4.3, "active learning").
+"""Which landmark to click next, by the expected gain of each click (paper §4.3, "active learning").
 
 The shape error that the posterior expects of its own mean, and the entropy's drop by a click at e on landmark n, are
 
     ε(p) = √( (1/68) Σ_n tr Cov_p(y_n) )                                                                     (S1)
     I(p, n, e) = Σ_k p_k' ln(p_k'/p_k),    p_k' = p_k L_k(n, e) / Σ_j p_j L_j(n, e),  L of Eq. 10b           (S2)
 
-Where the click will land is itself a question to the posterior: e ~ Σ_j p_j N(µ_jn, (σ² + m_n² + σ²_jn) I). So
+The place of the click follows the posterior, e ~ Σ_j p_j N(µ_jn, (σ² + m_n² + σ²_jn) I):
 
     Δε(n) = ε(p) − E_e ε(p'),        ΔH(n) = E_e I(p, n, e)                                                  (S3)
 
-and what is promised is α Δε(n) + (β ΔH(n) + o_n) ε, with the calibrated slopes and landmark n's offset (Eq. S4 of
-`click_calibration`): what clicks on ``val`` really bought.
+The expected gain is α Δε(n) + (β ΔH(n) + o_n) ε, with slopes and landmark n's offset calibrated on clicks (Eq. S4 of
+`exalign_engine.calibration.clicks`). E_e I is the mutual information of class and click. Unlike the difference of two
+entropies it is never negative, and leaving exemplars out does not bias it.
 
-Averaged over e, the entropy falls by the mutual information of class and click, which is the mean of I; unlike the
-difference of two entropies, I is never negative and knows no bias from leaving exemplars out.
-
-The expectation is a sum over `NODES` deterministic nodes: exemplars j by systematic resampling from p, and for
-each a point of a two-dimensional normal Halton sequence. Posteriors of more than `MAX_MEMBERS` exemplars are
-themselves resampled so first. µ_jn is where exemplar j has its landmark after all displacement. The box is held: where
-it is wrong, one landmark shows it about as well as another.
+The expectation is a sum over `NODES` deterministic nodes: exemplars j by systematic resampling from p, and for each a
+point of a two-dimensional normal Halton sequence. Posteriors of more than `MAX_MEMBERS` exemplars are resampled first.
+µ_jn is the landmark after all displacement. The box is held fixed: where it is wrong, every landmark is about as
+informative about it.
 """
 
 from __future__ import annotations
@@ -57,7 +55,7 @@ class Criterion(Enum):
 
 @dataclass(frozen=True)
 class Suggestion:
-    """What a click on one landmark is expected to buy.
+    """The expected gain of a click on one landmark.
 
     Attributes:
         landmark: 0-based.
@@ -90,14 +88,14 @@ def suggest(
     criterion: Criterion = Criterion.ERROR,
     model: EvidenceModel | None = None,
 ) -> Suggestions:
-    """Rank landmarks by what a soft click on them is expected to buy (Eq. S3).
+    """Rank landmarks by the expected gain of a soft click on them (Eq. S3).
 
     Args:
-        posterior: what is known, evidence included.
+        posterior: evidence included.
         sigma: standard deviation of the coming click, per coordinate, box sides.
         landmarks: candidates; None takes all that are not measured yet.
         criterion: by what to rank.
-        model: how the click will be taken; its box is not used. Default `EvidenceModel()`.
+        model: how the click will be weighed; its box is not used. Default `EvidenceModel()`.
 
     Raises:
         InvalidInputError: a candidate is unknown, repeated or measured already, or sigma is out of range.

@@ -1,7 +1,7 @@
-"""What the HMM reads and keeps, frame by frame, and how it is written: evidence, beliefs, and the low-pass.
+"""Emissions, beliefs and the low-pass: what the HMM takes and keeps, frame by frame, and their bytes.
 
-What is truncated and written is what is used next: values are rounded when they are made, so that a session that was
-stopped, written and read goes on bit for bit as one that was not.
+Values are rounded when they are made. So a session that was stopped, encoded and decoded goes on bit for bit as one
+that was not.
 """
 
 from __future__ import annotations
@@ -41,13 +41,12 @@ _CODE_BASE = (127 - 31) << 11
 
 @dataclass(frozen=True)
 class Emission:
-    """One frame's evidence.
+    """One frame's emission.
 
     Attributes:
-        log: (K,) float32, log e_j up to a constant, −∞ allowed but not everywhere; None is flat: the frame says
-            nothing.
+        log: (K,) float32, log e_j up to a constant, −∞ allowed but not everywhere; None is flat.
         stay: how much of each exemplar's mass the step into this frame keeps where it is, 0 ≤ stay < 1 (Eq. F2 of
-            `exalign_engine.hmm.chain`). Max-product knows nothing of it.
+            `exalign_engine.hmm.chain`). Max-product does not use it.
 
     Raises:
         ValueError: NaN, +∞, or −∞ everywhere; or a ``stay`` out of range.
@@ -64,36 +63,35 @@ class Emission:
             raise ValueError("an emission needs a finite logarithm, and none that is NaN or above all bounds")
 
     @classmethod
-    def of_probabilities(cls, probabilities: F32, strength: float = 1.0, stay: float = 0.0) -> Emission:
-        """Evidence p^strength, with p floored at `LOG_FLOOR`.
+    def of_probabilities(cls, probabilities: F32, exponent: float = 1.0, stay: float = 0.0) -> Emission:
+        """The emission p^exponent, with p floored at `LOG_FLOOR`.
 
         Args:
             probabilities: (K,) float32 ≥ 0, in any scale.
-            strength: 0 (says nothing) to 1.
-            stay: as it is kept.
+            exponent: 0 (flat) to 1.
+            stay: see the class.
 
         Raises:
-            ValueError: strength outside [0, 1], or no probability above 0.
+            ValueError: the exponent is outside [0, 1], or no probability is above 0.
         """
-        if not 0 <= strength <= 1:
-            raise ValueError(f"strength is {strength}, must be from 0 to 1")
+        if not 0 <= exponent <= 1:
+            raise ValueError(f"exponent is {exponent}, must be from 0 to 1")
         top = probabilities.max()
         if not (np.isfinite(top) and top > 0):
             raise ValueError("no probability is above 0, or one is not finite")
-        if strength == 0:
+        if exponent == 0:
             return cls(None, stay)
         floored = np.maximum(probabilities / top, np.float32(math.exp(LOG_FLOOR)))
-        return cls(np.log(floored) * np.float32(strength), stay)
+        return cls(np.log(floored) * np.float32(exponent), stay)
 
     def with_likelihood(self, log_likelihood: F64) -> Emission:
-        """Multiply evidence in.
+        """The product with a likelihood.
 
         Args:
             log_likelihood: (K,) float64, up to a constant; −∞ rules a class out.
 
         Returns:
-            The product; where it would rule out every class, this emission as it was: evidence that contradicts itself
-            tells nothing.
+            The product; this emission as it was where the product would rule out every class.
         """
         own = 0.0 if self.log is None else self.log.astype(np.float64)
         log = own + log_likelihood
@@ -101,10 +99,10 @@ class Emission:
         return Emission((log - top).astype(np.float32), self.stay) if top > -np.inf else self
 
     def truncated(self, members: int) -> Emission:
-        """What a state keeps: values of the best classes in half precision, one floor for all others.
+        """The emission that a state keeps: the best classes in half precision, one floor for all others.
 
-        The floor is the mean evidence of the others, so that the total stays. Truncating again changes nothing as
-        long as no more members are asked for.
+        The floor is the others' mean, so that the total stays. Truncating again to as many members or more changes
+        nothing.
         """
         if self.log is None:
             return self

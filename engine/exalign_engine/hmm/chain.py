@@ -1,51 +1,28 @@
-"""A hidden Markov model over the exemplars: what a video says about one face (paper §3.4, design §4).
+"""A hidden Markov model over the exemplars (paper §3.4; docs/architecture.md#hmm; docs/decisions/hmm-filter.md).
 
-States are the K exemplars, transitions lead to those within τ (`exalign_engine.hmm.neighbours`). With e_t the evidence
-of frame t, N(j) the exemplars within τ of j and n_j their number, j among them, the filter is
+States are the K exemplars, transitions lead to those within τ (`exalign_engine.hmm.neighbours`). e_t is the emission of
+frame t, N(j) the exemplars within τ of j, j among them, and n_j their number. s is the emission's ``stay``. The filter:
 
     p_t(j) = s α_{t−1}(j) + (1 − s) Σ_{i ∈ N(j)} α_{t−1}(i) / √(n_i n_j) + ε Σ_i α_{t−1}(i) / K
     α_t(j) ∝ e_t(j)^γ p_t(j)                                                                                      (F1)
 
-s is the emission's ``stay``: how much keeps its place where there is reason to believe that little has moved.
-
-**Why 1/√(n_i n_j).** Design §4 has one common 1/n̄ for all, so that rare poses are not favoured, as rows that sum to 1
-would do. But then a belief that sees no evidence turns into the leading eigenvector of the neighbour graph, which sits
-on its densest pile of exemplars: near the mean face, whatever was seen before. On the ``val`` clips (dense reference,
-γ 0.6, hidden phase) the filter's error was .0695 and the smoother's 90 % yaw intervals held the truth in 33 % of
-frames; with the symmetric weights they are .0566 and 94 %. Their leading eigenvalue is exactly 1, with √n_j as its
-vector: dense places are favoured, but no longer exponentially. They are symmetric, so the smoother uses them as well.
-
-**Truncation.** A belief is M classes with weights a(i) and one more state, ``rest`` r, which is spread evenly over all
-K classes and from where every class is alike. What is computed is (F1) with
+**Truncation.** A belief is M classes with weights a(i), and a rest r that is spread evenly over all K classes; total
+mass Σ a + r = 1. With a(j) = 0 where j is not kept, p_t of (F1) becomes
 
     p_t(j) = s a_{t−1}(j) + (1 − s) Σ_{i kept, ∈ N(j)} a_{t−1}(i) / √(n_i n_j) + (r_{t−1} + ε) / K                (F2)
 
-(a(j) = 0 where j is not kept; total mass Σ a + r = 1).
-After each frame, what all classes have in common, min_j e_t(j)^γ times the last term of (F2), goes to the rest; so do
-the lightest classes, as many as together hold at most `MASS_CUT`. If more than M are left, as after frames without
-evidence, they are *thinned* (`hmm_state.thinned`): heavy ones keep what they hold, of the others a few stand for those
-around them. To keep the M heaviest and forget the places of the others would forget everything in a few hidden frames:
-of K = 140k classes, 10,000 can be near one. With M ≥ K only what is below 2⁻³¹ is left out, and (F2) is (F1).
+Then min_j e_t(j)^γ times the last term of (F2) goes to the rest. So do the lightest classes, as many as together hold
+at most `MASS_CUT`. If more than M are left, they are thinned (`exalign_engine.hmm.belief.thinned`). With M ≥ K only
+weights below 2⁻³¹ are left out, and (F2) is (F1).
 
-Through six hidden frames at K = 33,736, against the dense filter and smoother: once moved on by (F1), a belief of 1,000
-classes is off by a total variation of at most .051 (1,500: .043; 2,000: .036; 6,000: .017), its mean shape by at most
-.0023 box sides a landmark (.0018; .0010; .0009).
-
-Classes with little evidence are not even evaluated: with w_i = (1 − s) a(i)/√n_i, the sum of (F2) is at most
-min(Σ_i w_i, n_j max_i w_i) / √n_j, as N(j) holds n_j classes, so that a class holds no more than α̂_t(j) = e_t(j)^γ
-times that, s a(j) and (r + ε)/K. What α̂ sums to over the classes not evaluated counts as held by the rest.
-
-**Smoothing** gives the mass γ_t of each class back to where (F2) had it from, p_t(j) being what it had, and what the
-rest holds to all in proportion, from γ_T = a_T:
+**Smoothing** returns the mass γ_t of each class to where (F2) had it from, starting at γ_T = a_T:
 
     g(j) = γ_t(j) / p_t(j)
     γ_{t−1}(i) = a_{t−1}(i) [ s g(i) + (1 − s) Σ_{j ∈ N(i), kept} g(j) / √(n_i n_j) + ε/K Σ_{kept} g(j) + γ_t(r) ]
     γ_{t−1}(r) = r_{t−1}    [                                         (1 + ε)/K Σ_{kept} g(j) + γ_t(r) ]          (S1)
 
-It sums to 1 as it stands. Without truncation γ is α β of the forward-backward recursion; the classes of a thinned
-belief stand for those around them here as well, which a sum of e_t β_t over the kept ones alone would get wrong.
-
-**Max-product** is `exalign_engine.hmm.max_product`.
+It sums to 1 as it stands. Without truncation γ is α β of the forward-backward recursion. With it, a sum of e_t β_t over
+the kept classes would be wrong: the classes of a thinned belief stand for those around them.
 """
 
 from __future__ import annotations
@@ -78,7 +55,7 @@ F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 I32 = NDArray[np.int32]
 
-#: Mass that a belief may leave out even where it could keep more.
+#: Mass that a belief may leave out even where it could keep more (docs/decisions/hmm-filter.md).
 MASS_CUT = 2e-3
 
 
@@ -86,11 +63,8 @@ MASS_CUT = 2e-3
 class ChainSettings:
     """How states follow each other.
 
-    teleport, sharpness and restart were tried on ``val``, where little depends on them near these values; beam and
-    members were chosen by what a hidden frame costs.
-
     Attributes:
-        teleport: λ > 0, nats: what a jump costs in max-product.
+        teleport: λ > 0, nats: the price of a jump in max-product.
         sharpness: γ > 0: the power of the evidence in the filter and in max-product.
         restart: ε > 0: rank-one term of the filter.
         beam: most states that max-product keeps, ≥ 1.
@@ -100,6 +74,7 @@ class ChainSettings:
         ValueError: naming every field that is out of range.
     """
 
+    # docs/decisions/hmm-filter.md
     teleport: float = 4.0
     sharpness: float = 1.0
     restart: float = 1e-3
@@ -134,19 +109,10 @@ class Chain:
     """
 
     def __init__(self, shapes: F32, tau: float, settings: ChainSettings | None = None) -> None:
-        self._build(Neighbours(shapes, tau), settings or ChainSettings())
-
-    def _build(self, neighbours: Neighbours, settings: ChainSettings) -> None:
-        self.neighbours, self.settings = neighbours, settings
-        self.count = neighbours.count
-        self._scale = 1 / np.sqrt(neighbours.counts)  # n_k^-½
-        self.members = min(settings.members, most_members(self.count))
-
-    def with_settings(self, settings: ChainSettings) -> Chain:
-        """The same transitions under other settings; nothing is built anew."""
-        other = Chain.__new__(Chain)
-        other._build(self.neighbours, settings)
-        return other
+        self.neighbours, self.settings = Neighbours(shapes, tau), settings or ChainSettings()
+        self.count = self.neighbours.count
+        self._scale = 1 / np.sqrt(self.neighbours.counts)  # n_k^-½
+        self.members = min(self.settings.members, most_members(self.count))
 
     def start(self, emission: Emission) -> Belief:
         """The belief after a first frame: before it, all classes are alike."""
@@ -179,7 +145,7 @@ class Chain:
             unseen = (1 + 2.0**-22) * float(most[most < floor].sum(dtype=np.float64))
             if unseen <= MASS_CUT / 2 * found or exact:
                 break
-            # What is unseen then is surely little enough, as what is found only grows.
+            # The next round ends: the mass found only grows.
             share, above = 0.9 * MASS_CUT / 2 * found / everything, floor
         return self._kept(index, mass, unseen, 0.0 if exact else even * float(evidence.min()), emission.stay)
 
@@ -215,7 +181,7 @@ class Chain:
         """Each frame's posterior given all of these frames (Eq. S1).
 
         Args:
-            beliefs: the filter's, frame by frame; what the frames said is in them.
+            beliefs: the filter's, frame by frame; they hold all that the frames contributed.
 
         Returns:
             One belief a frame; ``cut`` and ``stay`` are the filter's.

@@ -1,11 +1,11 @@
 """Compiled kernels of the HMM: which of many sources are near each target (Eq. N1, N2 of `hmm.neighbours`).
 
 They run without the GIL, on one thread, and add in an order that only the sources and the CPU type decide: the compiler
-spreads a block's lanes over its vectors. In float32 they only sort out pairs that (N2) decides with its margin to
-spare; all others are judged by (N1), and weights are summed in float64.
+spreads a block's lanes over its vectors. In float32 they only decide pairs for which (N2) leaves a margin. All others
+are decided by (N1), and weights are summed in float64.
 
 Sources come in blocks of `LANES` that lie close together, coordinate by coordinate. A target is compared with a block's
-box first, which often says that all are near or all are apart, and then with all of its sources at a time.
+box first, which often shows that all are near or all are apart, and then with all of its sources at a time.
 
 What the kernels share:
 

@@ -1,29 +1,15 @@
-"""Max-product over the chain: the most probable path of exemplars, frame by frame, with exact pruning.
+"""Max-product over the chain: the most probable path of exemplars (docs/decisions/max-product-pruning.md).
 
     δ_0(j) = γ ℓ_0(j)        δ_t(j) = γ ℓ_t(j) + max( max_{i ∈ N(j)} δ_{t−1}(i),  max_i δ_{t−1}(i) − λ )          (V1)
 
-ℓ_t is the frame's log emission, N(j) the classes within τ, λ the penalty of a jump anywhere ("teleport").
+ℓ_t is the frame's log emission, N(j) the classes within τ, λ the price of a jump anywhere ("teleport").
 
-**Exact pruning.** Let m = max_i δ_{t−1}(i), at the class i*.
-
-1. A source with δ(i) ≤ m − λ never wins: whatever follows it may follow a teleport from i*, which offers m − λ. So it
-   may be left out of every maximum of (V1) without changing any of them.
-2. Every target has δ_t(j) ≥ γ ℓ_t(j) + m − λ, so max δ_t ≥ LB = max_j γ ℓ_t(j) + m − λ. A target with
-   γ ℓ_t(j) ≤ LB − m − λ has δ_t(j) ≤ γ ℓ_t(j) + m ≤ LB − λ ≤ max δ_t − λ, so by 1 it never wins as a source of the next
-   frame; and at the end it is no maximum, as λ > 0. It is never looked at.
-
-What is left is the live set {j : δ_t(j) > max δ_t − λ}. A target takes the first source that is near, best first;
-equals go by class number, so that the result does not depend on how it was found.
-
-**Capped beam.** At most ``beam`` live states are kept, best first. Let u_t bound the score of every path through a
-state that the cap ever dropped:
+Pruning is exact: a source with δ(i) ≤ max δ − λ can never win, and a target with γ ℓ_t(j) ≤ max γ ℓ_t − 2λ never
+matters. At most ``beam`` live states are kept. u_t bounds the score of every path through a state that the cap dropped:
 
     u_t = max( u_{t−1} + max_j γ ℓ_t(j),  best δ_t that the cap drops ),   −∞ where that is ≤ max δ_t − λ          (V2)
 
-(the last by 1: from there, a teleport from the best kept state scores as much). The kept δ are scores of real paths,
-hence no higher than the best path's, which is among them or went through a dropped state. So it scores at most
-max(0, u_t − max δ_t) more than the one found: the certificate ``gap``. Where the cap never dropped a state, or all that
-it dropped are forgotten, it is 0 and the path is exact.
+No path scores more than max(0, u_t − max δ_t) above the one found: the certificate ``gap``.
 """
 
 from __future__ import annotations

@@ -1,14 +1,13 @@
-"""Which exemplars lie within τ of which, without a list of neighbours.
+"""Which exemplars lie within τ of which, without lists (docs/decisions/neighbours.md).
 
-    i ∈ N(j)  ⟺  Σ_n ‖µ_in − µ_jn‖² ≤ N τ²        (distance of design §2; symmetric; every j is in its own N(j))  (N1)
+    i ∈ N(j)  ⟺  Σ_n ‖µ_in − µ_jn‖² ≤ N τ²        (symmetric; every j is in its own N(j))                         (N1)
 
-At K = 140k the lists would hold half a thousand million entries, so nearness is decided when it is asked. With Q the
-principal axes of the shapes, y = Qᵀ(µ − mean)/√N split into a prefix of P coordinates and the length ρ of what is left,
+With Q the principal axes of the shapes, y = Qᵀ(µ − mean)/√N is split into a prefix of P coordinates and the length ρ of
+the others, so that
 
     ‖y_i − y_j‖²_P + (ρ_i − ρ_j)²  ≤  d²_ij  ≤  ‖y_i − y_j‖²_P + (ρ_i + ρ_j)²                                     (N2)
 
-Most pairs are told apart by the first few coordinates; those that (N2) leaves open are summed by (N1) itself, so
-that membership is exact: (N2) is widened by what float32 may be wrong by (`_slack`).
+Pairs that (N2) leaves open are summed by (N1), so membership is exact.
 """
 
 from __future__ import annotations
@@ -121,10 +120,8 @@ class Neighbours:
     def counts(self) -> F64:
         """(K,) float64 ≥ 1: n_k = |N(k)|, k itself among them; counted when first read, then kept.
 
-        Exact up to `COUNTED` classes. Above, the others near k are counted in a seeded random part of the classes and
-        scaled up. For a class that has fewer than `ENOUGH` there, the part grows eightfold until it has, or until the
-        part is everything and the count exact: a rare class is never taken for a lonely one. So the relative standard
-        error is about 1/√`ENOUGH` = 18 % at most, and half of that in √n_k, which is what the filter divides by.
+        Exact up to `COUNTED` classes, and for those with fewer than `ENOUGH` neighbours. Otherwise estimated from a
+        seeded random part of the classes, with a relative standard error of at most about 1/√`ENOUGH`.
         """
         everyone = np.arange(self.count, dtype=np.int32)
         if self.count <= COUNTED:

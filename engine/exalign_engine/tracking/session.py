@@ -66,18 +66,18 @@ class TrackingSession:
         aligner: the model.
         chain: between its exemplars.
         options: what the caller chose.
+        state: to go on from, of the same options; None: a new session.
 
     Raises:
         ValueError: the chain is of another number of exemplars.
     """
 
-    def __init__(self, aligner: Aligner, chain: Chain, options: SessionOptions) -> None:
-        self._open(aligner, chain, SessionState(options))
-
-    def _open(self, aligner: Aligner, chain: Chain, state: SessionState) -> None:
+    def __init__(
+        self, aligner: Aligner, chain: Chain, options: SessionOptions, *, state: SessionState | None = None
+    ) -> None:
         if chain.count != aligner.model.exemplars.count:
             raise ValueError(f"the chain has {chain.count} exemplars, the bundle {aligner.model.exemplars.count}")
-        self._frame_filter, self._state = FrameFilter(aligner, chain, state.options), state
+        self._frame_filter, self._state = FrameFilter(aligner, chain, options), state or SessionState(options)
 
     @property
     def options(self) -> SessionOptions:
@@ -275,9 +275,7 @@ class TrackingSession:
         state = states.decode(data, aligner, chain)
         if options is not None and options != state.options:
             raise StateError(StateReason.OTHER_OPTIONS, f"was made with {state.options}, not {options}")
-        session = cls.__new__(cls)
-        session._open(aligner, chain, state)
-        return session
+        return cls(aligner, chain, state.options, state=state)
 
 
 def _plain(frame: Frame) -> Frame:
