@@ -64,9 +64,9 @@ class FakeRuntime:
         b = len(crops)
         scores = np.zeros((b, self.k), np.float32)
         scores[np.arange(b), crops[:, 0, 0, 0] % self.k] = 60.0
-        told = crops[:, :, : crops.shape[2] // 2].mean(axis=(1, 2, 3), dtype=np.float32)
-        local = np.tile(told[:, None, None, None], (1, 2, 3, 3))
-        embedding = np.tile(told[:, None], (1, 4))
+        seen = crops[:, :, : crops.shape[2] // 2].mean(axis=(1, 2, 3), dtype=np.float32)
+        local = np.tile(seen[:, None, None, None], (1, 2, 3, 3))
+        embedding = np.tile(seen[:, None], (1, 4))
         if self.looks == 2:
             local, embedding = np.concatenate([local, -local], axis=1), np.concatenate([embedding, -embedding], axis=1)
         return Outputs(scores, embedding, np.zeros((b, 1, 1, 1), np.float32), local if self.local else None)
@@ -80,10 +80,10 @@ def crop_samples() -> list[tuple[U8, F32]]:
 
 @pytest.mark.parametrize("looks", [1, 2])
 def test_collected_examples_are_crops_and_their_mirror_images(toy_exemplars: Exemplars, looks: int) -> None:
-    model, told = PosteriorModel(toy_exemplars, Calibration()), list[int]()
+    model, seen = PosteriorModel(toy_exemplars, Calibration()), list[int]()
     runtime = FakeRuntime(toy_exemplars.count, looks)
-    found = collect(runtime, model, crop_samples(), looks=looks, flips=True, progress=told.append)  # type: ignore[arg-type]
-    assert len(found) == told[-1] == 42
+    found = collect(runtime, model, crop_samples(), looks=looks, flips=True, progress=seen.append)  # type: ignore[arg-type]
+    assert len(found) == seen[-1] == 42
     assert (found.local.shape, found.embedding.shape) == ((42, 2, 3, 3), (42, 4))
     for i, (crop, truth) in enumerate(crop_samples()):
         np.testing.assert_array_equal(found.truths[2 * i], truth)

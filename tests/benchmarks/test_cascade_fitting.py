@@ -80,11 +80,11 @@ def answers(c: Cascade, of: Examples) -> F64:
 def test_each_level_brings_faces_that_it_has_not_seen_nearer(
     train: Examples, val: Examples, centres: F32, from_centre: bool
 ) -> None:
-    told: list[int] = []
+    progress: list[int] = []
     options = replace(SMALL, from_centre=from_centre)
-    c, fits = fit_cascade(train, val, centres, MARGIN, options, told.append)
+    c, fits = fit_cascade(train, val, centres, MARGIN, options, progress.append)
     assert c.from_centre == from_centre
-    assert told == [1, 2]
+    assert progress == [1, 2]
     aucs = [auc_of(val.starts, val.truths), *(fit.auc for fit in fits)]
     assert aucs[1] > aucs[0] + 0.1
     assert aucs[2] > aucs[1]

@@ -112,16 +112,16 @@ def test_a_resumed_stream_answers_bit_for_bit_among_others(
 
     with ThreadPoolExecutor(1) as pool:
         other = pool.submit(company)
-        all_frames, heard = frames(video), dict[int, bytes]()
+        all_frames, known = frames(video), dict[int, bytes]()
         it = Talk(stub)
         name = it.open(config(**WISHES)).session_id
         for one in all_frames:
             it.say(frame=one)
         token = b""
-        while len(heard) < cut:
+        while len(known) < cut:
             answer = next(it.call)
             if answer.WhichOneof("message") == "result":
-                heard[answer.result.frame_index], token = plain(answer.result), answer.result.resume_token
+                known[answer.result.frame_index], token = plain(answer.result), answer.result.resume_token
         it.cut()
         again = Talk(stub)
         opened = again.open(config(name, token, **WISHES))
@@ -131,10 +131,10 @@ def test_a_resumed_stream_answers_bit_for_bit_among_others(
         for answer in again.rest():
             if answer.WhichOneof("message") == "result":
                 result = plain(answer.result)
-                assert heard.setdefault(answer.result.frame_index, result) == result
+                assert known.setdefault(answer.result.frame_index, result) == result
         over.set()
         assert other.result() > 0
-    assert [heard[i] for i in range(FRAMES)] == uncut
+    assert [known[i] for i in range(FRAMES)] == uncut
 
 
 KILLED = """
@@ -237,8 +237,8 @@ def test_a_click_that_comes_late_ends_where_one_in_time_does(server: LocalServer
     lag = 3
 
     def final(given: list[TrackFrame | PastEvidence], frame: int) -> tuple[list[TrackEvent], Face]:
-        with Client(server.address) as client, client.track(given, smoothing_lag=lag) as told:
-            events = list(told)
+        with Client(server.address) as client, client.track(given, smoothing_lag=lag) as stream:
+            events = list(stream)
         last = [e for e in events if isinstance(e, TrackRevision) and e.frame_index == frame][-1]
         return events, last.tracks[0].face
 
@@ -248,10 +248,10 @@ def test_a_click_that_comes_late_ends_where_one_in_time_does(server: LocalServer
     click = Click("nose_tip", *nose.tolist(), sigma=1.0)
     _, timely = final([*plain[:3], TrackFrame(video[3], evidence=click), *plain[4:]], 3)
     events, late = final([*plain[:5], PastEvidence(3, click), *plain[5:]], 3)
-    told = [e for e in events if isinstance(e, TrackRevision) and e.cause is RevisionCause.EVIDENCE]
+    revised = [e for e in events if isinstance(e, TrackRevision) and e.cause is RevisionCause.EVIDENCE]
     # All frames that can still change, the clicked one and its neighbours.
-    assert [e.frame_index for e in told] == [1, 2, 3, 4]
-    assert {e.through_frame for e in told} == {4}
+    assert [e.frame_index for e in revised] == [1, 2, 3, 4]
+    assert {e.through_frame for e in revised} == {4}
     # The pictures of frames 4 and 5 had been looked at before, where the face was expected without the click.
     assert np.abs(late.landmarks - timely.landmarks).max() < 0.3
     assert np.linalg.norm(late.landmarks[30] - nose) < 3 < np.linalg.norm(before.landmarks[30] - nose)

@@ -14,27 +14,27 @@ F64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class ToldDisplacer:
+class StatedDisplacer:
     """r = what the picture tells, and ``pull`` of the way to the middle: it depends on where it starts."""
 
     pull: float = 0.1
 
     def displacement(self, image: ImageFeatures, start: F64) -> F64:
         """See `exalign_engine.posterior.residual.Displacer`."""
-        told = image.embedding.astype(np.float64).reshape(N_LANDMARKS, 2)
-        return np.asarray(told + self.pull * (0.5 - start))
+        stated = image.embedding.astype(np.float64).reshape(N_LANDMARKS, 2)
+        return np.asarray(stated + self.pull * (0.5 - start))
 
 
-def telling(displacement: NDArray[np.floating]) -> ImageFeatures:
+def features_of(displacement: NDArray[np.floating]) -> ImageFeatures:
     """A picture that tells (68, 2)."""
     return ImageFeatures(displacement.astype(np.float32).ravel(), np.zeros((1, 1, 1), np.float32))
 
 
 def drawn(seed: int, size: float = 0.02) -> ImageFeatures:
     """A picture that tells random displacements."""
-    return telling(np.random.default_rng([seed, 9]).normal(0, size, (N_LANDMARKS, 2)))
+    return features_of(np.random.default_rng([seed, 9]).normal(0, size, (N_LANDMARKS, 2)))
 
 
 def mirrored(image: ImageFeatures) -> ImageFeatures:
     """The picture of the mirrored face."""
-    return telling(image.embedding.reshape(N_LANDMARKS, 2)[MIRROR] * (-1, 1))
+    return features_of(image.embedding.reshape(N_LANDMARKS, 2)[MIRROR] * (-1, 1))

@@ -207,7 +207,7 @@ class IExecutionContext:
         if api.refuse:
             refuse = api.refuse.pop(0)
             if refuse == "always" or (refuse == "while recording" and stream.recording):
-                api.tell("ERROR", "the fake refuses")
+                api.log("ERROR", "the fake refuses")
                 return False
         rows, addresses = self._rows, dict(self._addresses)
 
@@ -249,7 +249,7 @@ class ICudaEngine:
 
     def create_execution_context(self) -> IExecutionContext | None:
         if self._api.contexts_left == 0:
-            self._api.tell("ERROR", "the fake has no memory for a context")
+            self._api.log("ERROR", "the fake has no memory for a context")
             return None
         self._api.contexts_left -= 1
         return IExecutionContext(self._api)
@@ -264,7 +264,7 @@ class Runtime:
 
     def deserialize_cuda_engine(self, serialized_engine: bytes) -> ICudaEngine | None:
         if serialized_engine != b"plan":
-            self._api.tell("ERROR", "the fake cannot read it In read at /_src/fake.cpp:1)")
+            self._api.log("ERROR", "the fake cannot read it In read at /_src/fake.cpp:1)")
             return None
         return ICudaEngine(self._api)
 
@@ -293,5 +293,5 @@ class FakeTensorRT:
         self.contexts_left = 1000
         self.loggers: list[Any] = []
 
-    def tell(self, severity: str, text: str) -> None:
+    def log(self, severity: str, text: str) -> None:
         self.loggers[-1].log(SimpleNamespace(name=severity), text)

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from displacement_toy import ToldDisplacer, drawn, mirrored, telling
+from displacement_toy import StatedDisplacer, drawn, features_of, mirrored
 from exalign_engine.calibration.mixture import fit_coverage, fit_kernels
 from exalign_engine.evidence.conditioning import EvidenceModel, condition
 from exalign_engine.evidence.evidence import BoxMotion, Disc, Evidence, HardClick, RegionConstraint, SoftClick
@@ -51,12 +51,12 @@ def scores_of(seed: int, spread: float) -> F32:
 
 def pair(exemplars: Exemplars, seed: int, spread: float) -> tuple[Posterior, Posterior]:
     """A displaced posterior; and its twin, made of exemplars that were moved beforehand, in float64."""
-    one = PosteriorModel(exemplars, CALIBRATION, ToldDisplacer()).posterior(scores_of(seed, spread), drawn(seed))
+    one = PosteriorModel(exemplars, CALIBRATION, StatedDisplacer()).posterior(scores_of(seed, spread), drawn(seed))
     p, shapes = one.probabilities.astype(np.float64), exemplars.shapes.astype(np.float64)
     kept = p >= MOMENT_CUT / K
     start = np.einsum("k,knc->nc", p[kept] / p[kept].sum(), shapes[kept])
     share = np.where(kept, np.exp(-((shapes - start) ** 2).sum(axis=2).mean(axis=1) / (2 * DISPLACEMENT_REACH**2)), 0)
-    r = ToldDisplacer().displacement(drawn(seed), start)
+    r = StatedDisplacer().displacement(drawn(seed), start)
     moved = replace(exemplars, shapes=(shapes + share[:, None, None] * r).astype(np.float32))
     return one, Posterior(PosteriorModel(moved, CALIBRATION), one.probabilities, one.presence)
 
@@ -146,7 +146,7 @@ def test_evidence_meets_the_exemplars_where_they_were_moved_to(
 def test_the_mirrored_picture_and_scores_give_the_mirrored_answer(
     toy_exemplars: Exemplars, seed: int, spread: float
 ) -> None:
-    model = PosteriorModel(toy_exemplars, CALIBRATION, ToldDisplacer())
+    model = PosteriorModel(toy_exemplars, CALIBRATION, StatedDisplacer())
     scores, image = scores_of(seed, spread), drawn(seed)
     here, there = model.posterior(scores, image), model.posterior(scores[toy_exemplars.mirror_of], mirrored(image))
     np.testing.assert_allclose(there.mean, mirror_shapes(here.mean), atol=2e-5)
@@ -182,7 +182,7 @@ def test_an_exemplar_takes_the_less_the_farther_it_is_and_nothing_where_it_is_ex
 ) -> None:
     scores = scores_of(5, 0.5)
     scores[7] = -100.0
-    posterior = PosteriorModel(toy_exemplars, CALIBRATION, ToldDisplacer()).posterior(scores, drawn(5))
+    posterior = PosteriorModel(toy_exemplars, CALIBRATION, StatedDisplacer()).posterior(scores, drawn(5))
     assert posterior.share is not None
     distance = np.sqrt(((toy_exemplars.shapes - posterior.mixture_mean) ** 2).sum(axis=2).mean(axis=1))
     order = [k for k in np.argsort(distance) if k != 7]
@@ -192,18 +192,18 @@ def test_an_exemplar_takes_the_less_the_farther_it_is_and_nothing_where_it_is_ex
     np.testing.assert_array_equal(posterior.places(0)[:, 7], posterior.model.by_landmark[0][:, 7])
 
 
-@pytest.mark.parametrize("displacer", [None, ToldDisplacer(pull=0.0)])
-def test_nothing_that_tells_moves_nothing(toy_exemplars: Exemplars, displacer: ToldDisplacer | None) -> None:
+@pytest.mark.parametrize("displacer", [None, StatedDisplacer(pull=0.0)])
+def test_no_displacement_moves_nothing(toy_exemplars: Exemplars, displacer: StatedDisplacer | None) -> None:
     plain = PosteriorModel(toy_exemplars, CALIBRATION).posterior(scores_of(1, 1.0))
     model = PosteriorModel(toy_exemplars, CALIBRATION, displacer)
-    for image in (None, telling(np.zeros((N, 2)))):
+    for image in (None, features_of(np.zeros((N, 2)))):
         posterior = model.posterior(scores_of(1, 1.0), image)
         np.testing.assert_array_equal(posterior.mean, plain.mean)
         np.testing.assert_array_equal(posterior.displacement, 0)
 
 
 def test_a_part_of_a_posterior_is_displaced_as_the_whole(toy_exemplars: Exemplars) -> None:
-    model = PosteriorModel(toy_exemplars, CALIBRATION, ToldDisplacer())
+    model = PosteriorModel(toy_exemplars, CALIBRATION, StatedDisplacer())
     whole = model.posterior(scores_of(3, 3.0), drawn(3))
     part = heaviest_part(whole, 40)
     np.testing.assert_allclose(part.mean, whole.mean, atol=2e-3)
@@ -238,10 +238,10 @@ def test_the_fit_is_that_of_faces_where_the_exemplars_are_displaced_to(toy_exemp
     scores = np.zeros((faces, K), np.float32)
     scores[np.arange(faces), k] = 100.0
     images = [drawn(i, 0.03) for i in range(faces)]
-    displacer = ToldDisplacer(pull=0.0)
-    told = np.stack([displacer.displacement(image, toy_exemplars.shapes[0]) for image in images])
+    displacer = StatedDisplacer(pull=0.0)
+    stated = np.stack([displacer.displacement(image, toy_exemplars.shapes[0]) for image in images])
     sigma = np.sqrt(0.1 * toy_exemplars.variance[k])[:, None, None]
-    truth = toy_exemplars.shapes[k] + told + sigma * rng.standard_normal((faces, N, 2))
+    truth = toy_exemplars.shapes[k] + stated + sigma * rng.standard_normal((faces, N, 2))
     fit = fit_kernels(scores, truth, toy_exemplars, displacer, images)
     assert fit.kernel_scale == pytest.approx(0.1, rel=0.06)
     assert fit_kernels(scores, truth, toy_exemplars).kernel_scale > 0.15

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from displacement_toy import ToldDisplacer, drawn, mirrored
+from displacement_toy import StatedDisplacer, drawn, mirrored
 from exalign_engine.bundle.bundle import Bundle, default_bundle_path
 from exalign_engine.evidence.conditioning import condition
 from exalign_engine.evidence.evidence import Evidence, HardClick, SoftClick
@@ -50,7 +50,7 @@ def toy(exemplars: Exemplars) -> tuple[PosteriorModel, Poses]:
     flat = (flat + mirror_shapes(flat)) / 2 - 0.5
     face = np.column_stack([flat, 0.6 - 1.6 * flat[:, 0] ** 2])
     poses = Poses(face, pose, variance + variance[m])
-    return PosteriorModel(exemplars, calibration, ToldDisplacer()), poses
+    return PosteriorModel(exemplars, calibration, StatedDisplacer()), poses
 
 
 @pytest.fixture(scope="module", params=["toy", "default bundle"])
@@ -62,7 +62,7 @@ def pair(request: pytest.FixtureRequest, toy_exemplars: Exemplars) -> Pair:
         if not (default_bundle_path() / "manifest.json").is_file():
             pytest.skip("needs a default bundle in the tree")
         bundle = Bundle.load(default_bundle_path())
-        model, poses = PosteriorModel(bundle.exemplars, bundle.calibration, ToldDisplacer()), bundle.poses
+        model, poses = PosteriorModel(bundle.exemplars, bundle.calibration, StatedDisplacer()), bundle.poses
     # Like a network's: high for exemplars about one, which is not its own mirror image.
     shapes = model.exemplars.shapes
     one = int(np.argmax(np.abs(poses.pose[:, 0])))

@@ -146,8 +146,8 @@ def test_the_page_stands_by_itself(results: Path) -> None:
 
 def test_the_order_of_the_losses_is_told_with_its_error_bars(results: Path) -> None:
     text = report_of(results)
-    told = "multi-label 2.15 ± 0.07 < soft target 3.15 ± 0.07 < softmax 5.15 ± 0.07 (2 seeds); as in the paper"
-    assert told in text
+    expected = "multi-label 2.15 ± 0.07 < soft target 3.15 ± 0.07 < softmax 5.15 ± 0.07 (2 seeds); as in the paper"
+    assert expected in text
 
 
 def test_another_order_of_the_losses_is_told_too(results: Path) -> None:
@@ -185,7 +185,7 @@ def test_longer_training_stands_beside_the_usual(results: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("weights", "features", "told"),
+    ("weights", "features", "expected"),
     [
         ((-0.001, 0.001), (0.002, 0.004), "w cannot be told from the classifier and s is worse: as in the paper"),
         ((0.001, 0.002), (0.002, 0.004), "w can be told from the classifier and s is worse: not as in the paper"),
@@ -193,7 +193,7 @@ def test_longer_training_stands_beside_the_usual(results: Path) -> None:
     ],
 )
 def test_table_1_is_judged_by_its_paired_intervals_in_every_seed(
-    results: Path, weights: tuple[float, float], features: tuple[float, float], told: str
+    results: Path, weights: tuple[float, float], features: tuple[float, float], expected: str
 ) -> None:
     ends = {"linear classifier": (0.0, 0.0), "nearest weights w": weights, "nearest features s": features}
     nrmse = {"n": 10, "nrmse": 0.03, "nrmse_lower": 0.029, "nrmse_upper": 0.031, "minus_linear": 0.0}
@@ -206,7 +206,7 @@ def test_table_1_is_judged_by_its_paired_intervals_in_every_seed(
             for method, (a, b) in (ends if seed == 2 else usual).items()
         ]
         write_table(results / f"neighbours/multilabel-every4-seed{seed}.csv", rows)
-    assert f"in each of 2 seeds, {told}" in report_of(results)
+    assert f"in each of 2 seeds, {expected}" in report_of(results)
 
 
 def test_table_2_has_methods_side_by_side_and_a_dash_where_none_was_measured(results: Path) -> None:
@@ -220,8 +220,8 @@ def test_table_2_has_methods_side_by_side_and_a_dash_where_none_was_measured(res
 
 def test_what_the_hmm_does_for_hidden_faces_stands_at_the_top(results: Path) -> None:
     text = report_of(results)
-    told = "each frame by itself 2.0 (20°; 91 %), HMM smoother 2.0 (20°; 91 %), errors in %."
-    assert told in text[text.index("## In short") : text.index('<a id="fig-2">')]
+    expected = "each frame by itself 2.0 (20°; 91 %), HMM smoother 2.0 (20°; 91 %), errors in %."
+    assert expected in text[text.index("## In short") : text.index('<a id="fig-2">')]
 
 
 def test_boxes_that_are_not_refined_have_one_figure(results: Path) -> None:

@@ -55,7 +55,7 @@ def test_a_driver_that_crashes_takes_only_the_probe_with_it(tmp_path: Path) -> N
 
 
 def test_a_driver_that_hangs_is_given_up(tmp_path: Path) -> None:
-    probe = find_devices(child=child(tmp_path, "import time; time.sleep(60)"), patience=0.5)
+    probe = find_devices(child=child(tmp_path, "import time; time.sleep(60)"), timeout=0.5)
     assert probe.problem == "the NVIDIA driver did not answer within 0.5 s"
 
 

@@ -171,7 +171,7 @@ def _state_hashes(address: str) -> Tables:
                     click = evidence_pb2.Click(landmark=30, position=place, sigma=3)
                     frame.evidence.add(evidence=evidence_pb2.Evidence(clicks=[click]))
                 said.append(service_pb2.TrackVideoRequest(frame=frame))
-            heard = list(stub.TrackVideo(iter(said), timeout=60))
-            tokens = [one.result.resume_token for one in heard if one.WhichOneof("message") == "result"]
+            answers = list(stub.TrackVideo(iter(said), timeout=600))
+            tokens = [one.result.resume_token for one in answers if one.WhichOneof("message") == "result"]
             tables[f"served/track lag {lag} state bytes"] = flatten([token[STATE_HASH].hex() for token in tokens])
     return tables

@@ -101,13 +101,15 @@ class Golden:
         """Write the golden file."""
         packed, numbers = pack({name: self.entries[name] for name in sorted(self.entries)})
         head = json.dumps({"machine": self.machine, "history": self.history}, indent=1, ensure_ascii=False)
-        told = ",\n".join(f"  {json.dumps(name)}: {_lines(table)}" for name, table in packed.items())
-        TEXTS.write_text(f'{head.removesuffix("}").rstrip()},\n "entries": {{\n{told}\n }}\n}}\n', encoding="utf-8")
+        lines = ",\n".join(f"  {json.dumps(name)}: {_lines(table)}" for name, table in packed.items())
+        TEXTS.write_text(f'{head.removesuffix("}").rstrip()},\n "entries": {{\n{lines}\n }}\n}}\n', encoding="utf-8")
         np.savez_compressed(NUMBERS, **numbers)  # type: ignore[arg-type]
 
     def other_machine(self) -> str | None:
         """Why exact comparison says nothing here; None: it does."""
         here = machine()
         names = [n for n in (*self.machine, *here) if self.machine.get(n) != here.get(n)]
-        told = [f"{n} is {here.get(n, 'not set')}, was {self.machine.get(n, 'not set')}" for n in dict.fromkeys(names)]
-        return f"the golden file was recorded elsewhere: {'; '.join(told)}" if told else None
+        changes = [
+            f"{n} is {here.get(n, 'not set')}, was {self.machine.get(n, 'not set')}" for n in dict.fromkeys(names)
+        ]
+        return f"the golden file was recorded elsewhere: {'; '.join(changes)}" if changes else None

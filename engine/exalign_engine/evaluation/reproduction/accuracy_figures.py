@@ -77,8 +77,8 @@ def _accuracy_summary(results: Results) -> str:
     """The AUC of every method on all faces about true boxes."""
     rows = results.accuracy.rows if results.accuracy else []
     found = {r["method"]: r for r in rows if (r["boxes"], r["points"], r["subset"]) == ("truth", 68, "all")}
-    told = ", ".join(f"{METHODS[m]} {number(found[m]['auc'], 3)}" for m in METHODS if m in found)
-    return f"AUC on {results.accuracy.split}, true boxes: {told}." if told and results.accuracy else ""
+    areas = ", ".join(f"{METHODS[m]} {number(found[m]['auc'], 3)}" for m in METHODS if m in found)
+    return f"AUC on {results.accuracy.split}, true boxes: {areas}." if areas and results.accuracy else ""
 
 
 def _figures(row: Row) -> tuple[str, str, str]:

@@ -79,14 +79,14 @@ def _outcome(groups: Mapping[_Group, Sequence[Row]]) -> str:
     equal = all(r["minus_linear_lower"] <= 0 <= r["minus_linear_upper"] for r in weights)
     worse = all(r["minus_linear_lower"] > 0 for r in features)
     errors = [statistics.fmean(r["nrmse"] for r in rows) for rows in (linear, weights, features)]
-    told = ", ".join(
+    stated = ", ".join(
         f"{method} {spread([r['nrmse'] for r in rows], 4)} (paper {PAPER[method]})"
         for method, rows in ((LINEAR, linear), (WEIGHTS, weights), (FEATURES, features))
     )
     seeds = f"in each of {len(linear)} seeds" if len(linear) > 1 else "in one seed"
     verdict = f"w can{'not' if equal else ''} be told from the classifier and s is {'' if worse else 'not '}worse"
     return (
-        f"K = {k:,}: {told}. By the 95 % intervals, {seeds}, {verdict}: "
+        f"K = {k:,}: {stated}. By the 95 % intervals, {seeds}, {verdict}: "
         f"{'as in the paper' if equal and worse else 'not as in the paper'}. The error of w is "
         f"{errors[1] / errors[0]:.3f} times the classifier's, that of s {errors[2] / errors[0]:.3f} times "
         "(paper 1.005, 1.083)."

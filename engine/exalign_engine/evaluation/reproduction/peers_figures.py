@@ -88,8 +88,8 @@ def _origin(results: Results) -> list[Block]:
     about = results.peers_about
     if about is None:
         return []
-    told = "; ".join(f"{_name(name)} {what}" for name, what in about.contestants.items())
-    return [Text(f"From `peers.csv`, where every row is: split `{about.split}`; {told}.")]
+    described = "; ".join(f"{_name(name)} {what}" for name, what in about.contestants.items())
+    return [Text(f"From `peers.csv`, where every row is: split `{about.split}`; {described}.")]
 
 
 def _verdict(judgements: Sequence[Judgement]) -> list[Block]:
@@ -103,8 +103,8 @@ def _verdict(judgements: Sequence[Judgement]) -> list[Block]:
         kind = "conditions" if claim == LOWEST else "sets of pictures"
         held = f"{sum(j.holds for j in here)} of {len(here)} {kind}"
         lost = ", ".join(j.place.name for j in here if not j.holds)
-        told = f"{claim} ({POINTS[points]})" if claim == LOWEST else claim
-        cells.append((told, BOXES[boxes], "; ".join((*all_crops, held)), lost or "none"))
+        described = f"{claim} ({POINTS[points]})" if claim == LOWEST else claim
+        cells.append((described, BOXES[boxes], "; ".join((*all_crops, held)), lost or "none"))
     blocks: list[Block] = [
         Text(
             "Three claims, judged on the rows: AUC over all crops, over each collection's crops and over the whole "
@@ -159,8 +159,8 @@ def _unseen(at: Places) -> list[Block]:
     for boxes, whose in BOXES.items():
         here = at.get(Place("crops", "ytf", "clean", 0, boxes, "all68"), {})
         if here:
-            told = ", ".join(f"{_name(n)} {_auc(here[n])}" for n in _contestants(at) if n in here)
-            parts.append(f"{'given boxes' if boxes == 'given' else whose}: {told}")
+            described = ", ".join(f"{_name(n)} {_auc(here[n])}" for n in _contestants(at) if n in here)
+            parts.append(f"{'given boxes' if boxes == 'given' else whose}: {described}")
     if not parts:
         return []
     return [Text(f"AUC over 68 points on `ytf`, which 300-W does not include; {'; '.join(parts)}.")]

@@ -136,13 +136,13 @@ def _verdicts(rows: Sequence[Row]) -> list[str]:
             if len(here) < len(LOSSES):
                 continue
             order = sorted(here, key=lambda loss: statistics.fmean(here[loss]))
-            told = " < ".join(f"{NAMES[loss]} {spread(here[loss])}" for loss in order)
+            stated = " < ".join(f"{NAMES[loss]} {spread(here[loss])}" for loss in order)
             seeds = min(len(v) for v in here.values())
             held = "as in the paper" if order == ["multilabel", "soft-target", "softmax"] else "not the paper's order"
             count = f"{seeds} seeds" if seeds > 1 else "one seed: no error bars"
             close = [f"{NAMES[a]} and {NAMES[b]}" for a, b in pairwise(order) if _within(here[a], here[b])]
             equal = f"; {', '.join(close)} are within each other's error bars" if close else ""
-            texts.append(f"K = {k:,}, {name}, validation error in %: {told} ({count}); {held}{equal}.")
+            texts.append(f"K = {k:,}, {name}, validation error in %: {stated} ({count}); {held}{equal}.")
     return texts
 
 
@@ -189,8 +189,8 @@ def _by_paper(rows: Sequence[Row]) -> Table:
         means = {k: statistics.fmean(v) for (at, k), v in sorted(values.items()) if at == loss}
         if means:
             best = min(means, key=lambda k: means[k])
-            told = [f"{number(means[k], 2)} at K = {k:,}" for k in (min(means), best, max(means))]
-            cells.append((NAMES[loss], paper[loss], *told))
+            stated = [f"{number(means[k], 2)} at K = {k:,}" for k in (min(means), best, max(means))]
+            cells.append((NAMES[loss], paper[loss], *stated))
     return Table(("best exemplar, %", "the paper", "smallest K", "lowest error", "largest K"), tuple(cells))
 
 

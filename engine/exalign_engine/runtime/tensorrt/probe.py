@@ -19,7 +19,7 @@ from exalign_engine.runtime.tensorrt.modules import FLAVOURS, missing_packages
 _CHILD = Path(__file__).with_name("probe_child.py")
 
 #: A driver without persistence mode wakes up in a few seconds; one that takes longer is not well.
-PATIENCE = 30.0
+TIMEOUT = 30.0
 
 
 @dataclass(frozen=True)
@@ -56,19 +56,19 @@ class Probe:
     problem: str = ""
 
 
-def find_devices(*, child: Path = _CHILD, patience: float = PATIENCE) -> Probe:
-    """Look for CUDA devices. Never raises, never takes longer than ``patience`` seconds.
+def find_devices(*, child: Path = _CHILD, timeout: float = TIMEOUT) -> Probe:
+    """Look for CUDA devices. Never raises, never takes longer than ``timeout`` seconds.
 
     Args:
         child: the script that looks.
-        patience: seconds.
+        timeout: seconds.
     """
     # -P: the folder of the script is ours, and must not come before the packages installed.
     command = [sys.executable, "-P", str(child)]
     try:
-        result = subprocess.run(command, capture_output=True, timeout=patience, check=False)
+        result = subprocess.run(command, capture_output=True, timeout=timeout, check=False)
     except subprocess.TimeoutExpired:
-        return Probe((), f"the NVIDIA driver did not answer within {patience:g} s")
+        return Probe((), f"the NVIDIA driver did not answer within {timeout:g} s")
     except OSError as e:
         return Probe((), f"the device probe could not be started: {e}")
     if result.returncode < 0:
