@@ -44,12 +44,11 @@ def prepare(network: Path, precision: str, tables: MixtureTables | None = None) 
     """Rewrite a network for a precision.
 
     Args:
-        network: float32, or with symmetric int8 weights (`exalign_engine.onnx_graph.int8`). "int8" needs the latter;
-        the
-            others are computed with the weights that it holds, and activations are not rounded.
+        network: float32, or with symmetric int8 weights (`exalign_engine.onnx_graph.int8`). "int8" needs the
+            latter; the others are computed with the weights that it holds, and activations are not rounded.
         precision: one of `PRECISIONS`.
-        tables: of the bundle, for a network that also sums over the exemplars (`runtime.sums_graph`); None leaves the
-            outputs as they are.
+        tables: of the bundle, for a network that also sums over the exemplars (`exalign_engine.onnx_graph.sums`); None
+            leaves the outputs as they are.
 
     Raises:
         BundleError: it is not an ONNX file.
