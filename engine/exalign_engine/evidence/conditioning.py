@@ -237,6 +237,7 @@ def _pose_range(pose: PoseRange, poses: F32, excess: F64, allowed: NDArray[np.bo
             excess += outside * SIDES_PER_DEGREE
 
 
+# Long: one compiled kernel, whose loops share a block of exemplars in the first-level cache.
 @njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _click_kernel(
     points: F32,

@@ -219,6 +219,7 @@ class _Members:
         return math.sqrt(max(spread + 2 * float(kernel.sum()), 0.0) / N_LANDMARKS)
 
 
+# Long: one compiled kernel, whose loops share what was gathered for a landmark.
 @njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
 def _expected_after_click(
     weights: F32,

@@ -63,10 +63,10 @@ def decode(kind: type[T], data: bytes, count: int) -> T:
         StateError: DAMAGED: the data end too early or too late.
         ValueError: the data hold what `encode` does not write.
     """
-    source = _Source(data, count)
-    value: T = _form(kind).read(source)
-    if source.at != len(data):
-        raise StateError(StateReason.DAMAGED, f"holds {len(data) - source.at} bytes after its end")
+    reader = _ByteReader(data, count)
+    value: T = _form(kind).read(reader)
+    if reader.at != len(data):
+        raise StateError(StateReason.DAMAGED, f"holds {len(data) - reader.at} bytes after its end")
     return value
 
 
@@ -75,7 +75,7 @@ def layout(kind: type) -> str:
     return _form(kind).layout
 
 
-class _Source:
+class _ByteReader:
     """Bytes, and how far they have been read."""
 
     def __init__(self, data: bytes, count: int) -> None:
@@ -115,12 +115,12 @@ class _Form:
     Attributes:
         layout: see `layout`.
         write: appends a value's bytes to a list.
-        read: the next value of a source.
+        read: the next value of a reader.
     """
 
     layout: str
     write: Callable[[Any, list[bytes]], None]
-    read: Callable[[_Source], Any]
+    read: Callable[[_ByteReader], Any]
 
 
 def _form(kind: Any) -> _Form:
@@ -163,7 +163,7 @@ def _number(code: str) -> _Form:
     def write(value: Any, parts: list[bytes]) -> None:
         parts.append(packed.pack(value))
 
-    return _Form(code, write, lambda source: packed.unpack(source.take(packed.size))[0])
+    return _Form(code, write, lambda reader: packed.unpack(reader.take(packed.size))[0])
 
 
 def _sized(code: str, to_bytes: Callable[[Any], bytes], from_bytes: Callable[[bytes], Any]) -> _Form:
@@ -171,7 +171,7 @@ def _sized(code: str, to_bytes: Callable[[Any], bytes], from_bytes: Callable[[by
         data = to_bytes(value)
         parts += _varint(len(data)), data
 
-    return _Form(code, write, lambda source: from_bytes(source.take(source.varint())))
+    return _Form(code, write, lambda reader: from_bytes(reader.take(reader.varint())))
 
 
 def _own(kind: Any) -> _Form:
@@ -179,7 +179,7 @@ def _own(kind: Any) -> _Form:
         data = value.encode()
         parts += _varint(len(data)), data
 
-    return _Form("o", write, lambda source: kind.decode(source.take(source.varint()), source.count))
+    return _Form("o", write, lambda reader: kind.decode(reader.take(reader.varint()), reader.count))
 
 
 def _enum(kind: type[Enum]) -> _Form:
@@ -189,19 +189,19 @@ def _enum(kind: type[Enum]) -> _Form:
     def write(value: Any, parts: list[bytes]) -> None:
         parts.append(places[value])
 
-    return _Form(repr([m.value for m in members]), write, lambda source: _at(members, source))
+    return _Form(repr([m.value for m in members]), write, lambda reader: _at(members, reader))
 
 
-def _at(choices: tuple[T, ...], source: _Source) -> T:
+def _at(choices: tuple[T, ...], reader: _ByteReader) -> T:
     """The choice whose place comes next."""
-    (place,) = source.take(1)
+    (place,) = reader.take(1)
     if place >= len(choices):
         raise ValueError(f"{place} is none of {len(choices)} choices")
     return choices[place]
 
 
 def _union(kinds: tuple[Any, ...]) -> _Form:
-    nothing = _Form("-", lambda value, parts: None, lambda source: None)
+    nothing = _Form("-", lambda value, parts: None, lambda reader: None)
     forms = tuple(nothing if kind is type(None) else _form(kind) for kind in kinds)
     text = "(" + "|".join(form.layout for form in forms) + ")"
     if len(kinds) == 2 and type(None) in kinds:
@@ -215,7 +215,7 @@ def _union(kinds: tuple[Any, ...]) -> _Form:
                 parts.append(present)
                 some(value, parts)
 
-        return _Form(text, write, lambda source: _at(forms, source).read(source))
+        return _Form(text, write, lambda reader: _at(forms, reader).read(reader))
     if not all(isinstance(kind, type) and (is_dataclass(kind) or kind is type(None)) for kind in kinds):
         raise TypeError(f"alternatives must be dataclasses, not {kinds}")
     places = {kind: (_BYTES[i], form.write) for i, (kind, form) in enumerate(zip(kinds, forms, strict=True))}
@@ -225,7 +225,7 @@ def _union(kinds: tuple[Any, ...]) -> _Form:
         parts.append(place)
         write(value, parts)
 
-    return _Form(text, write_one, lambda source: _at(forms, source).read(source))
+    return _Form(text, write_one, lambda reader: _at(forms, reader).read(reader))
 
 
 def _sequence(kind: Any) -> _Form:
@@ -237,7 +237,7 @@ def _sequence(kind: Any) -> _Form:
         for item in value:
             write_one(item, parts)
 
-    return _Form(f"[{form.layout}]", write, lambda source: tuple([form.read(source) for _ in range(source.varint())]))
+    return _Form(f"[{form.layout}]", write, lambda reader: tuple([form.read(reader) for _ in range(reader.varint())]))
 
 
 def _tuple(kinds: Sequence[Any]) -> _Form:
@@ -269,13 +269,13 @@ def _record(make: Callable[[list[Any]], Any], kinds: Sequence[Any], getter: Any,
         for get, write_one in writers:
             write_one(get(value), parts)
 
-    def read(source: _Source) -> Any:
+    def read(reader: _ByteReader) -> Any:
         values: list[Any] = []
         for read_one, several in readers:
             if several:
-                values += read_one(source)
+                values += read_one(reader)
             else:
-                values.append(read_one(source))
+                values.append(read_one(reader))
         return make(values)
 
     return _Form("{" + ",".join(form.layout for form in forms) + "}", write, read)
@@ -289,7 +289,7 @@ def _numbers(kinds: Sequence[Any]) -> _Form:
     def write(values: Any, parts: list[bytes]) -> None:
         parts.append(packed.pack(*values))
 
-    return _Form(code, write, lambda source: packed.unpack(source.take(packed.size)))
+    return _Form(code, write, lambda reader: packed.unpack(reader.take(packed.size)))
 
 
 def _array(scalar: Any) -> _Form:
@@ -306,10 +306,10 @@ def _array(scalar: Any) -> _Form:
         parts.append(_shape(value.shape))
         parts.append(value.tobytes())
 
-    def read(source: _Source) -> Any:
-        (axes,) = source.take(1)
-        shape = [source.varint() for _ in range(axes)]
-        data = source.take(stored.itemsize * math.prod(shape))
+    def read(reader: _ByteReader) -> Any:
+        (axes,) = reader.take(1)
+        shape = [reader.varint() for _ in range(axes)]
+        data = reader.take(stored.itemsize * math.prod(shape))
         return np.frombuffer(data, stored).astype(own).reshape(shape)
 
     return _Form(code, write, read)
