@@ -98,7 +98,7 @@ def test_mtcnn_agrees_with_the_wheel_up_to_rounding(mtcnn, wheel):
     assert (ours.box - box < 2.05).all()  # twice at the right and below
 
 
-def test_mtcnn_agrees_with_the_wheel_on_crops(mtcnn, wheel, faces_folder):
+def test_mtcnn_agrees_with_the_wheel_on_crops(mtcnn, wheel, faces_folder, drawn_folder):
     with np.load(faces_folder / "faces.npz") as z:
         jpeg, offset = z["jpeg"], z["offset"]
     differences, counts = [], []
@@ -117,7 +117,8 @@ def test_mtcnn_agrees_with_the_wheel_on_crops(mtcnn, wheel, faces_folder):
     # The wheel only cuts fractions off. A few boxes differ by more: at a level of the pyramid where P-Net
     # sees a single window, the wheel takes the offsets of another one.
     off = np.array(differences)
-    assert np.mean((off > -0.05) & (off < 2.05)) > 0.9  # 0.95 on photographs, 0.93 on drawn faces
+    least = 0.9 if faces_folder == drawn_folder else 0.95
+    assert np.mean((off > -0.05) & (off < 2.05)) > least
     assert np.abs(off).max() < 8
 
 
