@@ -24,7 +24,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from functools import cache, lru_cache
 from itertools import groupby
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import Any, TypeVar
 
 import numpy as np
@@ -131,7 +131,7 @@ def _form(kind: Any) -> _Form:
     if origin in (typing.Union, types.UnionType):
         return _union(arguments)
     if origin is tuple:
-        return _sequence(arguments[0]) if arguments[-1] is Ellipsis else _tuple(arguments)
+        return _sequence(arguments[0]) if arguments[-1] is Ellipsis else _record(tuple, arguments)
     if origin is np.ndarray:
         (scalar,) = typing.get_args(arguments[1])
         return _array(scalar)
@@ -152,8 +152,7 @@ def _class(kind: Any) -> _Form:
     if isinstance(kind, type) and is_dataclass(kind):
         if hasattr(kind, "encode") and hasattr(kind, "decode"):
             return _own(kind)
-        hints, names = typing.get_type_hints(kind), [f.name for f in fields(kind)]
-        return _record(lambda values: kind(*values), [hints[name] for name in names], attrgetter, names)
+        return _fields_of(kind)
     raise TypeError(f"{kind} has no form as bytes")
 
 
@@ -184,10 +183,11 @@ def _own(kind: Any) -> _Form:
 
 def _enum(kind: type[Enum]) -> _Form:
     members = tuple(kind)
-    places = {member: _BYTES[i] for i, member in enumerate(members)}
+    # By name: to hash a member takes ten times as long as to hash a string.
+    places = {member.name: _BYTES[i] for i, member in enumerate(members)}
 
     def write(value: Any, parts: list[bytes]) -> None:
-        parts.append(places[value])
+        parts.append(places[value._name_])
 
     return _Form(repr([m.value for m in members]), write, lambda reader: _at(members, reader))
 
@@ -240,34 +240,40 @@ def _sequence(kind: Any) -> _Form:
     return _Form(f"[{form.layout}]", write, lambda reader: tuple([form.read(reader) for _ in range(reader.varint())]))
 
 
-def _tuple(kinds: Sequence[Any]) -> _Form:
-    return _record(tuple, kinds, itemgetter, range(len(kinds)))
+def _fields_of(kind: Any) -> _Form:
+    """The form of a dataclass that has none of its own."""
+    hints, names = typing.get_type_hints(kind), [f.name for f in fields(kind)]
+    get = attrgetter(*names)
+    # For one name it returns the value itself.
+    items = get if len(names) > 1 else lambda value: (get(value),)
+    return _record(lambda values: kind(*values), [hints[name] for name in names], items)
 
 
-def _record(make: Callable[[list[Any]], Any], kinds: Sequence[Any], getter: Any, places: Sequence[Any]) -> _Form:
+def _record(
+    make: Callable[[list[Any]], Any], kinds: Sequence[Any], items: Callable[[Any], Sequence[Any]] | None = None
+) -> _Form:
     """Values one after the other; numbers in a row are packed at once.
 
     Args:
         make: one object of all values.
         kinds: their annotations.
-        getter: `attrgetter` or `itemgetter`.
-        places: its arguments, one a value.
+        items: the values of an object; None: it is a sequence of them.
     """
     forms = [_form(kind) for kind in kinds]
-    steps: list[tuple[Callable[[Any], Any], _Form, bool]] = []
+    steps: list[tuple[_Form, int | slice]] = []
     for alike, group in groupby(range(len(kinds)), lambda i: kinds[i] in _NUMBERS):
         run = list(group)
         if alike and len(run) > 1:
-            steps.append((getter(*(places[i] for i in run)), _numbers([kinds[i] for i in run]), True))
+            steps.append((_numbers([kinds[i] for i in run]), slice(run[0], run[-1] + 1)))
         else:
-            steps += [(getter(places[i]), forms[i], False) for i in run]
-
-    writers = [(get, form.write) for get, form, _ in steps]
-    readers = [(form.read, several) for _, form, several in steps]
+            steps += [(forms[i], i) for i in run]
+    writers = [(form.write, at) for form, at in steps]
+    readers = [(form.read, isinstance(at, slice)) for form, at in steps]
 
     def write(value: Any, parts: list[bytes]) -> None:
-        for get, write_one in writers:
-            write_one(get(value), parts)
+        values = value if items is None else items(value)
+        for write_one, at in writers:
+            write_one(values[at], parts)
 
     def read(reader: _ByteReader) -> Any:
         values: list[Any] = []
@@ -303,8 +309,7 @@ def _array(scalar: Any) -> _Form:
             if not np.can_cast(value.dtype, own, "safe"):
                 raise TypeError(f"an array of {value.dtype} does not fit one of {own}")
             value = value.astype(stored)
-        parts.append(_shape(value.shape))
-        parts.append(value.tobytes())
+        parts += _shape(value.shape), value.tobytes()
 
     def read(reader: _ByteReader) -> Any:
         (axes,) = reader.take(1)
