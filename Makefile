@@ -18,8 +18,12 @@ READY_DEV := $(VENV)/.ready-dev
 WORKERS ?= 2
 # Examples of each property in a search.
 EXAMPLES ?= 1000
-# Tests that train nothing and start nothing: seconds in all.
-FAST := tests/test_*.py tests/protos
+# Tests of rules and arithmetic: they load no network, train nothing and start no server of their own.
+FAST := $(wildcard tests/test_*.py) tests/protos \
+	$(patsubst %,tests/engine/test_%.py,augment boxes config data data_owners errors exemplars frames image metrics \
+	neighbours subsets synthetic tracking_box_filter tracking_box_matching tracking_motion tracking_visibility) \
+	$(patsubst %,tests/service/test_service_%.py,batcher errors settings track_store) \
+	$(patsubst %,tests/clients/test_client_%.py,calls histograms requests results retry)
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10

@@ -14,7 +14,7 @@ from exalign_engine.tracking.visibility import VISIBILITY, TrackState, Visibilit
 presences = st.floats(0, 1)
 
 
-def follow(presence: float, frames: int, start: Visibility | None = None) -> Visibility:
+def after_frames(presence: float, frames: int, start: Visibility | None = None) -> Visibility:
     v = (start or Visibility.initial()).update(presence, None)
     for _ in range(frames - 1):
         v = v.predict(1).update(presence, None)
@@ -43,27 +43,27 @@ def test_a_filter_step_is_transition_times_likelihood() -> None:
 
 
 def test_a_face_that_is_seen_is_visible() -> None:
-    v = follow(0.99, 5)
+    v = after_frames(0.99, 5)
     assert v.state is TrackState.VISIBLE
     assert v.visible > 0.99
 
 
 def test_one_bad_frame_does_not_hide_a_face_and_two_do() -> None:
-    v = follow(0.99, 5)
+    v = after_frames(0.99, 5)
     once = v.predict(1).update(0.0, None)
     assert once.state is TrackState.VISIBLE
     assert once.predict(1).update(0.0, None).state is TrackState.HIDDEN
 
 
 def test_a_hidden_face_comes_back_when_it_is_seen() -> None:
-    v = follow(0.01, 10, follow(0.99, 5))
+    v = after_frames(0.01, 10, after_frames(0.99, 5))
     assert v.state is TrackState.HIDDEN
     assert v.predict(1).update(0.99, None).state is TrackState.VISIBLE
 
 
 @pytest.mark.parametrize("presence", [0.0, 0.01])
 def test_a_face_hidden_for_about_a_second_is_lost(presence: float) -> None:
-    v, frames = follow(0.99, 5), 0
+    v, frames = after_frames(0.99, 5), 0
     while v.state is not TrackState.LOST:
         v, frames = v.predict(1).update(presence, None), frames + 1
     assert 25 <= frames <= 50
@@ -84,13 +84,13 @@ def test_a_track_becomes_lost_when_that_is_more_probable_than_six_tenths() -> No
 
 
 def test_a_blind_frame_is_never_visible() -> None:
-    v = follow(0.99, 5).predict(1).update(None, None)
+    v = after_frames(0.99, 5).predict(1).update(None, None)
     assert v.visible == 0
     assert v.state is TrackState.HIDDEN
 
 
 def test_a_detector_that_finds_nothing_lowers_visible() -> None:
-    v = follow(0.9, 3).predict(1)
+    v = after_frames(0.9, 3).predict(1)
     assert v.update(0.9, False).visible < v.update(0.9, None).visible < v.update(0.9, True).visible
 
 

@@ -84,8 +84,8 @@ def toy_sessions() -> Tables:
                     {"frame": s.frame_index, "track": s.track_id, "suggestion": s.suggestion} for s in end.suggestions
                 ],
             }
-            told = {"steps": answers, "closing": closing}
-            tables[f"state/{name}, seed {seed}: answers"] = flatten(told, keep=KEEP_TOY)
+            stated = {"steps": answers, "closing": closing}
+            tables[f"state/{name}, seed {seed}: answers"] = flatten(stated, keep=KEEP_TOY)
             tables[f"state/{name}, seed {seed}: state bytes"] = flatten(states)
             tables[f"state/{name}, seed {seed}: state bytes but the settings' name"] = flatten(inner)
     return tables
@@ -104,15 +104,15 @@ def _step(toy: Toy, session: TrackingSession, seed: int, step: int) -> dict[str,
     named = list(zip(track_ids(session), pieces, strict=False))
     blind = bool(rng.random() < 0.15)
     answer = toy.play(session, index, rows, boxes=boxes, detections=detections, evidence=named, occluded=blind)
-    told = _told(answer)
+    stated = _stated(answer)
     if track_ids(session) and rng.random() < 0.4:
         try:
             late = session.revise(index - int(rng.integers(4)), [(track_ids(session)[-1], _piece(rng))])
         except (FrameTooOldError, InvalidInputError) as error:
-            told["refused"] = str(error)
+            stated["refused"] = str(error)
         else:
-            told["late"] = [_revision(r) for r in late]
-    return told
+            stated["late"] = [_revision(r) for r in late]
+    return stated
 
 
 def _piece(rng: np.random.Generator) -> Evidence:
@@ -122,7 +122,7 @@ def _piece(rng: np.random.Generator) -> Evidence:
     return click.union(Evidence(poses=(PoseRange(yaw=yaw),)))
 
 
-def _told(answer: FrameAnswer) -> dict[str, object]:
+def _stated(answer: FrameAnswer) -> dict[str, object]:
     return {
         "frame": answer.frame_index,
         "tracks": _tracks(answer.tracks),
@@ -146,7 +146,7 @@ def _tracks(answers: Sequence[Any]) -> list[dict[str, object]]:
     return [
         {
             name: value if kind is None else np.frombuffer(value, kind)  # type: ignore[call-overload]
-            for (name, kind), value in zip(FINGERPRINT, told, strict=True)
+            for (name, kind), value in zip(FINGERPRINT, stated, strict=True)
         }
-        for told in fingerprint(answers)
+        for stated in fingerprint(answers)
     ]

@@ -194,8 +194,8 @@ async def test_more_violations_than_metadata_can_carry_are_counted(live: Running
     details = await refused(live, request(*[(NAN, NAN, NAN, NAN)] * 64))
     assert "boxes[0].x0" in details.violations
     assert "more fields that are wrong" in details.violations[""]
-    told = len(details.violations) - 1
-    assert details.violations[""] == f"and {256 - told} more fields that are wrong"
+    stated = len(details.violations) - 1
+    assert details.violations[""] == f"and {256 - stated} more fields that are wrong"
 
 
 def _png_header(width: int, height: int) -> bytes:
@@ -368,8 +368,8 @@ def test_a_calibration_card_is_told_as_far_as_the_bundle_has_it(tmp_path: Path) 
     }
     bundle = tiny_bundle(tmp_path)
     bundle = replace(bundle, calibration=replace(bundle.calibration, card=card))
-    told = describe(Aligner(bundle, FakeRuntime(), {}), config()).calibration
-    assert (told.split, told.faces, told.nll, told.presence_roc_auc) == ("val", 7, -2.5, 0.99)
-    assert told.accuracy[0].faces == 7
-    assert told.presence_reliability[0].count == 5
-    assert list(told.landmark_factors) == [1.0] * 68
+    stated = describe(Aligner(bundle, FakeRuntime(), {}), config()).calibration
+    assert (stated.split, stated.faces, stated.nll, stated.presence_roc_auc) == ("val", 7, -2.5, 0.99)
+    assert stated.accuracy[0].faces == 7
+    assert stated.presence_reliability[0].count == 5
+    assert list(stated.landmark_factors) == [1.0] * 68

@@ -127,8 +127,8 @@ async def test_bytes_that_are_no_message_are_refused_after_what_came_before_them
     for message in ({"config": config()}, {"frame": frame(0, GOOD_BOX)}):
         await call.write(service_pb2.TrackVideoRequest(**message).SerializeToString())
     await call.write(b"\xff\xff")
-    heard = [service_pb2.TrackVideoResponse.FromString(await call.read()).WhichOneof("message") for _ in range(2)]
-    assert heard == ["opened", "result"]
+    received = [service_pb2.TrackVideoResponse.FromString(await call.read()).WhichOneof("message") for _ in range(2)]
+    assert received == ["opened", "result"]
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call.read()
     assert caught.value.code() == INVALID

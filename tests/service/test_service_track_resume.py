@@ -39,7 +39,7 @@ FRAMES = [m.frame_index for m in SCRIPT if isinstance(m, track_pb2.VideoFrame)]
 
 
 @dataclass
-class Heard:
+class Transcript:
     """What a client has of a video, whatever became of its streams."""
 
     results: dict[int, track_pb2.FrameResult] = field(default_factory=dict)
@@ -93,42 +93,42 @@ def _already(next_frame: int) -> int:
     return sent_before
 
 
-async def watch(live: Running, name: str, cuts: list[int], acks: bool) -> Heard:
+async def watch(live: Running, name: str, cuts: list[int], acks: bool) -> Transcript:
     """Send the video; cut the stream after so many messages were heard, and go on, as often as told."""
-    heard = Heard()
+    transcript = Transcript()
     for cut in [*cuts, -1]:
         it = talk(live)
-        opened = await it.open(config(name, heard.token, **OPTIONS))
+        opened = await it.open(config(name, transcript.token, **OPTIONS))
         rest = script_from(opened.next_frame)
 
         async def send(it: Any = it, rest: list[Any] = rest) -> None:
             for message in rest:
-                if acks and isinstance(message, track_pb2.VideoFrame) and heard.results:
-                    message.acked_frame = max(heard.results)
+                if acks and isinstance(message, track_pb2.VideoFrame) and transcript.results:
+                    message.acked_frame = max(transcript.results)
                 await it.say(message)
             await it.call.done_writing()
 
         sending = asyncio.create_task(send())
         listened = 0
         while listened != cut and (answer := await asyncio.wait_for(it.call.read(), 20)) is not grpc.aio.EOF:
-            heard.take(answer)
+            transcript.take(answer)
             listened += 1
-        if heard.closed:
+        if transcript.closed:
             await sending
-            return heard
+            return transcript
         await it.cut()
         await asyncio.gather(sending, return_exceptions=True)
-        if not heard.results:
+        if not transcript.results:
             # Without a token nobody can go on; the name is free once the stream is gone.
             await until(lambda: "active" not in sessions(live))
     raise AssertionError(f"the video never ended: {await it.call.code()} {await it.call.details()}")
 
 
-async def uncut(live: Running) -> Heard:
-    heard = await watch(live, "", [], acks=False)
-    assert sorted(heard.results) == FRAMES
-    assert [len(heard.results[i].problems) for i in FRAMES] == [0, 0, 0, 0, 0, 1, 0, 0, 0]
-    return heard
+async def uncut(live: Running) -> Transcript:
+    transcript = await watch(live, "", [], acks=False)
+    assert sorted(transcript.results) == FRAMES
+    assert [len(transcript.results[i].problems) for i in FRAMES] == [0, 0, 0, 0, 0, 1, 0, 0, 0]
+    return transcript
 
 
 @pytest.mark.parametrize("acks", [False, True])
@@ -144,9 +144,9 @@ async def test_streams_cut_many_times_among_others_go_on_bit_for_bit(live: Runni
     want = await uncut(live)
     chance = random.Random(seed)
     cuts = [[chance.randint(1, 6) for _ in range(4)] for _ in range(5)]
-    all_heard = await asyncio.gather(*(watch(live, f"s{i}", cut, acks=bool(i % 2)) for i, cut in enumerate(cuts)))
-    for heard in all_heard:
-        assert heard.comparable() == want.comparable()
+    transcripts = await asyncio.gather(*(watch(live, f"s{i}", cut, acks=bool(i % 2)) for i, cut in enumerate(cuts)))
+    for transcript in transcripts:
+        assert transcript.comparable() == want.comparable()
 
 
 async def test_kept_results_come_again_as_they_were_and_acknowledged_ones_do_not(live: Running) -> None:
@@ -187,16 +187,16 @@ async def test_half_closing_again_closes_a_session_whose_last_word_was_lost(live
     await it.open(config("mine", **OPTIONS))
     for message in SCRIPT:
         await it.say(message)
-    heard = Heard()
-    while max(FRAMES) not in heard.results:
-        heard.take(await it.call.read())
+    transcript = Transcript()
+    while max(FRAMES) not in transcript.results:
+        transcript.take(await it.call.read())
     await it.cut()
     again = talk(live)
-    await again.open(config("mine", heard.token, **OPTIONS))
+    await again.open(config("mine", transcript.token, **OPTIONS))
     await again.call.done_writing()
     for answer in await again.rest():
-        heard.take(answer)
-    assert heard.comparable() == want.comparable()
+        transcript.take(answer)
+    assert transcript.comparable() == want.comparable()
 
 
 async def test_a_resumed_session_may_move_to_another_process_with_its_record(tmp_path: Path) -> None:
@@ -205,11 +205,11 @@ async def test_a_resumed_session_may_move_to_another_process_with_its_record(tmp
         want = await uncut(live)
         it = talk(live)
         await it.open(config("mine", **OPTIONS))
-        heard = Heard()
+        transcript = Transcript()
         for message in SCRIPT[:5]:
             await it.say(message)
-        while 4 not in heard.results:
-            heard.take(await it.call.read())
+        while 4 not in transcript.results:
+            transcript.take(await it.call.read())
         await it.cut()
         await until(lambda: sessions(live) == {"detached": 1})
         record = await live.server.store.get("mine")
@@ -217,10 +217,10 @@ async def test_a_resumed_session_may_move_to_another_process_with_its_record(tmp
     async with running(tmp_path, server_config()) as other:
         await other.server.store.create(record)
         again = talk(other)
-        await again.open(config("mine", heard.token, **OPTIONS))
+        await again.open(config("mine", transcript.token, **OPTIONS))
         for message in script_from(5):
             await again.say(message)
         await again.call.done_writing()
         for answer in await again.rest():
-            heard.take(answer)
-    assert heard.comparable() == want.comparable()
+            transcript.take(answer)
+    assert transcript.comparable() == want.comparable()

@@ -34,7 +34,7 @@ class Tracking(ABC, Generic[FramesT, StreamT]):
 
     _frames_may_be_asynchronous: ClassVar[bool] = False
 
-    # Longer than 60 lines: the one list of its fifteen arguments, each with its documentation.
+    # Long: the one list of its fifteen arguments, each with its documentation.
     def track(
         self,
         frames: FramesT,

@@ -265,14 +265,14 @@ def thinned(masses: F64, count: int) -> tuple[F64, float]:
     heavy = masses[top]
     others = masses.sum() - (np.cumsum(heavy) - heavy)
     # How many stay: the next one would weigh no more than c. One place at least is left for the others.
-    staying = int(np.argmax(heavy * np.arange(count, 0, -1) <= others))
+    kept = int(np.argmax(heavy * np.arange(count, 0, -1) <= others))
     found, light = np.zeros(len(masses)), masses.copy()
-    light[top[:staying]] = 0
-    along, marks = np.cumsum(light), count - staying
+    light[top[:kept]] = 0
+    along, marks = np.cumsum(light), count - kept
     marked = np.searchsorted(along, (np.arange(marks) + 0.5) * (along[-1] / marks))
     np.add.at(found, marked, along[-1] / marks)
     moved = float(light[found == 0].sum())
-    found[top[:staying]] = heavy[:staying]
+    found[top[:kept]] = heavy[:heaviest]
     return found, moved
 
 
