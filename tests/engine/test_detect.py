@@ -15,7 +15,7 @@ import onnxruntime as ort
 import pytest
 import skimage.data
 
-from exalign_engine.detect import BoxAffine, create_detector
+from exalign_engine.detect import DETECTORS, BoxAffine, create_detector
 from exalign_engine.detect.mtcnn import MtcnnDetector
 from exalign_engine.errors import InvalidInputError, RuntimeUnavailableError
 from exalign_engine.geometry.frames import iou
@@ -219,7 +219,7 @@ def test_settings_out_of_range_are_refused(arguments):
 
 
 def test_an_unknown_detector_is_refused_with_the_names_known():
-    with pytest.raises(InvalidInputError, match=r"'haar', must be one of mtcnn, yunet"):
+    with pytest.raises(InvalidInputError, match=f"'haar', must be one of {', '.join(DETECTORS.names())}$"):
         create_detector("haar")
 
 

@@ -15,7 +15,7 @@ from exalign_engine.bundle.bundle import Bundle, seal
 from exalign_engine.detect import DETECTORS, BoxAffine, create_detector
 from exalign_engine.errors import InvalidInputError
 from exalign_engine.face.aligner import Aligner
-from exalign_engine.runtime import RUNTIMES, create_runtime
+from exalign_engine.runtime import RUNTIMES, create_runtime, runtime_names
 from exalign_service import Server
 from exalign_service.config.schema import ConfigError
 from exalign_service.config.sources import SCHEMA
@@ -108,8 +108,9 @@ async def test_a_server_uses_them_by_the_names_in_its_settings(own: Path, bundle
 def test_their_names_and_limits_are_in_messages(own: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         SCHEMA.load({"detector": "haar", "runtime": "tpu"}, {})
-    assert "must be one of mtcnn, yunet, own (" in str(caught.value)
-    assert "must be one of auto, tensorrt, tensorrt-rtx, openvino, onnxruntime, mine (" in str(caught.value)
+    for names, ours in ((DETECTORS.names(), "own"), (runtime_names(), "mine")):
+        assert names[-1] == ours
+        assert f"must be one of {', '.join(names)} (" in str(caught.value)
     with pytest.raises(ConfigError, match="detector is 'own', must not be without own_model"):
         SCHEMA.load({"detector": "own"}, {})
     with pytest.raises(InvalidInputError, match="own_model: is not set, detector own needs its model file"):

@@ -26,7 +26,7 @@ class Runtime:
     """What executes the network.
 
     Attributes:
-        name: tensorrt, tensorrt-rtx, openvino or onnxruntime.
+        name: its name in the server's setting ``runtime``, such as onnxruntime.
         version: its version.
         precision: f32, f16 or int8.
         device: such as "CPU" or the name of the GPU.

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exalign_engine.errors import BundleError, RuntimeUnavailableError
+from exalign_engine.runtime.registry import RUNTIMES
 
-#: What `--precision` takes; "auto" computes as the file is. fp16 is for the TensorRT runtimes.
+#: What `--precision` takes; "auto" computes as the file is. fp16 is for runtimes on a GPU.
 PRECISIONS = ("auto", "fp32", "fp16", "int8")
 
 
@@ -45,9 +46,8 @@ def load_network(network: Path, precision: str) -> LoadedNetwork:
     if precision not in PRECISIONS:
         raise RuntimeUnavailableError(f"precision {precision!r} is unknown; known: {', '.join(PRECISIONS)}")
     if precision == "fp16":
-        raise RuntimeUnavailableError(
-            "precision fp16: is for runtimes tensorrt and tensorrt-rtx; a CPU takes fp32 or int8"
-        )
+        on_gpu = " and ".join(spec.name for spec in RUNTIMES if spec.on_gpu)
+        raise RuntimeUnavailableError(f"precision fp16: is for runtimes {on_gpu}; a CPU takes fp32 or int8")
     try:
         content = network.read_bytes()
     except OSError as e:

@@ -112,7 +112,7 @@ class RuntimeInfo(_message.Message):
     MAX_BATCH_FIELD_NUMBER: _builtins.int
     DIVERGENCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """tensorrt, tensorrt-rtx, openvino or onnxruntime."""
+    """Its name in the server's setting `runtime`, such as onnxruntime."""
     version: _builtins.str
     """Its version."""
     precision: _builtins.str
