@@ -272,7 +272,7 @@ def thinned(masses: F64, count: int) -> tuple[F64, float]:
     marked = np.searchsorted(along, (np.arange(marks) + 0.5) * (along[-1] / marks))
     np.add.at(found, marked, along[-1] / marks)
     moved = float(light[found == 0].sum())
-    found[top[:kept]] = heavy[:heaviest]
+    found[top[:kept]] = heavy[:kept]
     return found, moved
 
 
