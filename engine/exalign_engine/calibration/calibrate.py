@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign_engine.arrays import F32, F64
 from exalign_engine.bundle.atomic_rewrite import rewritten
 from exalign_engine.bundle.bundle import Baseline, Bundle, seal, write_baseline, write_refiner
 from exalign_engine.calibration.clicks import CLICK_FACES, fit_clicks
@@ -45,9 +46,6 @@ from exalign_engine.refiner.refiner import Refiner
 from exalign_engine.sampling.augment import Augmenter
 from exalign_engine.sampling.augment_config import AugmentConfig
 from exalign_engine.sampling.faces import FaceMemory, LoadedFaces
-
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
 
 #: Seeds of the crops that presence and the baseline are fitted on.
 PRESENCE_SEED, BASELINE_SEED = 10, 11

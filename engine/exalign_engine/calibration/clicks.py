@@ -15,9 +15,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import nnls
 
+from exalign_engine.arrays import F64
 from exalign_engine.data.face_source import FaceSource
 from exalign_engine.evidence.suggestion import suggest
 from exalign_engine.face.click_policies import NOSE_ORDER, Case, simulated_clicks
@@ -28,8 +28,6 @@ from exalign_engine.network.outputs import Runtime
 from exalign_engine.posterior.posterior import PosteriorModel
 from exalign_engine.progress import Progress
 from exalign_engine.sampling.corruptions import seeded, stress
-
-F64 = NDArray[np.float64]
 
 #: What the faces go through: nothing, much hidden, a little and a lot of everything.
 CONDITIONS = (("clean", 0), ("occluder", 3), ("mixed", 1), ("mixed", 3))

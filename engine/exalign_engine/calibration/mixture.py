@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from exalign_engine.arrays import F32, F64
 from exalign_engine.bundle.bundle import Baseline
 from exalign_engine.exemplars.exemplars import Exemplars
 from exalign_engine.geometry.landmarks import MIRROR, N_LANDMARKS
@@ -22,9 +22,6 @@ from exalign_engine.posterior.calibration import Calibration, score_mass
 from exalign_engine.posterior.kernels import marginal_log_likelihood
 from exalign_engine.posterior.posterior import PosteriorModel
 from exalign_engine.posterior.residual import Displacer, ImageFeatures
-
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
 
 #: Candidate temperatures and values of c·a_n.
 TEMPERATURES = (0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.5, 0.6, 0.8, 1.0, 1.4)

@@ -18,16 +18,13 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from exalign_engine.arrays import F32, F64
 from exalign_engine.exemplars.poses import Poses
 from exalign_engine.geometry.head_pose import ROLL, project, solve_pose, wrap
 from exalign_engine.metrics.coverage import MASSES
 from exalign_engine.posterior.calibration import Calibration
 from exalign_engine.posterior.pose import credible_intervals, pose_moments
 from exalign_engine.posterior.pose_calibrated import ANGLES, _shrink, calibrated_poses
-
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
-
 
 #: Candidates for ν, in units of the mean of V over the faces; and for the factor of the kernels' variances.
 EXCESSES = (0.0, 0.125, 0.25, 0.375, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, 4.5, 7.0, 10.0)

@@ -13,14 +13,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from exalign_engine.arrays import F64, U8
 from exalign_engine.data.holdout import held_out
 from exalign_engine.data.pts import read_pts
 from exalign_engine.errors import DataError
-
-U8 = NDArray[np.uint8]
-F64 = NDArray[np.float64]
 
 #: The clips of each test category, the most constrained first.
 # fmt: off

@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign_engine.arrays import F32, F64, U8
 from exalign_engine.detect.base import RawDetection, shrink, to_image_frame
 from exalign_engine.detect.registry import DetectorSpec
 from exalign_engine.detect.suppression import suppress
@@ -29,9 +30,6 @@ from exalign_engine.errors import RuntimeUnavailableError
 if TYPE_CHECKING:
     import onnxruntime
 
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
-U8 = NDArray[np.uint8]
 
 #: P-Net sees windows of 12 pixels, 2 pixels apart.
 _WINDOW, _STRIDE = 12, 2

@@ -20,8 +20,8 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from exalign_engine.arrays import F64, U8
 from exalign_engine.data.annotated_videos import AnnotatedClip
 from exalign_engine.detect import DEFAULT_DETECTOR, MISS_IOU
 from exalign_engine.evaluation.photos import Boxes
@@ -33,9 +33,6 @@ from exalign_engine.metrics.accuracy import summarise
 from exalign_engine.network.outputs import FaceOutputs
 from exalign_engine.progress import Progress
 from exalign_engine.tracking import Frame, SessionOptions, TemporalModel, TrackAnswer, TrackingSession
-
-F64 = NDArray[np.float64]
-U8 = NDArray[np.uint8]
 
 #: All rows of the table, in its order.
 METHODS = ("classification", "mixture", "regressor", "low_pass", "filter", "smoother")

@@ -36,12 +36,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from exalign_engine.arrays import F32, F64
 from exalign_engine.evidence.evidence import BoxMotion, Evidence, PoseRange
 from exalign_engine.geometry.landmarks import GROUPS, N_LANDMARKS
 from exalign_engine.posterior.posterior import Measurement, Posterior
-
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
 
 #: Impossible evidence: exemplars whose excess is so near the least count as nearest, box sides.
 NEAREST_SLACK = 0.01

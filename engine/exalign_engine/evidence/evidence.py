@@ -15,12 +15,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
+from exalign_engine.arrays import F64
 from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.geometry.landmarks import N_LANDMARKS
 
-F64 = NDArray[np.float64]
 T = TypeVar("T")
 
 #: Corners of a polygon.

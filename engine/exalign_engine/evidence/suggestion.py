@@ -30,14 +30,12 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from exalign_engine.arrays import F32, F64
 from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.evidence.conditioning import EvidenceModel
 from exalign_engine.evidence.evidence import MAX_LENGTH, MIN_LENGTH
 from exalign_engine.geometry.landmarks import N_LANDMARKS
 from exalign_engine.posterior.posterior import Posterior
-
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
 
 #: Clicks tried a landmark, and exemplars that stand for the posterior.
 NODES, MAX_MEMBERS = 32, 2048

@@ -12,13 +12,11 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign_engine.arrays import F32, F64
 from exalign_engine.exemplars.exemplars import PRIOR_MEMBERS, SAME_SHAPE, Exemplars, Recipe, squared_distances
 from exalign_engine.exemplars.synthetic import Variation, draw_transforms, synthesise
 from exalign_engine.geometry.head_pose import fit_mean_face
 from exalign_engine.geometry.landmarks import N_LANDMARKS, mirror_shapes
-
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
 
 #: Coordinates are stored as 16-bit multiples of 2⁻¹⁴ box sides (range ±2; error ≤ 3.1e-5 box sides).
 SHAPE_UNIT = 2.0**-14

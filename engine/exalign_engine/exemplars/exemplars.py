@@ -11,10 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign_engine.arrays import F32, F64
 from exalign_engine.geometry.landmarks import N_LANDMARKS
-
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
 
 #: Pseudo-members by which a small class borrows the mean spread of all classes.
 PRIOR_MEMBERS = 10.0

@@ -19,15 +19,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from exalign_engine.arrays import F32, F64
 from exalign_engine.exemplars.exemplars import PRIOR_MEMBERS, SAME_SHAPE, Exemplars, squared_distances
 from exalign_engine.geometry.head_pose import MIRROR_SIGN, fit_mean_face, solve_pose, wrap
 from exalign_engine.geometry.landmarks import mirror_shapes
-
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
-
 
 #: Faces among which an exemplar looks for its members.
 MAX_MEMBERS = 4096

@@ -9,13 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from exalign_engine.arrays import F32, F64
 from exalign_engine.exemplars.exemplars import Recipe
 from exalign_engine.geometry.head_pose import rotation, solve_pose
-
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
 
 #: Columns of `Recipe.transforms`.
 YAW, PITCH, ROLL, DX, DY, LOG_SCALE = range(6)

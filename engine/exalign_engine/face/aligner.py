@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign_engine.arrays import F64, U8
 from exalign_engine.bundle.bundle import Bundle, default_bundle_path
 from exalign_engine.detect import DEFAULT_DETECTOR, Detector, create_detector
 from exalign_engine.errors import BundleError, InvalidInputError
@@ -33,9 +34,6 @@ from exalign_engine.refiner.refiner import (
     seen_shape,
 )
 from exalign_engine.runtime import create_runtime
-
-F64 = NDArray[np.float64]
-U8 = NDArray[np.uint8]
 
 #: Kind of a box that the caller gives in the face box convention.
 FACE_BOX = "face_box"

@@ -10,16 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from exalign_engine.arrays import F64
 from exalign_engine.evidence.conditioning import condition
 from exalign_engine.evidence.evidence import Evidence, SoftClick
 from exalign_engine.evidence.suggestion import suggest
 from exalign_engine.geometry.landmarks import N_LANDMARKS, NOSE_TIP
 from exalign_engine.posterior.posterior import Posterior, PosteriorModel
 from exalign_engine.sampling.corruptions import seeded
-
-F64 = NDArray[np.float64]
 
 #: What ``nose`` clicks: the nose tip, then the chin, then the outer corner of the right eye.
 NOSE_ORDER = (NOSE_TIP, 8, 36)

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from exalign_engine.arrays import F32, F64
 from exalign_engine.evidence.conditioning import ConditioningOutcome, EvidenceModel, condition
 from exalign_engine.evidence.evidence import (
     MIN_LENGTH,
@@ -33,9 +34,6 @@ from exalign_engine.heatmaps.marginals import Grid, marginal_heatmaps
 from exalign_engine.posterior.calibration import Calibration
 from exalign_engine.posterior.pose import PoseGrid, PoseView, displaced_poses, view_pose
 from exalign_engine.posterior.pose_calibrated import calibrated_poses
-
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
 
 #: Standard deviation of a click of which nothing else is known, as a share of the face box's diagonal.
 CLICK_SIGMA = 0.01

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-F64 = NDArray[np.float64]
+from exalign_engine.arrays import F64
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign_engine.arrays import F32, F64
 from exalign_engine.geometry.landmarks import GROUPS, MIRROR, N_LANDMARKS, NOSE_TIP, mirror_shapes
-
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
-
 
 YAW, PITCH, ROLL = range(3)
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from exalign_engine.arrays import F64
 from exalign_engine.geometry.frames import diagonal, tight_box
 from exalign_engine.geometry.landmarks import N_LANDMARKS
-
-F64 = NDArray[np.float64]
 
 #: The 66-point format is without the two inner corners of the mouth.
 INNER_MOUTH_CORNERS = (60, 64)

@@ -17,12 +17,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from exalign_engine.arrays import F32, F64, I32, I64
 from exalign_engine.heatmaps.stencil import add_stencil
-
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
-I32 = NDArray[np.int32]
-I64 = NDArray[np.int64]
 
 #: R, and the range of t that one lattice serves, in h². Within it the replaced Gaussian is off by at most 0.0075 in
 #: L1 for the worst point and t (0.002 at t = 0.35); outside, the fourth moment drifts away fast.

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign_engine.arrays import F32, F64, I32, I64
 from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.heatmaps.kernels import (
     KERNEL_REACH,
@@ -30,11 +31,6 @@ from exalign_engine.heatmaps.kernels import (
     splat,
 )
 from exalign_engine.posterior.kernels import weighted_moments
-
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
-I32 = NDArray[np.int32]
-I64 = NDArray[np.int64]
 
 #: Bound on Σ_cells |fast − exact| + |mass outside, fast − exact| of one heatmap, for any mixture and grid. What a
 #: splat costs is 0.0075 at its worst point and t, see `RESIDUAL`; the rest is cut tails and table reading. That takes

@@ -14,9 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
-I32 = NDArray[np.int32]
+from exalign_engine.arrays import F32, F64, I32
 
 #: Bytes of an encoded belief, at most.
 BELIEF_BYTES = 65_536

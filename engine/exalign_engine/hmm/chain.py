@@ -32,8 +32,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
-from numpy.typing import NDArray
 
+from exalign_engine.arrays import F32, F64, I32
 from exalign_engine.heatmaps.kernels import mass_floor
 from exalign_engine.hmm.belief import LEAST_WEIGHT, Belief, Emission, LowPass, most_members, rounded, thinned
 from exalign_engine.hmm.max_product import BestPath, PathState, extend_path, open_path
@@ -51,9 +51,6 @@ __all__ = [
     "viterbi",
 ]
 
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
-I32 = NDArray[np.int32]
 
 #: Mass that a belief may leave out even where it could keep more (docs/decisions/hmm-filter.md).
 MASS_CUT = 2e-3

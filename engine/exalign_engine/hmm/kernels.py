@@ -22,12 +22,8 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
-I32 = NDArray[np.int32]
-U8 = NDArray[np.uint8]
+from exalign_engine.arrays import F32, F64, I32, U8
 
 #: Sources in a block.
 LANES = 64

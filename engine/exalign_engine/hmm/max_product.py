@@ -20,11 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign_engine.arrays import F64, I32
 from exalign_engine.hmm.neighbours import Neighbours
-
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
-I32 = NDArray[np.int32]
 
 _HEAD = struct.Struct("<4sIIdI")
 _MAGIC = b"XPT1"

@@ -18,11 +18,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign_engine.arrays import F32, F64, I32
 from exalign_engine.hmm.kernels import LANES, STRIDE, first_near, near_mass
-
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
-I32 = NDArray[np.int32]
 
 #: Coordinates of the prefix, P: a multiple of `STRIDE`.
 PREFIX = 16

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign_engine.arrays import F64
 from exalign_engine.geometry.frames import diagonal, tight_box
-
-F64 = NDArray[np.float64]
 
 #: Errors above this count as failures, and the area under the curve ends here.
 FAILURE = 0.08

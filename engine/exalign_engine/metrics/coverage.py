@@ -14,13 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign_engine.arrays import F32, F64
 from exalign_engine.geometry.landmarks import GROUPS, N_LANDMARKS
 from exalign_engine.heatmaps.kernels import point_density
 from exalign_engine.heatmaps.marginals import highest_density_level
 from exalign_engine.posterior.posterior import Posterior
-
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
 
 #: Masses of the regions that are reported, %.
 MASSES = (50, 80, 90, 95)

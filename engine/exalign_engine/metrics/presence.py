@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign_engine.arrays import F32
 from exalign_engine.metrics.accuracy import reliability, roc_auc
 from exalign_engine.network.batches import score
 from exalign_engine.network.outputs import Runtime
@@ -15,8 +16,6 @@ from exalign_engine.posterior.calibration import Calibration
 from exalign_engine.progress import Progress
 from exalign_engine.sampling.augment import Augmenter
 from exalign_engine.sampling.faces import FaceMemory
-
-F32 = NDArray[np.float32]
 
 
 def presence_scores(

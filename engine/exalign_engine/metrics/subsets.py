@@ -11,13 +11,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign_engine.arrays import F64
 from exalign_engine.data.face_source import FaceSource, box_frame_shapes
 from exalign_engine.data.prepared import PreparedFaces
 from exalign_engine.errors import DataError
 from exalign_engine.geometry.head_pose import YAW, solve_pose
 from exalign_engine.geometry.landmarks import N_LANDMARKS
-
-F64 = NDArray[np.float64]
 
 #: A subset is one face in so many, rounded up.
 ONE_IN = 10

@@ -10,10 +10,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign_engine.arrays import F32
 from exalign_engine.errors import BundleError
 from exalign_engine.posterior.residual import ImageFeatures
-
-F32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

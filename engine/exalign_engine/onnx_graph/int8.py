@@ -19,11 +19,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from exalign_engine.arrays import F32, I8
 from exalign_engine.onnx_graph.onnx_file import _replace, write_network
 from exalign_engine.progress import BATCH, Progress
-
-F32 = NDArray[np.float32]
-I8 = NDArray[np.int8]
 
 #: Levels of an activation, and the largest of a weight (symmetric: −127 is the least).
 LEAST, MOST = -128, 127

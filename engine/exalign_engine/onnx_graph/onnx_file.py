@@ -7,13 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from exalign.cli_support import first_line
+from exalign_engine.arrays import F32
 from exalign_engine.errors import BundleError
-
-F32 = NDArray[np.float32]
 
 
 def read_network(path: Path) -> onnx.ModelProto:

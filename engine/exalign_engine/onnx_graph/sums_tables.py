@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from exalign_engine.arrays import F32
 from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.exemplars.exemplars import Exemplars
 from exalign_engine.geometry.landmarks import N_LANDMARKS
@@ -15,8 +15,6 @@ from exalign_engine.posterior.device_sums import COORDINATES
 from exalign_engine.posterior.kernels import kernel_layout
 from exalign_engine.posterior.posterior import MOMENT_CUT
 from exalign_engine.posterior.residual import DISPLACEMENT_REACH
-
-F32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from exalign_engine.arrays import F32, F64
 from exalign_engine.geometry.landmarks import N_LANDMARKS
-
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
 
 #: Coordinates of a shape: 68 x, then 68 y.
 COORDINATES = 2 * N_LANDMARKS

@@ -14,8 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
+from exalign_engine.arrays import F32, F64
 
 #: Grid of `rice_table`: d/r from 0 to U_MAX, and ln(σ/r) from LOG_S_MIN to LOG_S_MAX.
 U_CELLS, U_MAX = 384, 6.0

@@ -17,13 +17,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from exalign_engine.arrays import F32, F64
 from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.exemplars.poses import Poses
 from exalign_engine.geometry.head_pose import ROLL, YAW, solve_pose, wrap
 from exalign_engine.posterior.posterior import Posterior
-
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
 
 #: Cells of a full turn in the marginals behind credible intervals (0.125° each).
 MARGINAL_CELLS = 2880

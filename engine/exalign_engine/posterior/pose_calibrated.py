@@ -5,14 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign_engine.arrays import F32, F64
 from exalign_engine.exemplars.poses import Poses
 from exalign_engine.geometry.head_pose import wrap
 from exalign_engine.posterior.calibration import Calibration
 from exalign_engine.posterior.pose import pose_moments
-
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
-
 
 ANGLES = ("yaw", "pitch", "roll")
 

@@ -24,6 +24,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign_engine.arrays import F32, F64
 from exalign_engine.exemplars.exemplars import Exemplars
 from exalign_engine.geometry.frames import diagonal, tight_box
 from exalign_engine.geometry.landmarks import N_LANDMARKS
@@ -38,9 +39,6 @@ from exalign_engine.posterior.kernels import (
     weighted_moments,
 )
 from exalign_engine.posterior.residual import DISPLACEMENT_REACH, Displacer, ImageFeatures
-
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
 
 #: Moments leave out exemplars that together hold less than this probability.
 MOMENT_CUT = 1e-3

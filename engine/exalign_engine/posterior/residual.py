@@ -20,11 +20,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from exalign_engine.arrays import F32, F64
 from exalign_engine.geometry.landmarks import N_LANDMARKS, mirror_shapes
-
-F16 = NDArray[np.float16]
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
 
 #: h: an exemplar whose distance from y₀ is h takes 61 % of the displacement; box sides.
 # docs/decisions/displacement.md

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from exalign_engine.arrays import F64, U8
 from exalign_engine.data.face_source import FaceSource
 from exalign_engine.detect import MISS_IOU, BoxAffine, Detector
 from exalign_engine.geometry.frames import BoxFrame, extract_crop, iou, tight_box
@@ -26,9 +26,6 @@ from exalign_engine.progress import Progress
 from exalign_engine.refiner.refiner import NOISE, BoxMove, BoxObservation, Refiner, Round, next_frames, seen_shape
 from exalign_engine.refiner.regression import IMPORTANCE, ScoredBoxes, choose_round
 from exalign_engine.sampling.augment import add_noise, blur, lower_resolution, mirror_image, occlude, recolour
-
-U8 = NDArray[np.uint8]
-F64 = NDArray[np.float64]
 
 #: Opens a bar of so many steps of some work.
 Bar = Callable[[int, str], Progress]

@@ -22,13 +22,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign_engine.arrays import F32, F64
 from exalign_engine.geometry.frames import BoxFrame, tight_box
 from exalign_engine.geometry.landmarks import N_LANDMARKS
 from exalign_engine.network.outputs import FaceOutputs
 from exalign_engine.posterior.posterior import Posterior
-
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
 
 #: Source of boxes that are off at random: what a refiner does about boxes of which no more is known.
 NOISE = "noise"

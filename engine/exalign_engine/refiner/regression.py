@@ -13,10 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign_engine.arrays import F32, F64
 from exalign_engine.refiner.refiner import GEOMETRY, BoxObservation, Round, answer_geometry, network_inputs
-
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
 
 #: Inputs that are tried, each alone and together.
 TRIED = (

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign_engine.arrays import U8
 from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.errors import RuntimeUnavailableError
 from exalign_engine.geometry.frames import diagonal, tight_box
@@ -26,7 +27,6 @@ from exalign_engine.runtime.tensorrt.runtime import GpuOptions
 
 _log = logging.getLogger(__name__)
 
-U8 = NDArray[np.uint8]
 
 #: Crops of the probe batch.
 PROBES = 8

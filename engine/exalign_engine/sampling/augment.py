@@ -12,13 +12,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign_engine.arrays import F64, U8
 from exalign_engine.exemplars.synthetic import Variation, rebox, rotate
 from exalign_engine.geometry.frames import BoxFrame, tight_box
 from exalign_engine.geometry.landmarks import mirror_shapes
 from exalign_engine.sampling.augment_config import AugmentConfig
-
-U8 = NDArray[np.uint8]
-F64 = NDArray[np.float64]
 
 #: How far samples are rotated that are rotated anywhere, degrees.
 WIDE_ROLL_DEG = Variation().wide_roll_deg

@@ -11,14 +11,11 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from exalign_engine.arrays import F64, U8
 from exalign_engine.exemplars.synthetic import rotate
 from exalign_engine.geometry.frames import BoxFrame, diagonal, extract_crop, tight_box
 from exalign_engine.sampling.augment import lower_resolution, texture
-
-U8 = NDArray[np.uint8]
-F64 = NDArray[np.float64]
 
 #: Share of the face box that is hidden, by severity; the second row is that of ``mixed``.
 OCCLUDER = (0.2, 0.4, 0.6)

@@ -14,14 +14,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
+from exalign_engine.arrays import F32, F64, U8
 from exalign_engine.geometry.frames import BoxFrame, tight_box
 from exalign_engine.geometry.head_pose import rotation, solve_pose
-
-U8 = NDArray[np.uint8]
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
 
 #: Where the jaw meets the ears: depth zero.
 EARS = [0, 1, 15, 16]

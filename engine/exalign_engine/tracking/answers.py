@@ -6,16 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-import numpy as np
-from numpy.typing import NDArray
-
+from exalign_engine.arrays import F32
 from exalign_engine.evidence.evidence import Evidence
 from exalign_engine.evidence.suggestion import Criterion, Suggestion
 from exalign_engine.face.aligner import LocatedFace
 from exalign_engine.face.views import ConditionedFace
 from exalign_engine.tracking.visibility import TrackState
-
-F32 = NDArray[np.float32]
 
 #: `LocatedFace.source` of a box that was carried over from the frames before.
 TRACK_BOX = "track"

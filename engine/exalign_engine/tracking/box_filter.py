@@ -14,11 +14,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from exalign_engine.arrays import F64
 from exalign_engine.geometry.frames import BoxFrame
-
-F64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

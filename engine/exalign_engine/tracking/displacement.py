@@ -16,15 +16,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from exalign_engine.arrays import F16, F32
 from exalign_engine.posterior.kernels import nearness
 from exalign_engine.posterior.posterior import Posterior, PosteriorModel
 from exalign_engine.posterior.residual import DISPLACEMENT_REACH
 from exalign_engine.tracking.emission_strength import information_ratio
-
-F16 = NDArray[np.float16]
-F32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from exalign_engine.arrays import F64
 from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.evidence.evidence import Disc, Evidence, Rectangle, RegionConstraint
-
-F64 = NDArray[np.float64]
 
 
 def assign(evidence: Sequence[tuple[int, Evidence]], boxes: Mapping[int, F64]) -> dict[int, Evidence]:

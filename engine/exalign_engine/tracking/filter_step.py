@@ -15,8 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from exalign_engine.arrays import F16, F32
 from exalign_engine.evidence.conditioning import ConditioningOutcome
 from exalign_engine.evidence.evidence import Evidence
 from exalign_engine.face.aligner import Aligner, Face
@@ -30,9 +30,6 @@ from exalign_engine.tracking.motion import MOTION, Motion
 from exalign_engine.tracking.options import SessionOptions, TemporalModel
 from exalign_engine.tracking.track import FilterState, Observation
 from exalign_engine.tracking.visibility import TrackState, Visibility
-
-F16 = NDArray[np.float16]
-F32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

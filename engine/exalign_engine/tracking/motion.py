@@ -11,11 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from exalign_engine.arrays import F64
 from exalign_engine.geometry.frames import iou
-
-F64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

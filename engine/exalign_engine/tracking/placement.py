@@ -19,9 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-from numpy.typing import NDArray
-
+from exalign_engine.arrays import F64
 from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.evidence.evidence import Evidence
 from exalign_engine.face.aligner import LocatedFace
@@ -33,8 +31,6 @@ from exalign_engine.tracking.motion import MOTION, Motion
 from exalign_engine.tracking.options import SessionOptions, TemporalModel
 from exalign_engine.tracking.track import Track
 from exalign_engine.tracking.visibility import TrackState
-
-F64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

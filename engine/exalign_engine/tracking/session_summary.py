@@ -16,8 +16,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from exalign_engine.arrays import F64
 from exalign_engine.evidence.suggestion import Criterion, Suggestion
 from exalign_engine.face.aligner import Face
 from exalign_engine.face.views import suggestions
@@ -26,8 +26,6 @@ from exalign_engine.tracking.answers import FrameSuggestion, SuggestionQuery, Tr
 from exalign_engine.tracking.filter_step import FrameFilter
 from exalign_engine.tracking.options import TemporalModel
 from exalign_engine.tracking.track import Track, extended_path
-
-F64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
+from exalign_engine.arrays import F64
 from exalign_engine.evidence.conditioning import ConditioningOutcome
 from exalign_engine.face.aligner import Face
 from exalign_engine.face.views import ConditionedFace, moved_box
@@ -23,8 +23,6 @@ from exalign_engine.tracking.filter_step import FrameFilter, answer_probabilitie
 from exalign_engine.tracking.temporal_mean import TEMPORAL_MEAN, TrackPoint, triangular_mean
 from exalign_engine.tracking.track import Observation, Record, Track
 from exalign_engine.tracking.visibility import TrackState
-
-F64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from exalign_engine.arrays import F64
 from exalign_engine.geometry.frames import diagonal, tight_box
-
-F64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign_engine.arrays import F16, F32, F64
 from exalign_engine.evidence.evidence import Evidence
 from exalign_engine.evidence.suggestion import systematic
 from exalign_engine.face.aligner import LocatedFace
@@ -19,10 +20,6 @@ from exalign_engine.tracking.motion import Motion
 from exalign_engine.tracking.options import SessionOptions
 from exalign_engine.tracking.temporal_mean import TEMPORAL_MEAN, TrackPoint
 from exalign_engine.tracking.visibility import Visibility
-
-F16 = NDArray[np.float16]
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
 
 #: Of a track that has not been seen yet.
 NO_DISPLACEMENT: F16 = np.zeros((N_LANDMARKS, 2), np.float16)

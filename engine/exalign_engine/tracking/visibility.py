@@ -13,9 +13,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
-from numpy.typing import NDArray
 
-F64 = NDArray[np.float64]
+from exalign_engine.arrays import F64
 
 
 class TrackState(Enum):

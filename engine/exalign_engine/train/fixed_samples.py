@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from exalign_engine.arrays import F32
 from exalign_engine.exemplars.exemplars import Exemplars
 from exalign_engine.geometry.landmarks import N_LANDMARKS
 from exalign_engine.progress import Progress
@@ -15,8 +16,6 @@ from exalign_engine.train.config import TrainConfig
 from exalign_engine.train.losses import class_loss, softmax_target
 from exalign_engine.train.network import ExemplarNetwork
 from exalign_engine.train.optimisation import autocast, decay_groups, learning_rate
-
-F32 = NDArray[np.float32]
 
 
 class Learned:

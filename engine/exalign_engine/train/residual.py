@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from exalign_engine.arrays import F32
 from exalign_engine.geometry.landmarks import N_LANDMARKS
-from exalign_engine.posterior.residual import F32, STEP, Level, ResidualHead
+from exalign_engine.posterior.residual import STEP, Level, ResidualHead
 from exalign_engine.train.config import NetworkConfig
 from exalign_engine.train.ranks import ALONE, Ranks
 

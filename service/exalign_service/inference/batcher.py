@@ -19,12 +19,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from exalign_engine.arrays import U8
 from exalign_engine.network.outputs import FaceOutputs, Outputs
 from exalign_service.rpc.errors import DeadlineExpiredError, NotServingError, QueueFullError
-
-U8 = NDArray[np.uint8]
 
 #: What a crop is assumed to cost before the first batch has been timed, seconds.
 _FIRST_GUESS = 0.01

@@ -16,11 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from exalign.v1 import face_pb2, timing_pb2
 from exalign_engine import Aligner, Face, LocatedFace
+from exalign_engine.arrays import U8
 from exalign_engine.face.aligner import FaceRefinement
 from exalign_engine.face.views import ConditionedFace
 from exalign_service.inference.batcher import Batcher, Row
@@ -34,7 +32,6 @@ from exalign_service.responses.faces import face_message
 from exalign_service.rpc.call_context import current_call
 from exalign_service.rpc.errors import PreconditionError, QueueFullError
 
-U8 = NDArray[np.uint8]
 T = TypeVar("T")
 
 #: What a method makes of a face, in a thread: from what the cache may keep of it, and the face before any evidence.

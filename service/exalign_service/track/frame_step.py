@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from exalign.v1 import track_pb2
 from exalign_engine import LocatedFace
+from exalign_engine.arrays import U8
 from exalign_engine.errors import InvalidInputError, Violation, Violations
 from exalign_engine.evidence.evidence import Evidence
 from exalign_engine.network.outputs import FaceOutputs
@@ -41,7 +42,6 @@ from exalign_service.track.requests import (
 from exalign_service.track.responses import path_message, revision_message, suggestion_message, track_message
 from exalign_service.track.resume_token import state_hash
 
-U8 = NDArray[np.uint8]
 T = TypeVar("T")
 
 #: What evidence of a frame is about, for σ of its clicks: (track id, or 0 for the nearest) and the evidence.

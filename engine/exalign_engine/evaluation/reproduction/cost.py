@@ -17,6 +17,7 @@ import onnx.utils
 import onnxruntime
 from numpy.typing import NDArray
 
+from exalign_engine.arrays import F32
 from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.errors import BundleError
 from exalign_engine.evaluation.reproduction.tables import Row
@@ -25,8 +26,6 @@ from exalign_engine.network.outputs import Runtime
 from exalign_engine.posterior.posterior import PosteriorModel
 from exalign_engine.progress import Progress
 from exalign_engine.runtime.precision import load_network
-
-F32 = NDArray[np.float32]
 
 COUNTS = (10, 100, 1_000, 10_000, 33_736, 143_378)
 REPEATS = 15

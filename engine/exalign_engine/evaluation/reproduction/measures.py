@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign_engine.arrays import F64
 from exalign_engine.evaluation.reproduction.runs import BATCH, Run
 from exalign_engine.exemplars.exemplars import Exemplars, squared_distances
 from exalign_engine.geometry.frames import diagonal, tight_box
@@ -17,7 +18,6 @@ from exalign_engine.train.batches import Batch
 if TYPE_CHECKING:
     from exalign_engine.train.fixed_samples import Learned
 
-F64 = NDArray[np.float64]
 
 #: Temperatures that the mixture mean is tried with; each run takes its own best on the validation faces.
 TEMPERATURES = (0.1, 0.2, 0.3, 0.5, 1.0, 2.0)

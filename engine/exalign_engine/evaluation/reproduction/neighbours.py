@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign_engine.arrays import F32, F64
 from exalign_engine.evaluation.reproduction.measures import shape_errors
 from exalign_engine.evaluation.reproduction.runs import Run
 from exalign_engine.exemplars.exemplars import Exemplars
@@ -17,8 +18,6 @@ from exalign_engine.train.batches import Batch
 if TYPE_CHECKING:
     from exalign_engine.train.fixed_samples import Learned
 
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
 
 #: Strength of the ridge regression, features being near variance 1.
 RIDGE = 1.0

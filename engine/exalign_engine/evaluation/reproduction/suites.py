@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign_engine.arrays import F64
 from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.data.face_source import FaceSource
 from exalign_engine.detect import DEFAULT_DETECTOR, BoxAffine, create_detector, create_detectors
@@ -32,8 +33,6 @@ from exalign_engine.posterior.posterior import PosteriorModel
 from exalign_engine.progress import Progress
 from exalign_engine.refiner.fitting import CropScorer
 from exalign_engine.refiner.refiner import MIN_MOVE_DETECTED, MIN_MOVE_GIVEN
-
-F64 = NDArray[np.float64]
 
 #: Methods of Table 2, the paper's "classification" twice: its own answer is the most probable exemplar.
 TOP, MIXTURE, RESIDUAL = "classification", "mixture", "residual"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from exalign_engine.arrays import F64, U8
 from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.data.face_source import FaceSource
 from exalign_engine.face.click_policies import Case, simulated_clicks
@@ -17,9 +17,6 @@ from exalign_engine.network.batches import score
 from exalign_engine.network.outputs import FaceOutputs, Runtime
 from exalign_engine.posterior.posterior import PosteriorModel
 from exalign_engine.sampling.corruptions import StressedFace, stress
-
-U8 = NDArray[np.uint8]
-F64 = NDArray[np.float64]
 
 #: Columns of the picture.
 SHOWN = (("clean", 0), ("occluder", 3), ("motion_blur", 3), ("low_resolution", 3), ("roll", 2), ("mixed", 3))

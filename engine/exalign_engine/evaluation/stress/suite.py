@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign_engine.arrays import F64
 from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.data.face_source import FaceSource
 from exalign_engine.face.click_policies import (
@@ -27,8 +28,6 @@ from exalign_engine.network.outputs import FaceOutputs, Runtime
 from exalign_engine.posterior.posterior import PosteriorModel
 from exalign_engine.progress import Progress
 from exalign_engine.sampling.corruptions import CORRUPTIONS, SEVERITIES, StressedFace, stress
-
-F64 = NDArray[np.float64]
 
 #: (corruption, severity, policy, clicks).
 Key = tuple[str, int, str, int]

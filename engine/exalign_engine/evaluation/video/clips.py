@@ -14,17 +14,14 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from exalign_engine.arrays import F64, U8
 from exalign_engine.data.face_source import FaceSource
 from exalign_engine.errors import InvalidInputError
 from exalign_engine.geometry.frames import BoxFrame, tight_box
 from exalign_engine.geometry.head_pose import ROLL, YAW, solve_pose
 from exalign_engine.sampling.corruptions import seeded
 from exalign_engine.sampling.turning import TurnableFace
-
-U8 = NDArray[np.uint8]
-F64 = NDArray[np.float64]
 
 CLIPS, FRAMES = 60, 48
 

@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from exalign_engine.arrays import F32, F64
 from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.evaluation.video.clips import Clip
 from exalign_engine.face.aligner import Aligner
@@ -33,9 +33,6 @@ from exalign_engine.tracking.emission_strength import EMISSION
 from exalign_engine.tracking.filter_step import picture_emission
 from exalign_engine.tracking.temporal_mean import TrackPoint, triangular_mean
 from exalign_engine.tracking.track import NO_DISPLACEMENT
-
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
 
 METHODS = ("per_frame", "low_pass", "filter", "smoother", "viterbi", "hold")
 

@@ -6,15 +6,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from exalign_engine.arrays import F64, U8
 from exalign_engine.evaluation.video.clips import SIZE, Clip, ClipMaker
 from exalign_engine.evaluation.video.methods import answers, watch
 from exalign_engine.face.aligner import Aligner
 from exalign_engine.hmm.chain import Chain
-
-U8 = NDArray[np.uint8]
-F64 = NDArray[np.float64]
 
 #: Rows and columns of the picture, enlargement of the frames, and height of the captions.
 SHOWN_CLIPS, SHOWN_FRAMES, ZOOM, CAPTION = 6, 8, 2, 28

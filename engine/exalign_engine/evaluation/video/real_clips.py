@@ -14,17 +14,14 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from exalign_engine.arrays import F64, U8
 from exalign_engine.errors import DataError
 from exalign_engine.evaluation.video.sessions import SESSION_METHODS, SessionAnswer, track_video
 from exalign_engine.face.aligner import Aligner
 from exalign_engine.geometry.frames import diagonal, iou, tight_box
 from exalign_engine.hmm.chain import Chain
 from exalign_engine.tracking import MAX_PATH_FRAMES, TemporalModel, TrackState
-
-U8 = NDArray[np.uint8]
-F64 = NDArray[np.float64]
 
 #: Drift is measured in every n-th frame, against the detection that overlaps the track by at least this IoU.
 DRIFT_EVERY, SAME_FACE = 10, 0.3

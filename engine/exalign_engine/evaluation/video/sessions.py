@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from exalign_engine.arrays import U8
 from exalign_engine.evaluation.video.methods import MethodAnswer
 from exalign_engine.face.aligner import Aligner
 from exalign_engine.geometry.frames import BoxFrame
@@ -26,8 +26,6 @@ from exalign_engine.tracking import (
     TrackingSession,
     TrackState,
 )
-
-U8 = NDArray[np.uint8]
 
 #: Frames of look-ahead of the smoother.
 LAG = 6

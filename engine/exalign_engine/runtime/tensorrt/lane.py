@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign_engine.arrays import F32
 from exalign_engine.errors import ExalignError
 from exalign_engine.runtime.tensorrt.api_log import EngineLog
 from exalign_engine.runtime.tensorrt.cuda import Cuda, pinned_array
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     import tensorrt as trt
 
 _log = logging.getLogger(__name__)
-
-F32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True)

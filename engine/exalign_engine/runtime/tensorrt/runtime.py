@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-F32 = NDArray[np.float32]
 
 #: Fewer would leave the copies of one batch nothing to overlap with.
 MIN_LANES = 2
