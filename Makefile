@@ -57,7 +57,7 @@ lint: $(READY_DEV) ## ruff, mypy --strict, buf, hadolint
 unit: $(READY_DEV) ## all tests; faces are found by EXALIGN_DATA
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
-check: $(READY_DEV) ## style, types and fast tests, in under a minute
+check: $(READY_DEV) ## style, types and fast tests
 	$(MAKE) --no-print-directory --jobs 2 check-types check-style check-fast
 
 check-style:

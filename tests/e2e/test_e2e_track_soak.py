@@ -70,7 +70,7 @@ time.sleep(600)
 
 @dataclass
 class Soaked:
-    """A server of one's own."""
+    """A server for this file alone."""
 
     process: subprocess.Popen[str]
     address: str

@@ -36,7 +36,7 @@ def video(astronaut: bytes) -> list[bytes]:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[LocalServer]:
-    """A server of one's own: what other tests leave detached would be counted."""
+    """A server for this file alone: what other tests leave detached would be counted."""
     with local_server(tcp=True) as running:
         yield running
 

@@ -21,7 +21,7 @@ from exalign_service.config.schema import ConfigError
 from exalign_service.config.sources import SCHEMA
 from service_fakes import encoded, picture
 
-#: Everything that a detector and a runtime of one's own are.
+#: Everything that a new detector and a new runtime are.
 OWN = '''
 from pathlib import Path
 import numpy as np
