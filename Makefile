@@ -45,7 +45,8 @@ $(READY_DEV): pyproject.toml | $(BIN)/python
 demo: $(READY_DEMO) ## a real face through the real server; pictures in out/
 	$(BIN)/python -m exalign_client.commands.demo --out out
 
-test: lint unit ## linters, type checks and all tests
+test: $(READY_DEV) ## linters, type checks and all tests
+	$(MAKE) --no-print-directory --jobs 2 lint unit
 
 lint: $(READY_DEV) ## ruff, mypy --strict, buf, hadolint
 	$(BIN)/ruff check .

@@ -19,8 +19,8 @@ torch = pytest.importorskip("torch", reason="training needs torch")
 TINY = Path(str(files("exalign_engine"))) / "configs" / "tiny.toml"
 TIMEOUT = 840
 
-#: Faces of train in `drawn_folder`: two steps an epoch.
-DRAWN = 64
+#: Faces of train that a run takes, and as many of val, on which clicks are simulated: two steps an epoch.
+FACES, BATCH = 16, 8
 
 #: The program, killed in the middle of an epoch: after as many of its optimizer's steps as the first argument says.
 KILLED = """
@@ -41,26 +41,37 @@ sys.exit(main())
 """
 
 
-def command(data: Path, run: Path, config: Path = TINY) -> list[str]:
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny configuration with fewer faces."""
+    path, text = tmp_path_factory.mktemp("config") / "few.toml", TINY.read_text()
+    for line, short in (("limit = 256", f"limit = {FACES}"), ("batch_size = 32", f"batch_size = {BATCH}")):
+        assert line in text
+        text = text.replace(line, short)
+    path.write_text(text)
+    return path
+
+
+def command(data: Path, run: Path, config: Path) -> list[str]:
     arguments = ["train", "--config", str(config), "--data", str(data), "--run", str(run)]
     return [sys.executable, "-m", "exalign_engine.cli", *arguments]
 
 
-def trained(data: Path, run: Path, config: Path = TINY) -> Path:
+def trained(data: Path, run: Path, config: Path) -> Path:
     """A run that nothing disturbed."""
     subprocess.run(command(data, run, config), check=True, capture_output=True, timeout=TIMEOUT)
     return run
 
 
 @pytest.fixture(scope="module")
-def finished(drawn_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return trained(drawn_folder, tmp_path_factory.mktemp("finished"))
+def finished(drawn_folder: Path, config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained(drawn_folder, tmp_path_factory.mktemp("finished"), config)
 
 
-def check_trained(run: Path, config: Path = TINY) -> None:
-    """What a run of the tiny configuration on 64 faces leaves."""
+def check_trained(run: Path, config: Path) -> None:
+    """What a run leaves."""
     bundle = Bundle.load(run / "bundle")
-    assert bundle.manifest.exemplars == 2 * DRAWN * 2
+    assert bundle.manifest.exemplars == 2 * FACES * 2
     assert bundle.calibration.card["split"] == "val"
     assert "mtcnn" in bundle.detectors
     assert (bundle.path / "train.toml").read_bytes() == config.read_bytes()
@@ -73,22 +84,22 @@ def check_trained(run: Path, config: Path = TINY) -> None:
     assert (run / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_one_command_makes_curves_and_a_calibrated_bundle_from_drawn_faces(finished: Path) -> None:
-    check_trained(finished)
+def test_one_command_makes_curves_and_a_calibrated_bundle_from_drawn_faces(finished: Path, config: Path) -> None:
+    check_trained(finished, config)
 
 
-def test_one_command_makes_curves_and_a_calibrated_bundle_from_real_faces(data_folder: Path, tmp_path: Path) -> None:
-    short = tmp_path / "short.toml"
-    short.write_text(TINY.read_text().replace("limit = 256", f"limit = {DRAWN}"))
-    check_trained(trained(data_folder, tmp_path / "run", short), short)
+def test_one_command_makes_curves_and_a_calibrated_bundle_from_real_faces(
+    data_folder: Path, config: Path, tmp_path: Path
+) -> None:
+    check_trained(trained(data_folder, tmp_path / "run", config), config)
 
 
 def test_a_killed_and_resumed_run_ends_in_the_same_weights_bit_for_bit(
-    finished: Path, drawn_folder: Path, tmp_path: Path
+    finished: Path, drawn_folder: Path, config: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "killed"
-    words = command(drawn_folder, run)
-    steps = DRAWN // TrainConfig.read(TINY).batch_size
+    words = command(drawn_folder, run, config)
+    steps = FACES // BATCH
     killed = subprocess.run(
         [sys.executable, "-c", KILLED, str(steps + 1), *words[3:]], check=False, capture_output=True, timeout=TIMEOUT
     )
@@ -99,16 +110,18 @@ def test_a_killed_and_resumed_run_ends_in_the_same_weights_bit_for_bit(
     subprocess.run(words, check=True, capture_output=True, timeout=TIMEOUT)
     a = torch.load(finished / "checkpoint.pt", weights_only=True)
     b = torch.load(run / "checkpoint.pt", weights_only=True)
-    assert a["epoch"] == b["epoch"] == TrainConfig.read(TINY).epochs
+    assert a["epoch"] == b["epoch"] == TrainConfig.read(config).epochs
     assert a["network"].keys() == b["network"].keys()
     for name, tensor in a["network"].items():
         assert torch.equal(tensor, b["network"][name]), name
     assert (finished / "bundle" / "network.onnx").read_bytes() == (run / "bundle" / "network.onnx").read_bytes()
 
 
-def test_another_configuration_does_not_continue_a_run(finished: Path, drawn_folder: Path, tmp_path: Path) -> None:
+def test_another_configuration_does_not_continue_a_run(
+    finished: Path, drawn_folder: Path, config: Path, tmp_path: Path
+) -> None:
     other = tmp_path / "other.toml"
-    other.write_text(TINY.read_text().replace("seed = 7", "seed = 8"))
+    other.write_text(config.read_text().replace("seed = 7", "seed = 8"))
     arguments = ["train", "--config", str(other), "--data", str(drawn_folder), "--run", str(finished)]
     result = subprocess.run(
         [sys.executable, "-m", "exalign_engine.cli", *arguments], capture_output=True, text=True, timeout=TIMEOUT

@@ -200,7 +200,7 @@ def test_a_run_of_two_processes_goes_on_in_one(pair: Path, faces: Path, tmp_path
 
 def test_two_processes_export_once(drawn_folder: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    finished = train(configuration(tmp_path, limit=32), drawn_folder, run, 2)
+    finished = train(configuration(tmp_path, limit=16), drawn_folder, run, 2)
     assert [row["epoch"] for row in curves(run)] == ["1", "2"]
     assert curves(run)[-1]["val_auc"]
     assert (run / "bundle" / "manifest.json").is_file()
