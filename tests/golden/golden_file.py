@@ -70,12 +70,12 @@ class Golden:
     """What was recorded.
 
     Attributes:
-        machine: see `machine`.
+        machines: that the same bits were recorded on; see `machine`.
         history: date, reason and names of the entries that changed, of every recording; the newest is the last.
         entries: name → leaves.
     """
 
-    machine: dict[str, str]
+    machines: list[dict[str, str]]
     history: list[dict[str, Any]]
     entries: dict[str, Table]
 
@@ -83,24 +83,26 @@ class Golden:
     def read(cls) -> Golden:
         """Read the golden file; without one, nothing was recorded."""
         if not TEXTS.is_file():
-            return cls({}, [], {})
+            return cls([], [], {})
         texts = json.loads(TEXTS.read_text(encoding="utf-8"))
         with np.load(NUMBERS, allow_pickle=False) as z:
             numbers = {name: z[name] for name in z.files}
-        return cls(texts["machine"], texts["history"], unpack(texts["entries"], numbers))
+        return cls(texts["machines"], texts["history"], unpack(texts["entries"], numbers))
 
     def recorded(self, entries: Mapping[str, Table], reason: str) -> Golden:
-        """A new recording in place of this one."""
+        """A new recording in place of this one; where nothing changed, one machine more."""
         changed = [n for n, table in entries.items() if n not in self.entries or difference(table, self.entries[n])]
         changed += [n for n in self.entries if n not in entries]
         today = datetime.datetime.now(datetime.UTC).date().isoformat()
         what = {"date": today, "reason": reason, "changed": sorted(changed)}
-        return Golden(machine(), [*self.history, what], dict(entries))
+        here = machine()
+        others = [] if changed else [m for m in self.machines if m != here]
+        return Golden([*others, here], [*self.history, what], dict(entries))
 
     def write(self) -> None:
         """Write the golden file."""
         packed, numbers = pack({name: self.entries[name] for name in sorted(self.entries)})
-        head = json.dumps({"machine": self.machine, "history": self.history}, indent=1, ensure_ascii=False)
+        head = json.dumps({"machines": self.machines, "history": self.history}, indent=1, ensure_ascii=False)
         lines = ",\n".join(f"  {json.dumps(name)}: {_lines(table)}" for name, table in packed.items())
         TEXTS.write_text(f'{head.removesuffix("}").rstrip()},\n "entries": {{\n{lines}\n }}\n}}\n', encoding="utf-8")
         np.savez_compressed(NUMBERS, **numbers)  # type: ignore[arg-type]
@@ -108,8 +110,12 @@ class Golden:
     def other_machine(self) -> str | None:
         """Why exact comparison says nothing here; None: it does."""
         here = machine()
-        names = [n for n in (*self.machine, *here) if self.machine.get(n) != here.get(n)]
-        changes = [
-            f"{n} is {here.get(n, 'not set')}, was {self.machine.get(n, 'not set')}" for n in dict.fromkeys(names)
-        ]
-        return f"the golden file was recorded elsewhere: {'; '.join(changes)}" if changes else None
+        if not self.machines:
+            return "nothing was recorded"
+
+        def changes(there: dict[str, str]) -> list[str]:
+            names = [n for n in dict.fromkeys((*there, *here)) if there.get(n) != here.get(n)]
+            return [f"{n} is {here.get(n, 'not set')}, was {there.get(n, 'not set')}" for n in names]
+
+        nearest = min(map(changes, self.machines), key=len)
+        return f"the golden file was recorded elsewhere: {'; '.join(nearest)}" if nearest else None
