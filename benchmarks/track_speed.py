@@ -23,7 +23,8 @@ import numpy as np
 from benchmarks.server_process import ServerProcess, server_process
 
 from exalign_client import Client, TrackFrame, TrackResult
-from exalign_client.pictures.video_files import VideoPicture, open_video
+from exalign_client.pictures.overlay import Pixels
+from exalign_client.pictures.video_files import open_video
 from exalign_engine import Aligner, Face
 
 _ENDINGS = (".mp4", ".avi", ".mkv", ".mov", ".webm")
@@ -52,21 +53,21 @@ class Row:
     ratio: float
 
 
-def pictures(clip: Path, most: int) -> Iterator[VideoPicture]:
+def pictures(clip: Path, most: int) -> Iterator[Pixels]:
     """The first frames of a clip."""
-    return islice(iter(open_video(str(clip))), most)
+    return islice((picture.pixels for picture in open_video(str(clip)) if picture.pixels is not None), most)
 
 
 def bare(aligner: Aligner, clip: Path, most: int) -> tuple[int, float]:
     """Frames and CPU-seconds of the bare pipeline; frames before the first face cost their detection."""
     cpu, count, place = time.process_time(), 0, None
-    for picture in pictures(clip, most):
+    for pixels in pictures(clip, most):
         count += 1
         if place is None:
-            found = aligner.locate(picture.pixels)
+            found = aligner.locate(pixels)
             place = found[0] if found else None
         if place is not None:
-            row = aligner.runtime.infer(aligner.crop(picture.pixels, place)[None]).row(0)
+            row = aligner.runtime.infer(aligner.crop(pixels, place)[None]).row(0)
             points = Face(place, aligner.posterior(row)).compute().landmarks
             place = aligner.place(np.concatenate([points.min(axis=0), points.max(axis=0)]))
     return count, time.process_time() - cpu
@@ -74,7 +75,7 @@ def bare(aligner: Aligner, clip: Path, most: int) -> tuple[int, float]:
 
 def tracked(client: Client, process: ServerProcess, clip: Path, most: int, lag: int) -> tuple[int, float, float, float]:
     """Frames, CPU-seconds of the server and of this process, and seconds of tracking."""
-    frames = (TrackFrame(picture.pixels, picture.index) for picture in pictures(clip, most))
+    frames = (TrackFrame(pixels) for pixels in pictures(clip, most))
     server, ours, start = process.cpu_seconds(), time.process_time(), time.perf_counter()
     with client.track(frames, smoothing_lag=lag) as video:
         count = sum(isinstance(event, TrackResult) for event in video)

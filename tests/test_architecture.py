@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from import_graph import OFFLINE, PACKAGES, ROOT, circle, imported_names, imports, modules, reachable, sources
 
-# Package -> packages of ours that it may import. Of `exalign` the engine may import CLI_SUPPORT alone.
+# Package -> packages of ours that it may import. Of `exalign` the engine may import SHARED alone.
 MAY_IMPORT = {
     "exalign_engine": {"exalign_engine", "exalign"},
     "exalign_service": {"exalign_service", "exalign_engine", "exalign"},
@@ -20,6 +21,12 @@ MAY_IMPORT = {
 
 #: What the three commands share.
 CLI_SUPPORT = "exalign.cli_support"
+
+#: The one reader of videos, which client and data sets share.
+VIDEO = "exalign.video"
+
+#: What the engine may import of `exalign`: nothing of the contract.
+SHARED = (CLI_SUPPORT, VIDEO)
 
 #: Most .py files that lie flat in a package, beside its rooms.
 MOST_FLAT = 6
@@ -54,14 +61,28 @@ def test_the_engine_knows_nothing_of_the_contract() -> None:
         for one in imports()
         if one.importer.split(".")[0] == "exalign_engine"
         and one.imported.split(".")[0] == "exalign"
-        and one.imported != CLI_SUPPORT
+        and not one.imported.startswith(SHARED)
     ]
-    assert not found, listed(found, f"of exalign the engine may import {CLI_SUPPORT} alone")
+    assert not found, listed(found, f"of exalign the engine may import {' and '.join(SHARED)} alone")
 
 
 def test_what_the_commands_share_needs_the_standard_library_alone() -> None:
     names = imported_names(modules()[CLI_SUPPORT], "exalign")
     assert {name.split(".")[0] for name, _ in names} <= sys.stdlib_module_names
+
+
+def test_the_reader_of_videos_needs_numpy_alone_until_a_file_is_opened() -> None:
+    """PyAV and OpenCV are imported by the two readers, and those only where a file is opened."""
+    readers = {f"{VIDEO}.pyav_reader": "av", f"{VIDEO}.opencv_reader": "cv2"}
+    for module in (name for name in modules() if name.startswith(VIDEO)):
+        tops = {name.split(".")[0] for name, _ in imported_names(modules()[module], "exalign")}
+        others = tops - {"exalign", "numpy", *sys.stdlib_module_names}
+        assert others <= {readers.get(module)}, f"{module} imports {others}"
+    program = (
+        "import sys; sys.modules.update(av=None, cv2=None); import exalign.video.reader as r\n"
+        f"assert not set(sys.modules) & {set(readers)}"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
 def test_the_engine_knows_no_grpc_no_sockets_and_no_asyncio() -> None:
@@ -79,7 +100,12 @@ def test_only_training_needs_torch(package: str) -> None:
 
 def test_the_client_needs_no_more_than_the_base_install() -> None:
     base = {"grpc", "google", "numpy", "exalign", "exalign_client", "grpc_status", *sys.stdlib_module_names}
-    optional = {"cv2": "overlay.py", "skimage": "demo.py", "prometheus_client": "histograms.py"}
+    optional = {
+        "cv2": "overlay.py",
+        "av": "video_writer.py",
+        "skimage": "demo.py",
+        "prometheus_client": "histograms.py",
+    }
     found = foreign_imports("exalign_client", lambda path, top: top in base or path.name == optional.get(top))
     assert not found, listed(found, "the base install has not got it: pictures/overlay.py has require_opencv()")
 

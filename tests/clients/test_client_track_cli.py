@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from exalign_client import Client, InvalidRequestError, PoseOptions, TrackResult
 from exalign_client.commands.cli import main
 from exalign_client.commands.terminal import Progress
 from exalign_client.pictures.track import draw_track
-from exalign_client.pictures.video_files import Video, VideoPicture, VideoWriter, open_video
+from exalign_client.pictures.video_files import Video, VideoPicture, open_video
+from exalign_client.pictures.video_writer import VideoWriter
 from fake_server import IMAGE_SIZE, FakeService
 from fake_track import Plan
 
@@ -149,9 +151,9 @@ def test_a_camera_is_live_and_ends_with_an_interrupt(
 ) -> None:
     def pictures() -> Iterator[VideoPicture]:
         for n in range(3):
-            yield VideoPicture(n, n / 30, picture(n))
+            yield VideoPicture(n, Fraction(n, 30), picture(n))
 
-    camera = Video("webcam:0", pictures(), rate=30.0, count=None, live=True)
+    camera = Video("webcam:0", pictures(), rate=Fraction(30), count=None, live=True)
     monkeypatch.setattr(exalign_client.commands.track, "open_video", lambda source: camera)
     taken = exalign_client.commands.track.settled
 
@@ -196,7 +198,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
     ("name", "content", "expected"),
     [
         ("missing.mp4", None, "missing.mp4: No such file or directory"),
-        ("text.mp4", b"no video", "text.mp4: is no video that OpenCV can read"),
+        ("text.mp4", b"no video", "text.mp4: is no video that FFmpeg can read"),
         ("empty", "directory", "empty: there is no picture in it"),
     ],
 )
@@ -214,15 +216,21 @@ def test_what_cannot_be_read_is_one_line_and_exit_code_1(
     assert expected in error[-1]
 
 
-def test_without_opencv_the_extra_is_named(clip: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], "reading videos needs the extra 'video': pip install 'exalign[video]'"),
+        (["--out", "a.mp4"], "reading videos needs the extra 'video': pip install 'exalign[video]'"),
+    ],
+)
+def test_without_pyav_and_opencv_the_extra_is_named(clip: Path, options: list[str], expected: str) -> None:
     program = (
-        "import sys; sys.modules['cv2'] = None\n"
+        "import sys; sys.modules.update(av=None, cv2=None)\n"
         "from exalign_client.commands.cli import main\n"
-        f"sys.exit(main(['track', {str(clip)!r}]))"
+        f"sys.exit(main(['track', {str(clip)!r}, *{options!r}]))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
-    expected = "exalign: reading and drawing pictures needs the extra 'cli': pip install 'exalign[cli]'\n"
-    assert (done.returncode, done.stderr) == (1, expected)
+    assert (done.returncode, done.stderr) == (1, f"exalign: {expected}\n")
 
 
 def test_a_server_that_is_not_there_is_one_line(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -230,14 +238,37 @@ def test_a_server_that_is_not_there_is_one_line(clip: Path, capsys: pytest.Captu
     assert capsys.readouterr().err.startswith("exalign: 127.0.0.1:1: ")
 
 
-def test_a_broken_picture_in_a_directory_ends_the_video_with_its_name(
-    service: FakeService, directory: Path, capsys: pytest.CaptureFixture[str]
+def test_a_broken_picture_in_a_directory_is_a_frame_with_a_problem(
+    service: FakeService, directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (directory / "001.png").write_bytes(b"no picture")
-    assert main(["track", str(directory), "--json", "--server", service.address]) == 1
+    out = tmp_path / "tracked.mp4"
+    assert main(["track", str(directory), "--json", "--out", str(out), "--server", service.address]) == 1
     captured = capsys.readouterr()
-    assert len(captured.out.splitlines()) == 1
-    assert captured.err.splitlines()[-1] == f"exalign: {directory / '001.png'}: is no picture that OpenCV can decode"
+    lines = [json.loads(line) for line in captured.out.splitlines()]
+    problem = "(001.png) cannot be decoded"
+    assert [line["frame_index"] for line in lines] == [0, 1, 2]
+    assert [line["problems"] for line in lines] == [[], [{"field": "image", "description": problem}], []]
+    assert [f.occluded for f in service.tracking.frames] == [False, True, False]
+    assert not service.tracking.frames[1].HasField("image"), "what cannot be read does not travel"
+    expected = f"exalign: {directory}: 1 of 3 frames could not be used; frame 1 {problem}"
+    assert captured.err.splitlines()[-1] == expected
+    assert len(list(open_video(str(out)))) == 3
+
+
+def test_pictures_come_in_the_order_of_their_numbers_and_hidden_ones_are_named(
+    service: FakeService, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "frames"
+    (folder / "__MACOSX").mkdir(parents=True)
+    names = ["1.png", "2.png", "9.JPG", "10.png", "011.png", "100.png"]
+    for n, name in enumerate(names):
+        cv2.imwrite(str(folder / name), np.full((16, 16, 3), 10 * n, np.uint8))
+    (folder / "._2.png").write_bytes(b"Mac OS X")
+    (folder / "__MACOSX" / "._1.png").write_bytes(b"Mac OS X")
+    assert [int(p.pixels.mean()) for p in open_video(str(folder)) if p.pixels is not None] == [0, 10, 20, 30, 40, 50]
+    assert main(["track", str(folder), "--server", service.address]) == 0
+    assert capsys.readouterr().err.endswith(f"exalign: {folder}: left out 1 hidden file: ._2.png\n")
 
 
 def test_frames_of_two_sizes_cannot_be_one_video(tmp_path: Path) -> None:
@@ -249,7 +280,7 @@ def test_frames_of_two_sizes_cannot_be_one_video(tmp_path: Path) -> None:
 
 def test_a_video_that_cannot_be_written_is_an_error_with_its_name(tmp_path: Path) -> None:
     writer = VideoWriter(tmp_path / "no" / "a.mp4", 20.0)
-    with pytest.raises(OSError, match="cannot write a video there"):
+    with pytest.raises(OSError, match="No such file or directory"):
         writer.write(picture(0))
 
 

@@ -20,7 +20,8 @@ import numpy as np
 import pytest
 
 from exalign_client import Click, Client, TrackFrame, TrackResult, settled
-from exalign_client.pictures.video_files import VideoWriter, open_video
+from exalign_client.pictures.video_files import open_video
+from exalign_client.pictures.video_writer import VideoWriter
 from exalign_client.transport.local_server import LocalServer, local_server
 from face_folders import NEEDS_FACES, data_root
 

@@ -7,6 +7,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from exalign_client.calls.sync import Client
 from exalign_client.commands.connection import add_connection_options, connect
 from exalign_client.commands.picture import click_of
 from exalign_client.commands.terminal import Progress
+from exalign_client.errors import Violation
 from exalign_client.landmarks import NAMES
+from exalign_client.pictures.drawn_video import DrawnVideo
 from exalign_client.pictures.overlay import Pixels
-from exalign_client.pictures.track import draw_track
-from exalign_client.pictures.video_files import Video, VideoWriter, encode_jpeg, open_video
+from exalign_client.pictures.video_files import Video, encode_jpeg, open_video
+from exalign_client.pictures.video_writer import VideoWriter
 from exalign_client.requests.evidence import Click
 from exalign_client.requests.messages import SuggestionOptions
 from exalign_client.requests.views import PoseOptions
@@ -29,6 +32,9 @@ from exalign_client.track.sync import TrackStream
 
 #: Share of the server's limit that the pixels of a frame may take as they are; larger ones travel as JPEG.
 _RAW_SHARE = 0.9
+
+#: Files that a line about them names.
+_MOST_NAMED = 3
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
@@ -85,8 +91,11 @@ class _Run:
         self._clicks: dict[int, list[Click]] = defaultdict(list)
         for frame, landmark, x, y in arguments.click:
             self._clicks[frame].append(Click(landmark, x, y))
-        #: Pictures that are still to be drawn on, by frame.
-        self._pictures: dict[int, Pixels] = {}
+        #: Why frames have no picture, until they are answered; and what the first of them was.
+        self._unusable: dict[int, str] = {}
+        self._first_problem: str | None = None
+        self._size: tuple[int, int] | None = None
+        self._drawn: DrawnVideo | None = None
         self._states: dict[int, Counter[str]] = defaultdict(Counter)
         self._answered = self._skipped = self._problems = 0
 
@@ -94,13 +103,13 @@ class _Run:
         """From the first frame to the exit code."""
         progress = Progress("frames", self._video.count)
         with ExitStack() as stack:
-            writer = None
-            if self._arguments.out is not None:
-                writer = stack.enter_context(VideoWriter(self._arguments.out, self._video.rate))
+            writer = self._writer()
+            if writer is not None:
+                self._drawn = DrawnVideo(stack.enter_context(writer))
             stream = stack.enter_context(self._stream())
             try:
                 for result in settled(stream, self._arguments.lag):
-                    self._take(result, writer)
+                    self._take(result)
                     progress.at(self._answered)
             except KeyboardInterrupt:
                 if not self._video.live:
@@ -108,7 +117,13 @@ class _Run:
             finally:
                 progress.end(self._answered)
             closed = stream.closed
-        return self._report(closed)
+        return self._report(closed, writer)
+
+    def _writer(self) -> VideoWriter | None:
+        path, video = self._arguments.out, self._video
+        if path is None:
+            return None
+        return VideoWriter(path, video.rate, time_base=video.time_base, sound=video.file)
 
     def _stream(self) -> TrackStream:
         arguments = self._arguments
@@ -134,28 +149,49 @@ class _Run:
     def _frames(self) -> Iterator[TrackFrame]:
         largest = _RAW_SHARE * self._limits.max_message_bytes
         for picture in self._video:
-            if self._arguments.out is not None:
-                self._pictures[picture.index] = picture.pixels
-            image = picture.pixels if picture.pixels.nbytes <= largest else encode_jpeg(picture.pixels)
+            if self._drawn is not None:
+                self._drawn.keep(picture)
             evidence = self._clicks.pop(picture.index, ())
+            problem = picture.problem or self._other_size(picture.pixels)
+            if picture.pixels is None or problem is not None:
+                # As the server treats a picture that it cannot use: the frame counts as occluded.
+                self._unusable[picture.index] = problem or "has no picture"
+                yield TrackFrame(None, picture.index, picture.media_time, evidence=evidence, occluded=True)
+                continue
+            image = picture.pixels if picture.pixels.nbytes <= largest else encode_jpeg(picture.pixels)
             yield TrackFrame(image, picture.index, picture.media_time, evidence=evidence)
 
-    def _take(self, result: TrackResult, writer: VideoWriter | None) -> None:
+    def _other_size(self, pixels: Pixels | None) -> str | None:
+        if pixels is None:
+            return None
+        size = (pixels.shape[1], pixels.shape[0])
+        self._size = self._size or size
+        if size == self._size:
+            return None
+        return f"is {size[0]} × {size[1]} pixels, all frames of a session must have {self._size[0]} × {self._size[1]}"
+
+    def _take(self, result: TrackResult) -> None:
+        unusable = self._unusable.pop(result.frame_index, None)
+        if unusable is not None:
+            result = replace(result, problems=(Violation("image", unusable), *result.problems))
         self._answered += 1
         self._skipped += len(result.skipped_frames)
-        self._problems += bool(result.problems)
+        picture_problem = next((p for p in result.problems if p.field.startswith("image")), None)
+        if picture_problem is not None:
+            self._problems += 1
+            self._first_problem = self._first_problem or f"frame {result.frame_index} {picture_problem.description}"
         for track in result.tracks:
             self._states[track.track_id][track.state] += 1
-        if writer is not None:
-            writer.write(draw_track(self._pictures.pop(result.frame_index), result))
-            for skipped in result.skipped_frames:
-                self._pictures.pop(skipped, None)
+        if self._drawn is not None:
+            self._drawn.draw(result)
         if self._arguments.json:
             _print_json({"video": self._video.name}, result.to_json())
 
-    def _report(self, closed: TrackClosed | None) -> int:
-        if self._arguments.out is not None and self._answered:
+    def _report(self, closed: TrackClosed | None, writer: VideoWriter | None) -> int:
+        if writer is not None and writer.written:
             report(f"exalign: {self._arguments.out} written")
+            if writer.limits is not None:
+                report(f"exalign: {self._arguments.out} {writer.limits}")
         suggestions = () if closed is None else closed.suggestions
         if self._arguments.json:
             if self._arguments.suggest and closed is not None:
@@ -167,9 +203,22 @@ class _Run:
                 report(_suggestion_line(found))
         for frame in sorted(self._clicks):
             report(f"exalign: --click: the video has no frame {frame}, only {self._answered + self._skipped}")
+        return 1 if self._is_incomplete() or self._clicks else 0
+
+    def _is_incomplete(self) -> bool:
+        """Whether the video was not answered as a whole; says so, in a line for each reason."""
+        name = self._video.name
+        if self._video.skipped:
+            report(f"exalign: {name}: left out {_hidden_files(self._video.skipped)}")
         if not self._answered:
-            report(f"exalign: {self._video.name}: no frame in it can be read")
-        return 1 if self._clicks or not self._answered else 0
+            report(f"exalign: {name}: no frame in it can be read")
+        if self._problems:
+            report(
+                f"exalign: {name}: {self._problems} of {self._answered} frames could not be used; {self._first_problem}"
+            )
+        if self._video.short is not None:
+            report(f"exalign: {name}: {self._video.short}")
+        return not self._answered or self._problems > 0 or self._video.short is not None
 
     def _summary(self, suggestions: tuple[FrameSuggestion, ...]) -> str:
         lines = [f"{self._video.name}: {self._answered} frames answered"]
@@ -194,6 +243,12 @@ def _suggestion_line(found: FrameSuggestion) -> str:
         f"(expected: {click.error_reduction:.1f} px less error, {click.entropy_reduction:.2f} nats less entropy, "
         "summed over frames)"
     )
+
+
+def _hidden_files(names: tuple[str, ...]) -> str:
+    more = ", …" if len(names) > _MOST_NAMED else ""
+    files = "hidden file" if len(names) == 1 else "hidden files"
+    return f"{len(names)} {files}: {', '.join(names[:_MOST_NAMED])}{more}"
 
 
 def _print_json(head: dict[str, Any], answer: object) -> None:

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from exalign.video.frames import VideoError, VideoReader
+from exalign.video.reader import open_video_file
 from exalign_engine.arrays import F64, U8
 from exalign_engine.data.holdout import held_out
 from exalign_engine.data.pts import read_pts
@@ -79,6 +80,20 @@ class AnnotatedClip:
                 yield self.landmarks(number), reader.frame(number)
 
 
+def open_video(path: Path) -> VideoReader:
+    """The reader of a video.
+
+    Raises:
+        DataError: it cannot be opened.
+    """
+    try:
+        return open_video_file(path)
+    except VideoError as e:
+        raise DataError(path, f"cannot be opened as a video: {e.reason}") from None
+    except FileNotFoundError:
+        raise DataError(path, "no such file") from None
+
+
 class FrameReader:
     """Frames of one video by number, exactly: decoded one after another, for seeking is not to be trusted.
 
@@ -93,34 +108,32 @@ class FrameReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._open()
-
-    def _open(self) -> None:
-        self._video, self._grabbed = cv2.VideoCapture(str(self.path)), 0
-        if not self._video.isOpened():
-            raise DataError(self.path, "cannot be opened as a video" if self.path.is_file() else "no such file")
+        self._video = open_video(path)
 
     def frame(self, number: int) -> U8:
-        """(H, W, 3) uint8 RGB of a frame, counted from 1.
+        """(H, W, 3) uint8 RGB of a frame, counted from 1; broken frames are counted too.
 
         Raises:
             DataError: the video ends before it, or the frame cannot be decoded.
         """
-        if number <= self._grabbed:
+        if number <= self._video.frames:
             self.close()
-            self._open()
-        while self._grabbed < number:
-            if not self._video.grab():
-                raise DataError(self.path, f"ends after frame {self._grabbed}, frame {number} is annotated")
-            self._grabbed += 1
-        there, bgr = self._video.retrieve()
-        if not there:
-            raise DataError(self.path, f"frame {number} cannot be decoded")
-        return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+            self._video = open_video(self.path)
+        while True:
+            here = self._video.frames + 1
+            frame = self._video.read(pixels=here == number)
+            if frame is None:
+                why = f" ({self._video.short})" if self._video.short else ""
+                raise DataError(self.path, f"ends after frame {here - 1}, frame {number} is annotated{why}")
+            if here == number:
+                break
+        if frame.pixels is None:
+            raise DataError(self.path, f"frame {number} {frame.problem}")
+        return frame.pixels
 
     def close(self) -> None:
         """Close the file."""
-        self._video.release()
+        self._video.close()
 
     def __enter__(self) -> FrameReader:
         return self

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from exalign_engine.arrays import F64, U8
+from exalign_engine.data.annotated_videos import open_video
 from exalign_engine.errors import DataError
 from exalign_engine.evaluation.video.sessions import SESSION_METHODS, SessionAnswer, track_video
 from exalign_engine.face.aligner import Aligner
@@ -39,19 +39,16 @@ def read_video(path: Path) -> Iterator[U8]:
     """The frames of a video, (H, W, 3) uint8 RGB.
 
     Raises:
-        DataError: it holds no frame that can be decoded.
+        DataError: it cannot be read to its end: what is measured would be about another video.
     """
-    reader, count = cv2.VideoCapture(str(path)), 0
-    try:
-        while True:
-            there, bgr = reader.read()
-            if not there:
-                break
-            count += 1
-            yield np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
-    finally:
-        reader.release()
-    if not count:
+    with open_video(path) as video:
+        for frame in video:
+            if frame.pixels is None:
+                raise DataError(path, f"frame {frame.index} {frame.problem}")
+            yield frame.pixels
+    if video.short is not None:
+        raise DataError(path, video.short)
+    if not video.frames:
         raise DataError(path, "holds no frame that can be decoded")
 
 
