@@ -6,6 +6,7 @@ Pixels are (H, W, 3) uint8 RGB in the image frame.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,17 +38,21 @@ _MAP, _REACH = 132, 60.0
 _MAP_GAP, _MAP_FOOT, _MAP_BLUR = 10, 20, 1.8
 
 
-def draw_track(pixels: Pixels, result: TrackResult, *, mass: float = 0.9) -> Pixels:
+def draw_track(
+    pixels: Pixels, result: TrackResult, *, mass: float = 0.9, absent: Collection[int] = frozenset()
+) -> Pixels:
     """Draw the answer to a frame over its picture.
 
-    Each track has a box in the colour of its state, with its id, state and probability of being visible; unless it is
-    lost, its landmarks, and for each the ellipse that holds ``mass`` of a normal distribution with its covariance.
+    Each track has a box in the colour of its state, with its id, state and probability of being visible; its
+    landmarks, and for each the ellipse that holds ``mass`` of a normal distribution with its covariance. A track that
+    is lost or absent is named in the caption alone: where its face was says nothing about this picture.
     Where the answer has poses with histograms, a map of yaw and roll for each track stands along the lower edge.
 
     Args:
         pixels: (H, W, 3) uint8, RGB: the picture of the frame.
         result: the answer.
         mass: probability that each ellipse holds, in (0, 1).
+        absent: ids of tracks whose faces are not in this shot.
 
     Returns:
         (h, w, 3) uint8, RGB: a copy, enlarged where it is small; both sides even, as codecs want them.
@@ -65,23 +70,25 @@ def draw_track(pixels: Pixels, result: TrackResult, *, mass: float = 0.9) -> Pix
         drawn = np.pad(pixels, ((0, size[1] - height), (0, size[0] - width), (0, 0)), mode="edge")
     # Pixel centres are at whole numbers on both.
     canvas = Canvas(drawn, ((0.5 / scale) - 0.5, (0.5 / scale) - 0.5), scale)
-    for track in result.tracks:
+    here = [t for t in result.tracks if t.state is not TrackState.LOST and t.track_id not in absent]
+    for track in here:
         _draw_face(canvas, track, mass)
-    for track in result.tracks:
+    for track in here:
         _label(canvas, track)
-    _draw_maps(canvas, result)
+    _draw_maps(canvas, here)
     caption = f"frame {result.frame_index}"
     if result.media_time is not None:
         caption += f"   {result.media_time:.2f} s"
     if result.problems:
         caption += "   picture not used"
+    for track in result.tracks:
+        if track not in here:
+            caption += f"   #{track.track_id} {'lost' if track.state is TrackState.LOST else 'not in this shot'}"
     canvas.text(caption, (12, 24), 0.5, edge=True)
     return canvas.pixels
 
 
 def _draw_face(canvas: Canvas, track: Track, mass: float) -> None:
-    if track.state is TrackState.LOST:
-        return
     face = track.face
     side = float(max(face.box[2] - face.box[0], face.box[3] - face.box[1])) * canvas.scale
     unit = float(np.clip(side / 300, 0.5, 3.0))
@@ -137,12 +144,12 @@ def _dashes(canvas: Canvas, start: NDArray[np.float64], end: NDArray[np.float64]
         canvas.line(np.array([start + (end - start) * first, start + (end - start) * (first + 1 / 16)]), ink, width)
 
 
-def _draw_maps(canvas: Canvas, result: TrackResult) -> None:
+def _draw_maps(canvas: Canvas, tracks: Iterable[Track]) -> None:
     height, width = canvas.pixels.shape[:2]
     left, top = _MAP_GAP, height - _MAP - _MAP_FOOT - _MAP_GAP
-    for track in result.tracks:
+    for track in tracks:
         pose = track.face.pose
-        if pose is None or pose.histogram is None or track.state is TrackState.LOST:
+        if pose is None or pose.histogram is None:
             continue
         if left + _MAP + _MAP_GAP > width or top < 0:
             return
