@@ -1,4 +1,4 @@
-"""Small videos whose truth is known: each frame shows its number, and which way up it is. Damage is done to them here."""
+"""Small videos whose truth is known: each frame shows its number, and which way up it is. They are damaged here too."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ LATE = [0.852 + n / 25 for n in range(20)]
 CODECS: dict[str, tuple[str, str, dict[str, str]]] = {
     "h264": ("libx264", "yuv420p", {"bf": "3", "crf": "10", "preset": "medium"}),
     "hevc": ("libx265", "yuv420p", {"x265-params": "log-level=none:crf=10"}),
-    "mjpeg": ("mjpeg", "yuvj420p", {"q": "2"}),
-    "mpeg4": ("mpeg4", "yuv420p", {"bf": "2", "g": "12", "q": "2"}),
+    "mjpeg": ("mjpeg", "yuvj420p", {}),
+    "mpeg4": ("mpeg4", "yuv420p", {"bf": "2", "g": "12", "b": "20M", "qmax": "2"}),
     "vp8": ("libvpx", "yuv420p", {"b": "1M", "auto-alt-ref": "1", "lag-in-frames": "16"}),
     "vp9": ("libvpx-vp9", "yuv420p", {"b": "1M", "cpu-used": "8"}),
     "gif": ("gif", "rgb8", {}),
@@ -209,11 +209,12 @@ def write_two_sizes(path: Path, sizes: Sequence[tuple[int, int]]) -> Path:
 
 
 def ffprobe_times(path: Path) -> list[float]:
-    """Presentation times of the frames that ffprobe decodes, seconds."""
+    """Presentation times of the frames that ffprobe decodes, seconds; nan where it knows none."""
     if shutil.which("ffprobe") is None:
         pytest.skip("ffprobe is not installed")
     entries = ["-select_streams", "v:0", "-show_entries", "frame=best_effort_timestamp_time", "-of", "csv=p=0"]
     done = subprocess.run(
         ["ffprobe", "-v", "quiet", *entries, str(path)], capture_output=True, text=True, check=True, timeout=60
     )
-    return [float(line.strip(",")) for line in done.stdout.split()]
+    times = [line.strip(",") for line in done.stdout.split()]
+    return [float("nan") if time == "N/A" else float(time) for time in times]

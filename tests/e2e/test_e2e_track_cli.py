@@ -24,6 +24,7 @@ from exalign_client.pictures.video_files import open_video
 from exalign_client.pictures.video_writer import VideoWriter
 from exalign_client.transport.local_server import LocalServer, local_server
 from face_folders import NEEDS_FACES, data_root
+from made_clips import break_packet
 
 FRAMES = 12
 CLIPS = data_root() / "video"
@@ -65,6 +66,27 @@ def test_a_line_a_frame_and_a_video_with_a_server_of_its_own(clip: Path, tmp_pat
     assert np.diff(noses[:, 0]).mean() == pytest.approx(-3, abs=0.7)
     assert "starting a server" in done.stderr
     assert len(list(open_video(str(out)))) == FRAMES
+
+
+def test_broken_frames_are_answered_as_hidden_ones_and_the_track_goes_on(
+    server: LocalServer, pan: list[np.ndarray[Any, np.dtype[np.uint8]]], tmp_path: Path
+) -> None:
+    path = tmp_path / "broken.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (320, 320))
+    for pixels in pan:
+        writer.write(pixels[..., ::-1])
+    writer.release()
+    break_packet(path, 0)
+    break_packet(path, 6)
+    done = track(str(path), "--json", "--server", server.address)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith("2 of 12 frames could not be used; frame 0 cannot be decoded")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["frame_index"] for line in lines] == list(range(FRAMES))
+    assert [line["frame_index"] for line in lines if line["problems"]] == [0, 6]
+    assert lines[0]["tracks"] == []
+    assert {t["track_id"] for line in lines for t in line["tracks"]} == {1}
+    assert lines[-1]["tracks"][0]["state"] == "visible"
 
 
 def test_a_click_moves_its_frame_and_its_neighbours(server: LocalServer, clip: Path) -> None:

@@ -17,6 +17,7 @@ from exalign_engine.data.holdout import held_out
 from exalign_engine.data.keypoints_csv import person
 from exalign_engine.data.mat import face_of
 from exalign_engine.errors import DataError
+from made_clips import break_packet, packets_of
 
 scipy_io = pytest.importorskip("scipy.io", reason="scipy writes the .mat files of these tests")
 
@@ -314,6 +315,23 @@ def test_a_frame_is_that_of_its_number_in_whatever_order_they_are_asked_for(fold
         assert abs(float(grey.mean()) - 10 * int(faces.ids[i][-1])) < 3
     with FrameReader(folder_vw / "001" / "vid.avi") as reader:
         assert [round(float(reader.frame(n).mean()) / 10) for n in (5, 21, 2, 3)] == [5, 21, 2, 3]
+
+
+def test_a_broken_frame_is_named_and_those_behind_it_keep_their_numbers(folder_vw: Path) -> None:
+    path = folder_vw / "001" / "vid.avi"
+    break_packet(path, 4)
+    with FrameReader(path) as reader:
+        assert [round(float(reader.frame(n).mean()) / 10) for n in (4, 6, 21)] == [4, 6, 21]
+        with pytest.raises(DataError, match=r"vid\.avi: frame 5 cannot be decoded"):
+            reader.frame(5)
+
+
+def test_a_video_that_is_cut_off_says_so_where_a_frame_is_missing(folder_vw: Path) -> None:
+    path = folder_vw / "114" / "vid.avi"
+    at, _, _ = packets_of(path)[2]
+    path.write_bytes(path.read_bytes()[:at])
+    with FrameReader(path) as reader, pytest.raises(DataError, match=r"ends after frame 2, .*\(is cut off: "):
+        reader.frame(3)
 
 
 def test_a_clip_gives_its_annotated_frames_in_order(folder_vw: Path) -> None:

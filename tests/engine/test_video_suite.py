@@ -38,6 +38,7 @@ from exalign_engine.hmm.chain import Chain
 from exalign_engine.runtime import create_runtime
 from exalign_engine.sampling.turning import TurnableFace
 from exalign_engine.tracking import TrackState
+from made_clips import break_packet, packets_of, write_clip
 
 if TYPE_CHECKING:
     from toy_faces import MakePrepared
@@ -267,8 +268,20 @@ def test_a_video_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"no video")
     assert [p.name for p in videos(tmp_path)] == ["a.mp4"]
     assert videos(tmp_path / "nowhere") == []
-    with pytest.raises(DataError, match=r"a\.mp4: holds no frame"):
+    with pytest.raises(DataError, match=r"a\.mp4: cannot be opened as a video"):
         list(read_video(tmp_path / "a.mp4"))
+
+
+def test_a_damaged_video_is_not_measured_in_part(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mp4", muxer={"movflags": "faststart"})
+    assert len(list(read_video(path))) == 20
+    at, _, _ = packets_of(path)[12]
+    path.write_bytes(path.read_bytes()[:at])
+    with pytest.raises(DataError, match=r"a\.mp4: is cut off"):
+        list(read_video(path))
+    broken = break_packet(write_clip(path), 12)
+    with pytest.raises(DataError, match=rf"a\.mp4: frame {broken} cannot be decoded"):
+        list(read_video(path))
 
 
 def test_the_command_prints_one_object_and_draws(

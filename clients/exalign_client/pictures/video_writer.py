@@ -53,7 +53,7 @@ class VideoWriter:
         sound: a video whose sound is taken over; None: there is none.
 
     Attributes:
-        limits: what the file lacks, as the end of a sentence that begins with it; None: nothing.
+        written: whether the file is complete and in its place.
 
     Raises:
         MissingExtraError: neither PyAV nor OpenCV is installed.
@@ -68,16 +68,12 @@ class VideoWriter:
         self._rate = Fraction(rate).limit_denominator(10_000)
         self._size: tuple[int, int] | None = None
         self._frames = 0
+        self.written = False
         self._encoder: _Encoder
         if has_pyav():
             self._encoder = _H264Encoder(self._rate, time_base, sound)
         else:
             self._encoder = _OpenCVEncoder(self._rate)
-
-    @property
-    def written(self) -> bool:
-        """Whether the file is there."""
-        return self._size is None and self._frames > 0
 
     @property
     def limits(self) -> str | None:
@@ -121,14 +117,15 @@ class VideoWriter:
             with _errors_of(self._path):
                 self._encoder.close()
                 self._beside.replace(self._target)
+                self.written = True
         finally:
             self._beside.unlink(missing_ok=True)
 
     def _abandon(self) -> None:
         if self._size is not None:
             self._size = None
-            with suppress(OSError, ValueError):
-                self._encoder.close()
+            with suppress(OSError), _errors_of(self._path):
+                self._encoder.abandon()
             self._beside.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
@@ -178,6 +175,10 @@ class _Encoder(ABC):
     def close(self) -> None:
         """Finish the file."""
 
+    @abstractmethod
+    def abandon(self) -> None:
+        """Close the file, which is going to be deleted."""
+
 
 class _H264Encoder(_Encoder):
     def __init__(self, rate: Fraction, time_base: Fraction | None, sound: Path | None) -> None:
@@ -219,9 +220,12 @@ class _H264Encoder(_Encoder):
                 self.limits = self._sound.problem
             self._container.mux(self._stream.encode(None))
         finally:
-            if self._sound is not None:
-                self._sound.close()
-            self._container.close()
+            self.abandon()
+
+    def abandon(self) -> None:
+        if self._sound is not None:
+            self._sound.close()
+        self._container.close()
 
 
 class _Sound:
@@ -320,6 +324,9 @@ class _OpenCVEncoder(_Encoder):
 
     def write(self, pixels: Pixels, time: Fraction) -> None:
         self._writer.write(pixels[..., ::-1])
+
+    def abandon(self) -> None:
+        self._writer.release()
 
     def close(self) -> None:
         """OpenCV reports no error, as of a full disk: the file is read back."""

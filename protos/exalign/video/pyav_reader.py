@@ -21,6 +21,9 @@ from exalign.video.frames import Pixels, VideoError, VideoFrame, VideoReader, pl
 #: Errors of the demuxer in a row after which a file is given up.
 _MOST_ERRORS = 3
 
+#: Formats whose demuxers hand out the rest of a packet as if it were whole.
+_SILENT_ABOUT_A_CUT = ("gif", "mpegts")
+
 #: What a frame is said to have where nothing more is known.
 _UNDECODABLE = "cannot be decoded"
 
@@ -47,7 +50,8 @@ class PyAVReader(VideoReader):
         self.time_base = self._stream.time_base or self.time_base
         self._mp4 = "mp4" in self._container.format.name.split(",")
         self._avi = self._container.format.name == "avi"
-        self._packets = self._demux()
+        self._missing_end = missing_end(path)
+        self._packets = self._packets_with_the_last_marked()
         #: Times of packets that should become frames, a heap; what is wrong with some; those that raised an error.
         self._expected: list[int] = []
         self._wrong: dict[int, str] = {}
@@ -102,13 +106,26 @@ class PyAVReader(VideoReader):
             try:
                 for packet in self._container.demux(self._stream):
                     errors = 0
-                    yield packet
+                    if packet.size or packet.pts is not None or packet.dts is not None:  # not PyAV's own, at the end
+                        yield packet
                 return
             except EOFError:
                 return
             except FFmpegError as error:
                 errors += 1
                 self._error = f"cannot be read behind frame {self._numbered}: {error.strerror}"
+
+    def _packets_with_the_last_marked(self) -> Iterator[Packet[VideoStream]]:
+        """The packets. Where the file is cut off the last one is too, which some demuxers do not say."""
+        before = None
+        for packet in self._demux():
+            if before is not None:
+                yield before
+            before = packet
+        if before is not None:
+            silent = self._container.format.name in _SILENT_ABOUT_A_CUT
+            before.is_corrupt = before.is_corrupt or (silent and self._missing_end is not None)
+            yield before
 
     def _advance(self) -> None:
         """Take the next packet; at the end, what the decoder still holds."""
@@ -117,8 +134,8 @@ class PyAVReader(VideoReader):
             self._take(None)
             self._missing_before(None)
             self._ended = True
-            self.short = missing_end(self.path) or self._lost_samples() or self._error
-        elif packet.size or packet.pts is not None or packet.dts is not None:
+            self.short = self._missing_end or self._lost_samples() or self._error
+        else:
             self._read_samples += 1
             self._take(packet)
 
