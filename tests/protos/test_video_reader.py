@@ -277,6 +277,41 @@ def test_what_is_no_video_is_refused(tmp_path: Path, data: bytes, says: str, rea
         reader(path)
 
 
+def test_a_title_may_be_in_any_encoding(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mp4")
+    data = path.read_bytes()
+    assert b"VideoHandler" in data
+    path.write_bytes(data.replace(b"VideoHandler", b"Vid\xe9oHandler"))
+    frames, _ = read(path)
+    assert len(frames) == 20
+
+
+def test_a_codec_that_is_not_known_is_named_as_the_reason(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "a.mp4")
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"avc1", b"xyz1").replace(b"avcC", b"xyzC"))
+    with pytest.raises(VideoError, match="coded in a way that FFmpeg cannot decode"):
+        open_video_file(path)
+
+
+@pytest.mark.parametrize("file", ["a.mp4", "a.avi", "a.webm", "a.gif"])
+def test_damage_anywhere_is_one_error_or_frames_in_order(tmp_path: Path, file: str) -> None:
+    codec = {"a.mp4": "h264", "a.avi": "mjpeg", "a.webm": "vp8", "a.gif": "gif"}[file]
+    path = write_clip(tmp_path / file, codec, CONSTANT[:8], unit=Fraction(1, 25))
+    data, random = path.read_bytes(), np.random.default_rng(0)
+    for _ in range(25):
+        damaged = bytearray(data)
+        for place in random.integers(0, len(data), 4):
+            damaged[place] = random.integers(256)
+        path.write_bytes(damaged[: random.integers(len(data) // 2, len(data) + 1)])
+        try:
+            frames, _ = read(path)
+        except (VideoError, OSError):
+            continue
+        assert [f.index for f in frames] == list(range(len(frames)))
+        assert all((f.pixels is None) == (f.problem is not None) for f in frames)
+
+
 def test_what_is_not_there_is_an_error_of_the_system(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         open_video_file(tmp_path / "nowhere.mp4")

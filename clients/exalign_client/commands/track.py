@@ -44,7 +44,12 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         "video", metavar="VIDEO|DIR|webcam", help="a video file, a directory of pictures, or webcam (webcam:1, ...)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object a frame, one a line")
-    parser.add_argument("--out", type=_mp4_path, metavar="VIDEO.mp4", help="draw the answers over the video")
+    parser.add_argument(
+        "--out",
+        type=_mp4_path,
+        metavar="VIDEO.mp4",
+        help="draw the answers over the video; H.264 with its times and sound",
+    )
     parser.add_argument(
         "--max-faces", type=_whole_from(1), metavar="N", help="follow at most so many faces (default 1)"
     )

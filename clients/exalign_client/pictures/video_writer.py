@@ -259,9 +259,10 @@ class _Sound:
         """The sound of a video; None where it has none."""
         import av
 
-        source = av.open(f"file:{path}", "r", container_options={"protocol_whitelist": "file"})
+        options = {"protocol_whitelist": "file"}
+        source = av.open(f"file:{path}", "r", container_options=options, metadata_errors="replace")
         stream = source.streams.best("audio")
-        if not isinstance(stream, av.AudioStream):
+        if not isinstance(stream, av.AudioStream) or stream.codec_context is None:
             source.close()
             return None
         return cls(source, stream, target)

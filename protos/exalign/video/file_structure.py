@@ -76,6 +76,8 @@ def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[_Box]:
     while start + 8 <= end:
         file.seek(start)
         head = file.read(16)
+        if len(head) < 8:  # the file ends before the box around it does
+            return
         length, name = struct.unpack(">I4s", head[:8])
         content = start + 8
         if length == 1 and len(head) == 16:

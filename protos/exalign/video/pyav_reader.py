@@ -61,7 +61,10 @@ class PyAVReader(VideoReader):
         #: Time of the first picture that stands by itself, and by how much it is later than its decoding time.
         self._first_key: int | None = None
         self._shift = 0
-        self._next_tick = self._read_samples = self._numbered = 0
+        self._read_samples = self._numbered = 0
+        #: The time of the next chunk of an AVI file; and how many there can be, each with a head of 8 bytes.
+        self._next_tick = self._stream.start_time or 0
+        self._most_chunks = path.stat().st_size // 8
         self._interlaced = self._ended = False
         self._error: str | None = None
         self._find_empty_samples()
@@ -174,7 +177,7 @@ class PyAVReader(VideoReader):
         """In an AVI file each chunk takes one unit of time; the demuxer passes over empty ones."""
         if not self._avi or packet.dts is None:
             return
-        for tick in range(self._next_tick, packet.dts):
+        for tick in range(self._next_tick, min(packet.dts, self._next_tick + self._most_chunks)):
             self._expect(tick + self._shift, "is empty")
             self._read_samples += 1
         self._next_tick = packet.dts + 1
@@ -228,7 +231,8 @@ class PyAVReader(VideoReader):
 def _open(path: Path) -> tuple[av.container.InputContainer, VideoStream]:
     try:
         # No playlist may fetch anything, and a name with a colon is a file's all the same.
-        container = av.open(f"file:{path}", "r", options={"protocol_whitelist": "file"})
+        # Titles and the like may be in any encoding.
+        container = av.open(f"file:{path}", "r", options={"protocol_whitelist": "file"}, metadata_errors="replace")
     except FFmpegError as error:
         if isinstance(error, OSError) and not isinstance(error, ValueError):
             raise OSError(error.errno, error.strerror, str(path)) from None
@@ -237,6 +241,9 @@ def _open(path: Path) -> tuple[av.container.InputContainer, VideoStream]:
     if not isinstance(stream, VideoStream) or stream.disposition & av.stream.Disposition.attached_pic:
         container.close()
         raise VideoError(path, "holds no video")
+    if stream.codec_context is None:
+        container.close()
+        raise VideoError(path, "is coded in a way that FFmpeg cannot decode")
     return container, stream
 
 
