@@ -49,9 +49,9 @@ def test_it_is_h264_with_the_times_and_the_sound_of_its_source(
     with av.open(str(target)) as container:
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
-        heard = container.streams.best("audio")
-        assert (None if heard is None else heard.codec_context.name) == written
-        if heard is not None:
+        audio = container.streams.best("audio")
+        assert (None if audio is None else audio.codec_context.name) == written
+        if audio is not None:
             played = sum(frame.samples / frame.sample_rate for frame in container.decode(audio=0))
             assert played == pytest.approx(times[-1], abs=0.1)
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
