@@ -8,7 +8,7 @@ import sys
 import pytest
 
 # What the extras bring, made impossible to import: as on a machine with the base install.
-HIDDEN = ["cv2", "onnxruntime", "openvino", "PIL", "numba", "grpc_health"]
+HIDDEN = ["av", "cv2", "onnxruntime", "openvino", "PIL", "numba", "grpc_health"]
 HIDE = f"import sys; sys.modules.update(dict.fromkeys({HIDDEN}))"
 
 

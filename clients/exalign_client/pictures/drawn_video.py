@@ -12,8 +12,7 @@ from exalign_client.pictures.video_files import VideoPicture
 from exalign_client.pictures.video_writer import VideoWriter
 from exalign_client.track.results import TrackResult, TrackState
 
-#: A cut changes this share of the cells of a small picture by more than so many levels. Of three cuts of a real clip
-#: 0.61 to 0.73 of the cells change so, of frames of one shot, with fast motion, at most 0.31.
+#: A cut changes this share of the cells of a small picture by more than so many levels: docs/decisions/video-files.md.
 _THUMBNAIL, _LEVELS, _CUT_SHARE = 32, 12, 0.45
 
 #: A face is back in the picture when its crop is so surely a face.

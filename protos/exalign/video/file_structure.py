@@ -21,12 +21,13 @@ _Box = tuple[bytes, int, int]
 def missing_end(path: Path) -> str | None:
     """Why the file must once have been longer, as the end of a sentence that begins with it; None: it seems whole."""
     size = path.stat().st_size
+    slack = 0
     with path.open("rb") as file:
         head = file.read(12)
         if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
             stated = max((end for _, _, end in _boxes(file, 0, size)), default=size)
         elif head[:4] == b"RIFF":
-            stated = _riff_end(file, size)
+            stated, slack = _riff_end(file, size), 8  # some writers count the head too
         elif head[:4] == _EBML:
             stated = _matroska_end(file, size)
         elif head[:3] == b"GIF":
@@ -37,7 +38,7 @@ def missing_end(path: Path) -> str | None:
             return None if whole else f"is cut off within a packet: {size} bytes"
         else:
             return None
-    return f"is cut off: {size} bytes of {stated}" if stated > size else None
+    return f"is cut off: {size} bytes of {stated}" if stated > size + slack else None
 
 
 def display_matrix(path: Path) -> tuple[int, int, int, int]:

@@ -33,7 +33,8 @@ class PyAVReader(VideoReader):
 
     Decoders leave out what they cannot decode, mostly without a word: one broken frame of HEVC takes those with it that
     rest on it. So every packet that should become a frame is remembered by its presentation time. Frames come in the
-    order of their times: a packet whose time has passed without a frame is a frame with a problem.
+    order of their times: a packet whose time has passed without a frame is a frame with a problem. What was measured:
+    docs/decisions/video-files.md.
     """
 
     def __init__(self, path: Path) -> None:
