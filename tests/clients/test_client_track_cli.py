@@ -217,20 +217,32 @@ def test_what_cannot_be_read_is_one_line_and_exit_code_1(
 
 
 @pytest.mark.parametrize(
-    ("options", "expected"),
+    ("missing", "options", "expected"),
     [
-        ([], "reading videos needs the extra 'video': pip install 'exalign[video]'"),
-        (["--out", "a.mp4"], "reading videos needs the extra 'video': pip install 'exalign[video]'"),
+        (["av", "cv2"], [], "reading videos needs the extra 'video': pip install 'exalign[video]'"),
+        (["cv2"], ["--out", "a.mp4"], "reading and drawing pictures needs the extra 'cli': pip install 'exalign[cli]'"),
     ],
 )
-def test_without_pyav_and_opencv_the_extra_is_named(clip: Path, options: list[str], expected: str) -> None:
+def test_what_is_not_installed_is_named_by_its_extra(
+    clip: Path, missing: list[str], options: list[str], expected: str
+) -> None:
     program = (
-        "import sys; sys.modules.update(av=None, cv2=None)\n"
+        f"import sys; sys.modules.update(dict.fromkeys({missing}))\n"
         "from exalign_client.commands.cli import main\n"
         f"sys.exit(main(['track', {str(clip)!r}, *{options!r}]))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (1, f"exalign: {expected}\n")
+
+
+def test_without_opencv_files_are_still_followed(service: FakeService, clip: Path) -> None:
+    program = (
+        "import sys; sys.modules['cv2'] = None\n"
+        "from exalign_client.commands.cli import main\n"
+        f"sys.exit(main(['track', {str(clip)!r}, '--server', {service.address!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout.splitlines()[0]) == (0, f"{clip}: {FRAMES} frames answered")
 
 
 def test_a_server_that_is_not_there_is_one_line(clip: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ from exalign_client.commands.terminal import Progress
 from exalign_client.errors import Violation
 from exalign_client.landmarks import NAMES
 from exalign_client.pictures.drawn_video import DrawnVideo
-from exalign_client.pictures.overlay import Pixels
+from exalign_client.pictures.overlay import Pixels, require_opencv
 from exalign_client.pictures.video_files import Video, encode_jpeg, open_video
 from exalign_client.pictures.video_writer import VideoWriter
 from exalign_client.requests.evidence import Click
@@ -82,6 +82,8 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Follow, draw and print."""
+    if arguments.out is not None:
+        require_opencv()
     video = open_video(arguments.video)  # before a server is started for nothing
     with connect(arguments) as client:
         return _Run(arguments, video, client).run()
