@@ -211,7 +211,7 @@ def write_two_sizes(path: Path, sizes: Sequence[tuple[int, int]]) -> Path:
 def ffprobe_times(path: Path) -> list[float]:
     """Presentation times of the frames that ffprobe decodes, seconds; nan where it knows none."""
     if shutil.which("ffprobe") is None:
-        pytest.skip("ffprobe is not installed")
+        pytest.skip("needs ffprobe")
     entries = ["-select_streams", "v:0", "-show_entries", "frame=best_effort_timestamp_time", "-of", "csv=p=0"]
     done = subprocess.run(
         ["ffprobe", "-v", "quiet", *entries, str(path)], capture_output=True, text=True, check=True, timeout=60
