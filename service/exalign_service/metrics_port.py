@@ -1,34 +1,45 @@
 """The port beside gRPC: /metrics for Prometheus, /healthz and /readyz for orchestrators.
 
-It runs on the server's own event loop: /healthz answers only while that loop runs.
+It runs on the server's own event loop: /healthz answers only while that loop runs. Format and compression of /metrics
+are as the caller accepts them, which prometheus_client decides.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import MutableMapping
 from http import HTTPStatus
+from typing import Any
 
-from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest, make_asgi_app
 
 from exalign_service.rpc.lifecycle import Lifecycle
+
+_log = logging.getLogger(__name__)
 
 _TEXT = "text/plain; charset=utf-8"
 
 #: A client has so long to send its request and to take the answer, seconds.
 _TIMEOUT = 5.0
 
+#: What prometheus_client reads of a request's headers.
+_NEGOTIATED = ("accept", "accept-encoding")
+
+Headers = tuple[tuple[str, str], ...]
+
 
 class MetricsPort:
     """A small HTTP/1.1 server: GET and HEAD on three paths, one request a connection.
 
     Args:
-        metrics: makes the body of /metrics.
+        registry: what /metrics shows.
         lifecycle: /readyz is 200 only while it is serving.
     """
 
-    def __init__(self, metrics: Callable[[], bytes], lifecycle: Lifecycle) -> None:
-        self._metrics, self._lifecycle = metrics, lifecycle
+    def __init__(self, registry: CollectorRegistry, lifecycle: Lifecycle) -> None:
+        self._registry, self._lifecycle = registry, lifecycle
+        self._metrics = make_asgi_app(registry)
         self._server: asyncio.Server | None = None
 
     async def start(self, host: str, port: int) -> int:
@@ -58,38 +69,70 @@ class MetricsPort:
         try:
             async with asyncio.timeout(_TIMEOUT):
                 head = await reader.readuntil(b"\r\n\r\n")
-                writer.write(self._answer(head))
+                writer.write(await self._answer(head.decode("latin-1")))
                 await writer.drain()
         except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass  # a client that does not speak HTTP, or has gone: it gets no answer
         finally:
             writer.close()
 
-    def _answer(self, head: bytes) -> bytes:
+    async def _answer(self, head: str) -> bytes:
         """The whole response to a request's head."""
-        words = head.split(b"\r\n", 1)[0].decode("latin-1").split(" ")
+        first, *lines = head.split("\r\n")
+        words = first.split(" ")
         if len(words) != 3:
             return _response(HTTPStatus.BAD_REQUEST, b"not an HTTP request\n")
-        method, path = words[0], words[1].partition("?")[0]
+        method, path, query = words[0], *words[1].partition("?")[::2]
         if method not in ("GET", "HEAD"):
             return _response(HTTPStatus.METHOD_NOT_ALLOWED, b"GET and HEAD only\n")
-        status, body, kind = self._page(path)
-        return _response(status, body, kind, body_wanted=method == "GET")
-
-    def _page(self, path: str) -> tuple[HTTPStatus, bytes, str]:
+        whole = method == "GET"
         if path == "/metrics":
-            return HTTPStatus.OK, self._metrics(), CONTENT_TYPE_LATEST
+            headers, body = await self._exposition(query, lines)
+            return _response(HTTPStatus.OK, body, headers, body_wanted=whole)
+        status, body = self._page(path)
+        return _response(status, body, body_wanted=whole)
+
+    async def _exposition(self, query: str, lines: list[str]) -> tuple[Headers, bytes]:
+        """The headers and the body of /metrics, as the caller accepts it."""
+        pairs = (line.partition(":")[::2] for line in lines)
+        scope = {
+            "type": "http",
+            "query_string": query.encode("latin-1"),
+            "headers": [
+                (name.strip().lower().encode("latin-1"), value.strip().encode("latin-1"))
+                for name, value in pairs
+                if name.strip().lower() in _NEGOTIATED
+            ],
+        }
+        sent: list[MutableMapping[str, Any]] = []
+
+        async def receive() -> dict[str, str]:
+            return {"type": "http.request"}
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            sent.append(message)
+
+        try:
+            await self._metrics(scope, receive, send)
+        except Exception:  # noqa: BLE001  # headers that prometheus_client cannot read: then it is the plain format
+            _log.debug("metrics cannot be negotiated", exc_info=True)
+            return (("Content-Type", CONTENT_TYPE_PLAIN_0_0_4),), generate_latest(self._registry)
+        start, body = sent
+        headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in start["headers"])
+        return headers, body["body"]
+
+    def _page(self, path: str) -> tuple[HTTPStatus, bytes]:
         if path == "/healthz":
-            return HTTPStatus.OK, b"ok\n", _TEXT
+            return HTTPStatus.OK, b"ok\n"
         if path == "/readyz":
             status = HTTPStatus.OK if self._lifecycle.serving else HTTPStatus.SERVICE_UNAVAILABLE
-            return status, f"{self._lifecycle.phase.value}\n".encode(), _TEXT
-        return HTTPStatus.NOT_FOUND, b"/metrics, /healthz or /readyz\n", _TEXT
+            return status, f"{self._lifecycle.phase.value}\n".encode()
+        return HTTPStatus.NOT_FOUND, b"/metrics, /healthz or /readyz\n"
 
 
-def _response(status: HTTPStatus, body: bytes, kind: str = _TEXT, *, body_wanted: bool = True) -> bytes:
-    head = (
-        f"HTTP/1.1 {status.value} {status.phrase}\r\n"
-        f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    )
-    return head.encode("latin-1") + (body if body_wanted else b"")
+def _response(
+    status: HTTPStatus, body: bytes, headers: Headers = (("Content-Type", _TEXT),), *, body_wanted: bool = True
+) -> bytes:
+    lines = (*headers, ("Content-Length", str(len(body))), ("Connection", "close"))
+    head = f"HTTP/1.1 {status.value} {status.phrase}\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines)
+    return f"{head}\r\n".encode("latin-1") + (body if body_wanted else b"")

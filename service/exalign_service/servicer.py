@@ -43,7 +43,7 @@ class FaceAlignmentServicer(service_pb2_grpc.FaceAlignmentServiceServicer):
 
     def _must_be_warm(self) -> None:
         if self._lifecycle.phase is Phase.STARTING:
-            raise NotServingError("the server is starting")
+            raise NotServingError(self._lifecycle.why_not)
 
     async def PredictLandmarks(  # noqa: N802  # the contract's name
         self, request: service_pb2.PredictLandmarksRequest, context: object

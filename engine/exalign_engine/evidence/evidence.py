@@ -14,7 +14,7 @@ from enum import Enum
 from typing import Any, TypeVar
 
 import numpy as np
-from numba import njit
+from exalign_engine.compiler.njit import njit
 
 from exalign_engine.arrays import F64
 from exalign_engine.errors import InvalidInputError, Violation

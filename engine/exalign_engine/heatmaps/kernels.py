@@ -14,7 +14,7 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from numba import njit
+from exalign_engine.compiler.njit import njit
 from numpy.typing import NDArray
 
 from exalign_engine.arrays import F32, F64, I32, I64

@@ -21,7 +21,7 @@ What the kernels share:
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from exalign_engine.compiler.njit import njit
 
 from exalign_engine.arrays import F32, F64, I32, U8
 

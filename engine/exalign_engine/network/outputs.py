@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from exalign_engine.arrays import F32
 from exalign_engine.errors import BundleError
-from exalign_engine.posterior.residual import ImageFeatures
+
+if TYPE_CHECKING:
+    from exalign_engine.posterior.residual import ImageFeatures
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,9 @@ class Outputs:
 
     def row(self, i: int) -> FaceOutputs:
         """What the network says about crop ``i``."""
+        # Here, so that the names of the runtimes, which settings need, do not wait for numba.
+        from exalign_engine.posterior.residual import ImageFeatures
+
         image = None if self.local is None else ImageFeatures(self.embedding[i], self.local[i])
         sums = None if self.sums is None else self.sums[i]
         return FaceOutputs(self.scores[i], self.features[i], self.embedding[i], image, sums)

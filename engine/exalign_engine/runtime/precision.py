@@ -31,6 +31,19 @@ class LoadedNetwork:
         return f"{chosen}; {self.note}" if self.note else chosen
 
 
+def check_precision_on_cpu(precision: str) -> None:
+    """Refuse what no runtime on a CPU computes in.
+
+    Raises:
+        RuntimeUnavailableError: the precision is unknown or not for a CPU.
+    """
+    if precision not in PRECISIONS:
+        raise RuntimeUnavailableError(f"precision {precision!r} is unknown; known: {', '.join(PRECISIONS)}")
+    if precision == "fp16":
+        on_gpu = " and ".join(spec.name for spec in RUNTIMES if spec.on_gpu)
+        raise RuntimeUnavailableError(f"precision fp16: is for runtimes {on_gpu}; a CPU takes fp32 or int8")
+
+
 def load_network(network: Path, precision: str) -> LoadedNetwork:
     """Read a bundle's network in a precision, for a runtime on a CPU.
 
@@ -43,11 +56,7 @@ def load_network(network: Path, precision: str) -> LoadedNetwork:
             installed.
         BundleError: the file cannot be read, or is quantised in another way than ours.
     """
-    if precision not in PRECISIONS:
-        raise RuntimeUnavailableError(f"precision {precision!r} is unknown; known: {', '.join(PRECISIONS)}")
-    if precision == "fp16":
-        on_gpu = " and ".join(spec.name for spec in RUNTIMES if spec.on_gpu)
-        raise RuntimeUnavailableError(f"precision fp16: is for runtimes {on_gpu}; a CPU takes fp32 or int8")
+    check_precision_on_cpu(precision)
     try:
         content = network.read_bytes()
     except OSError as e:

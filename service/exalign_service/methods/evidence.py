@@ -59,6 +59,7 @@ class EvidenceMethods:
 
             found = await pipeline.one_face(asked.source, clock, work)
             found.face.posterior_id = pipeline.cache.keep(found.after)
+            pipeline.answered(clock, [found.face])
             if found.prior is not None:
                 found.prior.posterior_id = pipeline.keep(asked.source, found.before)
             return service_pb2.QueryConditionalResponse(
@@ -100,6 +101,7 @@ class EvidenceMethods:
                 return before, after, given.outcome, found, pipeline.write_face(given, asked.views, clock)
 
             before, after, outcome, found, message = await pipeline.one_face(asked.source, clock, work)
+            pipeline.answered(clock, [message])
             same = after is before
             message.posterior_id = pipeline.keep(asked.source, after) if same else pipeline.cache.keep(after)
             return service_pb2.SuggestEvidenceResponse(

@@ -93,5 +93,6 @@ class FacesMethods:
         found = await pipeline.each_face(asked.source, clock, work)
         for cached, message in found.faces:
             message.posterior_id = pipeline.keep(asked.source, cached)
+        pipeline.answered(clock, [message for _, message in found.faces])
         height, width = (0, 0) if found.shape is None else found.shape[:2]
         return _Faces([message for _, message in found.faces], found.left_out, width, height)

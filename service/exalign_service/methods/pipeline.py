@@ -8,9 +8,10 @@ once after it: its posterior, its views and its message are made in one visit (d
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from typing import Generic, TypeVar
 from exalign.v1 import face_pb2, timing_pb2
 from exalign_engine import Aligner, Face, LocatedFace
 from exalign_engine.arrays import U8
+from exalign_engine.errors import InvalidInputError
 from exalign_engine.face.aligner import FaceRefinement
 from exalign_engine.face.views import ConditionedFace
 from exalign_service.inference.batcher import Batcher, Row
@@ -29,7 +31,7 @@ from exalign_service.requests.picture import DetectionOptions, Picture, RequestL
 from exalign_service.requests.views import ViewOptions
 from exalign_service.responses.face_views import compute_views
 from exalign_service.responses.faces import face_message
-from exalign_service.rpc.call_context import current_call
+from exalign_service.rpc.call_context import Call, current_call
 from exalign_service.rpc.errors import PreconditionError, QueueFullError
 
 T = TypeVar("T")
@@ -41,11 +43,16 @@ FaceWork = Callable[[CachedFace, Face], T]
 _RETRY_AFTER = 0.1
 
 
+#: Where there is no call: in a test of a part.
+_NO_CALL = Call("", math.inf)
+
+
 class StageClock:
-    """Seconds of one call by stage. Threads may add to it at once."""
+    """Seconds of one call by stage. Threads may add to it at once; it is made where the call is handled."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
+        self.method = current_call.get(_NO_CALL).method
         self._started = time.monotonic()
         self._lock = threading.Lock()
 
@@ -169,7 +176,28 @@ class Pipeline:
         """Count the stages of a call, or of one frame of a stream, that has ended."""
         # A copy: a thread whose call was cancelled may still add to it.
         for stage, seconds in list(clock.seconds.items()):
-            self._metrics.stage.labels(stage).observe(seconds)
+            self._metrics.stage.labels(stage, clock.method).observe(seconds)
+
+    def answered(self, clock: StageClock, faces: Iterable[face_pb2.Face]) -> None:
+        """Count faces that a call, or a frame, is answered with."""
+        self._metrics.faces_answered(clock.method, [face.presence for face in faces])
+
+    def detected(self, detector: str, faces: int) -> None:
+        """Count a run of a detector. From any thread."""
+        self._metrics.detected(detector, faces)
+
+    def open_image(self, picture: Picture, method: str) -> U8:
+        """Decode a picture; one that cannot be is counted. Blocks.
+
+        Raises:
+            InvalidInputError: every violation of the request.
+        """
+        try:
+            return picture.open_image(self.request_limits.image_limits)
+        except InvalidInputError as e:
+            if any(violation.field.startswith("image") for violation in e.violations):
+                self._metrics.undecodable.labels(method).inc()
+            raise
 
     async def each_face(self, source: Picture | PosteriorId, clock: StageClock, work: FaceWork[T]) -> PictureAnswer[T]:
         """Find and score the faces that a request is about.
@@ -234,7 +262,7 @@ class Pipeline:
         Raises:
             InvalidInputError: every violation of the request.
         """
-        image = await self.run_stage(clock, "decode", picture.open_image, self.request_limits.image_limits)
+        image = await self.run_stage(clock, "decode", self.open_image, picture, clock.method)
         found, left_out = await self.run_stage(clock, "detect", self._detect, image, picture.detection)
         return image, found, left_out
 
@@ -284,11 +312,11 @@ class Pipeline:
         """Decode a picture, find its faces and cut out the first ``most`` of them."""
         if picture.boxes:
             return await self._in_thread(self._boxed_crops, picture, clock, most)
-        image = await self.run_stage(clock, "decode", picture.open_image, self.request_limits.image_limits)
+        image = await self.run_stage(clock, "decode", self.open_image, picture, clock.method)
         return await self._in_thread(self._detected_crops, image, picture.detection, clock, most)
 
     def _boxed_crops(self, picture: Picture, clock: StageClock, most: int | None) -> _Crops:
-        image = clock.run("decode", picture.open_image, self.request_limits.image_limits)
+        image = clock.run("decode", self.open_image, picture, clock.method)
         places = [self.aligner.place(box.corners, box.source) for box in picture.boxes.values()]
         return _Crops(image, clock.run("decode", self._cut, image, places[:most]), 0)
 
@@ -298,6 +326,7 @@ class Pipeline:
 
     def _detect(self, image: U8, options: DetectionOptions) -> tuple[list[LocatedFace], int]:
         found = self.aligner.locate(image, options.detector, min_score=options.min_score)
+        self.detected(options.detector, len(found))
         return found[: options.max_faces], max(len(found) - options.max_faces, 0)
 
     def _cut(self, image: U8, places: Sequence[LocatedFace]) -> list[tuple[FaceRefinement, U8]]:

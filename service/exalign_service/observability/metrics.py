@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+
+from exalign_service.config.schema import ServerConfig
+
+# A second series beside each counter and histogram, which nobody reads.
+disable_created_metrics()
 
 #: Upper ends of the time buckets, seconds: from a queue without waiting to a call at its last deadline.
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -15,6 +31,20 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 STAGES = ("decode", "detect", "queue", "infer", "posterior", "hmm", "encode")
 LOOKUP_RESULTS = ("hit", "miss")
 SESSION_STATES = ("active", "detached", "draining")
+FRAME_OUTCOMES = ("answered", "problem", "skipped")
+
+#: Upper ends of the buckets of presence.
+PRESENCE = tuple(i / 10 for i in range(1, 11))
+
+#: Methods that look at faces: they have stages.
+FACE_METHODS = (
+    "PredictLandmarks",
+    "PredictHeatmaps",
+    "EstimatePose",
+    "QueryConditional",
+    "SuggestEvidence",
+    "TrackVideo",
+)
 
 #: Status codes as grpc-go writes them, so that dashboards made for its metrics work here.
 CODES: dict[grpc.StatusCode, str] = {
@@ -43,6 +73,10 @@ class Method:
         return self.type, self.service, self.name
 
 
+#: The labels of every method that there is not: its name is the caller's, and may be any.
+OTHER = Method("other", "other", "other")
+
+
 def method_type(client_streams: bool, server_streams: bool) -> str:
     """The value of the label grpc_type."""
     names = {(0, 0): "unary", (1, 0): "client_stream", (0, 1): "server_stream", (1, 1): "bidi_stream"}
@@ -59,6 +93,10 @@ class Metrics:
 
     def __init__(self, services: Iterable[ServiceDescriptor], max_batch: int) -> None:
         self.registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self.registry)
+        self._build = Info("exalign_build", "What answers, once it is loaded.", registry=self.registry)
+        self._limits = Gauge("exalign_limit", "Settings that bound something, by name.", ("name",), registry=self.registry)
         labels = ("grpc_type", "grpc_service", "grpc_method")
         self.started = self._counter("grpc_server_started", "RPCs started on the server.", labels)
         self.handled = self._counter(
@@ -72,7 +110,25 @@ class Metrics:
         self.stage = self._seconds(
             "exalign_stage_seconds",
             "Time of a call in each stage that it went through, over all its faces; decode includes cutting crops.",
-            ("stage",),
+            ("stage", "method"),
+        )
+        self.faces = self._counter("exalign_faces", "Faces answered, over all frames of a video.", ("method",))
+        self.presence = Histogram(
+            "exalign_presence",
+            "Presence of the faces answered: the probability that there is a face at all.",
+            ("method",),
+            buckets=PRESENCE,
+            registry=self.registry,
+        )
+        self.detector_runs = self._counter("exalign_detector_runs", "Pictures searched for faces.", ("detector",))
+        self.detections = self._counter("exalign_detections", "Faces found by a detector.", ("detector",))
+        self.undecodable = self._counter(
+            "exalign_undecodable_pictures", "Pictures that are damaged, of no known kind, or above a limit.", ("method",)
+        )
+        self.frames = self._counter(
+            "exalign_frames",
+            "Video frames, by outcome: answered, answered with a problem, or skipped for a newer one.",
+            ("outcome",),
         )
         self.frame_latency = self._seconds(
             "exalign_frame_latency_seconds", "Time from the arrival of a video frame to its result."
@@ -90,16 +146,46 @@ class Metrics:
             "exalign_posteriors_evicted", "Posteriors that gave way to newer ones.", registry=self.registry
         )
         self.sessions = Gauge("exalign_sessions", "Video sessions, by state.", ("state",), registry=self.registry)
-        for stage in STAGES:
-            self.stage.labels(stage)
+        for method in FACE_METHODS:
+            for stage in STAGES:
+                self.stage.labels(stage, method)
+            for metric in (self.faces, self.presence, self.undecodable):
+                metric.labels(method)
+        for outcome in FRAME_OUTCOMES:
+            self.frames.labels(outcome)
         for result in LOOKUP_RESULTS:
             self.posterior_lookups.labels(result)
         for state in SESSION_STATES:
             self.sessions.labels(state)
         for service in services:
-            for method in service.methods:
-                kind = method_type(method.client_streaming, method.server_streaming)
-                self._initialise(Method(kind, service.full_name, method.name))
+            for one in service.methods:
+                kind = method_type(one.client_streaming, one.server_streaming)
+                self._initialise(Method(kind, service.full_name, one.name))
+        self._initialise(OTHER)
+
+    def export_limits(self, config: ServerConfig) -> None:
+        """Show every setting that bounds something; they do not change while the server runs."""
+        for section in (config.limits, config.batching, config.sessions):
+            for field in fields(section):
+                self._limits.labels(field.name).set(getattr(section, field.name))
+
+    def loaded(self, version: str, bundle: str, runtime: str, precision: str, detectors: Iterable[str] = ()) -> None:
+        """The model is loaded: what answers, and the detectors that may be asked."""
+        self._build.info({"version": version, "bundle": bundle, "runtime": runtime, "precision": precision})
+        for detector in detectors:
+            self.detector_runs.labels(detector)
+            self.detections.labels(detector)
+
+    def faces_answered(self, method: str, presences: Iterable[float]) -> None:
+        """Faces were answered."""
+        for presence in presences:
+            self.faces.labels(method).inc()
+            self.presence.labels(method).observe(presence)
+
+    def detected(self, detector: str, faces: int) -> None:
+        """A detector has searched a picture."""
+        self.detector_runs.labels(detector).inc()
+        self.detections.labels(detector).inc(faces)
 
     def expose(self) -> bytes:
         """Everything in Prometheus' text format."""
@@ -122,9 +208,11 @@ class Metrics:
         self.posteriors.set(count)
         self.posteriors_evicted.inc(evicted)
 
-    def frame_answered(self, seconds: float) -> None:
+    def frame_answered(self, seconds: float, *, problem: bool, skipped: int) -> None:
         """See `TrackObserver`."""
         self.frame_latency.observe(seconds)
+        self.frames.labels("problem" if problem else "answered").inc()
+        self.frames.labels("skipped").inc(skipped)
 
     def sessions_changed(self, active: int, draining: int) -> None:
         """See `TrackObserver`."""

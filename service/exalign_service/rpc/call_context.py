@@ -21,10 +21,12 @@ class Call:
     Attributes:
         request_id: the caller's, or one chosen here.
         deadline: on the event loop's clock (`time.monotonic`), seconds; infinite when there is none.
+        method: its name, as in the contract.
     """
 
     request_id: str
     deadline: float
+    method: str = ""
 
 
 #: Set by the interceptor for as long as a handler runs.

@@ -4,7 +4,9 @@
     ├── QueueFullError            too much is waiting already
     ├── DeadlineExpiredError      no time is left
     ├── NotServingError           starting or shutting down
+    ├── UnknownMethodError        there is no such method
     ├── MalformedMessageError     the bytes are not the message that the method takes
+    ├── MessageTooLargeError      the bytes are more than the server takes
     ├── PosteriorNotFoundError    the posterior id is not, or no longer, known here
     ├── PreconditionError         right in itself, not possible now
     ├── SessionsFullError         as many video sessions as there may be
@@ -62,6 +64,22 @@ class DeadlineExpiredError(ServiceError):
 
 class NotServingError(ServiceError):
     """The server is starting or shutting down."""
+
+
+class UnknownMethodError(ServiceError):
+    """There is no method of this name."""
+
+
+class MessageTooLargeError(ServiceError):
+    """A request message is above the limit.
+
+    Args:
+        size: of the message, bytes.
+        bound: the limit, bytes.
+    """
+
+    def __init__(self, size: int, bound: int) -> None:
+        super().__init__(f"message: its {size:,} bytes are larger than max_message_bytes = {bound:,}")
 
 
 class MalformedMessageError(ServiceError):
@@ -201,6 +219,14 @@ def _bad_request(violations: Iterable[Violation]) -> ErrorStatus:
     return ErrorStatus(grpc.StatusCode.INVALID_ARGUMENT, message, (bad, _info("INVALID_REQUEST")))
 
 
+def _unknown_method(error: UnknownMethodError) -> ErrorStatus:
+    return ErrorStatus(grpc.StatusCode.UNIMPLEMENTED, str(error), (_info("METHOD_UNKNOWN"),))
+
+
+def _too_large(error: MessageTooLargeError) -> ErrorStatus:
+    return ErrorStatus(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), (_info("MESSAGE_TOO_LARGE"),))
+
+
 def _queue_full(error: QueueFullError) -> ErrorStatus:
     details = (_retry(error.retry_after), _info("QUEUE_FULL"))
     return ErrorStatus(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), details)
@@ -254,7 +280,9 @@ def _device_memory(error: DeviceMemoryError) -> ErrorStatus:
 #: The table. A subclass without an entry of its own takes its base's.
 _TABLE: dict[type[BaseException], Callable[..., ErrorStatus]] = {
     InvalidInputError: _invalid,
+    UnknownMethodError: _unknown_method,
     MalformedMessageError: _malformed,
+    MessageTooLargeError: _too_large,
     QueueFullError: _queue_full,
     DeadlineExpiredError: _expired,
     NotServingError: _not_serving,

@@ -1,7 +1,7 @@
 """What happens around every RPC: metrics, access log, request id, deadline, and errors becoming statuses.
 
-One path for unary and streaming methods. The message is parsed here rather than by gRPC, so that bytes which
-are no message are counted, logged and answered as what they are: INVALID_ARGUMENT.
+One path for unary and streaming methods. The message is parsed here rather than by gRPC, so that bytes which are no
+message, or too many, are counted, logged and answered as what they are. So are methods that there are not.
 """
 
 from __future__ import annotations
@@ -18,10 +18,18 @@ import grpc
 from google.protobuf.message import DecodeError
 from grpc.aio import EOF  # type: ignore[attr-defined]  # the stubs lack it
 
-from exalign_service.observability.metrics import CODES, Method, Metrics, method_type
+from exalign_service.observability.metrics import CODES, OTHER, Method, Metrics, method_type
 from exalign_service.rpc.call_context import REQUEST_ID, Call, current_call, request_id_of
 from exalign_service.rpc.clock import Clock, LoopClock
-from exalign_service.rpc.errors import DeadlineExpiredError, MalformedMessageError, NotServingError, is_known, status_of
+from exalign_service.rpc.errors import (
+    DeadlineExpiredError,
+    MalformedMessageError,
+    MessageTooLargeError,
+    NotServingError,
+    UnknownMethodError,
+    is_known,
+    status_of,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +38,9 @@ STATUS_DETAILS = "grpc-status-details-bin"
 #: A deadline met this closely counts as met, in seconds and as a share of the time given: gRPC cancels a handler a
 #: little before our clock says so, and its clients write the time down rounded up to two or three digits.
 _DEADLINE_SLACK, _DEADLINE_ROUNDING = 0.002, 0.01
+
+#: Characters shown of the name of a method that there is not.
+_SHOWN = 100
 
 if TYPE_CHECKING:  # generic in the stubs only
     ServerInterceptor = grpc.aio.ServerInterceptor[Any, Any]
@@ -47,10 +58,13 @@ class CallInterceptor(ServerInterceptor):
         metrics: what is counted.
         max_deadline: longest time of a unary call, seconds; streams have their own rules.
         clock: measures calls; deadlines are on the event loop's own clock.
+        max_message_bytes: largest message that a handler is given.
     """
 
-    def __init__(self, metrics: Metrics, max_deadline: float, clock: Clock | None = None) -> None:
-        self._metrics, self._max_deadline = metrics, max_deadline
+    def __init__(
+        self, metrics: Metrics, max_deadline: float, clock: Clock | None = None, *, max_message_bytes: float = math.inf
+    ) -> None:
+        self._metrics, self._max_deadline, self._max_message_bytes = metrics, max_deadline, max_message_bytes
         self._clock = LoopClock() if clock is None else clock
         self._running: dict[asyncio.Task[Any], Method] = {}
         self._cancelled_here: set[asyncio.Task[Any]] = set()
@@ -70,15 +84,18 @@ class CallInterceptor(ServerInterceptor):
         while tasks := [t for t, m in self._running.items() if service in (None, m.service)]:
             await asyncio.wait(tasks)
 
-    async def intercept_service(  # type: ignore[override]  # the stubs do not let it answer None: no such method
+    async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
-    ) -> MethodHandler | None:
+    ) -> MethodHandler:
         """See `grpc.aio.ServerInterceptor`."""
         handler = await continuation(handler_call_details)
         if handler is None:
-            return None
-        service, _, name = handler_call_details.method.lstrip("/").partition("/")
-        method = Method(method_type(handler.request_streaming, handler.response_streaming), service, name)
+            # A stream reads nothing by itself: a method of any kind can be refused as one.
+            handler = grpc.stream_stream_rpc_method_handler(_unknown(handler_call_details.method))
+            method = OTHER
+        else:
+            service, _, name = handler_call_details.method.lstrip("/").partition("/")
+            method = Method(method_type(handler.request_streaming, handler.response_streaming), service, name)
         call = _RpcHandler(self, handler, method, handler_call_details)
         # Without a deserializer gRPC hands the bytes over as they are.
         make = {
@@ -105,6 +122,14 @@ class _RpcHandler:
         self._metrics, self._clock = owner._metrics, owner._clock
         self._request_id = request_id_of(details.invocation_metadata or ())
         self._started = self._clock.now()
+        self._begun = False
+
+    def __del__(self) -> None:
+        # gRPC drops the handler of a unary call whose request never came, and tells nobody.
+        if not self._begun:
+            text = "its request did not come whole: the caller left, or it was larger than gRPC takes here"
+            self._metrics.started.labels(*self._method.labels).inc()
+            self._done(None, grpc.StatusCode.CANCELLED, text)
 
     async def answer_one(self, request: Any, context: Context) -> Any:
         """A method with one response."""
@@ -146,12 +171,13 @@ class _RpcHandler:
 
     async def _run(self, context: Context, body: Callable[[float], Awaitable[Any]]) -> Any:
         """Run a handler; count, log and answer whatever comes of it."""
+        self._begun = True
         self._metrics.started.labels(*self._method.labels).inc()
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  # gRPC runs every handler in a task
         self._owner._running[task] = self._method
         deadline = self._deadline(context)
-        token = current_call.set(Call(self._request_id, deadline))
+        token = current_call.set(Call(self._request_id, deadline, self._method.name))
         context.set_trailing_metadata(((REQUEST_ID, self._request_id),))
         try:
             result = await body(deadline)
@@ -204,7 +230,7 @@ class _RpcHandler:
         met = self._clock.now() >= deadline - slack
         return grpc.StatusCode.DEADLINE_EXCEEDED if met else grpc.StatusCode.CANCELLED
 
-    def _done(self, context: Context, code: grpc.StatusCode, message: str = "") -> None:
+    def _done(self, context: Context | None, code: grpc.StatusCode, message: str = "") -> None:
         """Count and log the end of the call."""
         seconds = self._clock.now() - self._started
         self._metrics.handled.labels(*self._method.labels, CODES[code]).inc()
@@ -215,8 +241,9 @@ class _RpcHandler:
             "method": self._method.name,
             "code": CODES[code],
             "seconds": round(seconds, 6),
-            "peer": context.peer(),
         }
+        if context is not None:
+            fields["peer"] = context.peer()
         if message:
             fields["message"] = message
         _log.info("call", extra={"fields": fields})
@@ -231,6 +258,8 @@ class _RpcHandler:
 
     def _parse(self, raw: bytes) -> Any:
         self._metrics.received.labels(*self._method.labels).inc()
+        if len(raw) > self._owner._max_message_bytes:
+            raise MessageTooLargeError(len(raw), int(self._owner._max_message_bytes))
         parse = self._handler.request_deserializer
         if parse is None:
             return raw
@@ -260,6 +289,13 @@ class _CountingContext:
     async def write(self, message: Any) -> None:
         await self._context.write(message)
         self._call._metrics.sent.labels(*self._call._method.labels).inc()
+
+
+def _unknown(name: str) -> Callable[[object, object], Awaitable[NoReturn]]:
+    async def refuse(requests: object, context: object) -> NoReturn:
+        raise UnknownMethodError(f"there is no method {name[:_SHOWN]!r}")
+
+    return refuse
 
 
 def _code(context: Context) -> grpc.StatusCode:

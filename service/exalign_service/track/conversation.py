@@ -166,7 +166,8 @@ class Conversation:
             self._inbox.notify()  # this may have been the last result before a stall, which has rules of its own
             await self._save()
             self._pipeline.observe(clock)
-            self._observer.frame_answered(clock.elapsed)
+            self._observer.frame_answered(clock.elapsed, problem=bool(step.problems), skipped=len(skipped))
+            self._pipeline.answered(clock, [track.face for track in step.tracks])
         await self._writer.write(*answers)
         await self._acknowledge(self._acked)  # it may have been acknowledged in advance
 

@@ -115,7 +115,9 @@ class SessionSteps:
             how = self._options.detection
 
             def detect() -> list[LocatedFace]:
-                return self._pipeline.aligner.locate(image, how.detector, min_score=how.min_score)
+                found = self._pipeline.aligner.locate(image, how.detector, min_score=how.min_score)
+                self._pipeline.detected(how.detector, len(found))
+                return found
 
             detections = await run(clock, "detect", detect)
         places = _in_frame(session.places, pending, detections)
@@ -192,9 +194,7 @@ class SessionSteps:
         if picture is None:
             return None, ()
         try:
-            image = await self._pipeline.run_stage(
-                clock, "decode", picture.open_image, self._pipeline.request_limits.image_limits
-            )
+            image = await self._pipeline.run_stage(clock, "decode", self._pipeline.open_image, picture, clock.method)
         except InvalidInputError as e:
             return None, tuple(_problem(v) for v in e.violations)
         if record.size is not None and image.shape[:2] != record.size:

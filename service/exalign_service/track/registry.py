@@ -61,8 +61,8 @@ class TrackObserver(Protocol):
     def sessions_changed(self, active: int, draining: int) -> None:
         """The number of streams has changed: those that go on, and those that were sent `GoAway`."""
 
-    def frame_answered(self, seconds: float) -> None:
-        """A frame was answered so long after it had arrived."""
+    def frame_answered(self, seconds: float, *, problem: bool, skipped: int) -> None:
+        """A frame was answered so long after it had arrived; with a problem, or instead of older ones."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""All that hangs on the loaded model."""

@@ -1,0 +1,117 @@
+"""What a loaded model answers through: batcher, cache, pipeline, sessions and the servicer, wired together."""
+
+from __future__ import annotations
+
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from exalign_engine.face.aligner import Aligner, Face
+from exalign_engine.face.views import warm_up
+from exalign_service.config.schema import ServerConfig
+from exalign_service.inference.batcher import Batcher
+from exalign_service.inference.network import Network
+from exalign_service.inference.posterior_cache import PosteriorCache
+from exalign_service.methods.pipeline import Pipeline
+from exalign_service.observability.metrics import Metrics
+from exalign_service.requests.picture import RequestLimits
+from exalign_service.responses import model as model_info
+from exalign_service.rpc.clock import Clock
+from exalign_service.rpc.lifecycle import Lifecycle
+from exalign_service.servicer import FaceAlignmentServicer
+from exalign_service.track.registry import SessionRegistry
+from exalign_service.track.session_factory import SessionFactory
+from exalign_service.track.store import MemoryStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from exalign_engine.runtime.tensorrt.errors import DeviceLostError
+
+_log = logging.getLogger(__name__)
+
+
+class ModelService:
+    """All that hangs on one model. Made on the event loop.
+
+    Args:
+        config: of the server.
+        aligner: the model.
+        executor: runs the stages that block.
+        metrics: of the server.
+        lifecycle: of the server.
+        clock: of time limits.
+        device_lost: called from any thread when the device answers nothing any more.
+
+    Attributes:
+        servicer: answers the calls.
+        sessions: of video streams.
+        store: records of video sessions, also of those whose stream broke.
+    """
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        aligner: Aligner,
+        executor: ThreadPoolExecutor,
+        metrics: Metrics,
+        lifecycle: Lifecycle,
+        clock: Clock,
+        device_lost: Callable[[DeviceLostError], object],
+    ) -> None:
+        self._config, self._aligner = config, aligner
+        batching, kept = config.batching, config.sessions
+        self._batcher = Batcher(
+            Network(aligner.runtime, device_lost).infer,
+            workers=batching.workers,
+            max_batch=batching.max_batch,
+            max_queue=batching.queue,
+            observer=metrics,
+        )
+        self.store = MemoryStore(kept.session_retention, kept.max_detached, kept.max_detached_bytes, metrics, clock)
+        self._session_factory = SessionFactory(aligner)
+        request_limits = RequestLimits(
+            config=config.limits,
+            box_conventions=frozenset(aligner.bundle.detectors),
+            detectors=frozenset(aligner.detectors) & frozenset(aligner.bundle.detectors),
+            default_detector=config.model.detector,
+        )
+        cache = PosteriorCache(config.limits.max_posteriors, metrics)
+        pipeline = Pipeline(aligner, self._batcher, executor, request_limits, cache, batching.queue, metrics)
+        self.sessions = SessionRegistry(
+            kept,
+            self.store,
+            self._session_factory,
+            pipeline,
+            lifecycle,
+            metrics,
+            max_read_ahead_bytes=2 * config.limits.max_message_bytes,
+            clock=clock,
+        )
+        model = model_info.describe(aligner, config)
+        self.servicer = FaceAlignmentServicer(pipeline, self.sessions, model, lifecycle, config.limits.max_exemplars)
+
+    def warm_up(self) -> None:
+        """Once through everything that is slow the first time, for every size of batch. Blocks."""
+        start = time.monotonic()
+        aligner, size = self._aligner, float(self._aligner.bundle.manifest.input_size)
+        _log.info("warming up", extra={"fields": {"step": "network and landmarks"}})
+        aligner.warm_up(range(1, self._config.batching.max_batch + 1))
+        place = aligner.place(np.array([0.0, 0.0, size, size]))
+        answer = aligner.runtime.infer(np.full((1, int(size), int(size), 3), 128, np.uint8)).row(0)
+        # Where all scores are alike, every exemplar counts.
+        row = replace(answer, scores=np.zeros_like(answer.scores))
+        _log.info("warming up", extra={"fields": {"step": "heatmaps, evidence and pose"}})
+        warm_up(Face(place, aligner.posterior(row)), aligner.bundle.poses, aligner.bundle.manifest.margin)
+        _log.info("warming up", extra={"fields": {"step": "videos"}})
+        self._session_factory.warm_up(place, row)
+        _log.info("warm", extra={"fields": {"seconds": round(time.monotonic() - start, 3)}})
+
+    def close(self) -> None:
+        """Free what works in threads. Blocks."""
+        self._batcher.close(drain=False)
+        self._aligner.runtime.close()

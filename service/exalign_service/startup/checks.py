@@ -1,0 +1,100 @@
+"""What is wrong at first sight: found in milliseconds, before the model is loaded, and said in one line."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import ExitStack
+from pathlib import Path
+
+from exalign_engine.errors import BundleError, RuntimeUnavailableError
+from exalign_engine.runtime.precision import check_precision_on_cpu
+from exalign_engine.runtime.registry import RUNTIMES
+from exalign_service.config.schema import ModelConfig, ServerConfig
+
+_UNIX = "unix:"
+
+
+class StartError(Exception):
+    """The server cannot start; one line says why."""
+
+
+def check_start(config: ServerConfig) -> None:
+    """Refuse what cannot be served from.
+
+    Raises:
+        StartError: an address cannot be listened on.
+        BundleError: there is no bundle.
+        RuntimeUnavailableError: a detector has no model file, or the runtime has not got the precision.
+    """
+    check_addresses(config)
+    _check_model(config.model)
+
+
+def check_addresses(config: ServerConfig) -> None:
+    """Take both addresses, and release them.
+
+    Raises:
+        StartError: one cannot be listened on.
+    """
+    with ExitStack() as held:  # together: they may be one and the same
+        for name in ("address", "metrics_address"):
+            address = getattr(config, name)
+            try:
+                _take(address, held)
+            except OSError as e:
+                raise cannot_listen(name, address, e) from e
+
+
+def cannot_listen(name: str, address: str, error: Exception) -> StartError:
+    """What to say of an address, by the name of its setting."""
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    return StartError(f"{name} is {address!r}, cannot be listened on: {reason}")
+
+
+def lack_of_memory(error: Exception) -> StartError | None:
+    """The error in one line where it says that there is too little memory; otherwise None."""
+    text = " ".join(str(error).split())
+    loader = isinstance(error, ImportError) and ("failed to map segment" in text or "allocate memory" in text)
+    threads = isinstance(error, RuntimeError) and "can't start new thread" in text
+    if isinstance(error, MemoryError) or loader or threads:
+        return StartError(f"there is too little memory{f': {text}' if text else ''}")
+    return None
+
+
+def _take(address: str, held: ExitStack) -> None:
+    if address.startswith(_UNIX):
+        _check_socket(Path(address.removeprefix(_UNIX)))
+        return
+    host, _, port = address.rpartition(":")
+    family, kind, protocol, _, target = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
+    taken = held.enter_context(socket.socket(family, kind, protocol))
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    taken.bind(target)
+    taken.listen()
+
+
+def _check_socket(path: Path) -> None:
+    """gRPC takes a path from whoever listens there, and says only on stderr why it cannot."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            pass  # free, or left behind by a server that was killed
+        else:
+            raise OSError("another server listens there")
+    if not path.parent.is_dir():
+        raise OSError(f"there is no directory {path.parent}")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise OSError(f"directory {path.parent} cannot be written")
+
+
+def _check_model(model: ModelConfig) -> None:
+    if model.bundle is not None and not model.bundle.is_dir():
+        raise BundleError(model.bundle, "no such directory")
+    for name, path in model.detector_models.items():
+        if not path.is_file():
+            raise RuntimeUnavailableError(f"detector {name}: there is no model file {path}")
+    spec = RUNTIMES.get(model.runtime)
+    if spec is not None and not spec.on_gpu:
+        check_precision_on_cpu(model.precision)
