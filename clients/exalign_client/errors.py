@@ -96,7 +96,7 @@ class Violations:
 
 
 class MessageTooLargeError(ExalignClientError):
-    """A message is above a limit on bytes (``Model.limits.max_message_bytes`` for requests)."""
+    """A message is above a limit on bytes: ``Model.limits.max_message_bytes`` for requests, 64 MiB for answers."""
 
 
 class NotFoundError(ExalignClientError):
@@ -211,8 +211,7 @@ def error_from_rpc(error: grpc.RpcError, address: str) -> ExalignClientError:
         case grpc.StatusCode.RESOURCE_EXHAUSTED if retry_info is not None:
             return ServerBusyError(text, max(retry_info.retry_delay.ToTimedelta().total_seconds(), 0.0))
         case grpc.StatusCode.RESOURCE_EXHAUSTED if "larger than max" in text:
-            # gRPC's own words, with both numbers; it attaches no details.
-            return MessageTooLargeError(f"{text}: send an encoded JPEG or PNG file, or a smaller picture")
+            return MessageTooLargeError(f"{text}: {_too_large_advice(text)}")
         case grpc.StatusCode.RESOURCE_EXHAUSTED:
             return ServerBusyError(text)
         case grpc.StatusCode.DEADLINE_EXCEEDED:
@@ -226,6 +225,13 @@ def error_from_rpc(error: grpc.RpcError, address: str) -> ExalignClientError:
             return AccessDeniedError(f"{address}: {text}")
         case _:
             return InternalServerError(f"{address}: {code.name}: {text}")
+
+
+def _too_large_advice(text: str) -> str:
+    """What helps where a message is larger than somebody takes; gRPC's own words begin with who refuses it."""
+    if text.startswith("CLIENT:"):
+        return "the answer is too large; ask for fewer faces at once, or for fewer landmarks, cells or bins"
+    return "send an encoded JPEG or PNG file, or a smaller picture"
 
 
 def _details(

@@ -20,6 +20,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from exalign.v1 import service_pb2, service_pb2_grpc
 from exalign_service.config.schema import ServerConfig
+from exalign_service.config.start_checks import StartError, cannot_listen, check_addresses
 from exalign_service.metrics_port import MetricsPort
 from exalign_service.observability.calibration_metrics import export_calibration, export_divergence
 from exalign_service.observability.metrics import Metrics
@@ -28,7 +29,6 @@ from exalign_service.rpc.interceptor import CallInterceptor
 from exalign_service.rpc.late_service import LateService
 from exalign_service.rpc.lifecycle import Lifecycle
 from exalign_service.rpc.options import server_options
-from exalign_service.startup.checks import StartError, cannot_listen, check_addresses
 
 if TYPE_CHECKING:
     from exalign_engine.face.aligner import Aligner
@@ -232,7 +232,7 @@ class Server:
         self._service = service = ModelService(
             self.config, self.aligner, self._executor, self.metrics, self.lifecycle, self._clock, self.device_lost
         )
-        service_pb2_grpc.add_FaceAlignmentServiceServicer_to_server(service.servicer, self._late_service)
+        service_pb2_grpc.add_FaceAlignmentServiceServicer_to_server(service.servicer, self._late_service)  # type: ignore[arg-type]
         return service
 
     def _open_model(self) -> LoadedModel:

@@ -49,6 +49,7 @@ class Limits:
     """What the server accepts; the fields are those of ``exalign.v1.Limits``, durations in seconds."""
 
     max_message_bytes: int
+    max_answer_bytes: int
     max_encoded_bytes: int
     max_pixels: int
     max_faces: int

@@ -222,6 +222,8 @@ class TrackSession:
             case "go_away":
                 # Its token may be newer than the newest result that has come; that result's own is used instead.
                 self.going_away = True
+            case "must_acknowledge":
+                pass  # whatever may be acknowledged is on its way: with the next frame, or by itself very soon
             case "closed":
                 self.closed = closed_from(response.closed)
                 self.over = True

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from exalign_engine.compiler.njit import njit
 from numpy.typing import NDArray
 
 from exalign_engine.arrays import F32, F64
+from exalign_engine.compiler.njit import njit
 from exalign_engine.exemplars.poses import Poses
 from exalign_engine.geometry.head_pose import ROLL, project, solve_pose, wrap
 from exalign_engine.metrics.coverage import MASSES

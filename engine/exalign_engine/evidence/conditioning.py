@@ -33,10 +33,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
-from exalign_engine.compiler.njit import njit
 from numpy.typing import NDArray
 
 from exalign_engine.arrays import F32, F64
+from exalign_engine.compiler.njit import njit
 from exalign_engine.evidence.evidence import BoxMotion, Evidence, PoseRange
 from exalign_engine.geometry.landmarks import GROUPS, N_LANDMARKS
 from exalign_engine.posterior.posterior import Measurement, Posterior

@@ -27,10 +27,10 @@ from dataclasses import dataclass
 from enum import Enum
 
 import numpy as np
-from exalign_engine.compiler.njit import njit
 from numpy.typing import NDArray
 
 from exalign_engine.arrays import F32, F64
+from exalign_engine.compiler.njit import njit
 from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.evidence.conditioning import EvidenceModel
 from exalign_engine.evidence.evidence import MAX_LENGTH, MIN_LENGTH

@@ -14,10 +14,10 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from exalign_engine.compiler.njit import njit
 from numpy.typing import NDArray
 
 from exalign_engine.arrays import F32, F64, I32, I64
+from exalign_engine.compiler.njit import njit
 from exalign_engine.heatmaps.stencil import add_stencil
 
 #: R, and the range of t that one lattice serves, in h². Within it the replaced Gaussian is off by at most 0.0075 in

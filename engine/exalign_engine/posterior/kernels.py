@@ -11,10 +11,10 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from exalign_engine.compiler.njit import njit
 from numpy.typing import NDArray
 
 from exalign_engine.arrays import F32, F64
+from exalign_engine.compiler.njit import njit
 
 #: Grid of `rice_table`: d/r from 0 to U_MAX, and ln(σ/r) from LOG_S_MIN to LOG_S_MAX.
 U_CELLS, U_MAX = 384, 6.0

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from exalign_engine.compiler.njit import njit
 from numpy.typing import NDArray
 
 from exalign_engine.arrays import F32, F64
+from exalign_engine.compiler.njit import njit
 from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.exemplars.poses import Poses
 from exalign_engine.geometry.head_pose import ROLL, YAW, solve_pose, wrap

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from exalign_engine.compiler.njit import njit
 from numpy.typing import NDArray
 
 from exalign_engine.arrays import F32, F64
+from exalign_engine.compiler.njit import njit
 from exalign_engine.geometry.landmarks import N_LANDMARKS, mirror_shapes
 
 #: h: an exemplar whose distance from y₀ is h takes 61 % of the displacement; box sides.

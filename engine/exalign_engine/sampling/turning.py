@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from exalign_engine.compiler.njit import njit
 
 from exalign_engine.arrays import F32, F64, U8
+from exalign_engine.compiler.njit import njit
 from exalign_engine.geometry.frames import BoxFrame, tight_box
 from exalign_engine.geometry.head_pose import rotation, solve_pose
 

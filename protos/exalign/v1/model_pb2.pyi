@@ -171,8 +171,9 @@ class Limits(_message.Message):
     MAX_PATH_FRAMES_FIELD_NUMBER: _builtins.int
     SESSION_IDLE_TIMEOUT_FIELD_NUMBER: _builtins.int
     SESSION_MAX_AGE_FIELD_NUMBER: _builtins.int
+    MAX_ANSWER_BYTES_FIELD_NUMBER: _builtins.int
     max_message_bytes: _builtins.int
-    """Largest request message, bytes. Beyond: RESOURCE_EXHAUSTED, by gRPC itself."""
+    """Largest request message, bytes. Beyond: RESOURCE_EXHAUSTED (MESSAGE_TOO_LARGE); far beyond, by gRPC itself."""
     max_encoded_bytes: _builtins.int
     """Largest encoded image, bytes."""
     max_pixels: _builtins.int
@@ -205,6 +206,8 @@ class Limits(_message.Message):
     """Most results kept for a client that does not acknowledge; then no more frames are taken."""
     max_path_frames: _builtins.int
     """Longest path in TrackClosed, frames."""
+    max_answer_bytes: _builtins.int
+    """Largest answer, bytes: a request whose faces and views would take more is refused before they are computed."""
     @_builtins.property
     def max_deadline(self) -> _duration_pb2.Duration:
         """Longest time that a unary call may take; a longer or absent deadline of the caller is cut to it.
@@ -241,10 +244,11 @@ class Limits(_message.Message):
         max_path_frames: _builtins.int = ...,
         session_idle_timeout: _duration_pb2.Duration | None = ...,
         session_max_age: _duration_pb2.Duration | None = ...,
+        max_answer_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["max_deadline", b"max_deadline", "session_idle_timeout", b"session_idle_timeout", "session_max_age", b"session_max_age"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_constraints", b"max_constraints", "max_deadline", b"max_deadline", "max_encoded_bytes", b"max_encoded_bytes", "max_exemplars", b"max_exemplars", "max_faces", b"max_faces", "max_heatmap_side", b"max_heatmap_side", "max_landmark_groups", b"max_landmark_groups", "max_message_bytes", b"max_message_bytes", "max_path_frames", b"max_path_frames", "max_pixels", b"max_pixels", "max_posteriors", b"max_posteriors", "max_queue", b"max_queue", "max_sessions", b"max_sessions", "max_smoothing_lag", b"max_smoothing_lag", "max_top_exemplars", b"max_top_exemplars", "max_unacked_frames", b"max_unacked_frames", "min_box_side", b"min_box_side", "session_idle_timeout", b"session_idle_timeout", "session_max_age", b"session_max_age"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_answer_bytes", b"max_answer_bytes", "max_constraints", b"max_constraints", "max_deadline", b"max_deadline", "max_encoded_bytes", b"max_encoded_bytes", "max_exemplars", b"max_exemplars", "max_faces", b"max_faces", "max_heatmap_side", b"max_heatmap_side", "max_landmark_groups", b"max_landmark_groups", "max_message_bytes", b"max_message_bytes", "max_path_frames", b"max_path_frames", "max_pixels", b"max_pixels", "max_posteriors", b"max_posteriors", "max_queue", b"max_queue", "max_sessions", b"max_sessions", "max_smoothing_lag", b"max_smoothing_lag", "max_top_exemplars", b"max_top_exemplars", "max_unacked_frames", b"max_unacked_frames", "min_box_side", b"min_box_side", "session_idle_timeout", b"session_idle_timeout", "session_max_age", b"session_max_age"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

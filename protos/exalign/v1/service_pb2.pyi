@@ -685,6 +685,7 @@ class TrackVideoResponse(_message.Message):
     HEARTBEAT_FIELD_NUMBER: _builtins.int
     GO_AWAY_FIELD_NUMBER: _builtins.int
     CLOSED_FIELD_NUMBER: _builtins.int
+    MUST_ACKNOWLEDGE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def opened(self) -> _track_pb2.TrackOpened:
         """First, once."""
@@ -709,6 +710,10 @@ class TrackVideoResponse(_message.Message):
     def closed(self) -> _track_pb2.TrackClosed:
         """Last, once."""
 
+    @_builtins.property
+    def must_acknowledge(self) -> _track_pb2.MustAcknowledge:
+        """Acknowledge results, or no more frames are answered."""
+
     def __init__(
         self,
         *,
@@ -718,12 +723,13 @@ class TrackVideoResponse(_message.Message):
         heartbeat: _track_pb2.Heartbeat | None = ...,
         go_away: _track_pb2.GoAway | None = ...,
         closed: _track_pb2.TrackClosed | None = ...,
+        must_acknowledge: _track_pb2.MustAcknowledge | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "go_away", b"go_away", "heartbeat", b"heartbeat", "message", b"message", "opened", b"opened", "result", b"result", "revision", b"revision"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "go_away", b"go_away", "heartbeat", b"heartbeat", "message", b"message", "must_acknowledge", b"must_acknowledge", "opened", b"opened", "result", b"result", "revision", b"revision"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "go_away", b"go_away", "heartbeat", b"heartbeat", "message", b"message", "opened", b"opened", "result", b"result", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "go_away", b"go_away", "heartbeat", b"heartbeat", "message", b"message", "must_acknowledge", b"must_acknowledge", "opened", b"opened", "result", b"result", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["opened", "result", "revision", "heartbeat", "go_away", "closed"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["opened", "result", "revision", "heartbeat", "go_away", "closed", "must_acknowledge"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 

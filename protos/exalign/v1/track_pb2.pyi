@@ -6,6 +6,11 @@ One video: a session of TrackVideo.
 The client sends `config` first, then frames. The server answers with `opened`, then results in the order of
 the frames, and, after the client has half-closed, `closed`.
 
+The client must acknowledge results: with `acked_frame` in its next frame, or with `ack`. The server keeps every
+result that is not acknowledged, to send it again after a break, at most TrackOpened.max_unacked_frames of them. Then
+it answers no more frames until it is told, and after TrackOpened.idle_timeout the stream ends with IDLE_TIMEOUT. At
+half of the bound, where that is 8 results or more, the server says so with `must_acknowledge`.
+
 Frame indices name frames and order them; time stamps are only echoed. Frames are idempotent by index: an index
 that was sent before is answered with the kept result, unchanged, and moves nothing.
 
@@ -432,7 +437,7 @@ class TrackAck(_message.Message):
 
     ACKED_FRAME_FIELD_NUMBER: _builtins.int
     acked_frame: _builtins.int
-    """The frame. The server keeps at most Limits.max_unacked_frames results, then takes no more frames until told."""
+    """The frame. The server keeps at most TrackOpened.max_unacked_frames results, then answers no more until told."""
     def __init__(
         self,
         *,
@@ -482,6 +487,7 @@ class TrackOpened(_message.Message):
     NEXT_FRAME_FIELD_NUMBER: _builtins.int
     IDLE_TIMEOUT_FIELD_NUMBER: _builtins.int
     MAX_AGE_FIELD_NUMBER: _builtins.int
+    MAX_UNACKED_FRAMES_FIELD_NUMBER: _builtins.int
     bundle_id: _builtins.str
     """Bundle that answers, to the end of the session."""
     session_id: _builtins.str
@@ -492,6 +498,8 @@ class TrackOpened(_message.Message):
     """First frame index that the server has not seen; 0 in a new session. Results kept for frames before it follow
     by themselves, as they were.
     """
+    max_unacked_frames: _builtins.int
+    """Most results that may wait to be acknowledged. Then no more frames are answered."""
     @_builtins.property
     def idle_timeout(self) -> _duration_pb2.Duration:
         """Send something at least this often."""
@@ -509,14 +517,47 @@ class TrackOpened(_message.Message):
         next_frame: _builtins.int = ...,
         idle_timeout: _duration_pb2.Duration | None = ...,
         max_age: _duration_pb2.Duration | None = ...,
+        max_unacked_frames: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["idle_timeout", b"idle_timeout", "max_age", b"max_age"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_id", b"bundle_id", "epoch", b"epoch", "idle_timeout", b"idle_timeout", "max_age", b"max_age", "next_frame", b"next_frame", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_id", b"bundle_id", "epoch", b"epoch", "idle_timeout", b"idle_timeout", "max_age", b"max_age", "max_unacked_frames", b"max_unacked_frames", "next_frame", b"next_frame", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TrackOpened: _TypeAlias = TrackOpened  # noqa: Y015
+
+@_typing.final
+class MustAcknowledge(_message.Message):
+    """Results wait to be acknowledged, and frames will soon not be answered any more. Sent when half of the bound is
+    reached, and again when it is reached again after acknowledgements.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNACKED_FRAMES_FIELD_NUMBER: _builtins.int
+    MAX_UNACKED_FRAMES_FIELD_NUMBER: _builtins.int
+    NEWEST_FRAME_FIELD_NUMBER: _builtins.int
+    unacked_frames: _builtins.int
+    """Results that wait."""
+    max_unacked_frames: _builtins.int
+    """How many may: TrackOpened.max_unacked_frames."""
+    newest_frame: _builtins.int
+    """Newest frame answered: acknowledge it where its result, and all before it, have arrived."""
+    def __init__(
+        self,
+        *,
+        unacked_frames: _builtins.int = ...,
+        max_unacked_frames: _builtins.int = ...,
+        newest_frame: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_unacked_frames", b"max_unacked_frames", "newest_frame", b"newest_frame", "unacked_frames", b"unacked_frames"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MustAcknowledge: _TypeAlias = MustAcknowledge  # noqa: Y015
 
 @_typing.final
 class Track(_message.Message):

@@ -89,6 +89,9 @@ class LimitsConfig:
     max_message_bytes: Annotated[int, Rule("largest request message, bytes", least=1024, most=2**31 - 1)] = (
         8 * 1024 * 1024 + 64 * 1024
     )
+    max_answer_bytes: Annotated[
+        int, Rule("largest answer, bytes; what would be larger is refused before it is computed", 65_536, 2**31 - 1)
+    ] = 64 * 1024 * 1024
     max_encoded_bytes: Annotated[int, Rule("largest encoded image, bytes", least=1, most=2**31 - 1)] = 8 * 1024 * 1024
     max_pixels: Annotated[int, Rule("largest image, width × height", least=1, most=89_478_485)] = 40_000_000
     max_faces: Annotated[int, Rule("faces in one call, given or detected", least=1, most=1024)] = 64

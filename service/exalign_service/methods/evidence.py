@@ -59,6 +59,7 @@ class EvidenceMethods:
 
             found = await pipeline.one_face(asked.source, clock, work)
             found.face.posterior_id = pipeline.cache.keep(found.after)
+            asked.size.check_sparse([found.face] if found.prior is None else [found.face, found.prior])
             pipeline.answered(clock, [found.face])
             if found.prior is not None:
                 found.prior.posterior_id = pipeline.keep(asked.source, found.before)
@@ -101,6 +102,7 @@ class EvidenceMethods:
                 return before, after, given.outcome, found, pipeline.write_face(given, asked.views, clock)
 
             before, after, outcome, found, message = await pipeline.one_face(asked.source, clock, work)
+            asked.size.check_sparse([message])
             pipeline.answered(clock, [message])
             same = after is before
             message.posterior_id = pipeline.keep(asked.source, after) if same else pipeline.cache.keep(after)

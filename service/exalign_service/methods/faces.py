@@ -90,9 +90,11 @@ class FacesMethods:
             given = clock.run("posterior", posterior_given_evidence, face, cached.evidence, poses)
             return cached, pipeline.write_face(given, asked.views, clock)
 
-        found = await pipeline.each_face(asked.source, clock, work)
+        found = await pipeline.each_face(asked.source, clock, work, asked.size.check)
         for cached, message in found.faces:
             message.posterior_id = pipeline.keep(asked.source, cached)
-        pipeline.answered(clock, [message for _, message in found.faces])
+        messages = [message for _, message in found.faces]
+        asked.size.check_sparse(messages)
+        pipeline.answered(clock, messages)
         height, width = (0, 0) if found.shape is None else found.shape[:2]
-        return _Faces([message for _, message in found.faces], found.left_out, width, height)
+        return _Faces(messages, found.left_out, width, height)

@@ -199,13 +199,20 @@ class Pipeline:
                 self._metrics.undecodable.labels(method).inc()
             raise
 
-    async def each_face(self, source: Picture | PosteriorId, clock: StageClock, work: FaceWork[T]) -> PictureAnswer[T]:
+    async def each_face(
+        self,
+        source: Picture | PosteriorId,
+        clock: StageClock,
+        work: FaceWork[T],
+        check: Callable[[int], object],
+    ) -> PictureAnswer[T]:
         """Find and score the faces that a request is about.
 
         Args:
             source: a picture, or the id of one face.
             clock: of the call.
             work: run in a thread for each face as soon as it is scored; it counts its own stages.
+            check: told how many faces there are, before any is scored; may refuse them.
 
         Raises:
             InvalidInputError: every violation of the request.
@@ -217,6 +224,7 @@ class Pipeline:
                 return PictureAnswer([await self._in_thread(self._rebuild, self.cache.find(name), work)])
             case Picture():
                 crops = await self._crops(source, clock)
+                check(len(crops.faces))
                 made = await self._score(crops.image, crops.faces, clock, work)
                 return PictureAnswer(made, crops.left_out, crops.image.shape)
 

@@ -23,7 +23,7 @@ from prometheus_client import (
 from exalign_service.config.schema import ServerConfig
 
 # A second series beside each counter and histogram, which nobody reads.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 #: Upper ends of the time buckets, seconds: from a queue without waiting to a call at its last deadline.
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -96,7 +96,9 @@ class Metrics:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
         self._build = Info("exalign_build", "What answers, once it is loaded.", registry=self.registry)
-        self._limits = Gauge("exalign_limit", "Settings that bound something, by name.", ("name",), registry=self.registry)
+        self._limits = Gauge(
+            "exalign_limit", "Settings that bound something, by name.", ("name",), registry=self.registry
+        )
         labels = ("grpc_type", "grpc_service", "grpc_method")
         self.started = self._counter("grpc_server_started", "RPCs started on the server.", labels)
         self.handled = self._counter(
@@ -123,7 +125,9 @@ class Metrics:
         self.detector_runs = self._counter("exalign_detector_runs", "Pictures searched for faces.", ("detector",))
         self.detections = self._counter("exalign_detections", "Faces found by a detector.", ("detector",))
         self.undecodable = self._counter(
-            "exalign_undecodable_pictures", "Pictures that are damaged, of no known kind, or above a limit.", ("method",)
+            "exalign_undecodable_pictures",
+            "Pictures that are damaged, of no known kind, or above a limit.",
+            ("method",),
         )
         self.frames = self._counter(
             "exalign_frames",

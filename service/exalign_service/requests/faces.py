@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from exalign.v1 import service_pb2
 from exalign_engine.errors import Violations
+from exalign_service.requests.answer_size import AnswerSize, answer_size
 from exalign_service.requests.enums import add_unknown_enum
 from exalign_service.requests.evidence import (
     RequestedEvidence,
@@ -48,11 +49,13 @@ class FacesRequest:
     Attributes:
         source: the picture, or a posterior id.
         views: of each face.
+        size: of the answer about each face.
         detect_only: stop after detection.
     """
 
     source: Picture | PosteriorId
     views: ViewOptions
+    size: AnswerSize
     detect_only: bool = False
 
 
@@ -64,6 +67,7 @@ class EvidenceRequest:
         source: the picture, or a posterior id.
         evidence: to be added to what the face holds.
         views: of the face.
+        size: of the answer about a face.
         include_prior: the same views without this evidence too.
         suggestion: what to suggest.
     """
@@ -71,6 +75,7 @@ class EvidenceRequest:
     source: Picture | PosteriorId
     evidence: RequestedEvidence
     views: ViewOptions
+    size: AnswerSize
     include_prior: bool = False
     suggestion: SuggestionOptions = field(default_factory=SuggestionOptions)
 
@@ -84,7 +89,8 @@ def read_predict(request: service_pb2.PredictLandmarksRequest, limits: RequestLi
     detect_only = request.stop_after == service_pb2.STOP_AFTER_DETECTION
     if detect_only and request.boxes:
         violations.add("stop_after", "is STOP_AFTER_DETECTION, must not be with boxes given")
-    return FacesRequest(_picture_of_faces(request, limits, violations), views, detect_only)
+    size = answer_size(views, limits.config.max_answer_bytes)
+    return FacesRequest(_picture_of_faces(request, size, limits, violations), views, size, detect_only)
 
 
 def read_heatmaps(request: service_pb2.PredictHeatmapsRequest, limits: RequestLimits) -> FacesRequest:
@@ -95,7 +101,8 @@ def read_heatmaps(request: service_pb2.PredictHeatmapsRequest, limits: RequestLi
     """
     violations = Violations()
     views = _views(request, limits, violations, heatmaps=True)
-    return FacesRequest(_source_of_faces(request, limits, violations), views)
+    size = answer_size(views, limits.config.max_answer_bytes)
+    return FacesRequest(_source_of_faces(request, size, limits, violations), views, size)
 
 
 def read_pose(request: service_pb2.EstimatePoseRequest, limits: RequestLimits) -> FacesRequest:
@@ -106,7 +113,8 @@ def read_pose(request: service_pb2.EstimatePoseRequest, limits: RequestLimits) -
     """
     violations = Violations()
     views = _views(request, limits, violations, pose=True)
-    return FacesRequest(_source_of_faces(request, limits, violations), views)
+    size = answer_size(views, limits.config.max_answer_bytes)
+    return FacesRequest(_source_of_faces(request, size, limits, violations), views, size)
 
 
 def read_conditional(request: service_pb2.QueryConditionalRequest, limits: RequestLimits) -> EvidenceRequest:
@@ -121,7 +129,9 @@ def read_conditional(request: service_pb2.QueryConditionalRequest, limits: Reque
     evidence = read_evidence(request.evidence, violations)
     alone = not (request.HasField("heatmaps") or request.HasField("pose"))
     views = _views(request, limits, violations, landmarks=alone)
-    return EvidenceRequest(_source_of_one(request, limits, violations), evidence, views, request.include_prior)
+    size = answer_size(views, limits.config.max_answer_bytes)
+    size.add_violation(2 if request.include_prior else 1, violations)
+    return EvidenceRequest(_source_of_one(request, limits, violations), evidence, views, size, request.include_prior)
 
 
 def read_suggest(request: service_pb2.SuggestEvidenceRequest, limits: RequestLimits) -> EvidenceRequest:
@@ -134,7 +144,9 @@ def read_suggest(request: service_pb2.SuggestEvidenceRequest, limits: RequestLim
     evidence = read_evidence(request.evidence, violations)
     suggestion = read_suggestion_options(request.suggestion, violations)
     views = _views(request, limits, violations)
-    return EvidenceRequest(_source_of_one(request, limits, violations), evidence, views, suggestion=suggestion)
+    size = answer_size(views, limits.config.max_answer_bytes)
+    size.add_violation(1, violations)
+    return EvidenceRequest(_source_of_one(request, limits, violations), evidence, views, size, suggestion=suggestion)
 
 
 def _views(
@@ -159,20 +171,23 @@ def _views(
     return ViewOptions(of_landmarks, of_heatmaps, of_pose)
 
 
-def _picture_of_faces(request: ManyFaces, limits: RequestLimits, violations: Violations) -> Picture:
+def _picture_of_faces(request: ManyFaces, size: AnswerSize, limits: RequestLimits, violations: Violations) -> Picture:
     boxes = read_boxes(request.boxes, limits, violations)
+    size.add_violation(len(boxes), violations)
     detection = read_detection(request.detection, limits, violations, ignored=bool(request.boxes))
     return Picture(request.image, boxes, detection, tuple(violations))
 
 
 def _source_of_faces(
     request: service_pb2.PredictHeatmapsRequest | service_pb2.EstimatePoseRequest,
+    size: AnswerSize,
     limits: RequestLimits,
     violations: Violations,
 ) -> Picture | PosteriorId:
     which = request.WhichOneof("source")
     if which == "image":
-        return _picture_of_faces(request, limits, violations)
+        return _picture_of_faces(request, size, limits, violations)
+    size.add_violation(1, violations)
     if request.boxes:
         _add_needs_image(violations, "boxes")
     return _posterior_id(which, request.posterior_id, violations)

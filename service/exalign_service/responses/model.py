@@ -59,6 +59,7 @@ def _limits(config: ServerConfig) -> model_pb2.Limits:
     limits, sessions = config.limits, config.sessions
     message = model_pb2.Limits(
         max_message_bytes=limits.max_message_bytes,
+        max_answer_bytes=limits.max_answer_bytes,
         max_encoded_bytes=limits.max_encoded_bytes,
         max_pixels=limits.max_pixels,
         max_faces=limits.max_faces,

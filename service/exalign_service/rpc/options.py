@@ -1,4 +1,4 @@
-"""The options of the gRPC server. gRPC says nothing of a name that it does not know: a test asks its library for each."""
+"""The options of the gRPC server. gRPC ignores a name that it does not know: a test asks its library for each."""
 
 from __future__ import annotations
 

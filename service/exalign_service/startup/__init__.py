@@ -1,1 +1,1 @@
-"""What happens before anything heavy is loaded: signals, ports, and what is wrong at first sight."""
+"""The command ``exalign-server``, and leaving it before it serves."""

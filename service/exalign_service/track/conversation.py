@@ -24,6 +24,10 @@ from exalign_service.track.response_writer import ResponseWriter
 from exalign_service.track.resume_token import NO_FRAME
 from exalign_service.track.store import FencedError
 
+#: The client is reminded where half of the bound waits to be acknowledged, and at least so many results: with a smaller
+#: bound there would be no time.
+_LEAST_REMINDED = 8
+
 Request = service_pb2.TrackVideoRequest
 Response = service_pb2.TrackVideoResponse
 
@@ -56,6 +60,8 @@ class Conversation:
         self._saving = asyncio.Lock()
         #: Newest frame received, and newest that the client has acknowledged.
         self._newest, self._acked = self.record.frame, NO_FRAME
+        #: Whether the client has been reminded to acknowledge what waits now.
+        self._reminded = False
 
     @property
     def stalled(self) -> bool:
@@ -72,6 +78,7 @@ class Conversation:
         for retained in self.record.retained:
             for message in retained.messages:
                 await self._writer.write(Response.FromString(message))
+        await self._remind()
         reading = asyncio.create_task(self._read())
         try:
             while not isinstance(item := await self._inbox.take(), HalfClosed):
@@ -170,6 +177,17 @@ class Conversation:
             self._pipeline.answered(clock, [track.face for track in step.tracks])
         await self._writer.write(*answers)
         await self._acknowledge(self._acked)  # it may have been acknowledged in advance
+        await self._remind()
+
+    async def _remind(self) -> None:
+        """Say that results must be acknowledged, before no more frames are answered; once for what waits."""
+        waiting, bound = self.record.unacked, self._max_unacked
+        due = waiting >= max(bound // 2, _LEAST_REMINDED)
+        if due and not self._reminded:
+            newest = self.record.frame
+            message = track_pb2.MustAcknowledge(unacked_frames=waiting, max_unacked_frames=bound, newest_frame=newest)
+            await self._writer.write(Response(must_acknowledge=message))
+        self._reminded = due
 
     async def _resend(self, index: int) -> None:
         message = self.record.result_of(index)

@@ -14,6 +14,7 @@ from exalign_engine.errors import InvalidInputError, Violations
 from exalign_engine.evidence.evidence import Evidence
 from exalign_engine.geometry.boxes import MAX_FACES
 from exalign_engine.tracking import DETECT_EVERY, SessionOptions, SuggestionQuery, TemporalModel
+from exalign_service.requests.answer_size import answer_size
 from exalign_service.requests.enums import add_unknown_enum
 from exalign_service.requests.evidence import RequestedEvidence, read_evidence, read_suggestion_options
 from exalign_service.requests.picture import (
@@ -140,6 +141,9 @@ def read_config(config: track_pb2.TrackConfig, limits: RequestLimits) -> TrackOp
         read_heatmap_options(config.heatmaps, violations) if config.HasField("heatmaps") else None,
         read_pose_options(config.pose, violations) if config.HasField("pose") else None,
     )
+    # Not by what is tracked: a frame in the middle of a video could only be refused with all that come after it.
+    size = answer_size(views, limits.config.max_answer_bytes, at_worst=True)
+    size.add_violation(session.max_faces, violations)
     suggestion = None
     if config.HasField("suggestion"):
         given = read_suggestion_options(config.suggestion, violations)

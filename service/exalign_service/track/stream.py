@@ -122,6 +122,7 @@ class TrackStream:
             next_frame=record.frame + 1,
             idle_timeout=_duration(self._config.session_idle_timeout),
             max_age=_duration(self._config.session_max_age),
+            max_unacked_frames=self._config.max_unacked_frames,
         )
 
     async def _send_go_away(

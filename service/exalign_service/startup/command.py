@@ -1,0 +1,209 @@
+"""``exalign-server``: serve until a signal.
+
+Exit codes: 0 stopped by a signal, at whatever time it comes; 1 cannot start or the GPU was lost; 2 wrong arguments or
+settings; 130 interrupted from the keyboard before the log begins. The log says from the first line on what the server
+is doing. When the server answers requests, it writes one line to standard output, for the program that started it:
+
+    {"event": "serving", "address": "127.0.0.1:50051", "metrics_address": "127.0.0.1:9464"}
+
+``address`` is what a gRPC client connects to (HOST:PORT or unix:/PATH). Nothing else is written there; logs go
+to standard error.
+
+Nothing heavy is imported before SIGTERM is obeyed, nor before the ports are known to be free.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from exalign.cli_support import DONE, WRONG_USAGE, OneLineParser, report, run_command
+from exalign_engine.errors import ExalignError
+from exalign_service.observability import logs
+from exalign_service.observability.native_stderr import captured_stderr
+from exalign_service.startup.early_exit import leave, log_to
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from exalign_engine.settings import Schema
+    from exalign_service.config.schema import ServerConfig
+    from exalign_service.server import Server
+
+_log = logging.getLogger("exalign_service")
+
+PROGRAM = "exalign-server"
+
+#: Longest time for closing the ports while the model is still being loaded, seconds.
+_CLOSING = 0.5
+
+
+class _CannotServeError(Exception):
+    """What ended the server, in one line."""
+
+
+def run(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        argv: arguments after the program's name; None reads the command line.
+
+    Returns:
+        The exit code; see `exalign.cli_support`. Wrong usage exits with it.
+    """
+    return run_command(PROGRAM, lambda: _run(argv), failures=(ExalignError, _CannotServeError), extra="serve")
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    from exalign_service.config.schema import ConfigError
+    from exalign_service.config.sources import SCHEMA
+
+    args = _parser(SCHEMA).parse_args(argv)
+    try:
+        loaded = SCHEMA.load(vars(args), os.environ, args.config)
+    except ConfigError as e:
+        for line in str(e).splitlines():
+            report(f"{PROGRAM}: {line}")
+        return WRONG_USAGE
+    if args.print_config:
+        print(loaded.to_toml(), end="")
+        return DONE
+    _serve(loaded.config, exit_with_stdin=args.exit_with_stdin)
+    return DONE
+
+
+def _serve(config: ServerConfig, *, exit_with_stdin: bool) -> None:
+    """Serve until a signal, the end of standard input or a lost device.
+
+    Raises:
+        _CannotServeError: the server cannot start, for want of a port or of memory.
+        ExalignError: the model cannot be loaded, or its device was lost.
+    """
+    from exalign_service.config.start_checks import StartError, check_start, lack_of_memory
+
+    try:
+        check_start(config)
+        with captured_stderr() as log_stream:
+            logs.configure(config.log_level, log_stream)
+            log_to(log_stream.fileno() if _log.isEnabledFor(logging.INFO) else None)
+            _log.info("starting", extra={"fields": {"version": version("exalign"), "pid": os.getpid()}})
+            # Not on the event loop, which could obey nothing meanwhile: until it runs, our own handler does.
+            import asyncio
+
+            import exalign_service.server  # noqa: F401
+
+            asyncio.run(_until_stopped(config, exit_with_stdin=exit_with_stdin))
+    except StartError as e:
+        raise _CannotServeError(str(e)) from e
+    except (MemoryError, ImportError, RuntimeError) as e:
+        lack = lack_of_memory(e)
+        if lack is None:
+            raise
+        raise _CannotServeError(str(lack)) from e
+
+
+def _parser(schema: Schema[ServerConfig]) -> argparse.ArgumentParser:
+    parser = OneLineParser(prog=PROGRAM, description="Face alignment that answers with a distribution, over gRPC.")
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {version('exalign')}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve = commands.add_parser(
+        "serve",
+        help="serve until SIGTERM",
+        description="Serve until SIGTERM or SIGINT. Settings: flags, then EXALIGN_* variables, then --config, "
+        "then defaults.",
+    )
+    serve.add_argument("--print-config", action="store_true", help="print the effective settings as TOML and exit")
+    serve.add_argument(
+        "--exit-with-stdin",
+        action="store_true",
+        help="also stop when standard input is closed, so that the server does not outlive who started it",
+    )
+    schema.add_flags(serve)
+    return parser
+
+
+async def _until_stopped(config: ServerConfig, *, exit_with_stdin: bool) -> None:
+    import asyncio
+
+    loop, stops = asyncio.get_running_loop(), asyncio.Queue[str]()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stops.put_nowait, number.name)
+    if exit_with_stdin:
+        _watch_stdin(lambda: loop.call_soon_threadsafe(stops.put_nowait, "stdin closed"))
+    from exalign_service.server import Server
+
+    server = Server(config, on_failure=lambda: stops.put_nowait("failure"))
+    starting, stop = asyncio.create_task(server.start()), asyncio.create_task(stops.get())
+    try:
+        await asyncio.wait((starting, stop), return_when=asyncio.FIRST_COMPLETED)
+        if not stop.done():
+            await _started(starting)
+            _announce(server)
+        _log.info("stopping", extra={"fields": {"reason": await stop, "grace_seconds": config.shutdown_grace}})
+        if not starting.done():
+            await _abandon(server)
+    finally:
+        stop.cancel()
+        starting.cancel()
+        second_stop = asyncio.create_task(stops.get())
+        second_stop.add_done_callback(lambda _: server.end_grace())
+        await server.stop()
+        second_stop.cancel()
+        # Its error, if any, has been raised above, unless a stop came first: then it does not matter.
+        await asyncio.gather(starting, return_exceptions=True)
+    _log.info("stopped")
+    if server.failure is not None:
+        raise server.failure
+
+
+async def _started(starting: asyncio.Task[None]) -> None:
+    """Wait for the start; the log says why the ports are closed where it fails."""
+    try:
+        await starting
+    except Exception as e:
+        _log.error("cannot start", extra={"fields": {"error": str(e) or type(e).__name__}})
+        raise
+
+
+async def _abandon(server: Server) -> None:
+    """End the process in the middle of loading or warming up, for which a thread would have to be waited for."""
+    import asyncio
+
+    await asyncio.wait([asyncio.create_task(server.close_ports(0.0))], timeout=_CLOSING)
+    _log.info("stopped")
+    leave(DONE)
+
+
+def _announce(server: Server) -> None:
+    """Report where the server is: in the log for people, on standard output for programs."""
+    runtime = server.aligner.runtime
+    where = {"address": server.address, "metrics_address": server.metrics_address}
+    fields = {
+        **where,
+        "bundle": server.aligner.bundle.id[:12],
+        "runtime": runtime.name,
+        "precision": runtime.precision,
+        "reason": runtime.reason,
+        "version": version("exalign"),
+    }
+    _log.info("serving", extra={"fields": fields})
+    print(json.dumps({"event": "serving", **where}), flush=True)
+
+
+def _watch_stdin(closed: Callable[[], object]) -> None:
+    """Call ``closed`` when standard input ends."""
+
+    def wait() -> None:
+        # os.read, not sys.stdin: its lock would be held while the interpreter shuts down.
+        while os.read(0, 4096):
+            pass
+        closed()
+
+    threading.Thread(target=wait, name="stdin", daemon=True).start()
