@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -39,10 +40,10 @@ FREE = ("--address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0")
 
 
 @contextmanager
-def started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
-    """A serving process and what it announced."""
+def running_program(program: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A process of ``serve``; killed at the end where it has not ended."""
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, "serve", *arguments],
+        [sys.executable, "-c", program, "serve", *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -50,14 +51,21 @@ def started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, 
         env=ENVIRONMENT,
     )
     try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line, process.communicate()[1]
-        yield process, json.loads(line)
+        yield process
     finally:
         process.kill()
         with process:  # closes its pipes
             pass
+
+
+@contextmanager
+def started(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    """A serving process and what it announced."""
+    with running_program(PROGRAM, *arguments) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, process.communicate()[1]
+        yield process, json.loads(line)
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -80,10 +88,12 @@ def test_announces_itself_on_standard_output_and_ends_with_0_on_sigterm() -> Non
         out, err = process.communicate(timeout=20)
         assert (process.returncode, out) == (0, "")
         lines = [json.loads(line) for line in err.splitlines()]
-        assert [line["event"] for line in lines] == ["warm", "serving", "call", "stopping", "stopped"]
-        serving = lines[1]
+        events = [line["event"] for line in lines]
+        beginning = ["starting", "listening", "loading", "loaded", *["warming up"] * 3, "warm"]
+        assert events == [*beginning, "serving", "call", "stopping", "stopped"]
+        serving = lines[events.index("serving")]
         assert (serving["runtime"], serving["bundle"], serving["reason"]) == ("fake", "b" * 12, "for tests")
-        assert lines[3]["reason"] == "SIGTERM"
+        assert lines[-2]["reason"] == "SIGTERM"
         assert all({"ts", "level", "event"} <= set(line) for line in lines)
 
 
@@ -126,6 +136,141 @@ def test_an_address_in_use_ends_with_1_and_one_line(which: str) -> None:
         (line,) = done.stderr.splitlines()
         assert line.startswith(f"exalign-server: {which} is '{said[which]}', cannot be listened on: ")
         assert "address already in use" in line.lower()
+
+
+#: As `PROGRAM`, with a model that is never there.
+ENDLESS = PROGRAM.replace("server.LoadedModel(aligner)", "threading.Event().wait()").replace("sys, ", "sys, threading, ")
+
+#: As `PROGRAM`, with a network that is never warm.
+NEVER_WARM = PROGRAM.replace("sys.exit(", "aligner.runtime.gate.clear()\nsys.exit(")
+
+
+def log_until(process: subprocess.Popen[str], event: str) -> list[dict[str, object]]:
+    """Lines of the log up to one of this event."""
+    assert process.stderr is not None
+    lines: list[dict[str, object]] = []
+    while not lines or lines[-1]["event"] != event:
+        line = process.stderr.readline()
+        assert line, lines
+        lines.append(json.loads(line))
+    return lines
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("program", "after"), [(ENDLESS, "listening"), (ENDLESS, "loading"), (NEVER_WARM, "warming up")]
+)
+def test_a_signal_while_it_starts_ends_it_with_0(program: str, after: str, number: signal.Signals) -> None:
+    """No thread is waited for: here one would never end."""
+    with running_program(program, *FREE) as process:
+        log_until(process, after)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, "")
+    ending = [json.loads(line) for line in err.splitlines()][-2:]
+    assert [line["event"] for line in ending] == ["stopping", "stopped"]
+    assert ending[0]["reason"] == number.name
+
+
+def test_sigterm_at_the_first_line_of_the_log_ends_it_with_0() -> None:
+    with running_program("import sys; from exalign_service.entry import main; sys.exit(main())", *FREE) as process:
+        (first,) = log_until(process, "starting")
+        assert first["pid"] == process.pid
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, "")
+    assert [json.loads(line)["event"] for line in err.splitlines()][-2:] == ["stopping", "stopped"]
+
+
+def test_sigterm_is_obeyed_before_anything_is_imported() -> None:
+    """While the settings are read, with no loop and no log yet; a library that is being imported cannot swallow it."""
+    program = """
+import os, signal, sys
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "exalign_service.startup.command":
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+            except BaseException:
+                pass
+sys.meta_path.insert(0, Finder())
+from exalign_service.entry import main
+sys.exit(main())
+"""
+    with running_program(program, *FREE) as process:
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, "")
+    lines = [json.loads(line) for line in err.splitlines()]
+    assert [(line["event"], line["level"]) for line in lines] == [("stopping", "info"), ("stopped", "info")]
+
+
+def test_little_is_imported_before_sigterm_is_obeyed() -> None:
+    code = "import sys; import exalign_service.entry; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    heavy = {"argparse", "asyncio", "cv2", "grpc", "logging", "numba", "numpy", "google.protobuf"}
+    assert not heavy & set(loaded)
+
+
+def test_the_ports_are_open_before_numba_is_imported() -> None:
+    code = "import sys; import exalign_service.server; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    heavy = {"numba", "scipy", "onnx", "onnxruntime", "openvino", "exalign_engine.face.aligner"}
+    assert not heavy & set(loaded)
+
+
+def test_a_model_that_cannot_be_loaded_closes_the_ports_with_a_reason() -> None:
+    program = PROGRAM.replace("server.LoadedModel(aligner)", "1 / 0 if False else load()").replace(
+        "sys.exit", "def load():\n    raise MemoryError('no 3 GiB here')\nsys.exit"
+    )
+    with running_program(program, *FREE) as process:
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (1, "")
+    *log, last = err.splitlines()
+    assert last == "exalign-server: there is too little memory: no 3 GiB here"
+    assert json.loads(log[-1])["event"] == "cannot start"
+    assert json.loads(log[-1])["error"] == "no 3 GiB here"
+
+
+def test_one_port_for_both_is_refused() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = f"127.0.0.1:{free.getsockname()[1]}"
+    done = command("serve", "--address", port, "--metrics-address", port)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"exalign-server: metrics_address is '{port}', cannot be listened on: ")
+
+
+def test_a_socket_in_use_or_impossible_is_one_line(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as taken:
+        taken.bind(str(tmp_path / "s"))
+        taken.listen()
+        reasons = {
+            tmp_path / "s": "another server listens there",
+            tmp_path / "nowhere" / "s": f"there is no directory {tmp_path / 'nowhere'}",
+            tmp_path / ("s" * 120): "AF_UNIX path too long",
+        }
+        for path, reason in reasons.items():
+            done = command("serve", "--address", f"unix:{path}", "--metrics-address", "127.0.0.1:0")
+            assert (done.returncode, done.stdout) == (1, "")
+            assert done.stderr == f"exalign-server: address is 'unix:{path}', cannot be listened on: {reason}\n"
+
+
+def test_what_libraries_write_to_stderr_is_in_the_log() -> None:
+    program = PROGRAM.replace(
+        "server.load_model = lambda config: server.LoadedModel(aligner)",
+        "def load(config):\n"
+        "    import os, warnings\n"
+        "    os.write(2, b'[ WARN:0@0.1] a library \\xff\\n\\nno line end')\n"
+        "    warnings.warn('of Python', stacklevel=1)\n"
+        "    return server.LoadedModel(aligner)\n"
+        "server.load_model = load",
+    )
+    with running_program(program, *FREE) as process:
+        log_until(process, "serving")
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    # All of it is JSON.
+    assert [json.loads(line)["event"] for line in err.splitlines()][-1] == "no line end"
 
 
 def test_a_missing_bundle_ends_with_1_and_one_line(tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exalign_engine.arrays import F32, F64
-from exalign_engine.compiler.njit import njit
 from exalign_engine.exemplars.poses import Poses
 from exalign_engine.geometry.head_pose import ROLL, project, solve_pose, wrap
+from exalign_engine.libraries.njit import njit
 from exalign_engine.metrics.coverage import MASSES
 from exalign_engine.posterior.calibration import Calibration
 from exalign_engine.posterior.pose import credible_intervals, pose_moments

@@ -26,6 +26,7 @@ from exalign_engine.detect.base import RawDetection, shrink, to_image_frame
 from exalign_engine.detect.registry import DetectorSpec
 from exalign_engine.detect.suppression import suppress
 from exalign_engine.errors import RuntimeUnavailableError
+from exalign_engine.libraries.no_telemetry import switch_off_telemetry
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -152,6 +153,7 @@ def _weights_folder() -> Path:
 def _load(path: Path) -> onnxruntime.InferenceSession:
     """One network on one thread; concurrency is the caller's."""
     # Imported here so that names and affines of detectors do not start ONNX Runtime.
+    switch_off_telemetry()
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as errors
 

@@ -36,9 +36,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exalign_engine.arrays import F32, F64
-from exalign_engine.compiler.njit import njit
 from exalign_engine.evidence.evidence import BoxMotion, Evidence, PoseRange
 from exalign_engine.geometry.landmarks import GROUPS, N_LANDMARKS
+from exalign_engine.libraries.njit import njit
 from exalign_engine.posterior.posterior import Measurement, Posterior
 
 #: Impossible evidence: exemplars whose excess is so near the least count as nearest, box sides.

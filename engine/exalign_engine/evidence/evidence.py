@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from exalign_engine.arrays import F64
-from exalign_engine.compiler.njit import njit
 from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.geometry.landmarks import N_LANDMARKS
+from exalign_engine.libraries.njit import njit
 
 T = TypeVar("T")
 

@@ -30,11 +30,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exalign_engine.arrays import F32, F64
-from exalign_engine.compiler.njit import njit
 from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.evidence.conditioning import EvidenceModel
 from exalign_engine.evidence.evidence import MAX_LENGTH, MIN_LENGTH
 from exalign_engine.geometry.landmarks import N_LANDMARKS
+from exalign_engine.libraries.njit import njit
 from exalign_engine.posterior.posterior import Posterior
 
 #: Clicks tried a landmark, and exemplars that stand for the posterior.

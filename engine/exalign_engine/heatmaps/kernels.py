@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exalign_engine.arrays import F32, F64, I32, I64
-from exalign_engine.compiler.njit import njit
 from exalign_engine.heatmaps.stencil import add_stencil
+from exalign_engine.libraries.njit import njit
 
 #: R, and the range of t that one lattice serves, in h². Within it the replaced Gaussian is off by at most 0.0075 in
 #: L1 for the worst point and t (0.002 at t = 0.35); outside, the fourth moment drifts away fast.

@@ -23,7 +23,7 @@ from __future__ import annotations
 import numpy as np
 
 from exalign_engine.arrays import F32, F64, I32, U8
-from exalign_engine.compiler.njit import njit
+from exalign_engine.libraries.njit import njit
 
 #: Sources in a block.
 LANES = 64

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from exalign_engine.arrays import F32, I8
+from exalign_engine.libraries.no_telemetry import switch_off_telemetry
 from exalign_engine.onnx_graph.onnx_file import _replace, write_network
 from exalign_engine.progress import BATCH, Progress
 
@@ -157,6 +158,7 @@ def measure_scales(
     Raises:
         ValueError: see `rounded_tensors`; there are no crops, or a value is not finite.
     """
+    switch_off_telemetry()
     import onnxruntime
 
     names = rounded_tensors(model, keep)

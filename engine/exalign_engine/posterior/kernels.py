@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exalign_engine.arrays import F32, F64
-from exalign_engine.compiler.njit import njit
+from exalign_engine.libraries.njit import njit
 
 #: Grid of `rice_table`: d/r from 0 to U_MAX, and ln(σ/r) from LOG_S_MIN to LOG_S_MAX.
 U_CELLS, U_MAX = 384, 6.0

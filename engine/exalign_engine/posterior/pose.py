@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exalign_engine.arrays import F32, F64
-from exalign_engine.compiler.njit import njit
 from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.exemplars.poses import Poses
 from exalign_engine.geometry.head_pose import ROLL, YAW, solve_pose, wrap
+from exalign_engine.libraries.njit import njit
 from exalign_engine.posterior.posterior import Posterior
 
 #: Cells of a full turn in the marginals behind credible intervals (0.125° each).

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exalign_engine.arrays import F32, F64
-from exalign_engine.compiler.njit import njit
 from exalign_engine.geometry.landmarks import N_LANDMARKS, mirror_shapes
+from exalign_engine.libraries.njit import njit
 
 #: h: an exemplar whose distance from y₀ is h takes 61 % of the displacement; box sides.
 # docs/decisions/displacement.md

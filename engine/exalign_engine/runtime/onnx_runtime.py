@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from exalign.cli_support import first_line
 from exalign_engine.errors import BundleError
+from exalign_engine.libraries.no_telemetry import switch_off_telemetry
 from exalign_engine.network.outputs import Outputs, known_outputs
 from exalign_engine.runtime.precision import load_network
 from exalign_engine.runtime.registry import RuntimeOptions, RuntimeSpec
@@ -35,6 +36,7 @@ class OnnxRuntime:
 
     def __init__(self, network: Path, threads: int = 1, reason: str = "asked for", *, precision: str = "auto") -> None:
         # Imported only when chosen: it costs about 0.2 s and 50 MB.
+        switch_off_telemetry()
         import onnxruntime
 
         self.version: str = onnxruntime.__version__

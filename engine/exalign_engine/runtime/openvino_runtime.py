@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import queue
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exalign_engine.errors import BundleError
+from exalign_engine.libraries.no_telemetry import switch_off_telemetry
 from exalign_engine.network.outputs import Outputs, known_outputs
 from exalign_engine.runtime.precision import load_network
 from exalign_engine.runtime.registry import RuntimeOptions, RuntimeSpec
@@ -51,7 +51,7 @@ class OpenVinoRuntime:
         precision: str = "auto",
     ) -> None:
         # Imported only when chosen: it costs about 0.2 s and 50 MB.
-        _without_telemetry()
+        switch_off_telemetry()
         import openvino
 
         self.version: str = openvino.__version__.split("-")[0]
@@ -88,14 +88,6 @@ class OpenVinoRuntime:
 
     def close(self) -> None:
         """Nothing is held beyond the compiled model itself."""
-
-
-def _without_telemetry() -> None:
-    """Let OpenVINO take its stub: its telemetry forks this process when it is imported, and reports to Intel.
-
-    In a server with threads such a fork is unsound; without a network it waits 3 s; and it writes to the user's home.
-    """
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # so Python blocks an import
 
 
 def _open(network: Path, options: RuntimeOptions) -> OpenVinoRuntime:

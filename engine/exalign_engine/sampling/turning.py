@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 
 from exalign_engine.arrays import F32, F64, U8
-from exalign_engine.compiler.njit import njit
 from exalign_engine.geometry.frames import BoxFrame, tight_box
 from exalign_engine.geometry.head_pose import rotation, solve_pose
+from exalign_engine.libraries.njit import njit
 
 #: Where the jaw meets the ears: depth zero.
 EARS = [0, 1, 15, 16]

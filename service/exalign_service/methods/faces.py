@@ -79,7 +79,9 @@ class FacesMethods:
     async def _detected(self, picture: Picture, clock: StageClock) -> _Faces:
         """Faces of which only the place is known."""
         image, located, left_out = await self._pipeline.locate(picture, clock)
-        return _Faces([located_face(place) for place in located], left_out, image.shape[1], image.shape[0])
+        faces = [located_face(place) for place in located]
+        self._pipeline.answered(clock, faces)
+        return _Faces(faces, left_out, image.shape[1], image.shape[0])
 
     async def _scored(self, asked: FacesRequest, clock: StageClock) -> _Faces:
         """All faces with the views that the request names; each is kept, unless it was found by its id."""

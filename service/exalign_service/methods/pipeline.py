@@ -11,7 +11,7 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -178,9 +178,10 @@ class Pipeline:
         for stage, seconds in list(clock.seconds.items()):
             self._metrics.stage.labels(stage, clock.method).observe(seconds)
 
-    def answered(self, clock: StageClock, faces: Iterable[face_pb2.Face]) -> None:
+    def answered(self, clock: StageClock, faces: Sequence[face_pb2.Face]) -> None:
         """Count faces that a call, or a frame, is answered with."""
-        self._metrics.faces_answered(clock.method, [face.presence for face in faces])
+        presences = [face.presence for face in faces if face.HasField("presence")]
+        self._metrics.faces_answered(clock.method, len(faces), presences)
 
     def detected(self, detector: str, faces: int) -> None:
         """Count a run of a detector. From any thread."""

@@ -6,11 +6,12 @@ A dashboard then shows how far the regions of the model can be trusted, next to 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Gauge
 
-from exalign_engine.runtime.equivalence import Divergence
+if TYPE_CHECKING:
+    from exalign_engine.runtime.equivalence import Divergence
 
 
 def export_calibration(card: dict[str, Any], registry: CollectorRegistry) -> None:

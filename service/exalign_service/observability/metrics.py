@@ -114,6 +114,35 @@ class Metrics:
             "Time of a call in each stage that it went through, over all its faces; decode includes cutting crops.",
             ("stage", "method"),
         )
+        self.frame_latency = self._seconds(
+            "exalign_frame_latency_seconds", "Time from the arrival of a video frame to its result."
+        )
+        sizes = [2**i for i in range(max_batch.bit_length()) if 2**i < max_batch] + [max_batch]
+        self.batch_size = Histogram(
+            "exalign_batch_size", "Faces in one call of the network.", buckets=sizes, registry=self.registry
+        )
+        self.queue_depth = Gauge("exalign_queue_depth", "Faces that wait for the network.", registry=self.registry)
+        self.posteriors = Gauge("exalign_posteriors", "Posteriors kept behind posterior ids.", registry=self.registry)
+        self.posterior_lookups = self._counter(
+            "exalign_posterior_lookups", "Posterior ids looked up, by whether they were still known.", ("result",)
+        )
+        self.posteriors_evicted = Counter(
+            "exalign_posteriors_evicted", "Posteriors that gave way to newer ones.", registry=self.registry
+        )
+        self.sessions = Gauge("exalign_sessions", "Video sessions, by state.", ("state",), registry=self.registry)
+        self._add_faces()
+        for result in LOOKUP_RESULTS:
+            self.posterior_lookups.labels(result)
+        for state in SESSION_STATES:
+            self.sessions.labels(state)
+        for service in services:
+            for one in service.methods:
+                kind = method_type(one.client_streaming, one.server_streaming)
+                self._initialise(Method(kind, service.full_name, one.name))
+        self._initialise(OTHER)
+
+    def _add_faces(self) -> None:
+        """What was seen, and where the time went."""
         self.faces = self._counter("exalign_faces", "Faces answered, over all frames of a video.", ("method",))
         self.presence = Histogram(
             "exalign_presence",
@@ -134,22 +163,6 @@ class Metrics:
             "Video frames, by outcome: answered, answered with a problem, or skipped for a newer one.",
             ("outcome",),
         )
-        self.frame_latency = self._seconds(
-            "exalign_frame_latency_seconds", "Time from the arrival of a video frame to its result."
-        )
-        sizes = [2**i for i in range(max_batch.bit_length()) if 2**i < max_batch] + [max_batch]
-        self.batch_size = Histogram(
-            "exalign_batch_size", "Faces in one call of the network.", buckets=sizes, registry=self.registry
-        )
-        self.queue_depth = Gauge("exalign_queue_depth", "Faces that wait for the network.", registry=self.registry)
-        self.posteriors = Gauge("exalign_posteriors", "Posteriors kept behind posterior ids.", registry=self.registry)
-        self.posterior_lookups = self._counter(
-            "exalign_posterior_lookups", "Posterior ids looked up, by whether they were still known.", ("result",)
-        )
-        self.posteriors_evicted = Counter(
-            "exalign_posteriors_evicted", "Posteriors that gave way to newer ones.", registry=self.registry
-        )
-        self.sessions = Gauge("exalign_sessions", "Video sessions, by state.", ("state",), registry=self.registry)
         for method in FACE_METHODS:
             for stage in STAGES:
                 self.stage.labels(stage, method)
@@ -157,15 +170,6 @@ class Metrics:
                 metric.labels(method)
         for outcome in FRAME_OUTCOMES:
             self.frames.labels(outcome)
-        for result in LOOKUP_RESULTS:
-            self.posterior_lookups.labels(result)
-        for state in SESSION_STATES:
-            self.sessions.labels(state)
-        for service in services:
-            for one in service.methods:
-                kind = method_type(one.client_streaming, one.server_streaming)
-                self._initialise(Method(kind, service.full_name, one.name))
-        self._initialise(OTHER)
 
     def export_limits(self, config: ServerConfig) -> None:
         """Show every setting that bounds something; they do not change while the server runs."""
@@ -180,10 +184,10 @@ class Metrics:
             self.detector_runs.labels(detector)
             self.detections.labels(detector)
 
-    def faces_answered(self, method: str, presences: Iterable[float]) -> None:
-        """Faces were answered."""
+    def faces_answered(self, method: str, faces: int, presences: Iterable[float]) -> None:
+        """Faces were answered, and those that the network saw with these presences."""
+        self.faces.labels(method).inc(faces)
         for presence in presences:
-            self.faces.labels(method).inc()
             self.presence.labels(method).observe(presence)
 
     def detected(self, detector: str, faces: int) -> None:

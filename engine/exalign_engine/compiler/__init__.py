@@ -1,1 +1,0 @@
-"""How the engine's kernels are compiled."""

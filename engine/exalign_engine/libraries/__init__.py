@@ -1,0 +1,1 @@
+"""How outside libraries are used everywhere: kernels that need no cache, runtimes that report to nobody."""
