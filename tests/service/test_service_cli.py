@@ -139,7 +139,9 @@ def test_an_address_in_use_ends_with_1_and_one_line(which: str) -> None:
 
 
 #: As `PROGRAM`, with a model that is never there.
-ENDLESS = PROGRAM.replace("server.LoadedModel(aligner)", "threading.Event().wait()").replace("sys, ", "sys, threading, ")
+ENDLESS = PROGRAM.replace("server.LoadedModel(aligner)", "threading.Event().wait()").replace(
+    "sys, ", "sys, threading, "
+)
 
 #: As `PROGRAM`, with a network that is never warm.
 NEVER_WARM = PROGRAM.replace("sys.exit(", "aligner.runtime.gate.clear()\nsys.exit(")

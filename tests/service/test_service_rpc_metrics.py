@@ -16,7 +16,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from exalign.v1 import service_pb2
-from exalign_service.observability.metrics import CODES, STAGES
+from exalign_service.observability.metrics import CODES, FACE_METHODS, STAGES
+from exalign_service.rpc.options import message_ceiling
 from service_fakes import GOOD_BOX, Running, config, details_of, request, running, until
 
 PREDICT = {
@@ -51,6 +52,11 @@ def counts(live: Running, labels: dict[str, str]) -> tuple[int, int, int, int]:
     return started, timed, received, sent
 
 
+def stage_count(live: Running, stage: str, method: str) -> int:
+    """How often a stage of a method was timed."""
+    return int(live.sample("exalign_stage_seconds_count", stage=stage, method=method))
+
+
 async def fails(call: Call) -> grpc.StatusCode:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
@@ -75,7 +81,7 @@ async def test_after_10_good_3_bad_and_2_cancelled_calls_the_counts_say_exactly_
     live.runtime.gate.set()
     assert handled(live, PREDICT) == {"OK": 10, "InvalidArgument": 3, "Canceled": 2}
     assert counts(live, PREDICT) == (15, 15, 15, 10)
-    stages = {stage: int(live.sample("exalign_stage_seconds_count", stage=stage)) for stage in STAGES}
+    stages = {stage: stage_count(live, stage, "PredictLandmarks") for stage in STAGES}
     assert stages["decode"] == 15
     assert stages["infer"] == stages["queue"] == stages["posterior"] == stages["encode"] == 10
     assert stages["detect"] == stages["hmm"] == 0
@@ -149,10 +155,80 @@ async def test_bytes_that_are_no_message_are_counted(live: Running) -> None:
     assert counts(live, PREDICT) == (1, 1, 1, 0)
 
 
-async def test_a_method_that_there_is_not_is_not_counted(live: Running) -> None:
-    call = live.channel.unary_unary("/exalign.v1.FaceAlignmentService/Nonsense", None, None)
-    assert await fails(call(b"")) == grpc.StatusCode.UNIMPLEMENTED
-    assert b"Nonsense" not in live.server.metrics.expose()
+@pytest.mark.parametrize("path", ["/exalign.v1.FaceAlignmentService/Nonsense", "/nobody.v1.Nothing/Get", "/Nonsense"])
+async def test_a_method_that_there_is_not_is_counted_without_its_name(live: Running, path: str) -> None:
+    for call in (live.channel.unary_unary(path)(b"x"), live.channel.stream_unary(path)(iter([b"x"]))):
+        assert await fails(call) == grpc.StatusCode.UNIMPLEMENTED
+    streams = (live.channel.unary_stream(path)(b"x"), live.channel.stream_stream(path)(iter([b"x"])))
+    for stream in streams:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stream.read()
+        assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+        assert details_of(caught.value).reason == "METHOD_UNKNOWN"
+    other = {"grpc_type": "other", "grpc_service": "other", "grpc_method": "other"}
+    assert handled(live, other) == {"Unimplemented": 4}
+    text = live.server.metrics.expose()
+    assert b"Nonsense" not in text
+    assert b"nobody" not in text
+
+
+async def test_a_message_above_the_limit_is_counted_as_its_caller_is_answered(tmp_path: Path) -> None:
+    limit = 100_000
+    async with running(tmp_path, config(max_message_bytes=limit, max_encoded_bytes=limit)) as live:
+        for size in (limit + 1, 300 * limit):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await live.stub.PredictLandmarks(request(data=bytes(size)))
+            assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert re.fullmatch(
+                r"message: its [\d,]+ bytes are larger than max_message_bytes = 100,000", caught.value.details() or ""
+            )
+            assert details_of(caught.value).reason == "MESSAGE_TOO_LARGE"
+        assert handled(live, PREDICT) == {"ResourceExhausted": 2}
+        call: Any = live.stub.TrackVideo()
+        await call.write(service_pb2.TrackVideoRequest(config={}))
+        assert (await call.read()).WhichOneof("message") == "opened"
+        await call.write(service_pb2.TrackVideoRequest(frame={"image": {"encoded": bytes(2 * limit)}}))
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call.read()
+        assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert handled(live, TRACK) == {"ResourceExhausted": 1}
+        await live.stub.PredictLandmarks(request(GOOD_BOX))
+
+
+async def test_a_message_that_grpc_itself_refuses_is_counted(tmp_path: Path) -> None:
+    async with running(tmp_path) as live:
+        call = live.stub.PredictLandmarks(
+            request(data=bytes(message_ceiling(live.server.config.limits.max_message_bytes)))
+        )
+        assert await fails(call) == grpc.StatusCode.RESOURCE_EXHAUSTED
+        # gRPC tells the server no more than that the request never came.
+        await until(lambda: handled(live, PREDICT) == {"Canceled": 1})
+        assert counts(live, PREDICT) == (1, 1, 0, 0)
+
+
+async def test_faces_detections_and_pictures_are_counted(tmp_path: Path) -> None:
+    async with running(tmp_path) as live:
+        live.detector.faces = [(GOOD_BOX, 0.9), ((5.0, 5.0, 35.0, 35.0), 0.8)]
+        for _ in range(3):
+            await live.stub.PredictLandmarks(request())
+        await live.stub.PredictLandmarks(request(GOOD_BOX))
+        await fails(live.stub.PredictLandmarks(request(data=b"no picture")))
+        await fails(live.stub.PredictLandmarks(request((1.0, 1.0, 2.0, 2.0))))  # the box is wrong, not the picture
+        assert live.sample("exalign_faces_total", method="PredictLandmarks") == 7
+        assert live.sample("exalign_presence_count", method="PredictLandmarks") == 7
+        assert live.sample("exalign_detector_runs_total", detector="mtcnn") == 3
+        assert live.sample("exalign_detections_total", detector="mtcnn") == 6
+        assert live.sample("exalign_undecodable_pictures_total", method="PredictLandmarks") == 1
+        assert live.sample("exalign_undecodable_pictures_total", method="TrackVideo") == 0
+
+
+async def test_what_answers_and_what_bounds_it_is_shown(live: Running) -> None:
+    from importlib.metadata import version
+
+    build = {"version": version("exalign"), "bundle": "b" * 64, "runtime": "fake", "precision": "f32"}
+    assert live.sample("exalign_build_info", **build) == 1
+    for name, value in (("max_faces", 64), ("queue", 128), ("max_sessions", 128), ("session_idle_timeout", 60)):
+        assert live.sample("exalign_limit", setting=name) == value
 
 
 async def test_a_status_sent_by_a_handler_itself_is_counted(live: Running) -> None:
@@ -252,8 +328,8 @@ async def test_every_label_value_is_there_from_the_start(live: Running) -> None:
         labels = {**PREDICT, "grpc_type": kind, "grpc_method": name}
         assert handled(live, labels) == {}
         assert counts(live, labels) == (0, 0, 0, 0)
-    for stage in STAGES:
-        assert live.sample("exalign_stage_seconds_count", stage=stage) == 0
+    for method in FACE_METHODS:
+        assert [stage_count(live, stage, method) for stage in STAGES] == [0] * len(STAGES)
 
 
 async def test_codes_have_the_names_of_grpc_go() -> None:

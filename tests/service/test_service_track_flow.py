@@ -36,6 +36,44 @@ async def test_no_more_frames_are_taken_than_may_be_unacknowledged(tmp_path: Pat
         await it.close()
 
 
+async def test_a_client_that_does_not_acknowledge_is_told_before_it_is_stopped(tmp_path: Path) -> None:
+    async with running(tmp_path, server_config(max_unacked_frames=16)) as live:
+        it = talk(live)
+        assert (await it.open()).max_unacked_frames == 16
+        for index, bound in enumerate((8, 16)):  # again after it has acknowledged and has fallen silent again
+            frames = [frame(i, *([GOOD_BOX] if i == 0 else [])) for i in range(bound - 8, bound)]
+            await it.say(*frames)
+            assert [(await it.hear("result")).frame_index for _ in range(8)] == list(range(bound - 8, bound))
+            told = await it.hear("must_acknowledge")
+            assert (told.unacked_frames, told.max_unacked_frames, told.newest_frame) == (8, 16, bound - 1)
+            if index == 0:
+                await it.say(track_pb2.TrackAck(acked_frame=told.newest_frame))
+        # Once is enough: the last eight frames before the bound are answered without another word.
+        await it.results(*(frame(i) for i in range(16, 24)))
+        await it.cut()
+
+
+async def test_a_client_that_acknowledges_is_not_told_to(tmp_path: Path) -> None:
+    async with running(tmp_path, server_config(max_unacked_frames=16)) as live, talking(live) as it:
+        for index in range(40):
+            await it.results(frame(index, *([GOOD_BOX] if index == 0 else []), acked_frame=index - 1))
+        await it.close()
+
+
+async def test_a_stream_that_resumes_with_much_unacknowledged_is_told_at_once(tmp_path: Path) -> None:
+    async with running(tmp_path, server_config(max_unacked_frames=16)) as live:
+        first = talk(live)
+        await first.open(config("mine"))
+        results = await first.results(frame(0, GOOD_BOX), *(frame(i) for i in range(1, 8)))
+        await first.hear("must_acknowledge")
+        await first.cut()
+        second = talk(live)
+        await second.open(config("mine", results[0].resume_token))
+        assert [(await second.hear("result")).frame_index for _ in range(8)] == list(range(8))
+        assert (await second.hear("must_acknowledge")).unacked_frames == 8
+        await second.cut()
+
+
 async def test_acknowledgements_behind_many_frames_are_found(tmp_path: Path) -> None:
     async with running(tmp_path, server_config(max_unacked_frames=8)) as live, talking(live) as it:
         frames = [frame(0, GOOD_BOX), *(frame(i) for i in range(1, 15))]

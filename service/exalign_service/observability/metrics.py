@@ -97,7 +97,7 @@ class Metrics:
             collector(registry=self.registry)
         self._build = Info("exalign_build", "What answers, once it is loaded.", registry=self.registry)
         self._limits = Gauge(
-            "exalign_limit", "Settings that bound something, by name.", ("name",), registry=self.registry
+            "exalign_limit", "Settings that bound something, by name.", ("setting",), registry=self.registry
         )
         labels = ("grpc_type", "grpc_service", "grpc_method")
         self.started = self._counter("grpc_server_started", "RPCs started on the server.", labels)

@@ -24,7 +24,7 @@ from exalign_service.track.response_writer import ResponseWriter
 from exalign_service.track.resume_token import NO_FRAME
 from exalign_service.track.store import FencedError
 
-#: The client is reminded where half of the bound waits to be acknowledged, and at least so many results: with a smaller
+#: The client is reminded where half of the bound waits to be acknowledged, if that is so many results: with a smaller
 #: bound there would be no time.
 _LEAST_REMINDED = 8
 
@@ -182,7 +182,7 @@ class Conversation:
     async def _remind(self) -> None:
         """Say that results must be acknowledged, before no more frames are answered; once for what waits."""
         waiting, bound = self.record.unacked, self._max_unacked
-        due = waiting >= max(bound // 2, _LEAST_REMINDED)
+        due = waiting >= bound // 2 >= _LEAST_REMINDED
         if due and not self._reminded:
             newest = self.record.frame
             message = track_pb2.MustAcknowledge(unacked_frames=waiting, max_unacked_frames=bound, newest_frame=newest)
