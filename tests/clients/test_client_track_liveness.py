@@ -95,3 +95,13 @@ def test_a_server_that_stays_away_is_given_up_after_the_timeout() -> None:
         stream.break_until_given_up()
     assert isinstance(caught.value.__cause__, UnavailableError)
     assert [call.cancelled for call in stream.calls] == [1, 1, 1, 1]
+
+
+def test_a_reminder_to_acknowledge_changes_nothing() -> None:
+    session = TrackSession(track_pb2.TrackConfig(session_id="a"), 4, "here")
+    session.begin()
+    session.receive(service_pb2.TrackVideoResponse(opened=track_pb2.TrackOpened(session_id="a", max_unacked_frames=16)))
+    before = (session.next_keepalive, session.room, session.should_reconnect, session.unanswered)
+    reminder = track_pb2.MustAcknowledge(unacked_frames=8, max_unacked_frames=16, newest_frame=7)
+    assert session.receive(service_pb2.TrackVideoResponse(must_acknowledge=reminder)) is None
+    assert (session.next_keepalive, session.room, session.should_reconnect, session.unanswered) == before

@@ -88,8 +88,8 @@ def test_messages_are_counted_each_way(after_calls: str) -> None:
 
 def test_stages_were_timed_once_for_each_call_that_reached_them(after_calls: str) -> None:
     for stage in ("detect", "queue", "infer", "posterior", "encode"):
-        assert value(after_calls, "exalign_stage_seconds_count", stage=stage) == GOOD, stage
-    assert value(after_calls, "exalign_stage_seconds_count", stage="hmm") == 0
+        assert value(after_calls, "exalign_stage_seconds_count", stage=stage, method="PredictLandmarks") == GOOD, stage
+    assert value(after_calls, "exalign_stage_seconds_count", stage="hmm", method="PredictLandmarks") == 0
 
 
 def test_the_network_saw_every_face_once(after_calls: str) -> None:

@@ -44,10 +44,10 @@ async def test_a_client_that_does_not_acknowledge_is_told_before_it_is_stopped(t
             frames = [frame(i, *([GOOD_BOX] if i == 0 else [])) for i in range(bound - 8, bound)]
             await it.say(*frames)
             assert [(await it.hear("result")).frame_index for _ in range(8)] == list(range(bound - 8, bound))
-            told = await it.hear("must_acknowledge")
-            assert (told.unacked_frames, told.max_unacked_frames, told.newest_frame) == (8, 16, bound - 1)
+            reminder = await it.hear("must_acknowledge")
+            assert (reminder.unacked_frames, reminder.max_unacked_frames, reminder.newest_frame) == (8, 16, bound - 1)
             if index == 0:
-                await it.say(track_pb2.TrackAck(acked_frame=told.newest_frame))
+                await it.say(track_pb2.TrackAck(acked_frame=reminder.newest_frame))
         # Once is enough: the last eight frames before the bound are answered without another word.
         await it.results(*(frame(i) for i in range(16, 24)))
         await it.cut()
