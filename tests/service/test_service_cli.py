@@ -17,6 +17,7 @@ import grpc
 import pytest
 
 from exalign.v1 import service_pb2, service_pb2_grpc
+from exalign_service.startup.memory import lack_of_memory
 
 HERE = Path(__file__).parent
 
@@ -231,6 +232,26 @@ def test_a_model_that_cannot_be_loaded_closes_the_ports_with_a_reason() -> None:
     assert last == "exalign-server: there is too little memory: no 3 GiB here"
     assert json.loads(log[-1])["event"] == "cannot start"
     assert json.loads(log[-1])["error"] == "no 3 GiB here"
+
+
+@pytest.mark.parametrize("megabytes", [300, 900])
+def test_too_little_memory_is_one_line(megabytes: int) -> None:
+    program = f"import resource, sys; resource.setrlimit(resource.RLIMIT_AS, ({megabytes}_000_000,) * 2)\n"
+    program += "from exalign_service.entry import main; sys.exit(main())"
+    with running_program(program, *FREE) as process:
+        out, err = process.communicate(timeout=120)
+    assert (process.returncode, out) == (1, "")
+    (line,) = err.splitlines()
+    assert line.startswith(f"exalign-server: there is too little memory: {megabytes},000,000 bytes of address space")
+
+
+def test_what_libraries_say_without_memory_is_understood() -> None:
+    assert lack_of_memory(MemoryError()) == "there is too little memory"
+    linker = ImportError("libx.so: failed to map segment from shared object\nand more")
+    assert lack_of_memory(linker) == "there is too little memory: libx.so: failed to map segment from shared object"
+    for error in (RuntimeError("can't start new thread"), RuntimeError("Exception: std::bad_alloc")):
+        assert lack_of_memory(error) == f"there is too little memory: {error}"
+    assert lack_of_memory(ValueError("something else")) is None
 
 
 def test_one_port_for_both_is_refused() -> None:

@@ -52,16 +52,6 @@ def cannot_listen(name: str, address: str, error: Exception) -> StartError:
     return StartError(f"{name} is {address!r}, cannot be listened on: {reason}")
 
 
-def lack_of_memory(error: Exception) -> StartError | None:
-    """The error in one line where it says that there is too little memory; otherwise None."""
-    text = " ".join(str(error).split())
-    loader = isinstance(error, ImportError) and ("failed to map segment" in text or "allocate memory" in text)
-    threads = isinstance(error, RuntimeError) and "can't start new thread" in text
-    if isinstance(error, MemoryError) or loader or threads:
-        return StartError(f"there is too little memory{f': {text}' if text else ''}")
-    return None
-
-
 def _take(address: str, held: ExitStack) -> None:
     if address.startswith(_UNIX):
         _check_socket(Path(address.removeprefix(_UNIX)))

@@ -29,6 +29,7 @@ from exalign_engine.errors import ExalignError
 from exalign_service.observability import logs
 from exalign_service.observability.native_stderr import captured_stderr
 from exalign_service.startup.early_exit import leave, log_to
+from exalign_service.startup.memory import hopeless_limit, lack_of_memory
 
 if TYPE_CHECKING:
     import asyncio
@@ -58,7 +59,23 @@ def run(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code; see `exalign.cli_support`. Wrong usage exits with it.
     """
-    return run_command(PROGRAM, lambda: _run(argv), failures=(ExalignError, _CannotServeError), extra="serve")
+    return run_command(PROGRAM, lambda: _explained(argv), failures=(ExalignError, _CannotServeError), extra="serve")
+
+
+def _explained(argv: Sequence[str] | None) -> int:
+    """`_run`; where there is too little memory, its error says so."""
+    hopeless = hopeless_limit()
+    if hopeless is not None:
+        raise _CannotServeError(hopeless)
+    try:
+        return _run(argv)
+    except (_CannotServeError, ModuleNotFoundError, BrokenPipeError):
+        raise
+    except Exception as e:
+        lack = lack_of_memory(e)
+        if lack is None:
+            raise
+        raise _CannotServeError(lack) from e
 
 
 def _run(argv: Sequence[str] | None) -> int:
@@ -83,10 +100,10 @@ def _serve(config: ServerConfig, *, exit_with_stdin: bool) -> None:
     """Serve until a signal, the end of standard input or a lost device.
 
     Raises:
-        _CannotServeError: the server cannot start, for want of a port or of memory.
+        _CannotServeError: an address cannot be listened on, or the bundle does not know the detector.
         ExalignError: the model cannot be loaded, or its device was lost.
     """
-    from exalign_service.config.start_checks import StartError, check_start, lack_of_memory
+    from exalign_service.config.start_checks import StartError, check_start
 
     try:
         check_start(config)
@@ -102,11 +119,6 @@ def _serve(config: ServerConfig, *, exit_with_stdin: bool) -> None:
             asyncio.run(_until_stopped(config, exit_with_stdin=exit_with_stdin))
     except StartError as e:
         raise _CannotServeError(str(e)) from e
-    except (MemoryError, ImportError, RuntimeError) as e:
-        lack = lack_of_memory(e)
-        if lack is None:
-            raise
-        raise _CannotServeError(str(lack)) from e
 
 
 def _parser(schema: Schema[ServerConfig]) -> argparse.ArgumentParser:
