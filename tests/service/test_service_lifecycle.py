@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -15,9 +16,21 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from exalign.v1 import service_pb2, service_pb2_grpc
 from exalign_engine import Aligner
 from exalign_service import Server
+from exalign_service import server as server_module
 from exalign_service.server import StartError
 from manual_clock import ManualClock
-from service_fakes import GOOD_BOX, FakeDetector, FakeRuntime, Running, config, request, running, tiny_bundle, until
+from service_fakes import (
+    GOOD_BOX,
+    FakeDetector,
+    FakeRuntime,
+    Running,
+    config,
+    details_of,
+    request,
+    running,
+    tiny_bundle,
+    until,
+)
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -72,6 +85,54 @@ async def test_not_ready_until_warm(tmp_path: Path) -> None:
         assert await health(channel) == await health(channel, "exalign.v1.FaceAlignmentService") == SERVING
         assert runtime.batches == [*range(1, 9), 1]  # every size of batch was tried, then one face to its end
         await server.stop(0)
+
+
+async def test_every_call_is_told_why_while_the_model_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loading, may_load = threading.Event(), threading.Event()
+
+    def load(settings: object) -> server_module.LoadedModel:
+        loading.set()
+        may_load.wait()
+        return server_module.LoadedModel(aligner)
+
+    aligner = Aligner(tiny_bundle(tmp_path), FakeRuntime(), {"mtcnn": FakeDetector()})
+    monkeypatch.setattr(server_module, "load_model", load)
+    server = Server(config())
+    starting = asyncio.create_task(server.start())
+    await until(loading.is_set)
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        stub = service_pb2_grpc.FaceAlignmentServiceStub(channel)
+        assert await get(server, "/readyz") == (503, "starting\n")
+        assert (await get(server, "/metrics"))[0] == 200
+        assert await health(channel) == await health(channel, "exalign.v1.FaceAlignmentService") == NOT_SERVING
+        stream = stub.TrackVideo()
+        calls = (stub.PredictLandmarks(request(GOOD_BOX)), stub.GetModel(service_pb2.GetModelRequest()), stream.read())
+        for call in calls:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call
+            assert caught.value.code() == UNAVAILABLE
+            assert caught.value.details() == "the server is starting: it is loading its model"
+            assert details_of(caught.value).retry_seconds is not None
+        may_load.set()
+        await starting
+        assert await health(channel) == SERVING
+        assert (await stub.GetModel(service_pb2.GetModelRequest())).bundle_id == "b" * 64
+    await server.stop(0)
+
+
+async def test_a_model_that_cannot_be_loaded_is_the_error_of_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = tiny_bundle(tmp_path)
+    del bundle.detectors["mtcnn"]
+    aligner = Aligner(bundle, FakeRuntime(), {})
+    monkeypatch.setattr(server_module, "load_model", lambda settings: server_module.LoadedModel(aligner))
+    server = Server(config())
+    with pytest.raises(StartError, match="detector is 'mtcnn', must be one that the bundle knows: yunet"):
+        await server.start()
+    await server.stop(0)
 
 
 async def test_stopping_lets_running_calls_finish_and_refuses_new_ones(live: Running) -> None:
