@@ -90,7 +90,7 @@ class LimitsConfig:
         8 * 1024 * 1024 + 64 * 1024
     )
     max_answer_bytes: Annotated[
-        int, Rule("largest answer, bytes; what would be larger is refused before it is computed", 65_536, 2**31 - 1)
+        int, Rule("largest answer, bytes; what would be larger is refused before it is computed", 1, 2**31 - 1)
     ] = 64 * 1024 * 1024
     max_encoded_bytes: Annotated[int, Rule("largest encoded image, bytes", least=1, most=2**31 - 1)] = 8 * 1024 * 1024
     max_pixels: Annotated[int, Rule("largest image, width × height", least=1, most=89_478_485)] = 40_000_000
