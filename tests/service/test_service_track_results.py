@@ -38,6 +38,9 @@ async def test_every_frame_is_answered_and_the_session_is_closed(live: Running) 
     await until(lambda: sessions(live) == {})
     assert live.sample("exalign_frame_latency_seconds_count") == 5
     assert live.sample("exalign_stage_seconds_count", stage="hmm", method="TrackVideo") >= 5
+    assert live.sample("exalign_faces_total", method="TrackVideo") == 5
+    outcomes = {"answered": 5, "problem": 0, "skipped": 0}
+    assert {name: live.sample("exalign_frames_total", outcome=name) for name in outcomes} == outcomes
 
 
 async def test_a_face_is_detected_at_the_start(live: Running) -> None:
@@ -104,6 +107,9 @@ async def test_a_picture_that_cannot_be_used_counts_as_occluded(
     assert says in problem.description
     assert not good.problems
     assert closed.summary.frames_with_problems == 1
+    assert live.sample("exalign_frames_total", outcome="problem") == 1
+    undecodable = "all frames of the session" not in problem.description
+    assert live.sample("exalign_undecodable_pictures_total", method="TrackVideo") == undecodable
     async with talking(live) as it:
         _, hidden, after = await it.results(frame(0, GOOD_BOX), frame(1, occluded=True), frame(2))
     del bad.problems[:]
