@@ -17,7 +17,8 @@ COPY protos protos
 COPY engine engine
 COPY service service
 COPY clients clients
-RUN /opt/exalign/bin/pip install '.[serve]'
+COPY models models
+RUN /opt/exalign/bin/pip install '.[serve]' ./models/exalign-model-143k
 
 # Kernels are compiled now, not while the first caller waits. numba refuses a cache that it cannot write to, and the
 # image's belongs to root: the server starts with a copy in /tmp, which a read-only container needs as a tmpfs.
@@ -34,13 +35,14 @@ COPY protos protos
 COPY engine engine
 COPY service service
 COPY clients clients
+COPY models models
 # Its own environment, that sees the image's tensorrt. The image may be without venv.
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends python3-venv \
     && rm -rf /var/lib/apt/lists/* \
     && python3 -m venv --system-site-packages /opt/exalign \
-    && /opt/exalign/bin/pip install '.[serve]' 'cuda-bindings>=13.0'
+    && /opt/exalign/bin/pip install '.[serve]' ./models/exalign-model-143k 'cuda-bindings>=13.0'
 
 ENV NUMBA_CACHE_DIR=/opt/exalign/kernels \
     PATH=/opt/exalign/bin:$PATH

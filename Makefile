@@ -38,7 +38,7 @@ $(READY_DEMO): pyproject.toml | $(BIN)/python
 
 # torch first and by its exact version: asked for as one of many, an index may offer a build with CUDA.
 $(READY_DEV): pyproject.toml | $(BIN)/python
-	$(PIP) "$$($(BIN)/python -c 'import tomllib; e = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; print(next(r for r in e["train"] if r.startswith("torch")))')"
+	$(PIP) "$$($(BIN)/python -c 'import tomllib; e = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; print(next(r for r in e["dev"] if r.startswith("torch")))')"
 	$(PIP) --editable '.[dev]'
 	touch $@ $(READY_DEMO)
 

@@ -22,7 +22,7 @@ LONG = re.compile(r"^\s*# Long: \S.*")
 GENERATED = ROOT / "protos" / "exalign" / "v1"
 
 #: Where our files are; what tools leave beside them is not ours.
-ROOMS = ("engine", "service", "clients", "protos", "tests", "benchmarks", "docs", "findings", "examples")
+ROOMS = ("engine", "service", "clients", "protos", "tests", "benchmarks", "docs", "findings", "examples", "models")
 
 TEXT = {".py", ".pyi", ".md", ".toml", ".proto", ".yaml", ".yml", ".cfg", ".txt", ".sh", ""}
 

@@ -19,7 +19,6 @@ from exalign_engine.bundle.bundle import (
     OPTIONAL_FILES,
     Bundle,
     Manifest,
-    default_bundle_path,
     read_baseline,
     seal,
     seal_of,
@@ -383,16 +382,3 @@ def test_a_bundle_may_be_without_a_residual(toy_bundle_copy: Path) -> None:
     (toy_bundle_copy / "residual.npz").unlink()
     seal(toy_bundle_copy, held.manifest)
     assert Bundle.load(toy_bundle_copy).residual is None
-
-
-def test_the_bundle_that_the_wheel_carries_loads() -> None:
-    path = default_bundle_path()
-    if not path.is_dir():
-        pytest.skip("needs a default bundle in the tree")
-    bundle = Bundle.load(path)
-    assert bundle.exemplars.count == bundle.manifest.exemplars > 1000
-    assert bundle.calibration.card
-    assert "mtcnn" in bundle.detectors
-    np.testing.assert_array_equal(
-        bundle.exemplars.mirror_of[bundle.exemplars.mirror_of], np.arange(bundle.exemplars.count)
-    )

@@ -59,8 +59,6 @@ def pair(request: pytest.FixtureRequest, toy_exemplars: Exemplars) -> Pair:
     if request.param == "toy":
         model, poses = toy(toy_exemplars)
     else:
-        if not (default_bundle_path() / "manifest.json").is_file():
-            pytest.skip("needs a default bundle in the tree")
         bundle = Bundle.load(default_bundle_path())
         model, poses = PosteriorModel(bundle.exemplars, bundle.calibration, StatedDisplacer()), bundle.poses
     # Like a network's: high for exemplars about one, which is not its own mirror image.

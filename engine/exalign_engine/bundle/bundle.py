@@ -16,12 +16,15 @@ Loading verifies every hash and shape, never unpickles, and names the file and f
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import math
 from dataclasses import asdict, dataclass, field, replace
-from importlib.resources import files
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +46,13 @@ FILES = ("network.onnx", "exemplars.npz", "calibration.json", "detectors.json", 
 
 #: Files that a bundle may be without.
 OPTIONAL_FILES = ("residual.npz", "refiner.npz")
+
+#: The package that carries the default bundle, and the bundle's directory in it.
+MODEL_PACKAGE = "exalign_model_143k"
+MODEL_BUNDLE = "bundle"
+
+#: That package in a checkout of the repository.
+MODEL_IN_CHECKOUT = Path("models", "exalign-model-143k", MODEL_PACKAGE)
 
 
 @dataclass(frozen=True)
@@ -180,8 +190,40 @@ class Bundle:
 
 
 def default_bundle_path() -> Path:
-    """The bundle that the wheel carries."""
-    return Path(str(files("exalign_engine"))) / "bundles" / "default"
+    """The directory of the default bundle, which is a distribution of its own: its terms are not those of the code.
+
+    Looked for in the checkout that this file lies in, then in the installed package `MODEL_PACKAGE`, then in the
+    checkout that this distribution was installed from (``pip install '.[serve]'``), where it is still there.
+
+    Raises:
+        BundleError: it is in none of them.
+    """
+    places = [Path(__file__).parents[3] / MODEL_IN_CHECKOUT, _installed_model(), _model_of_installed_checkout()]
+    for place in places:
+        if place is not None and (place / MODEL_BUNDLE / MANIFEST).is_file():
+            return place / MODEL_BUNDLE
+    raise BundleError(
+        MODEL_PACKAGE,
+        "the default model is not installed: pip install ./models/exalign-model-143k in a checkout of Exalign, "
+        "or name another bundle (--bundle DIR)",
+    )
+
+
+def _installed_model() -> Path | None:
+    """The package of the default model; finding a top-level package does not run it."""
+    spec = importlib.util.find_spec(MODEL_PACKAGE)
+    locations = None if spec is None else spec.submodule_search_locations
+    return Path(next(iter(locations))) if locations else None
+
+
+def _model_of_installed_checkout() -> Path | None:
+    """The package of the default model in the directory that ``pip install DIRECTORY`` noted (PEP 610)."""
+    try:
+        noted = json.loads(distribution("exalign").read_text("direct_url.json") or "{}")
+        url = urlsplit(noted["url"] if "dir_info" in noted else "")
+    except (PackageNotFoundError, ValueError, KeyError, TypeError):
+        return None
+    return Path(url2pathname(url.path)) / MODEL_IN_CHECKOUT if url.scheme == "file" else None
 
 
 def sha256(path: Path) -> str:

@@ -11,15 +11,25 @@ from exalign_engine.bundle.bundle import default_bundle_path
 from exalign_engine.runtime import PRECISIONS, runtime_names
 
 
+def add_bundle_path(parser: argparse.ArgumentParser) -> None:
+    """``--bundle`` alone."""
+    parser.add_argument(
+        "--bundle", type=Path, metavar="DIR", help="model bundle (default: that of the package exalign-model-143k)"
+    )
+
+
+def bundle_path(args: argparse.Namespace) -> Path:
+    """The bundle that was named, or else the default one.
+
+    Raises:
+        BundleError: none was named, and the default one is not installed.
+    """
+    return args.bundle or default_bundle_path()
+
+
 def add_bundle(parser: argparse.ArgumentParser) -> None:
     """``--bundle``, ``--runtime``, ``--precision``, ``--threads``."""
-    parser.add_argument(
-        "--bundle",
-        type=Path,
-        default=default_bundle_path(),
-        metavar="DIR",
-        help="model bundle (default: the one shipped)",
-    )
+    add_bundle_path(parser)
     parser.add_argument("--runtime", choices=runtime_names(), default="auto", help="what executes the network")
     parser.add_argument(
         "--precision",

@@ -13,8 +13,8 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
-from exalign_engine.bundle.bundle import Bundle, default_bundle_path
-from exalign_engine.commands.arguments import print_json
+from exalign_engine.bundle.bundle import Bundle
+from exalign_engine.commands.arguments import add_bundle_path, bundle_path, print_json
 from exalign_engine.errors import RuntimeUnavailableError
 from exalign_engine.onnx_graph.sums_tables import MixtureTables
 from exalign_engine.runtime import PRECISIONS
@@ -27,13 +27,7 @@ from exalign_engine.runtime.tensorrt.probe import Device, require_device
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     defaults = BuildOptions()
-    parser.add_argument(
-        "--bundle",
-        type=Path,
-        default=default_bundle_path(),
-        metavar="DIR",
-        help="model bundle (default: the one shipped)",
-    )
+    add_bundle_path(parser)
     parser.add_argument("--runtime", choices=tuple(FLAVOURS), default="tensorrt", help="default: tensorrt")
     parser.add_argument(
         "--precision",
@@ -81,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         from exalign_engine.runtime.tensorrt.precisions import stored_precision
     except ModuleNotFoundError as e:
         raise RuntimeUnavailableError(f"runtime {args.runtime}: not installed: {e.name}; {flavour.install}") from e
-    bundle = None if args.network is not None else Bundle.load(args.bundle)
+    bundle = None if args.network is not None else Bundle.load(bundle_path(args))
     network = args.network if bundle is None else bundle.network
     tables = None if bundle is None or args.sums == "host" else MixtureTables.of(bundle)
     precision = stored_precision(network) if args.precision == "auto" else args.precision

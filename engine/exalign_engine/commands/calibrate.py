@@ -8,7 +8,7 @@ from pathlib import Path
 
 from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.calibration.calibrate import calibrate, summary_line, write_calibration
-from exalign_engine.commands.arguments import add_bundle, add_data
+from exalign_engine.commands.arguments import add_bundle, add_data, bundle_path
 from exalign_engine.detect import DETECTORS, create_detectors
 from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.runtime import create_runtime
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
         raise InvalidInputError(
             [Violation("--report", f"is {str(args.report)!r}, must end in {' or '.join(REPORT_SUFFIXES)}")]
         )
-    bundle = Bundle.load(args.bundle)
+    bundle = Bundle.load(bundle_path(args))
     network = create_runtime(args.runtime, bundle.network, threads=args.threads, precision=args.precision)
     train, val = (LoadedFaces.open(args.data, split, args.limit) for split in ("train", "val"))
     models = {spec.name: getattr(args, spec.model_setting) for spec in DETECTORS if spec.model is not None}
@@ -47,6 +47,6 @@ def run(args: argparse.Namespace) -> int:
     if args.report:
         from exalign_engine.calibration.report import write_report
 
-        write_report(Bundle.load(args.bundle), args.report)
+        write_report(Bundle.load(bundle_path(args)), args.report)
         print(f"wrote {args.report}", file=sys.stderr)
     return 0

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from exalign_engine.bundle.bundle import Bundle
-from exalign_engine.commands.arguments import add_bundle, add_data, print_json
+from exalign_engine.commands.arguments import add_bundle, add_data, bundle_path, print_json
 from exalign_engine.commands.protocol import PROTOCOLS, run_protocol
 from exalign_engine.data.face_source import FaceSource
 from exalign_engine.data.prepared import annotated_photos
@@ -146,7 +146,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _bundle(args: argparse.Namespace) -> Bundle:
     """The bundle, without its residual where that is wished."""
-    bundle = Bundle.load(args.bundle)
+    bundle = Bundle.load(bundle_path(args))
     return bundle if args.displacement == "bundle" else replace(bundle, residual=None)
 
 

@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
-from pathlib import Path
 
-from exalign_engine.bundle.bundle import Bundle, default_bundle_path
-from exalign_engine.commands.arguments import print_json
+from exalign_engine.bundle.bundle import Bundle
+from exalign_engine.commands.arguments import add_bundle_path, bundle_path, print_json
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument(
-        "--bundle",
-        type=Path,
-        default=default_bundle_path(),
-        metavar="DIR",
-        help="model bundle (default: the one shipped)",
-    )
+    add_bundle_path(parser)
     parser.add_argument("--json", action="store_true", help="everything as one JSON object on stdout")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the manifest and the calibration."""
-    bundle = Bundle.load(args.bundle)
+    bundle = Bundle.load(bundle_path(args))
     if args.json:
         calibration = asdict(bundle.calibration)
         print_json({"bundle_id": bundle.id, "manifest": asdict(bundle.manifest), "calibration": calibration})

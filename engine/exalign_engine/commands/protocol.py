@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from exalign_engine.bundle.bundle import Bundle
-from exalign_engine.commands.arguments import print_json
+from exalign_engine.commands.arguments import bundle_path, print_json
 from exalign_engine.data.annotated_videos import open_clips
 from exalign_engine.detect import create_detector
 from exalign_engine.errors import DataError
@@ -35,7 +35,7 @@ def run_protocol(args: argparse.Namespace) -> int:
     clips = [clip for clip in open_clips(root) if clip.category is not None]
     if not clips:
         raise DataError(root, "has no clip of a test category")
-    bundle = Bundle.load(args.bundle)
+    bundle = Bundle.load(bundle_path(args))
     # A session looks for a face that it has lost, whoever gives the boxes.
     detectors = {args.detector: create_detector(args.detector)}
     aligner = Aligner(

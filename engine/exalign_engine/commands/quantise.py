@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exalign_engine.bundle.atomic_rewrite import rewritten
-from exalign_engine.bundle.bundle import Bundle, Manifest, default_bundle_path, seal
-from exalign_engine.commands.arguments import add_data, print_json
+from exalign_engine.bundle.bundle import Bundle, Manifest, seal
+from exalign_engine.commands.arguments import add_bundle_path, add_data, bundle_path, print_json
 from exalign_engine.data.source import open_faces
 from exalign_engine.errors import BundleError, InvalidInputError, RuntimeUnavailableError, Violation
 from exalign_engine.face.aligner import Aligner
@@ -43,13 +43,7 @@ DISTURBANCE_SEED = 12
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_data(parser)
-    parser.add_argument(
-        "--bundle",
-        type=Path,
-        default=default_bundle_path(),
-        metavar="DIR",
-        help="float32 bundle (default: the one shipped)",
-    )
+    add_bundle_path(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="bundle to write (default: change the given one)")
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="use only N faces of each split (for trials)")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="threads of the network (default: 2)")
@@ -60,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
     """Quantise, measure both on ``val``, and print the figures."""
     if args.out and args.out.exists():
         raise InvalidInputError([Violation("--out", f"{str(args.out)!r} exists already")])
-    figures = quantise_bundle(args.bundle, args.data, args.out, limit=args.limit, threads=args.threads)
+    bundle = bundle_path(args)
+    figures = quantise_bundle(bundle, args.data, args.out, limit=args.limit, threads=args.threads)
     if args.json:
         print_json(figures)
         return 0
@@ -70,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
             f"{name:5} {row['bytes'] / 1e6:7.2f} MB  val AUC {row['auc']:.4f}  mean error "
             f"{100 * row['nrmse_mean']:.3f} %  failures {row['failure_rate']} %"
         )
-    print(f"to be calibrated next (exalign-model calibrate --bundle {args.out or args.bundle})", file=sys.stderr)
+    print(f"to be calibrated next (exalign-model calibrate --bundle {args.out or bundle})", file=sys.stderr)
     return 0
 
 

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from exalign_engine.commands.arguments import add_bundle, add_data
+from exalign_engine.commands.arguments import add_bundle, add_data, bundle_path
 from exalign_engine.errors import DataError, InvalidInputError, Violation
 from exalign_engine.evaluation.reproduction.pieces import NAMES, Request, run_pieces
 from exalign_engine.progress import progress_bar
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
             Request(
                 folder=args.results,
                 data=args.data,
-                bundle=args.bundle,
+                bundle=bundle_path(args),
                 split=args.split,
                 only=tuple(args.only),
                 limit=args.limit,

@@ -219,7 +219,7 @@ class Aligner:
 
     @classmethod
     def default(cls, bundle: Path | str | None = None, runtime: str = "auto", threads: int = 1) -> Aligner:
-        """An aligner on the bundle that the wheel carries, with the default detector.
+        """An aligner on the default bundle, with the default detector.
 
         Args:
             bundle: another bundle's directory.

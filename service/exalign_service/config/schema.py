@@ -41,7 +41,7 @@ class ModelConfig:
     ``detector_models`` holds model files by name of the detector; each is a setting of its own.
     """
 
-    bundle: Annotated[Path | None, Rule("directory of the bundle; not set: the one that the package carries")] = None
+    bundle: Annotated[Path | None, Rule("directory of the bundle; not set: that of exalign-model-143k")] = None
     runtime: Annotated[str, Rule("what executes the network", choices=runtime_names)] = "auto"
     precision: Annotated[
         str,
