@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from exalign_engine.cli import main
 from exalign_engine.errors import DataError
-from exalign_engine.train.config import TrainConfig
+from exalign_engine.train.config import TrainConfig, check_start, find_config, shipped_configs
 
 SHIPPED = sorted((Path(str(files("exalign_engine"))) / "configs").glob("*.toml"))
 
@@ -71,6 +72,59 @@ def test_a_shipped_configuration_loads(path: Path) -> None:
 
 def test_configurations_are_shipped() -> None:
     assert "default.toml" in [p.name for p in SHIPPED]
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.name)
+def test_a_shipped_configuration_is_found_by_its_name_and_by_its_path(path: Path) -> None:
+    assert find_config(path.stem) == find_config(str(path)) == path
+
+
+def test_a_configuration_that_nobody_knows_is_named_with_those_that_are_there(tmp_path: Path) -> None:
+    for name in ("defalt", str(tmp_path / "mine.toml"), ""):
+        with pytest.raises(DataError, match="default, exalign-33k, resnet50, tiny") as raised:
+            find_config(name)
+        assert f"--config: {name!r}" in str(raised.value)
+
+
+def test_every_shipped_configuration_starts_from_nothing_or_from_another_that_does() -> None:
+    starts = {name: TrainConfig.read(path).start for name, path in shipped_configs().items()}
+    for name, start in starts.items():
+        if start:
+            (earlier,) = (other for other in starts if start == f"../{other}/checkpoint.pt")
+            assert earlier != name
+            assert not starts[earlier]
+
+
+def test_a_start_that_is_missing_is_refused_with_the_command_to_run_before() -> None:
+    config = TrainConfig.read(find_config("default"))
+    with pytest.raises(DataError) as raised:
+        check_start(config, Path("nowhere/second"), Path("my faces"))
+    assert str(raised.value) == (
+        "nowhere/exalign-33k/checkpoint.pt: start: no such checkpoint; run before: "
+        "exalign-model train --config exalign-33k --data 'my faces' --run nowhere/exalign-33k"
+    )
+    with pytest.raises(DataError, match=r"--config exalign-33k --data faces$"):
+        check_start(config, Path("runs/default"), Path("faces"))
+    with pytest.raises(DataError, match='set start = ""'):
+        check_start(dataclasses.replace(config, start="mine.pt"), Path("nowhere"), Path("faces"))
+
+
+@pytest.mark.parametrize("there", ["second/checkpoint.pt", "exalign-33k/checkpoint.pt"])
+def test_a_run_goes_on_from_its_own_checkpoint_or_from_the_one_to_start_from(tmp_path: Path, there: str) -> None:
+    (tmp_path / there).parent.mkdir()
+    (tmp_path / there).touch()
+    check_start(TrainConfig.read(find_config("default")), tmp_path / "second", tmp_path)
+
+
+def test_the_start_is_checked_before_faces_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("torch", reason="training needs torch")
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "--config", "default", "--data", "nowhere"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "run before: exalign-model train --config exalign-33k --data nowhere" in line
+    assert not (tmp_path / "runs").exists()
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def _int8(bundle: Bundle, crops: NDArray[np.uint8]) -> tuple[bytes, dict[str, np
         from exalign_engine.onnx_graph.int8 import measure_scales, quantise
         from exalign_engine.onnx_graph.onnx_file import read_network, write_network
     except ModuleNotFoundError as e:
-        raise RuntimeUnavailableError(f"quantise needs {e.name}: pip install 'exalign[train]'") from e
+        raise RuntimeUnavailableError(f"quantise needs {e.name}: pip install 'exalign[serve]'") from e
     model = read_network(bundle.network)
     try:
         scales = measure_scales(model, crops, progress=progress_bar(len(crops), "activations"))

@@ -7,13 +7,18 @@ from pathlib import Path
 
 from exalign_engine.commands.arguments import add_data
 from exalign_engine.detect import create_detectors
-from exalign_engine.errors import DataError
+from exalign_engine.train.config import find_config, shipped_configs
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_data(parser)
-    parser.add_argument("--config", type=Path, required=True, metavar="TOML", help="training configuration")
+    parser.add_argument(
+        "--config",
+        required=True,
+        metavar="NAME",
+        help=f"training configuration: {', '.join(shipped_configs())}, or the path of a TOML file",
+    )
     parser.add_argument("--out", type=Path, metavar="BUNDLE", help="bundle to write (default: <run>/bundle)")
     parser.add_argument(
         "--run", type=Path, metavar="DIR", help="folder for checkpoint and curves; an interrupted run in it goes on"
@@ -24,11 +29,10 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train (or go on), export, calibrate."""
-    try:
-        from exalign_engine.train.run import TrainRun, train
-    except ImportError as e:
-        raise DataError(args.config, f"training needs the extra 'train' ({e}); pip install 'exalign[train]'") from e
+    config = find_config(args.config)
+    # Imported here: `--help` and a wrong name should not wait for torch.
+    from exalign_engine.train.run import TrainRun, train
 
-    folder = args.run or Path("runs") / args.config.stem
-    train(TrainRun(args.config, args.data, folder, args.out, args.stop_after), list(create_detectors().values()))
+    folder = args.run or Path("runs") / config.stem
+    train(TrainRun(config, args.data, folder, args.out, args.stop_after), list(create_detectors().values()))
     return 0

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os.path
+import shlex
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -10,6 +13,9 @@ from exalign_engine.errors import DataError
 from exalign_engine.exemplars.synthetic import Variation
 from exalign_engine.sampling.augment_config import AugmentConfig
 from exalign_engine.settings import ConfigError, Rule, Schema, check, read_toml
+
+#: The run's only checkpoint file.
+CHECKPOINT = "checkpoint.pt"
 
 Loss = Literal["multilabel", "softmax", "soft-target", "gaussian-soft-target"]
 Backbone = Literal["small", "resnet50"]
@@ -187,3 +193,48 @@ class TrainConfig:
 
 #: Every key of the file.
 SCHEMA = Schema(TrainConfig, qualified=True)
+
+
+def shipped_configs() -> dict[str, Path]:
+    """The configurations that come with the engine, by name."""
+    folder = Path(str(files("exalign_engine"))) / "configs"
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def find_config(name: str) -> Path:
+    """The file of a configuration that is named by its path, or by its name where it comes with the engine.
+
+    Raises:
+        DataError: there is no such file, and none of that name.
+    """
+    path, shipped = Path(name), shipped_configs()
+    if path.is_file():
+        return path
+    if name in shipped:
+        return shipped[name]
+    raise DataError("--config", f"{name!r} is neither a file nor one of {', '.join(shipped)}")
+
+
+def check_start(config: TrainConfig, folder: Path, data: Path) -> None:
+    """Refuse a run whose checkpoint to start from is missing, before any face is read.
+
+    A run that has a checkpoint of its own goes on from that.
+
+    Args:
+        config: of the run.
+        folder: of the run.
+        data: folder of faces, for the command in the message.
+
+    Raises:
+        DataError: the checkpoint is missing; names what to run before where a configuration comes with the engine.
+    """
+    start = Path(os.path.normpath(folder / config.start))
+    if not config.start or (folder / CHECKPOINT).is_file() or start.is_file():
+        return
+    before = start.parent
+    advice = 'set start = "" in a copy of the configuration to train from nothing'
+    if before.name in shipped_configs():
+        run = "" if before == Path("runs") / before.name else f" --run {shlex.quote(str(before))}"
+        command = f"exalign-model train --config {before.name} --data {shlex.quote(str(data))}{run}"
+        advice = f"run before: {command}"
+    raise DataError(start, f"start: no such checkpoint; {advice}")

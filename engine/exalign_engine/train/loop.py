@@ -30,7 +30,7 @@ from exalign_engine.geometry.landmarks import N_LANDMARKS
 from exalign_engine.sampling.augment import Augmenter
 from exalign_engine.sampling.faces import FaceMemory, with_turned
 from exalign_engine.train.batches import Batch, training_batches
-from exalign_engine.train.config import TrainConfig
+from exalign_engine.train.config import CHECKPOINT, TrainConfig
 from exalign_engine.train.distributed import joined, mean_of_all
 from exalign_engine.train.losses import class_loss
 from exalign_engine.train.network import ExemplarNetwork
@@ -129,7 +129,7 @@ class Trainer:
                 folder, f"{len(self.train_faces)} training faces do not fill one batch of {config.batch_size}"
             )
         self.epoch, self.curves = 0, list[dict[str, Any]]()
-        if config.start:
+        if config.start and not self.checkpoint.is_file():
             self._start_from(folder / config.start)
         self.averaged = copy.deepcopy(self.network)
         self._resume()
@@ -143,7 +143,7 @@ class Trainer:
     @property
     def checkpoint(self) -> Path:
         """The run's only checkpoint file."""
-        return self.folder / "checkpoint.pt"
+        return self.folder / CHECKPOINT
 
     def run(self, stop_after: int | None = None) -> Trained:
         """Train to the end, or to the end of epoch ``stop_after`` (which the next run continues)."""
@@ -267,10 +267,8 @@ class Trainer:
         """Take every tensor of an earlier run that fits by name and shape.
 
         Raises:
-            DataError: there is no such file, or nothing in it fits.
+            DataError: nothing in it fits.
         """
-        if not checkpoint.is_file():
-            raise DataError(checkpoint, "start: no such checkpoint")
         state = torch.load(checkpoint, weights_only=True, map_location="cpu")
         earlier, own = state.get("averaged", state["network"]), self.network.state_dict()
         fitting = {k: v for k, v in earlier.items() if k in own and own[k].shape == v.shape}

@@ -13,7 +13,7 @@ from exalign_engine.detect import Detector
 from exalign_engine.runtime import create_runtime
 from exalign_engine.sampling.faces import LoadedFaces
 from exalign_engine.train.bundle_export import CONFIG, write_bundle
-from exalign_engine.train.config import TrainConfig
+from exalign_engine.train.config import TrainConfig, check_start
 from exalign_engine.train.distributed import open_ranks
 from exalign_engine.train.loop import Trained, Trainer
 from exalign_engine.train.plots import plot_curves
@@ -49,9 +49,11 @@ def train(run: TrainRun, detectors: list[Detector]) -> Path | None:
         The bundle; None in all but the first of several processes, and where the run was stopped before its end.
 
     Raises:
-        DataError: the configuration or the faces are wrong, or the folder's checkpoint is of another configuration.
+        DataError: the configuration or the faces are wrong, what it starts from is missing, or the folder's checkpoint is
+            of another configuration.
     """
     config = TrainConfig.read(run.config_file)
+    check_start(config, run.folder, run.data)
     with open_ranks() as ranks:
         faces = LoadedFaces.open(run.data, "train", config.limit)
         val = LoadedFaces.open(run.data, "val", config.limit)
