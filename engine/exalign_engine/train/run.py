@@ -49,8 +49,8 @@ def train(run: TrainRun, detectors: list[Detector]) -> Path | None:
         The bundle; None in all but the first of several processes, and where the run was stopped before its end.
 
     Raises:
-        DataError: the configuration or the faces are wrong, what it starts from is missing, or the folder's checkpoint is
-            of another configuration.
+        DataError: the configuration or the faces are wrong, what it starts from is missing, or the folder's checkpoint
+            is of another configuration.
     """
     config = TrainConfig.read(run.config_file)
     check_start(config, run.folder, run.data)
