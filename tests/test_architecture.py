@@ -101,13 +101,14 @@ def test_only_training_needs_torch(package: str) -> None:
 def test_the_client_needs_no_more_than_the_base_install() -> None:
     base = {"grpc", "google", "numpy", "exalign", "exalign_client", "grpc_status", *sys.stdlib_module_names}
     optional = {
-        "cv2": "overlay.py",
+        "cv2": "decode.py",
+        "PIL": "decode.py",
         "av": "video_writer.py",
         "skimage": "demo.py",
         "prometheus_client": "histograms.py",
     }
     found = foreign_imports("exalign_client", lambda path, top: top in base or path.name == optional.get(top))
-    assert not found, listed(found, "the base install has not got it: pictures/overlay.py has require_opencv()")
+    assert not found, listed(found, "the base install has not got it: pictures/decode.py has require_opencv()")
 
 
 def folder(module: str) -> str:

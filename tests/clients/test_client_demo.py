@@ -13,7 +13,7 @@ import pytest
 
 import exalign_client.commands.demo
 from exalign_client import LocalServer
-from exalign_client.pictures.overlay import decode_picture
+from exalign_client.pictures.decode import decode_picture
 from fake_server import FakeService
 
 pytest.importorskip("skimage", reason="the demo's photograph comes with scikit-image (extra 'demo')")

@@ -10,7 +10,8 @@ import pytest
 
 from exalign.v1 import service_pb2
 from exalign_client import InvalidRequestError, Prediction
-from exalign_client.pictures.overlay import COLOURS, decode_picture, draw_overlay
+from exalign_client.pictures.decode import decode_picture
+from exalign_client.pictures.overlay import COLOURS, draw_overlay
 from exalign_client.results.faces import prediction_from
 from fake_server import BOX, IMAGE_SIZE, face, points
 

@@ -13,11 +13,10 @@ import pytest
 
 from exalign_engine.data import box_frame_shapes, open_faces
 from exalign_engine.data.prepared import annotated_photos
-from exalign_engine.data.pts import read_pts
 from exalign_engine.errors import DataError
 
 if TYPE_CHECKING:
-    from toy_faces import MakePrepared, MakeShapes
+    from toy_faces import MakePrepared
 
 SPLITS = ("train", "val", "train", "test")
 
@@ -187,80 +186,7 @@ def test_the_real_faces_open_with_the_documented_counts(data_folder: Path) -> No
         assert faces.image(n - 1).shape == (160, 160, 3)
 
 
-# 300-W
-
-
-def pts(points: Any) -> str:
-    rows = "\n".join(f"{x} {y}" for x, y in points)
-    return f"version: 1\nn_points:  {len(points)}\n{{\n{rows}\n}}\n"
-
-
-@pytest.fixture
-def folder_300w(tmp_path: Path, make_shapes: MakeShapes) -> Path:
-    """Two faces below test/, 1-based; shapes span pixels 10 to 60 of the 0-based frame."""
-    for i, suffix in enumerate((".png", ".JPG")):
-        folder = tmp_path / "test" / f"set_{i}"
-        folder.mkdir(parents=True)
-        (folder / f"face_{i}.pts").write_text(pts(make_shapes(2, 0)[i] * 50 + 11))
-        cv2.imwrite(str(folder / f"face_{i}{suffix}"), np.full((70, 80, 3), (0, 0, 200), np.uint8))
-    return tmp_path
-
-
-def test_a_300w_folder_gives_zero_based_points(folder_300w: Path, make_shapes: MakeShapes) -> None:
-    faces = open_faces(folder_300w, "test")
-    assert list(faces.ids) == ["face_0", "face_1"]
-    assert list(faces.origins) == ["set_0", "set_1"]
-    np.testing.assert_allclose(faces.landmarks, make_shapes(2, 0) * 50 + 10, atol=1e-9)
-    image = faces.image(0)
-    assert image.shape == (70, 80, 3)
-    assert image[0, 0].tolist() == [200, 0, 0]
-
-
 GOOD = [(float(i), float(i * i % 7)) for i in range(68)]
-
-
-@pytest.mark.parametrize(
-    ("content", "line", "says"),
-    [
-        (pts(GOOD[:67]), 71, "67 points where 68"),
-        (pts([*GOOD, (1, 1)]), 73, "69 points where 68"),
-        (pts([*GOOD[:3], ("nan", 2), *GOOD[4:]]), 7, "not finite"),
-        (pts([*GOOD[:3], ("1", "inf"), *GOOD[4:]]), 7, "not finite"),
-        (pts([*GOOD[:3], ("left", "eye"), *GOOD[4:]]), 7, "not two numbers"),
-        (pts([*GOOD[:3], ("1", "2 3"), *GOOD[4:]]), 7, "not two numbers"),
-        (pts([*GOOD[:3], ("1", ""), *GOOD[4:]]), 7, "not two numbers"),
-        (pts([(5.0, 5.0)] * 68), 72, "box is empty"),
-        (pts(GOOD).removesuffix("}\n"), 71, "no closing brace"),
-        ("", 0, "no closing brace"),
-    ],
-)
-def test_damage_in_a_pts_file_is_one_error_that_names_file_and_line(
-    tmp_path: Path, content: str, line: int, says: str
-) -> None:
-    path = tmp_path / "face.pts"
-    path.write_text(content)
-    with pytest.raises(DataError, match=says) as caught:
-        read_pts(path)
-    assert caught.value.path == path
-    assert caught.value.line == (line or None)
-
-
-def test_a_pts_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "face.pts").write_bytes(b"\xff\xfe\x81{")
-    with pytest.raises(DataError, match=r"face\.pts"):
-        read_pts(tmp_path / "face.pts")
-
-
-def test_a_pts_file_without_an_image_is_refused(folder_300w: Path) -> None:
-    (folder_300w / "test" / "set_1" / "face_1.JPG").unlink()
-    with pytest.raises(DataError, match=r"face_1\.pts: no image beside it"):
-        open_faces(folder_300w, "test")
-
-
-def test_an_image_beside_a_pts_file_that_cannot_be_decoded_is_named(folder_300w: Path) -> None:
-    (folder_300w / "test" / "set_0" / "face_0.png").write_bytes(b"not a picture")
-    with pytest.raises(DataError, match=r"face_0\.png: cannot be decoded"):
-        open_faces(folder_300w, "test").image(0)
 
 
 # frames/frames.json

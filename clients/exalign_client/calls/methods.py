@@ -59,7 +59,7 @@ def predict(
     """Find the 68 landmarks of each face, with their uncertainty.
 
     Args:
-        image: path of a JPEG, PNG, WebP or BMP file, the bytes of one, or pixels as a uint8 array:
+        image: path of a JPEG, PNG, WebP, AVIF or BMP file, the bytes of one, or pixels as a uint8 array:
             (H, W, 3) in the order red, green, blue (OpenCV's is the reverse: ``pixels[..., ::-1]``), or
             (H, W) grey. The EXIF orientation of a file is applied first, an array is taken as it is.
         boxes: the faces to align: each a `Box` or four numbers x0, y0, x1, y1 (image frame, pixels). None

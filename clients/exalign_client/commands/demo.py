@@ -18,7 +18,8 @@ from exalign_client.commands.histograms import draw_histogram, parse_histograms
 from exalign_client.commands.tables import landmark_table, prediction_summary
 from exalign_client.commands.terminal import run_client_command
 from exalign_client.errors import InternalServerError, MissingExtraError
-from exalign_client.pictures.overlay import decode_picture, draw_overlay, require_opencv, write_picture
+from exalign_client.pictures.decode import require_opencv
+from exalign_client.pictures.overlay import draw_overlay, write_picture
 from exalign_client.transport.local_server import LocalServer, local_server
 
 _MORE_CALLS = 20
@@ -56,7 +57,7 @@ def _demonstrate(out: Path) -> int:
             raise InternalServerError("no face was found in a photograph that shows one")
         print(landmark_table(prediction[0], model.landmark_names))
         picture = out / "astronaut.png"
-        pixels = draw_overlay(decode_picture(photograph), prediction, presence_threshold=model.presence_threshold)
+        pixels = draw_overlay(photograph, prediction, presence_threshold=model.presence_threshold)
         write_picture(picture, pixels)
         print(f"\noverlay (ellipses hold 90 % of each landmark): {picture}\n")
         report(f"demo: {_MORE_CALLS} more calls")

@@ -12,7 +12,8 @@ from exalign_client.commands.connection import add_connection_options
 from exalign_client.commands.predict import box_of
 from exalign_client.json_form import Json
 from exalign_client.landmarks import NAMES
-from exalign_client.pictures.overlay import SUFFIXES, Pixels, decode_picture, require_opencv, write_picture
+from exalign_client.pictures.decode import Pixels, decode_picture, require_opencv
+from exalign_client.pictures.overlay import SUFFIXES, write_picture
 from exalign_client.requests.evidence import Click, Constraint, PoseRange
 
 

@@ -12,7 +12,8 @@ from exalign_client.calls.sync import Client
 from exalign_client.commands.connection import add_connection_options, connect
 from exalign_client.commands.tables import landmark_table, prediction_summary
 from exalign_client.errors import InvalidRequestError, MessageTooLargeError
-from exalign_client.pictures.overlay import SUFFIXES, decode_picture, draw_overlay, require_opencv, write_picture
+from exalign_client.pictures.decode import require_opencv
+from exalign_client.pictures.overlay import SUFFIXES, draw_overlay, write_picture
 from exalign_client.requests.arguments import Box
 from exalign_client.results.faces import Prediction
 from exalign_client.results.model import Model
@@ -71,7 +72,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
                 data = path.read_bytes()
                 prediction = _predict(client, data, arguments)
                 if path in overlays:
-                    pixels = draw_overlay(decode_picture(data), prediction, presence_threshold=model.presence_threshold)
+                    pixels = draw_overlay(data, prediction, presence_threshold=model.presence_threshold)
                     write_picture(overlays[path], pixels)
             except (OSError, InvalidRequestError, MessageTooLargeError) as error:
                 text = describe(error)

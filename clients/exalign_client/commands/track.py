@@ -18,8 +18,8 @@ from exalign_client.commands.picture import click_of
 from exalign_client.commands.terminal import Progress
 from exalign_client.errors import Violation
 from exalign_client.landmarks import NAMES
+from exalign_client.pictures.decode import Pixels, require_opencv
 from exalign_client.pictures.drawn_video import DrawnVideo
-from exalign_client.pictures.overlay import Pixels, require_opencv
 from exalign_client.pictures.video_files import Video, encode_jpeg, open_video
 from exalign_client.pictures.video_writer import VideoWriter
 from exalign_client.requests.evidence import Click

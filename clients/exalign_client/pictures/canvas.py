@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exalign_client.landmarks import CONTOURS
-from exalign_client.pictures.overlay import COLOURS, Colour, Pixels, require_opencv
+from exalign_client.pictures.decode import Pixels, require_opencv
+from exalign_client.pictures.overlay import COLOURS, Colour
 
 DARK: Colour = (16, 18, 24)
 PANEL: Colour = (24, 27, 36)

@@ -9,7 +9,8 @@ import numpy as np
 from exalign_client.errors import InvalidRequestError, Violation
 from exalign_client.landmarks import GROUPS, NAMES, group_of
 from exalign_client.pictures.canvas import ACCENT, DARK, GREY, WHITE, Canvas, around, below, beside, blank, close_up
-from exalign_client.pictures.overlay import COLOURS, Pixels
+from exalign_client.pictures.decode import Pixels
+from exalign_client.pictures.overlay import COLOURS
 from exalign_client.requests.evidence import (
     Circle,
     Click,

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from exalign_client.errors import InvalidRequestError, Violation
 from exalign_client.landmarks import GROUPS, NAMES, group_of
 from exalign_client.pictures.canvas import GREY, PANEL, WHITE, Canvas, below, beside, blank, close_up
-from exalign_client.pictures.overlay import COLOURS, Pixels
+from exalign_client.pictures.decode import Pixels
+from exalign_client.pictures.overlay import COLOURS
 from exalign_client.results.faces import Face, Faces
 from exalign_client.results.views import Heatmaps
 

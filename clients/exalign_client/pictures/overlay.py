@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from exalign_client.errors import InvalidRequestError, MissingExtraError, Violation
+from exalign_client.errors import InvalidRequestError, Violation
 from exalign_client.landmarks import CONTOURS, GROUPS
+from exalign_client.pictures.decode import Pixels, decode_picture, require_opencv
 from exalign_client.results.faces import Face, Prediction
 
-Pixels = NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
 #: Endings of files that `write_picture` can write.
@@ -43,40 +42,6 @@ _MAX_SIDE = 4000
 _SHIFT = 4
 
 
-def require_opencv() -> ModuleType:
-    """Import OpenCV.
-
-    Raises:
-        MissingExtraError: it is not installed.
-    """
-    try:
-        import cv2
-    except ImportError:
-        raise MissingExtraError("reading and drawing pictures", "cli") from None
-    module: ModuleType = cv2
-    return module
-
-
-def decode_picture(data: bytes) -> Pixels:
-    """Decode an image file as the server does: upright by its EXIF orientation.
-
-    Args:
-        data: a JPEG, PNG, WebP or BMP file.
-
-    Returns:
-        (H, W, 3) uint8, RGB.
-
-    Raises:
-        InvalidRequestError: it cannot be decoded.
-        MissingExtraError: OpenCV is not installed.
-    """
-    cv2 = require_opencv()
-    decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    if decoded is None:
-        raise InvalidRequestError([Violation("image", f"{len(data)} bytes that OpenCV cannot decode")])
-    return np.ascontiguousarray(decoded[..., ::-1])
-
-
 def write_picture(path: Path, pixels: Pixels) -> None:
     """Write pixels to a file in the format of its ending, one of `SUFFIXES`.
 
@@ -89,7 +54,7 @@ def write_picture(path: Path, pixels: Pixels) -> None:
 
 
 def draw_overlay(
-    pixels: Pixels, prediction: Prediction, *, mass: float = 0.9, presence_threshold: float = 0.0
+    picture: Pixels | bytes, prediction: Prediction, *, mass: float = 0.9, presence_threshold: float = 0.0
 ) -> Pixels:
     """Draw an answer over its picture.
 
@@ -97,7 +62,7 @@ def draw_overlay(
     landmark the ellipse that holds ``mass`` of a normal distribution with its covariance.
 
     Args:
-        pixels: (H, W, 3) uint8, RGB: the picture of the request, upright.
+        picture: the picture of the request: its file's bytes, or (H, W, 3) uint8, RGB, upright.
         prediction: the answer.
         mass: probability that each ellipse holds, in (0, 1).
         presence_threshold: the box of a face whose presence is below this is red.
@@ -106,10 +71,11 @@ def draw_overlay(
         (s·H, s·W, 3) uint8, RGB: a copy, enlarged by s ≥ 1 so that faces are large enough to see.
 
     Raises:
-        InvalidRequestError: the picture is not of the size that the answer is about.
-        MissingExtraError: OpenCV is not installed.
+        InvalidRequestError: the picture cannot be decoded, or is not of the size that the answer is about.
+        MissingExtraError: OpenCV or Pillow is not installed.
     """
     cv2 = require_opencv()
+    pixels = decode_picture(picture) if isinstance(picture, bytes) else picture
     height, width = pixels.shape[:2]
     if (width, height) != prediction.image_size:
         answered = "×".join(str(n) for n in prediction.image_size)

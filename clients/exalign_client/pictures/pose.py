@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from exalign_client.errors import InvalidRequestError, Violation
 from exalign_client.pictures.canvas import ACCENT, DARK, GREY, WHITE, Canvas, around, below, beside, blank, close_up
-from exalign_client.pictures.overlay import Colour, Pixels, require_opencv
+from exalign_client.pictures.decode import Pixels, require_opencv
+from exalign_client.pictures.overlay import Colour
 from exalign_client.requests.views import Range
 from exalign_client.results.faces import Face, Faces
 from exalign_client.results.views import Pose, PoseHistogram, PoseIntervals

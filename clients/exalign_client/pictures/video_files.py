@@ -19,7 +19,8 @@ from typing import Any
 from exalign.video.frames import DEFAULT_RATE, VideoError, VideoReader, plausible_rate
 from exalign.video.reader import open_video_file
 from exalign_client.errors import InvalidRequestError, MissingExtraError, Violation
-from exalign_client.pictures.overlay import SUFFIXES, Pixels, decode_picture, require_opencv
+from exalign_client.pictures.decode import Pixels, decode_picture, require_opencv
+from exalign_client.pictures.overlay import SUFFIXES
 
 _CAMERA = re.compile(r"webcam(?::(\d{1,3}))?")
 

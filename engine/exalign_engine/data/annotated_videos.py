@@ -16,7 +16,9 @@ import numpy as np
 from exalign.video.frames import VideoError, VideoReader
 from exalign.video.reader import open_video_file
 from exalign_engine.arrays import F64, U8
+from exalign_engine.data.files import LeftOut, is_hidden, report_left_out
 from exalign_engine.data.holdout import held_out
+from exalign_engine.data.pictures import check_inside
 from exalign_engine.data.pts import read_pts
 from exalign_engine.errors import DataError
 
@@ -67,7 +69,11 @@ class AnnotatedClip:
         Raises:
             DataError: the annotation is wrong (file and line).
         """
-        return read_pts(self.folder / ANNOTATIONS / f"{number:06d}.pts")
+        return read_pts(self.annotation(number))
+
+    def annotation(self, number: int) -> Path:
+        """The file that annotates a frame."""
+        return self.folder / ANNOTATIONS / f"{number:06d}.pts"
 
     def frames(self) -> Iterator[tuple[F64, U8]]:
         """Landmarks and picture (H, W, 3) uint8 RGB of every annotated frame, in order.
@@ -187,12 +193,20 @@ class VideoFaces:
                 if self._reader is not None:
                     self._reader.close()
                 self._reader = FrameReader(path)
-            return self._reader.frame(number)
+            image = self._reader.frame(number)
+        check_inside(image, self.landmarks[index], clip.annotation(number), f"{VIDEO}, frame {number}")
+        return image
 
 
 def is_video_folder(root: Path) -> bool:
     """Whether a folder holds clips as 300VW has them."""
-    return any(root.glob(f"*/{ANNOTATIONS}/")) or any(root.glob(f"*/{VIDEO}"))
+    return bool(_clip_folders(root))
+
+
+def _clip_folders(root: Path) -> list[Path]:
+    """Folders that hold a clip's video or annotations, sorted."""
+    found = {path.parent for name in (VIDEO, ANNOTATIONS) for path in root.glob(f"*/{name}")}
+    return sorted(path for path in found if not is_hidden(path, root))
 
 
 def open_clips(root: Path) -> list[AnnotatedClip]:
@@ -201,9 +215,11 @@ def open_clips(root: Path) -> list[AnnotatedClip]:
     Raises:
         DataError: there is none, a clip lacks its video or its annotations, or one of these has no frame's number.
     """
-    folders = sorted({path.parent for name in (VIDEO, ANNOTATIONS) for path in root.glob(f"*/{name}")})
+    folders = _clip_folders(root)
     if not folders:
         raise DataError(root, f"no clip (a folder with {VIDEO} and {ANNOTATIONS})")
+    hidden = [file for folder in folders for file in (folder / ANNOTATIONS).glob("*.pts") if is_hidden(file, root)]
+    report_left_out(root, [LeftOut("hidden files", tuple(sorted(hidden)))])
     return [_open_clip(folder) for folder in folders]
 
 
@@ -215,7 +231,7 @@ def _number(folder: Path) -> int | None:
 def _open_clip(folder: Path) -> AnnotatedClip:
     if not (folder / VIDEO).is_file():
         raise DataError(folder / VIDEO, "no such file")
-    files = sorted((folder / ANNOTATIONS).glob("*.pts"))
+    files = sorted(path for path in (folder / ANNOTATIONS).glob("*.pts") if not is_hidden(path, folder))
     if not files:
         raise DataError(folder / ANNOTATIONS, "no .pts file")
     for file in files:

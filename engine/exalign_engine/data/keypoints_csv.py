@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exalign_engine.data.face_source import check_landmarks
+from exalign_engine.data.files import LeftOut, files_below, report_left_out
 from exalign_engine.data.holdout import held_out
-from exalign_engine.data.pictures import read_image
+from exalign_engine.data.pictures import IMAGE_SUFFIXES, check_place, read_annotated
 from exalign_engine.errors import DataError
 from exalign_engine.geometry.landmarks import N_LANDMARKS
 
@@ -33,6 +34,9 @@ class KeypointsCsvFaces:
         split: "test" is the table ``test``; "train" and "val" divide the table ``training`` by persons
             (`exalign_engine.data.holdout`).
 
+    Attributes:
+        left_out: pictures beside the table that no row of it names; the log says it too.
+
     Raises:
         DataError: a table or image is missing, or a row is wrong (file and line).
     """
@@ -43,6 +47,7 @@ class KeypointsCsvFaces:
         name = "test" if split == "test" else "training"
         self.path, self.folder = root / f"{name}{TABLE}", root / name
         rows = self._rows()
+        self.left_out = self._without_row({self.folder / image for image, _ in rows})
         if split != "test":
             kept = held_out((person(image) for image, _ in rows), self.path)
             rows = [row for row in rows if (person(row[0]) in kept) == (split == "val")]
@@ -56,7 +61,14 @@ class KeypointsCsvFaces:
 
     def image(self, index: int) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 RGB; see `FaceSource.image`."""
-        return read_image(self.images[index])
+        return read_annotated(self.images[index], self.landmarks[index], self.path)
+
+    def _without_row(self, known: set[Path]) -> tuple[LeftOut, ...]:
+        found, hidden = files_below(self.folder, IMAGE_SUFFIXES)
+        left_out = [path for path in found if path not in known]
+        return report_left_out(
+            self.folder, [LeftOut("hidden files", tuple(hidden)), LeftOut("pictures without a row", tuple(left_out))]
+        )
 
     def _rows(self) -> list[tuple[str, NDArray[np.float64]]]:
         """Image names and (68, 2) landmarks; every image is there."""
@@ -90,6 +102,7 @@ class KeypointsCsvFaces:
         check_landmarks(points, self.path, line, image or "row")
         if not (image and (self.folder / image).is_file()):
             raise DataError(self.path, f"there is no image {str(self.folder / image)!r}", line)
+        check_place(self.folder / image, points, self.path, line)
         return image, points
 
 

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exalign_engine.data.face_source import check_landmarks
+from exalign_engine.data.files import LeftOut, files_below, report_left_out
 from exalign_engine.data.holdout import held_out
-from exalign_engine.data.pictures import image_beside, read_image
+from exalign_engine.data.pictures import check_place, image_beside, read_annotated
 from exalign_engine.errors import DataError
 from exalign_engine.geometry.landmarks import N_LANDMARKS
 
@@ -35,12 +36,16 @@ class MatFaces:
         split: "train" or "val": all pictures of a tenth of the faces are ``val`` (`exalign_engine.data.holdout`);
             None takes everything.
 
+    Attributes:
+        left_out: what is not read below the folder; the log says it too.
+
     Raises:
-        DataError: a .mat file is malformed or has no image beside it, there is none, or the split is unknown.
+        DataError: a .mat file is malformed, has no image beside it or no point in that, there is none, or the split is
+            unknown.
     """
 
     def __init__(self, root: Path, split: str | None = None) -> None:
-        files = mat_files(root)
+        files, left_out = mat_files(root)
         if not files:
             raise DataError(root, "no .mat file of a face")
         if split is not None:
@@ -48,26 +53,33 @@ class MatFaces:
                 raise DataError(root, f"300W-LP has no split {split!r}; there are train and val")
             kept = held_out((face_of(f) for f in files), root)
             files = [f for f in files if (face_of(f) in kept) == (split == "val")]
+        self.files = files
         self.images = [image_beside(f) for f in files]
         self.ids = [f.stem for f in files]
         self.origins = [f.parent.name for f in files]
         self.landmarks = np.stack([read_mat(f) for f in files])
+        for image, points, file in zip(self.images, self.landmarks, files, strict=True):
+            check_place(image, points, file)
+        self.left_out = report_left_out(root, left_out)
 
     def __len__(self) -> int:
         return len(self.images)
 
     def image(self, index: int) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 RGB; see `FaceSource.image`."""
-        return read_image(self.images[index])
+        return read_annotated(self.images[index], self.landmarks[index], self.files[index])
 
 
-def mat_files(root: Path) -> list[Path]:
-    """The .mat files below a folder that stand for faces, sorted."""
-    return [
-        f
-        for f in sorted(root.rglob("*.mat"))
-        if not any(_NOT_FACES.fullmatch(part) for part in f.relative_to(root).parts[:-1])
+def mat_files(root: Path) -> tuple[list[Path], list[LeftOut]]:
+    """The .mat files below a folder that stand for faces, sorted; and those that do not."""
+    found, hidden = files_below(root, (".mat",))
+    other = [f for f in found if any(_NOT_FACES.fullmatch(part) for part in f.relative_to(root).parts[:-1])]
+    left_out = [
+        LeftOut("hidden files", tuple(hidden)),
+        LeftOut("files of flips, code and other copies of the landmarks", tuple(other)),
     ]
+    skipped = set(other)
+    return [f for f in found if f not in skipped], left_out
 
 
 def face_of(path: Path) -> str:

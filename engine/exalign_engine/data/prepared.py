@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from exalign_engine.data.face_source import check_landmarks, implausible
+from exalign_engine.data.pictures import check_inside, decode_file
 from exalign_engine.errors import DataError
 from exalign_engine.geometry.landmarks import N_LANDMARKS
 
@@ -74,11 +74,10 @@ class PreparedFaces:
 
     def image(self, index: int) -> NDArray[np.uint8]:
         """(H, W, 3) uint8 RGB; see `FaceSource.image`."""
-        data = np.frombuffer(self.encoded(index), dtype=np.uint8)
-        bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-        if bgr is None:
-            raise DataError(self.root / "faces.npz", f"image of row {self.rows[index]} is missing or cannot be decoded")
-        return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+        path, row = self.root / "faces.npz", self.rows[index]
+        image = decode_file(self.encoded(index), path, f"image of row {row} is missing or")
+        check_inside(image, self.landmarks[index], path, f"of row {row}")
+        return image
 
 
 @dataclass(frozen=True)

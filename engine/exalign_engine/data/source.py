@@ -19,6 +19,9 @@ def open_faces(folder: Path | str, split: str) -> FaceSource:
     - ``.pts`` beside images, below it or below its sub-folder ``split``: 300-W (`exalign_engine.data.pts`);
     - ``.mat`` beside images, likewise: 300W-LP (`exalign_engine.data.mat`).
 
+    Hidden files and those that a Mac leaves (``._name``, ``__MACOSX``) are none of these. What a reader leaves out is
+    counted and named in one line of the log.
+
     A 300-W folder without sub-folders train, val or test is one split under any name; of the others' data sets, which
     have no ``val``, a tenth of the clips, persons or faces is kept out of ``train`` for it.
 
@@ -26,6 +29,7 @@ def open_faces(folder: Path | str, split: str) -> FaceSource:
         DataError: the folder is none of these, or a file in it is wrong (path and line are named).
     """
     from exalign_engine.data.annotated_videos import VideoFaces, is_video_folder
+    from exalign_engine.data.files import files_below
     from exalign_engine.data.keypoints_csv import TABLE, KeypointsCsvFaces
     from exalign_engine.data.mat import MatFaces
     from exalign_engine.data.prepared import PreparedFaces
@@ -36,7 +40,7 @@ def open_faces(folder: Path | str, split: str) -> FaceSource:
         raise DataError(root, "no such folder")
     if (root / "index.csv").is_file():
         return PreparedFaces(root, split)
-    if any(root.glob(f"*{TABLE}")):
+    if any(not path.name.startswith(".") for path in root.glob(f"*{TABLE}")):
         return KeypointsCsvFaces(root, split)
     if is_video_folder(root):
         return VideoFaces(root, split)
@@ -45,9 +49,12 @@ def open_faces(folder: Path | str, split: str) -> FaceSource:
         # Reading the whole folder instead would mix what must be kept apart.
         raise DataError(root, f"no split {split!r}; there are {', '.join(splits)}")
     candidate = root / split if splits else root
-    if any(candidate.rglob("*.pts")):
+    (points, hidden_points), (variables, hidden_variables) = (files_below(candidate, (s,)) for s in (".pts", ".mat"))
+    if points:
         return PtsFaces(candidate)
-    if any(candidate.rglob("*.mat")):
+    if variables:
         return MatFaces(candidate, None if splits else split)
-    known = "no index.csv, no table of frames, no clip, no .pts or .mat file"
+    hidden = len(hidden_points) + len(hidden_variables)
+    but = f" but {hidden} hidden" if hidden else ""
+    known = f"no index.csv, no table of frames, no clip, no .pts or .mat file{but}"
     raise DataError(root, f"neither the prepared format nor a data set that is known here ({known})")

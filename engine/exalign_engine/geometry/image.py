@@ -6,23 +6,30 @@ frames or its size without memory being spent on it. Then:
 - JPEG and WebP are decoded by OpenCV (three times as fast as Pillow at 1080p, and bit-equal to it);
   OpenCV fills what is missing of a truncated JPEG with grey, so the stream is first followed to its end
   marker.
-- PNG, BMP and CMYK JPEG are decoded by Pillow.
+- PNG, BMP, AVIF and CMYK JPEG are decoded by Pillow, HEIC by libheif where the extra ``heic`` is installed.
 
-The EXIF orientation is applied for every format. 16-bit samples keep their high byte, grey becomes three
-equal channels, palettes are looked up, CMYK is converted without colour management, and alpha is dropped: the
-colours stored under transparent pixels stay. GIF and animated PNG or WebP are refused, for they do not say
-which of their frames is meant; a JPEG that carries further pictures behind the first one (MPO, as
-telephones write) is read as its first.
+The orientation is EXIF's, 1 to 8, written as a SHORT or a LONG; of AVIF and HEIC it is that of the container, as
+their standards have it. An orientation in XMP alone is not applied: what shows pictures to people does not either.
+
+16-bit samples keep their high byte, grey becomes three equal channels, palettes are looked up, CMYK is converted
+without colour management, and alpha is dropped: the colours stored under transparent pixels stay. GIF and animated
+PNG, WebP or AVIF are refused, for they do not say which of their frames is meant; a JPEG that carries further pictures
+behind the first one (MPO, as telephones write) is read as its first, a HEIC file as its primary one.
+
+`exalign_client.pictures.decode` is the same for callers without the engine; a test compares the two.
 
 Every function is thread safe; decoding releases the GIL.
 """
 
 from __future__ import annotations
 
+import importlib
 import io
 import re
 import struct
 from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
 from typing import Literal, get_args
 
 import cv2
@@ -35,7 +42,16 @@ from exalign_engine.errors import InvalidInputError, Violation
 PixelFormat = Literal["RGB8", "BGR8", "GRAY8"]
 
 #: What Pillow may recognise; nothing else is even parsed.
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "AVIF")
+
+#: The same for people.
+READABLE = "AVIF, JPEG, PNG, WebP or BMP"
+
+#: Brands of HEIF files whose pictures are HEVC, as telephones write: bytes 8 to 12, behind "ftyp".
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"hevc", b"hevx")
+
+#: What reads HEIC, the first that is there. Both are one project; the second also writes, by a library under the GPL.
+_HEIC_MODULES = ("pi_heif", "pillow_heif")
 
 #: Formats that people send and that are not read, by their first bytes: an error should call them by name.
 _REFUSED = {"GIF": b"GIF8", "TIFF": b"II*\0", "big-endian TIFF": b"MM\0*", "PDF": b"%PDF"}
@@ -60,6 +76,9 @@ _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 #: Pillow warns above this size by itself; a limit beyond it would need a change of Pillow's global settings.
 _PILLOW_MAX_PIXELS = 89_478_485
 
+#: OpenCV's resampling takes no longer side.
+_OPENCV_MAX_SIDE = 32_766
+
 
 @dataclass(frozen=True)
 class ImageLimits:
@@ -78,8 +97,13 @@ class ImageLimits:
     max_pixels: int = 40_000_000
     max_side: int = 16_384
 
+    @classmethod
+    def widest(cls) -> ImageLimits:
+        """The most that can be read: for files of the caller's own."""
+        return cls(max_bytes=2**31 - 1, max_pixels=_PILLOW_MAX_PIXELS, max_side=_OPENCV_MAX_SIDE)
+
     def __post_init__(self) -> None:
-        ranges = {"max_bytes": 2**31 - 1, "max_pixels": _PILLOW_MAX_PIXELS, "max_side": 32_766}
+        ranges = {"max_bytes": 2**31 - 1, "max_pixels": _PILLOW_MAX_PIXELS, "max_side": _OPENCV_MAX_SIDE}
         wrong = [
             Violation(name, f"is {getattr(self, name)}, must be 1 to {most:,}")
             for name, most in ranges.items()
@@ -90,7 +114,7 @@ class ImageLimits:
 
 
 def decode(data: bytes, limits: ImageLimits | None = None, *, field: str = "image.encoded") -> NDArray[np.uint8]:
-    """Decode a JPEG, PNG, WebP or BMP file.
+    """Decode a JPEG, PNG, WebP, AVIF or BMP file, or HEIC where the extra ``heic`` is installed.
 
     Args:
         data: the whole file.
@@ -98,19 +122,19 @@ def decode(data: bytes, limits: ImageLimits | None = None, *, field: str = "imag
         field: name of the field in errors.
 
     Returns:
-        (H, W, 3) uint8 RGB, contiguous, in the image frame (after EXIF orientation).
+        (H, W, 3) uint8 RGB, contiguous, in the image frame (upright).
 
     Raises:
         InvalidInputError: the file is empty, too large, of another format, animated, truncated or damaged.
     """
     limits = limits or ImageLimits()
     if not data:
-        raise InvalidInputError.of(field, "is empty (0 bytes), must be a JPEG, PNG, WebP or BMP file")
+        raise InvalidInputError.of(field, f"is empty (0 bytes), must be an {READABLE} file")
     if len(data) > limits.max_bytes:
         raise InvalidInputError.of(field, f"has {len(data):,} bytes, at most {limits.max_bytes:,} accepted")
     header = _open(data, limits, field)
     _check_size(header, limits, field)
-    if header.format not in ("JPEG", "MPO") and getattr(header, "is_animated", False):
+    if header.format not in ("JPEG", "MPO", "HEIF") and getattr(header, "is_animated", False):
         raise InvalidInputError.of(field, f"is an animated {header.format}, must be a single picture")
     if header.format in ("JPEG", "MPO"):
         if not _jpeg_is_complete(data):
@@ -124,8 +148,32 @@ def decode(data: bytes, limits: ImageLimits | None = None, *, field: str = "imag
     return _upright(image, _orientation(header))
 
 
+def stored_size(path: Path) -> tuple[int, int] | None:
+    """Width and height of an image file as they are stored, before orientation; no pixel is decoded.
+
+    Returns:
+        None where the header cannot be read: `decode` says why.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(256)
+            heic = _heic_module() if _is_heic(head) else None
+            file.seek(0)
+            with heic.HeifImageFile(file) if heic is not None else Image.open(file, formats=_FORMATS) as header:
+                width, height = header.size
+                return width, height
+    except (*_DAMAGED, InvalidInputError):
+        return None
+
+
+def _is_heic(data: bytes) -> bool:
+    return data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS and not _says_avif(data)
+
+
 def _open(data: bytes, limits: ImageLimits, field: str) -> Image.Image:
     """Read the header; no pixel is decoded."""
+    if _is_heic(data):
+        return _open_heic(data, field)
     try:
         return Image.open(io.BytesIO(data), formats=_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -135,7 +183,36 @@ def _open(data: bytes, limits: ImageLimits, field: str) -> Image.Image:
     except _DAMAGED as error:
         kind = next((name for name, magic in _REFUSED.items() if data.startswith(magic)), None)
         found = f"it is a {kind} file" if kind else f"it begins with {data[:4].hex(' ')}"
-        raise InvalidInputError.of(field, f"is not a readable JPEG, PNG, WebP or BMP file ({found})") from error
+        raise InvalidInputError.of(field, f"is not a readable {READABLE} file ({found})") from error
+
+
+def _says_avif(data: bytes) -> bool:
+    """Whether the first box of a HEIF file, its brands, names AVIF among them: some writers name mif1 first."""
+    length = min(int.from_bytes(data[:4], "big"), 256)
+    return b"avif" in (data[at : at + 4] for at in range(16, length, 4))
+
+
+def _heic_module() -> ModuleType | None:
+    """What reads HEIC here; None where the extra ``heic`` is not installed."""
+    for name in _HEIC_MODULES:
+        try:
+            return importlib.import_module(name)
+        except ImportError:
+            continue
+    return None
+
+
+def _open_heic(data: bytes, field: str) -> Image.Image:
+    """Read the header of a HEIC file; its class is used as it is, so that Pillow stays as the process set it up."""
+    module = _heic_module()
+    if module is None:
+        text = "is a HEIC file, which is read where the extra 'heic' is installed: pip install 'exalign[heic]'"
+        raise InvalidInputError.of(field, text)
+    try:
+        header: Image.Image = module.HeifImageFile(io.BytesIO(data))
+        return header
+    except _DAMAGED as error:
+        raise InvalidInputError.of(field, "is a truncated or damaged HEIC file") from error
 
 
 def _check_size(header: Image.Image, limits: ImageLimits, field: str) -> None:
@@ -194,8 +271,11 @@ def _decode_opencv(data: bytes, header: Image.Image, field: str) -> NDArray[np.u
 
 def _decode_pillow(header: Image.Image, field: str) -> NDArray[np.uint8]:
     """Decode by Pillow, without orientation."""
+    stated = header.size
     try:
         header.load()
+        if header.size != stated:
+            raise _damaged(header, field)
         if header.mode.startswith("I;16"):  # Pillow's own conversion would clip at 255
             grey = (np.asarray(header).astype(np.uint16) >> 8).astype(np.uint8)
             return np.repeat(grey[..., None], 3, axis=2)
@@ -209,7 +289,9 @@ def _damaged(header: Image.Image, field: str) -> InvalidInputError:
 
 
 def _orientation(header: Image.Image) -> int:
-    """EXIF orientation, 1 to 8; 1 where there is none or the metadata cannot be read."""
+    """EXIF orientation, 1 to 8; 1 where there is none or the metadata cannot be read. To be asked after decoding."""
+    for xmp in ("XML:com.adobe.xmp", "xmp"):  # where Pillow looks next, unlike this contract
+        header.info.pop(xmp, None)
     try:
         value = header.getexif().get(ExifTags.Base.Orientation, 1)
     except _DAMAGED:

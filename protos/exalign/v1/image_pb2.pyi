@@ -96,10 +96,13 @@ class Image(_message.Message):
     ENCODED_FIELD_NUMBER: _builtins.int
     RAW_FIELD_NUMBER: _builtins.int
     encoded: _builtins.bytes
-    """A JPEG, PNG, WebP or BMP file as it is, at most Limits.max_encoded_bytes and, by its header, at most
-    Limits.max_pixels. Its EXIF orientation is applied first: the image frame is that of the upright picture.
-    Transparency is dropped, grey becomes colour, 16-bit becomes 8-bit; of an animation only the first frame
-    would count, so files with several frames are refused. INVALID_ARGUMENT when it cannot be decoded.
+    """A JPEG, PNG, WebP, AVIF or BMP file as it is (or HEIC, where the server has what reads it), at most
+    Limits.max_encoded_bytes and, by its header, at most Limits.max_pixels. Its EXIF orientation is applied first,
+    whether it is written as a SHORT or a LONG; of AVIF and HEIC it is the rotation and mirror of the container. An
+    orientation that stands in XMP alone is not applied. The image frame is that of the upright picture.
+    Transparency is dropped, grey becomes colour, of 16 bits the high 8 stay, CMYK is converted without colour
+    management; of an animation only the first frame would count, so files with several frames are refused.
+    INVALID_ARGUMENT when it cannot be decoded.
     """
     @_builtins.property
     def raw(self) -> Global___RawImage:
