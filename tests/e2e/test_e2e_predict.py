@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from exalign_client import AsyncClient, Client
+from exalign_client import AsyncClient, Click, Client
 from exalign_client.transport.local_server import LocalServer, local_server
 from exalign_engine import Aligner
 from exalign_engine.geometry.landmarks import NOSE_TIP
@@ -94,6 +94,24 @@ def test_landmarks_are_in_the_frame_of_the_upright_photograph(
     assert tuple(prediction.image_size) == (320, 240)
     plain = client.predict(np.asarray(upright))[0]
     np.testing.assert_array_equal(prediction[0].landmarks, plain.landmarks)
+
+
+@pytest.mark.parametrize("side", [2000, 7000], ids=["too many bytes", "too many pixels"])
+def test_a_photograph_larger_than_the_server_takes_is_answered_in_its_own_pixels(
+    client: Client, astronaut: bytes, side: int
+) -> None:
+    large = cv2.resize(pixels(astronaut), (side, side), interpolation=cv2.INTER_CUBIC)
+    assert large.nbytes > client.model().limits.max_message_bytes
+    prediction = client.predict(large)
+    assert prediction.image_size == (side, side)
+    (face,) = prediction
+    (plain,) = client.predict(astronaut)
+    there = (plain.landmarks + 0.5) * (side / 512) - 0.5
+    assert np.abs(face.landmarks - there).mean() < 3 * side / 512
+    # Conditioned by the id, and drawn on in its own pixels: a click where the nose already is changes little.
+    click = Click("nose_tip", *(float(v) for v in face.landmarks[NOSE_TIP]))
+    again = client.condition(posterior_id=face.posterior_id, evidence=click)
+    assert np.abs(again.face.landmarks - face.landmarks).mean() < 3 * side / 512
 
 
 async def test_the_asynchronous_client_answers_alike(server: LocalServer, client: Client, astronaut: bytes) -> None:

@@ -12,10 +12,12 @@ from grpc import aio
 
 from exalign.v1 import service_pb2_grpc, track_pb2
 from exalign_client.calls import methods
+from exalign_client.calls.fitting import fitted, needs_limits
 from exalign_client.calls.tracking import Tracking
 from exalign_client.calls.unary import UnaryCall, documented_as
 from exalign_client.errors import UnavailableError, error_from_rpc
 from exalign_client.requests.arguments import check_timeout
+from exalign_client.results.model import Limits
 from exalign_client.track.aio import AsyncTrackStream
 from exalign_client.track.requests import FrameInput
 from exalign_client.transport import health
@@ -60,6 +62,7 @@ class AsyncClient(Tracking[Iterable[FrameInput] | AsyncIterable[FrameInput], Asy
     ) -> None:
         self.address = address
         self._timeout = check_timeout(timeout)
+        self._limits: Limits | None = None
         self._channel: aio.Channel = open_aio_channel(address, tls)
         self._stub = service_pb2_grpc.FaceAlignmentServiceStub(self._channel)
         self._check_health = self._channel.unary_unary(
@@ -108,9 +111,17 @@ class AsyncClient(Tracking[Iterable[FrameInput] | AsyncIterable[FrameInput], Asy
     async def _perform(self, call: UnaryCall[AnswerT]) -> AnswerT:
         method = getattr(self._stub, call.rpc)
         budget = CallBudget(self._timeout if call.timeout is None else call.timeout)
+        if self._limits is None and needs_limits(call.request):
+            self._limits = (await self._perform(methods.model(timeout=budget.remaining()))).limits
+        # In a thread where there may be something to scale.
+        request, scale = (
+            await asyncio.to_thread(fitted, call.request, self._limits)
+            if needs_limits(call.request)
+            else fitted(call.request, None)
+        )
         while True:
             try:
-                response: Any = await method(call.request, timeout=budget.remaining())
+                response: Any = await method(request, timeout=budget.remaining())
                 break
             except grpc.RpcError as error:
                 ours = error_from_rpc(error, self.address)
@@ -118,6 +129,8 @@ class AsyncClient(Tracking[Iterable[FrameInput] | AsyncIterable[FrameInput], Asy
                 if pause is None:
                     raise ours from error
             await asyncio.sleep(pause)
+        if scale is not None:
+            scale.undo(response)
         return call.read(response)
 
     def _open_track(

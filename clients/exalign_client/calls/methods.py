@@ -61,7 +61,8 @@ def predict(
     Args:
         image: path of a JPEG, PNG, WebP, AVIF or BMP file, the bytes of one, or pixels as a uint8 array:
             (H, W, 3) in the order red, green, blue (OpenCV's is the reverse: ``pixels[..., ::-1]``), or
-            (H, W) grey. The EXIF orientation of a file is applied first, an array is taken as it is.
+            (H, W) grey. The EXIF orientation of a file is applied first, an array is taken as it is. What is larger
+            than the server takes is scaled on its way (extra ``cli``); the answer is about the original.
         boxes: the faces to align: each a `Box` or four numbers x0, y0, x1, y1 (image frame, pixels). None
             or empty: the server detects the faces.
         detector: name of the detector that finds them; None: the server's default. See `model`.

@@ -11,10 +11,12 @@ import grpc
 
 from exalign.v1 import service_pb2_grpc, track_pb2
 from exalign_client.calls import methods
+from exalign_client.calls.fitting import fitted, needs_limits
 from exalign_client.calls.tracking import Tracking
 from exalign_client.calls.unary import UnaryCall, documented_as
 from exalign_client.errors import UnavailableError, error_from_rpc
 from exalign_client.requests.arguments import check_timeout
+from exalign_client.results.model import Limits
 from exalign_client.track.requests import FrameInput
 from exalign_client.track.sync import TrackStream
 from exalign_client.transport import health
@@ -63,6 +65,7 @@ class Client(Tracking[Iterable[FrameInput], TrackStream]):
     ) -> None:
         self.address = address
         self._timeout = check_timeout(timeout)
+        self._limits: Limits | None = None
         self._channel = open_channel(address, tls)
         self._stub = service_pb2_grpc.FaceAlignmentServiceStub(self._channel)
         self._check_health = self._channel.unary_unary(
@@ -127,9 +130,12 @@ class Client(Tracking[Iterable[FrameInput], TrackStream]):
     def _perform(self, call: UnaryCall[AnswerT]) -> AnswerT:
         method = getattr(self._stub, call.rpc)
         budget = CallBudget(self._timeout if call.timeout is None else call.timeout)
+        if self._limits is None and needs_limits(call.request):
+            self._limits = self._perform(methods.model(timeout=budget.remaining())).limits
+        request, scale = fitted(call.request, self._limits)
         while True:
             try:
-                response: Any = method(call.request, timeout=budget.remaining())
+                response: Any = method(request, timeout=budget.remaining())
                 break
             except grpc.RpcError as error:
                 ours = error_from_rpc(error, self.address)
@@ -137,6 +143,8 @@ class Client(Tracking[Iterable[FrameInput], TrackStream]):
                 if pause is None:
                     raise ours from error
             time.sleep(pause)
+        if scale is not None:
+            scale.undo(response)
         return call.read(response)
 
     def _open_track(

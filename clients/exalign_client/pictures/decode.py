@@ -93,6 +93,19 @@ def decode_picture(data: bytes) -> Pixels:
     return _upright(pixels, _orientation(header))
 
 
+def stored_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height of an image file as they are stored; no pixel is decoded.
+
+    Returns:
+        None where the header cannot be read, or Pillow is not installed.
+    """
+    try:
+        width, height = _open(data).size
+    except (InvalidRequestError, MissingExtraError):
+        return None
+    return width, height
+
+
 def _refusal(data: bytes, problem: str) -> InvalidRequestError:
     return InvalidRequestError([Violation("image", f"{len(data):,} bytes that the client cannot decode: {problem}")])
 
