@@ -12,7 +12,7 @@ READY_DEMO := $(VENV)/.ready-demo
 READY_DEV := $(VENV)/.ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-gpu check check-style check-types check-fast explore lint unit golden reason bench protos clean
+.PHONY: help demo test test-gpu check check-style check-types check-fast explore lint unit golden reason bench wheels protos clean
 
 # Worker processes of the tests; a file's tests stay in one, which then starts one server for them.
 WORKERS ?= 2
@@ -83,6 +83,9 @@ golden: reason $(READY_DEV) ## record the golden file: REASON="why answers chang
 
 reason:
 	@test -n "$$REASON" || { echo 'say why: make golden REASON="why the answers changed"' >&2; exit 2; }
+
+wheels: $(READY_DEV) ## from wheels in fresh environments, every command of README and docs; docs/documented-commands.csv
+	$(BIN)/python tests/install/from_wheels.py
 
 bench: $(READY_DEV) ## what is measured: served against bare
 	$(BIN)/python -m benchmarks.serving
