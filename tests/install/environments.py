@@ -51,7 +51,9 @@ def build(folder: Path) -> Wheels:
         copy = Path(temporary) / "checkout"
         shutil.copytree(ROOT, copy, ignore=lambda _, names: [name for name in names if name not in PACKED])
         for room in ROOMS:
-            shutil.copytree(ROOT / room, copy / room, ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"))
+            shutil.copytree(
+                ROOT / room, copy / room, ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
+            )
         subprocess.run([*pip, str(copy), str(copy / MODEL)], check=True)
     (code,), (model,) = folder.glob("exalign-*.whl"), folder.glob("exalign_model_143k-*.whl")
     if code.stat().st_size > MOST_BYTES:

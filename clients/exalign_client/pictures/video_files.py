@@ -19,8 +19,7 @@ from typing import Any
 from exalign.video.frames import DEFAULT_RATE, VideoError, VideoReader, plausible_rate
 from exalign.video.reader import open_video_file
 from exalign_client.errors import InvalidRequestError, MissingExtraError, Violation
-from exalign_client.pictures.decode import Pixels, decode_picture, require_opencv
-from exalign_client.pictures.overlay import SUFFIXES
+from exalign_client.pictures.decode import READABLE_SUFFIXES, Pixels, decode_picture, require_opencv
 
 _CAMERA = re.compile(r"webcam(?::(\d{1,3}))?")
 
@@ -130,10 +129,10 @@ def _file(path: Path) -> Video:
 
 def _directory(path: Path) -> Video:
     require_opencv()
-    found = sorted((file for file in path.iterdir() if file.suffix.lower() in SUFFIXES), key=_natural)
+    found = sorted((file for file in path.iterdir() if file.suffix.lower() in READABLE_SUFFIXES), key=_natural)
     files = [file for file in found if not file.name.startswith(".")]
     if not files:
-        raise InvalidRequestError([Violation(str(path), f"there is no picture in it ({' '.join(SUFFIXES)})")])
+        raise InvalidRequestError([Violation(str(path), f"there is no picture in it ({' '.join(READABLE_SUFFIXES)})")])
 
     def pictures() -> Iterator[VideoPicture]:
         for index, file in enumerate(files):
