@@ -73,7 +73,6 @@ class Outcome:
     environment: str
     command: str
     outcome: str
-    seconds: float
 
 
 class Runner:
@@ -97,7 +96,7 @@ class Runner:
     def note(self, shown: str, outcome: str, started: float | None = None) -> None:
         """Keep an outcome, and show it."""
         seconds = 0.0 if started is None else time.monotonic() - started
-        self.outcomes.append(Outcome(self.name, shown, outcome, round(seconds, 1)))
+        self.outcomes.append(Outcome(self.name, shown, outcome))
         print(f"[{self.name}] {shown}: {outcome} ({seconds:.0f} s)", file=sys.stderr, flush=True)
 
     @contextmanager
@@ -226,12 +225,12 @@ def write(outcomes: list[Outcome], path: Path) -> None:
     """The outcomes as a table, and what is not run with its reason."""
     with path.open("w", newline="", encoding="utf-8") as f:
         table = csv.writer(f, lineterminator="\n")
-        table.writerow(["environment", "command", "outcome", "seconds"])
-        table.writerows([o.environment, o.command, o.outcome, o.seconds] for o in outcomes)
+        table.writerow(["environment", "command", "outcome"])
+        table.writerows([o.environment, o.command, o.outcome] for o in outcomes)
         for command in documented():
             reason = reason_not_here(command)
             if reason is not None:
-                table.writerow(["", command.text, f"not run: {reason}", ""])
+                table.writerow(["", command.text, f"not run: {reason}"])
 
 
 def main() -> int:
