@@ -20,7 +20,7 @@ WORKERS ?= 2
 EXAMPLES ?= 1000
 # Tests of rules and arithmetic: they load no network, train nothing and start no server of their own.
 FAST := $(wildcard tests/test_*.py) tests/protos \
-	$(patsubst %,tests/engine/test_%.py,augment boxes config data data_owners data_pts default_bundle errors exemplars frames image metrics \
+	$(patsubst %,tests/engine/test_%.py,augment boxes config data data_hidden data_owners data_pts default_bundle errors exemplars frames image metrics \
 	neighbours subsets synthetic tracking_box_filter tracking_box_matching tracking_motion tracking_visibility) \
 	$(patsubst %,tests/service/test_service_%.py,batcher errors settings track_store) \
 	$(patsubst %,tests/clients/test_client_%.py,calls histograms requests results retry)

@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.server_process import ServerProcess, server_process
 
 from exalign_client import Client, TrackFrame, TrackResult
-from exalign_client.pictures.overlay import Pixels
+from exalign_client.pictures.decode import Pixels
 from exalign_client.pictures.video_files import open_video
 from exalign_engine import Aligner, Face
 

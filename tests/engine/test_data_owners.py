@@ -397,21 +397,3 @@ def test_a_split_of_300vw_that_is_not_there_is_refused(
 def test_a_folder_without_clips_has_none(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no clip"):
         open_clips(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("folder", "path"),
-    [
-        ("folder_lp", "AFW/._AFW_1_1_0.mat"),
-        ("folder_ytf", "training/._Ann_One_01.jpg"),
-        ("folder_vw", "CLIP/annot/._000001.pts"),
-    ],
-)
-def test_what_a_mac_leaves_is_no_face(
-    request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture, folder: str, path: str
-) -> None:
-    root: Path = request.getfixturevalue(folder)
-    before, path = open_faces(root, "train").ids, path.replace("CLIP", min(p.name for p in root.iterdir()))
-    (root / path).write_bytes(bytes(100))
-    assert open_faces(root, "train").ids == before
-    assert f"hidden files: 1 ({Path(path).name})" in caplog.text

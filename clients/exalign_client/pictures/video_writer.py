@@ -19,7 +19,7 @@ import numpy as np
 
 from exalign.video.reader import has_pyav
 from exalign_client.errors import InvalidRequestError, Violation
-from exalign_client.pictures.overlay import Pixels, require_opencv
+from exalign_client.pictures.decode import Pixels, require_opencv
 
 if TYPE_CHECKING:
     import av
