@@ -80,8 +80,13 @@ def _lines(path: Path, block: str, first: int) -> Iterator[Documented]:
         pending += line.removesuffix("\\")
         if not line.endswith("\\"):
             if shlex.split(pending, comments=True):
-                yield Documented(path, start, pending.strip(), in_block=True)
+                yield Documented(path, start, _without_comment(pending), in_block=True)
             pending = ""
+
+
+def _without_comment(line: str) -> str:
+    """A line of a shell up to the comment that ends it."""
+    return re.sub(r"\s+#\s.*", "", line.strip())
 
 
 def python_blocks(path: Path) -> list[str]:
