@@ -4,7 +4,7 @@
 
 It builds the wheels, makes a fresh environment for each kind of user and runs there what the documents say. What cannot
 be run here (a GPU, Docker, the owners' data sets) is listed with its reason: `tests/test_documented_commands.py` has
-shown that the parsers take it. Needs an index of packages, and some twenty minutes on two cores.
+shown that the parsers take it. Needs an index of packages, and takes long: it trains.
 """
 
 from __future__ import annotations
