@@ -17,10 +17,10 @@ import pytest
 
 from documented_commands import ROOT, Documented, commands, documents, python_blocks
 
-ENTRIES = {
-    "exalign": "exalign_client.commands.cli",
-    "exalign-server": "exalign_service.entry",
-    "exalign-model": "exalign_engine.cli",
+#: Program -> the module whose ``main`` it is.
+ENTRIES: dict[str, str] = {
+    program: entry.removesuffix(":main")
+    for program, entry in tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["scripts"].items()
 }
 
 ALL = [command for path in documents() for command in commands(path)]
