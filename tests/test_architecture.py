@@ -19,14 +19,17 @@ MAY_IMPORT = {
     "exalign": {"exalign"},
 }
 
-#: What the three commands share.
-CLI_SUPPORT = "exalign.cli_support"
+#: What the three commands share: how a command ends, that no output destroys an input, and answers in one line.
+COMMANDS = ("exalign.cli_support", "exalign.output_files", "exalign.summary")
+
+#: What engine and client both draw a face with.
+CANVAS = "exalign.canvas"
 
 #: The one reader of videos, which client and data sets share.
 VIDEO = "exalign.video"
 
 #: What the engine may import of `exalign`: nothing of the contract.
-SHARED = (CLI_SUPPORT, VIDEO)
+SHARED = (*COMMANDS, CANVAS, VIDEO)
 
 #: Most .py files that lie flat in a package, beside its rooms.
 MOST_FLAT = 6
@@ -66,9 +69,10 @@ def test_the_engine_knows_nothing_of_the_contract() -> None:
     assert not found, listed(found, f"of exalign the engine may import {' and '.join(SHARED)} alone")
 
 
-def test_what_the_commands_share_needs_the_standard_library_alone() -> None:
-    names = imported_names(modules()[CLI_SUPPORT], "exalign")
-    assert {name.split(".")[0] for name, _ in names} <= sys.stdlib_module_names
+@pytest.mark.parametrize("module", COMMANDS)
+def test_what_the_commands_share_needs_the_standard_library_alone(module: str) -> None:
+    names = imported_names(modules()[module], "exalign")
+    assert {name.split(".")[0] for name, _ in names} <= {*sys.stdlib_module_names, "exalign"}
 
 
 def test_the_reader_of_videos_needs_numpy_alone_until_a_file_is_opened() -> None:
@@ -101,14 +105,14 @@ def test_only_training_needs_torch(package: str) -> None:
 def test_the_client_needs_no_more_than_the_base_install() -> None:
     base = {"grpc", "google", "numpy", "exalign", "exalign_client", "grpc_status", *sys.stdlib_module_names}
     optional = {
-        "cv2": "decode.py",
+        "cv2": "opencv.py",
         "PIL": "decode.py",
         "av": "video_writer.py",
         "skimage": "demo.py",
         "prometheus_client": "histograms.py",
     }
     found = foreign_imports("exalign_client", lambda path, top: top in base or path.name == optional.get(top))
-    assert not found, listed(found, "the base install has not got it: pictures/decode.py has require_opencv()")
+    assert not found, listed(found, "the base install has not got it: opencv.py has require_opencv()")
 
 
 def folder(module: str) -> str:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
         RuntimeUnavailableError,
         Violation,
     )
-    from exalign_engine.face.aligner import FACE_BOX, Aligner, Face, LocatedFace
+    from exalign_engine.evidence.evidence import Evidence, HardClick, PoseRange, RegionConstraint, SoftClick
+    from exalign_engine.face.aligner import FACE_BOX, Face, LocatedFace
+    from exalign_engine.in_process.aligner import Aligner
     from exalign_engine.posterior.posterior import GroupUncertainty, Posterior, PosteriorModel
 
 __all__ = [
@@ -28,20 +30,27 @@ __all__ = [
     "Bundle",
     "BundleError",
     "DataError",
+    "Evidence",
     "ExalignError",
     "Face",
     "GroupUncertainty",
+    "HardClick",
     "InvalidInputError",
     "LocatedFace",
+    "PoseRange",
     "Posterior",
     "PosteriorModel",
+    "RegionConstraint",
     "RuntimeUnavailableError",
+    "SoftClick",
     "Violation",
     "default_bundle_path",
 ]
 
 _HOMES = {
-    "face.aligner": ("FACE_BOX", "Aligner", "Face", "LocatedFace"),
+    "evidence.evidence": ("Evidence", "HardClick", "PoseRange", "RegionConstraint", "SoftClick"),
+    "face.aligner": ("FACE_BOX", "Face", "LocatedFace"),
+    "in_process.aligner": ("Aligner",),
     "bundle.bundle": ("Bundle", "default_bundle_path"),
     "errors": (
         "BundleError",

@@ -1,13 +1,22 @@
-"""``exalign-model``: train, export, calibrate, evaluate and inspect bundles."""
+"""``exalign-model``: train, export, calibrate, evaluate and inspect bundles.
+
+Each command is a module of `exalign_engine.commands` with ``add`` (its arguments), ``files`` (what it writes and what
+it reads, so that no input is destroyed) and ``run``.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import TYPE_CHECKING
 
-from exalign.cli_support import OneLineParser, run_command
+from exalign.cli_support import OneLineParser, ended_by_sigterm, run_command
+from exalign.output_files import refuse_overwriting
 from exalign_engine.errors import ExalignError
+
+if TYPE_CHECKING:
+    from exalign_engine.commands.files import Files
 
 COMMANDS = {
     "train": "from annotated faces to a calibrated bundle",
@@ -34,17 +43,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code; see `exalign.cli_support`. Wrong usage exits with it.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
-    return run_command(
-        "exalign-model",
-        lambda: _run(arguments),
-        failures=(ExalignError,),
-        extra="serve",
-        extra_of=dict.fromkeys(_OF_TRAIN, "train"),
-    )
+    with ended_by_sigterm():
+        return run_command(
+            "exalign-model",
+            lambda: _run(arguments),
+            failures=(ExalignError,),
+            extra="serve",
+            extra_of=dict.fromkeys(_OF_TRAIN, "train"),
+        )
 
 
 def _run(argv: list[str]) -> int:
-    parser = OneLineParser(prog="exalign-model", description=__doc__)
+    parser = OneLineParser(prog="exalign-model", description=(__doc__ or "").partition("\n")[0])
+    parser.add_version()
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, text in COMMANDS.items():
         sub = commands.add_parser(name, help=text, description=text)
@@ -52,8 +63,10 @@ def _run(argv: list[str]) -> int:
         if name in argv[:1]:
             module = import_module(f"exalign_engine.commands.{name.replace('-', '_')}")
             module.add(sub)
-            sub.set_defaults(action=module.run)
+            sub.set_defaults(action=module.run, files=module.files)
     args = parser.parse_args(argv)
+    files: Files = args.files(args)
+    refuse_overwriting(files.written, files.read, files.option)
     return int(args.action(args))
 
 

@@ -67,5 +67,5 @@ def test_the_command_changes_a_bundle_in_place_but_once(
     assert "the network is quantised already" in capsys.readouterr().err
     assert Bundle.load(toy_bundle_copy).id == bundle.id
     assert sorted(p.name for p in tmp_path.iterdir()) == ["bundle", "faces"]
-    assert main([*args, "--out", str(toy_bundle_copy)]) == 1
+    assert main([*args, "--out", str(toy_bundle_copy)]) == 2
     assert "--out" in capsys.readouterr().err

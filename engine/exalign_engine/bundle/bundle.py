@@ -29,6 +29,7 @@ from urllib.request import url2pathname
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign.output_files import write_file
 from exalign_engine.bundle.exemplar_file import read_exemplars
 from exalign_engine.bundle.npz import read_arrays
 from exalign_engine.detect import BoxAffine
@@ -244,10 +245,8 @@ def seal(root: Path, manifest: Manifest) -> Manifest:
     hashes = {name: sha256(root / name) for name in present}
     manifest = replace(manifest, files=hashes)
     manifest = replace(manifest, seal=seal_of(asdict(manifest)))
-    partial = root / (MANIFEST + ".partial")
     text = json.dumps(asdict(manifest), indent=1, sort_keys=True, ensure_ascii=False)
-    partial.write_text(text + "\n", encoding="utf-8")
-    partial.replace(root / MANIFEST)
+    write_file(root / MANIFEST, text + "\n")
     return manifest
 
 

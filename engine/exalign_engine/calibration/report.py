@@ -19,6 +19,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
+from exalign.output_files import replacing, write_file
 from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.geometry.landmarks import GROUPS, N_LANDMARKS
 from exalign_engine.metrics.coverage import MASSES
@@ -86,7 +87,7 @@ def write_report(bundle: Bundle, out: Path) -> None:
     if not card:
         raise ValueError(f"{bundle.path} was never calibrated: there is nothing to report")
     if out.suffix == ".html":
-        out.write_text(_page(bundle, card), encoding="utf-8")
+        write_file(out, _page(bundle, card))
     elif out.suffix == ".png":
         _picture(bundle, card, out)
     else:
@@ -200,7 +201,8 @@ def _picture(bundle: Bundle, card: Card, out: Path) -> None:
         for axis, (_, draw, _) in zip(axes.flat, _PANELS, strict=True):
             draw(axis, card)
         figure.suptitle(f"{bundle.manifest.name}: calibration on {card['split']}, {card['faces']} faces", fontsize=13)
-        figure.savefig(out, dpi=110)
+        with replacing(out) as partial:
+            figure.savefig(partial, dpi=110)
         plt.close(figure)
 
 

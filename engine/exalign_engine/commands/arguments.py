@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
+from exalign.cli_support import json_text
 from exalign_engine.bundle.bundle import default_bundle_path
 from exalign_engine.runtime import PRECISIONS, runtime_names
 
@@ -54,4 +54,4 @@ def add_data(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
 
 def print_json(value: dict[str, Any]) -> None:
     """One JSON document on stdout."""
-    print(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False))
+    print(json_text(value, indent=1))

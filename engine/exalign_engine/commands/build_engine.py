@@ -13,8 +13,10 @@ from typing import NoReturn
 
 from tqdm import tqdm
 
+from exalign.output_files import report_written
 from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.commands.arguments import add_bundle_path, bundle_path, print_json
+from exalign_engine.commands.files import Files, bundle_read, given
 from exalign_engine.errors import RuntimeUnavailableError
 from exalign_engine.onnx_graph.sums_tables import MixtureTables
 from exalign_engine.runtime import PRECISIONS
@@ -65,6 +67,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="what was built as one JSON object on stdout")
 
 
+def files(args: argparse.Namespace) -> Files:
+    """What is written and read."""
+    return Files(given(args.out), (*given(args.network), *bundle_read(args)))
+
+
 def run(args: argparse.Namespace) -> int:
     """Build, or find in the cache, and say where it is."""
     flavour = FLAVOURS[args.runtime]
@@ -93,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
         close()
     if args.out is not None:
         write_engine(args.out, engine.key, engine.plan)
+        report_written("exalign-model", args.out)
     where = args.out or engine.path
     if args.json:
         print_json(

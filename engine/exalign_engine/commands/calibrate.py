@@ -6,9 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
+from exalign.output_files import report_written
 from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.calibration.calibrate import calibrate, summary_line, write_calibration
 from exalign_engine.commands.arguments import add_bundle, add_data, bundle_path
+from exalign_engine.commands.files import Files, bundle_read, given
 from exalign_engine.detect import DETECTORS, create_detectors
 from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.runtime import create_runtime
@@ -30,6 +32,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--report", type=Path, metavar="FILE", help="also write what was measured, as .html or .png")
 
 
+def files(args: argparse.Namespace) -> Files:
+    """What is written and read; the bundle itself is changed in place."""
+    models = given(*(getattr(args, spec.model_setting) for spec in DETECTORS if spec.model is not None))
+    return Files(given(args.report), (args.data, *bundle_read(args), *models), option="--report")
+
+
 def run(args: argparse.Namespace) -> int:
     """Fit on ``train`` and ``val`` of the data and rewrite the bundle's files in place."""
     if args.report and args.report.suffix not in REPORT_SUFFIXES:
@@ -43,10 +51,11 @@ def run(args: argparse.Namespace) -> int:
     detectors = create_detectors({name: file for name, file in models.items() if file is not None})
     result = calibrate(bundle, network, train, val, list(detectors.values()), threads=args.threads)
     write_calibration(bundle, result)
+    report_written("exalign-model", bundle.path)
     print(summary_line(result), file=sys.stderr)
     if args.report:
         from exalign_engine.calibration.report import write_report
 
         write_report(Bundle.load(bundle_path(args)), args.report)
-        print(f"wrote {args.report}", file=sys.stderr)
+        report_written("exalign-model", args.report)
     return 0

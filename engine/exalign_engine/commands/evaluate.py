@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from exalign.output_files import report_written
 from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.commands.arguments import add_bundle, add_data, bundle_path, print_json
+from exalign_engine.commands.files import Files, bundle_read, given
 from exalign_engine.commands.protocol import PROTOCOLS, run_protocol
 from exalign_engine.data.face_source import FaceSource
 from exalign_engine.data.prepared import annotated_photos
@@ -87,6 +89,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--frames", action="store_true", help="whole photos of frames/frames.json in place of crops")
     parser.add_argument("--json", action="store_true", help="figures as one JSON object on stdout")
+
+
+def files(args: argparse.Namespace) -> Files:
+    """What is written and read."""
+    faces = given(args.data, Path(args.protocol[1]) if args.protocol else None)
+    return Files(given(args.picture), (*faces, *bundle_read(args)), option="--picture")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -203,6 +211,7 @@ def _run_stress(args: argparse.Namespace) -> int:
     report_ = head | stress_report(errors)
     if args.picture:
         draw_examples(bundle, runtime, faces, args.picture)
+        report_written("exalign-model", args.picture)
     if args.json:
         print_json(report_)
         return 0
@@ -234,6 +243,7 @@ def _run_video(args: argparse.Namespace) -> int:
     report_ = head | video_report(found, real)
     if args.picture:
         draw_clips(aligner, chain, maker, count, args.picture)
+        report_written("exalign-model", args.picture)
     if args.json:
         print_json(report_)
         return 0

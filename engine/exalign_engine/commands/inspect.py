@@ -7,12 +7,18 @@ from dataclasses import asdict
 
 from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.commands.arguments import add_bundle_path, bundle_path, print_json
+from exalign_engine.commands.files import Files, bundle_read
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_bundle_path(parser)
     parser.add_argument("--json", action="store_true", help="everything as one JSON object on stdout")
+
+
+def files(args: argparse.Namespace) -> Files:
+    """What is written (nothing) and read."""
+    return Files(read=bundle_read(args))
 
 
 def run(args: argparse.Namespace) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign.cli_support import report
+from exalign.output_files import report_written
 from exalign_engine.bundle.atomic_rewrite import rewritten
 from exalign_engine.bundle.bundle import Bundle, Manifest, seal
 from exalign_engine.commands.arguments import add_bundle_path, add_data, bundle_path, print_json
+from exalign_engine.commands.files import Files, bundle_read, given
 from exalign_engine.data.source import open_faces
 from exalign_engine.errors import BundleError, InvalidInputError, RuntimeUnavailableError, Violation
 from exalign_engine.face.aligner import Aligner
@@ -50,6 +52,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="the figures as one JSON object on stdout")
 
 
+def files(args: argparse.Namespace) -> Files:
+    """What is written and read."""
+    return Files(given(args.out), (*bundle_read(args), args.data))
+
+
 def run(args: argparse.Namespace) -> int:
     """Quantise, measure both on ``val``, and print the figures."""
     if args.out and args.out.exists():
@@ -65,7 +72,8 @@ def run(args: argparse.Namespace) -> int:
             f"{name:5} {row['bytes'] / 1e6:7.2f} MB  val AUC {row['auc']:.4f}  mean error "
             f"{100 * row['nrmse_mean']:.3f} %  failures {row['failure_rate']} %"
         )
-    print(f"to be calibrated next (exalign-model calibrate --bundle {args.out or bundle})", file=sys.stderr)
+    report_written("exalign-model", args.out or bundle)
+    report(f"to be calibrated next (exalign-model calibrate --bundle {args.out or bundle})")
     return 0
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from exalign_engine.commands.arguments import add_bundle, add_data, bundle_path
+from exalign_engine.commands.files import Files, bundle_read, given
 from exalign_engine.errors import DataError, InvalidInputError, Violation
 from exalign_engine.evaluation.reproduction.pieces import NAMES, Request, run_pieces
 from exalign_engine.progress import progress_bar
@@ -40,6 +41,12 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="with --from-scratch, the suites look at N faces or clips only, into files of their own",
     )
     add_bundle(parser)
+
+
+def files(args: argparse.Namespace) -> Files:
+    """What is written and read; into the folder of the CSV files the report may go, for it has other names."""
+    out = args.out or args.results
+    return Files((out / "README.md", out / "report.html"), (*given(args.data), *bundle_read(args)))
 
 
 def run(args: argparse.Namespace) -> int:

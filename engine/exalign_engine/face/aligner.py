@@ -11,18 +11,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign.canvas import draw_face
+from exalign.summary import summarised
 from exalign_engine.arrays import F64, U8
 from exalign_engine.bundle.bundle import Bundle, default_bundle_path
 from exalign_engine.detect import DEFAULT_DETECTOR, Detector, create_detector
 from exalign_engine.errors import BundleError, InvalidInputError
+from exalign_engine.face.inputs import ImageInput, read_boxes, read_count, read_image
 from exalign_engine.geometry.boxes import check_boxes
 from exalign_engine.geometry.frames import BoxFrame, extract_crop
-from exalign_engine.geometry.image import ImageLimits, decode
 from exalign_engine.network.outputs import FaceOutputs, Runtime
 from exalign_engine.posterior.posterior import GroupUncertainty, Posterior, PosteriorModel
 from exalign_engine.refiner.refiner import (
@@ -39,7 +41,7 @@ from exalign_engine.runtime import create_runtime
 FACE_BOX = "face_box"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LocatedFace:
     """A face's place in the image.
 
@@ -50,6 +52,8 @@ class LocatedFace:
         detected: True if a detector of ours found it, False if the caller gave the box.
         score: the detector's score, or None.
     """
+
+    __repr__ = summarised
 
     box: F64
     source_box: F64
@@ -63,7 +67,7 @@ class LocatedFace:
         return BoxFrame.from_box(self.box)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Face:
     """The answer about one face; everything in the image frame, pixels. Numbers are computed when first read.
 
@@ -126,6 +130,30 @@ class Face:
     def cut_mass(self) -> float:
         """Probability left out of the moments."""
         return self.posterior.cut_mass
+
+    def draw(self, image: ImageInput | None = None, *, mass: float = 0.9, width: int = 480) -> U8:
+        """The face by itself, large enough to see.
+
+        Args:
+            image: its picture; None: a plain ground.
+            mass: probability that each landmark's ellipse holds, in (0, 1).
+            width: of the drawing, pixels.
+
+        Returns:
+            (width, width, 3) uint8, RGB.
+
+        Raises:
+            InvalidInputError: the image is none.
+            OSError: the file cannot be read.
+        """
+        xx, xy, yy = self.covariance.T
+        covariances = np.stack([xx, xy, xy, yy], axis=-1).reshape(-1, 2, 2)
+        pixels = None if image is None else read_image(image)
+        return draw_face(self.landmarks, covariances, pixels, mass=mass, width=width)
+
+    def __repr__(self) -> str:
+        box = ", ".join(f"{v:.1f}" for v in self.located.box)
+        return f"<Face box=({box}) presence={self.presence:.3f} entropy={self.entropy:.2f}>"
 
     def group(self, landmarks: Sequence[int]) -> GroupUncertainty:
         """Uncertainty of several landmarks as a whole, in pixels and px²."""
@@ -217,8 +245,15 @@ class Aligner:
         except ValueError as e:
             raise BundleError(network, f"does not fit residual.npz: {e}") from e
 
+    def __repr__(self) -> str:
+        bundle, runtime = self.bundle, self.runtime
+        return (
+            f"<Aligner bundle={bundle.id[:12]} K={bundle.exemplars.count} runtime={runtime.name} {runtime.precision} "
+            f"detectors={','.join(sorted(self.detectors)) or 'none'}>"
+        )
+
     @classmethod
-    def default(cls, bundle: Path | str | None = None, runtime: str = "auto", threads: int = 1) -> Aligner:
+    def default(cls, bundle: Path | str | None = None, runtime: str = "auto", threads: int = 1) -> Self:
         """An aligner on the default bundle, with the default detector.
 
         Args:
@@ -239,7 +274,7 @@ class Aligner:
 
     def align(
         self,
-        image: U8 | bytes | str | Path,
+        image: ImageInput,
         boxes: Sequence[Sequence[float]] | None = None,
         *,
         detector: str = DEFAULT_DETECTOR,
@@ -257,19 +292,15 @@ class Aligner:
             Faces in the order of the boxes, or by falling detector score.
 
         Raises:
-            InvalidInputError: the image cannot be decoded or a box is wrong.
+            InvalidInputError: an argument is wrong; it is named.
+            OSError: the file cannot be read.
         """
-        if isinstance(image, str | Path):
-            image = Path(image).read_bytes()
-        if isinstance(image, bytes):
-            image = decode(image, ImageLimits(), field="image")
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
-            raise InvalidInputError.of("image", f"is {image.dtype} of shape {image.shape}, must be (H, W, 3) uint8 RGB")
-        if boxes is None or len(boxes) == 0:
-            located = self.locate(image, detector, max_faces=max_faces)
+        pixels, given, most = read_image(image), read_boxes(boxes), read_count(max_faces, "max_faces")
+        if len(given) == 0:
+            located = self.locate(pixels, detector, max_faces=most)
         else:
-            located = [self.place(box) for box in check_boxes(boxes, image.shape, field="boxes")]
-        return self.answer(image, located)
+            located = [self.place(box) for box in check_boxes(given, pixels.shape, field="boxes")]
+        return self.answer(pixels, located)
 
     def warm_up(self, batch_sizes: Sequence[int] = (1,)) -> None:
         """Run everything once on a grey crop, so that no caller waits for a compiler.
@@ -321,7 +352,7 @@ class Aligner:
         Raises:
             InvalidInputError: the detector is not known here.
         """
-        if detector not in self.detectors:
+        if not isinstance(detector, str) or detector not in self.detectors:
             known = ", ".join(sorted(self.detectors)) or "none"
             raise InvalidInputError.of("detector", f"{detector!r} is not available here; available: {known}")
         found = self.detectors[detector].detect(image)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike
 
+from exalign.summary import summarised
 from exalign_engine.arrays import F32, F64
 from exalign_engine.evidence.conditioning import ConditioningOutcome, EvidenceModel, condition
 from exalign_engine.evidence.evidence import (
@@ -39,7 +40,7 @@ from exalign_engine.posterior.pose_calibrated import calibrated_poses
 CLICK_SIGMA = 0.01
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class HeatmapView:
     """Marginals of some landmarks of one face, on one grid of the image.
 
@@ -51,6 +52,8 @@ class HeatmapView:
         mass_error: bound for each heatmap on what the fast kernel costs, Σ |error of a cell|.
     """
 
+    __repr__ = summarised
+
     rectangle: F64
     cells: F32
     mass_outside: F64
@@ -58,7 +61,7 @@ class HeatmapView:
     mass_error: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ConditionedFace:
     """A face given evidence.
 
@@ -68,6 +71,8 @@ class ConditionedFace:
         outcome: whether any exemplar agrees.
         surprise: of all the evidence, nats; None where it is impossible.
     """
+
+    __repr__ = summarised
 
     face: Face
     box: F64

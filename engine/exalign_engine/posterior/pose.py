@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign.summary import summarised
 from exalign_engine.arrays import F32, F64
 from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.exemplars.poses import Poses
@@ -64,7 +65,7 @@ class PoseGrid:
             raise InvalidInputError(wrong)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PoseView:
     """The posterior of the head pose.
 
@@ -77,6 +78,8 @@ class PoseView:
         histogram: (roll_bins, yaw_bins) probabilities, or None.
         mass_outside: probability outside the histogram; 0 where there is none.
     """
+
+    __repr__ = summarised
 
     mean: F64
     covariance: F64

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from exalign.summary import summarised
 from exalign_engine.arrays import F32
 from exalign_engine.evidence.evidence import Evidence
 from exalign_engine.evidence.suggestion import Criterion, Suggestion
@@ -41,7 +42,7 @@ class Frame:
         return self.occluded or self.size is None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrackAnswer:
     """One face in one frame.
 
@@ -56,6 +57,8 @@ class TrackAnswer:
         cut_mass: probability that the filter's truncation in this frame spread evenly over all exemplars, or all that
             is spread so where the answer leaves that out (see `exalign_engine.tracking.filter_step`).
     """
+
+    __repr__ = summarised
 
     track_id: int
     state: TrackState
@@ -73,7 +76,7 @@ class RevisionCause(Enum):
     EVIDENCE = "evidence"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RevisionAnswer:
     """A better answer to an earlier frame.
 
@@ -84,13 +87,15 @@ class RevisionAnswer:
         tracks: those whose answer changed, ascending by id.
     """
 
+    __repr__ = summarised
+
     frame_index: int
     through_frame: int
     cause: RevisionCause
     tracks: tuple[TrackAnswer, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FrameAnswer:
     """The answer to one frame.
 
@@ -102,6 +107,8 @@ class FrameAnswer:
         opened: tracks opened in this frame.
         lost: tracks that became lost in this frame.
     """
+
+    __repr__ = summarised
 
     frame_index: int
     tracks: tuple[TrackAnswer, ...]
@@ -144,7 +151,7 @@ class FrameSuggestion:
     suggestion: Suggestion
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrackPathAnswer:
     """The most probable path of one track through its last frames.
 
@@ -157,6 +164,8 @@ class TrackPathAnswer:
         gap: no path scores more than ``score + gap``.
     """
 
+    __repr__ = summarised
+
     track_id: int
     frame_indices: tuple[int, ...]
     class_ids: tuple[int, ...]
@@ -165,7 +174,7 @@ class TrackPathAnswer:
     gap: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ClosingAnswer:
     """The answers at the end of a session.
 
@@ -174,6 +183,8 @@ class ClosingAnswer:
         paths: one a track that is still held, ascending by id; empty unless asked for.
         suggestions: best first; empty unless asked for.
     """
+
+    __repr__ = summarised
 
     revisions: tuple[RevisionAnswer, ...]
     paths: tuple[TrackPathAnswer, ...]

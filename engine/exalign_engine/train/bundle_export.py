@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from exalign.output_files import replacing, write_file
 from exalign_engine.bundle.bundle import (
     SCHEMA_VERSION,
     Baseline,
@@ -43,24 +43,24 @@ def write_bundle(trained: Trained, config_file: Path, out: Path) -> None:
 
     config = trained.config
     out.mkdir(parents=True, exist_ok=True)
-    # Written beside and moved: an interrupted export leaves the old network whole.
-    partial = out / "network.partial"
-    export_network(trained.network, config.network.input_size, partial, config.export.looks)
-    partial.replace(out / "network.onnx")
+    with replacing(out / "network.onnx") as partial:
+        export_network(trained.network, config.network.input_size, partial, config.export.looks)
     (out / "residual.npz").unlink(missing_ok=True)
     if config.network.residual_levels:
-        write_residual(out / "residual.npz", trained.network.residual.export())
+        with replacing(out / "residual.npz") as partial:
+            write_residual(partial, trained.network.residual.export())
     poses = find_poses(trained.exemplars, trained.faces, config.exemplars.tau, trained.mean_face)
-    write_exemplars(out / "exemplars.npz", trained.exemplars, poses)
-    shutil.copyfile(config_file, out / CONFIG)
-    Calibration().write(out / "calibration.json")
-    (out / "detectors.json").write_text("{}\n")
+    with replacing(out / "exemplars.npz") as partial:
+        write_exemplars(partial, trained.exemplars, poses)
+    write_file(out / CONFIG, config_file.read_bytes())
+    with replacing(out / "calibration.json") as partial:
+        Calibration().write(partial)
+    write_file(out / "detectors.json", "{}\n")
     n = config.network
     inputs = n.feature_channels * (n.input_size // 16) ** 2 + n.embedding * config.export.looks
-    write_baseline(
-        out / "baseline.npz",
-        Baseline(np.zeros((inputs, 2 * N_LANDMARKS), np.float32), np.zeros(2 * N_LANDMARKS, np.float32)),
-    )
+    baseline = Baseline(np.zeros((inputs, 2 * N_LANDMARKS), np.float32), np.zeros(2 * N_LANDMARKS, np.float32))
+    with replacing(out / "baseline.npz") as partial:
+        write_baseline(partial, baseline)
     d = config.description
     seal(
         out,

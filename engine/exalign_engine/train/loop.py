@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from exalign.output_files import replacing
 from exalign_engine.data.face_source import box_frame_shapes
 from exalign_engine.errors import DataError
 from exalign_engine.exemplars.building import build
@@ -198,7 +199,7 @@ class Trainer:
             row |= validate(self.averaged, self.exemplars, self.val_faces, self.augmenter, c, self.ranks)
         row["seconds"] = round(time.monotonic() - started, 1)
         self.curves.append(row)
-        with (self.folder / "curves.csv").open("w", newline="") as f:
+        with replacing(self.folder / "curves.csv") as partial, partial.open("w", newline="") as f:
             writer = csv.DictWriter(f, CURVES)
             writer.writeheader()
             writer.writerows(self.curves)
@@ -285,9 +286,8 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "curves": self.curves,
         }
-        partial = self.checkpoint.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(self.checkpoint)
+        with replacing(self.checkpoint) as partial:
+            torch.save(state, partial)
 
     def _resume(self) -> None:
         if not self.checkpoint.is_file():

@@ -11,6 +11,8 @@ mpl.use("Agg")  # files only: training runs where there is no screen
 
 import matplotlib.pyplot as plt
 
+from exalign.output_files import replacing
+
 
 def plot_curves(table: Path, out: Path) -> None:
     """Loss and validation AUC by epoch: curves.csv → PNG."""
@@ -32,5 +34,6 @@ def plot_curves(table: Path, out: Path) -> None:
     for axis in (left, right):
         axis.grid(alpha=0.3)
         axis.legend()
-    figure.savefig(out, dpi=110)
+    with replacing(out) as partial:
+        figure.savefig(partial, dpi=110)
     plt.close(figure)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from exalign.output_files import report_written, write_file
 from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.calibration.calibrate import calibrate, summary_line, write_calibration
 from exalign_engine.detect import Detector
@@ -60,7 +60,7 @@ def train(run: TrainRun, detectors: list[Detector]) -> Path | None:
         trainer = Trainer(config, faces.memory, val.memory, run.folder, ranks)
         if ranks.first:
             if run.config_file.resolve() != (run.folder / CONFIG).resolve():
-                shutil.copyfile(run.config_file, run.folder / CONFIG)
+                write_file(run.folder / CONFIG, run.config_file.read_bytes())
             print(
                 f"{len(trainer.train_faces)} faces, K = {trainer.exemplars.count}, {config.epochs} epochs, "
                 f"from epoch {trainer.epoch}",
@@ -85,5 +85,6 @@ def _calibrated(
     network = create_runtime("auto", bundle.network, threads=2)
     result = calibrate(bundle, network, faces, val, detectors)
     write_calibration(bundle, result)
-    print(summary_line(result), f"wrote {out}", sep="\n", file=sys.stderr)
+    print(summary_line(result), file=sys.stderr)
+    report_written("exalign-model", out)
     return out

@@ -15,6 +15,7 @@ mpl.use("Agg")  # files only
 
 import matplotlib.pyplot as plt
 
+from exalign.output_files import write_file
 from exalign_engine.evaluation.reproduction.accuracy_figures import accuracy_section, curves_section
 from exalign_engine.evaluation.reproduction.blocks import Block, Figure, Section, Table, Text
 from exalign_engine.evaluation.reproduction.checklist import CHECKLIST, Item
@@ -115,11 +116,11 @@ def write_report(results: Path, out: Path) -> list[Path]:
     drawn = {b.name: _svg(b) for section in sections for b in section.blocks if isinstance(b, Figure)}
     (out / "figures").mkdir(parents=True, exist_ok=True)
     paths = [out / "README.md", out / "report.html"]
-    paths[0].write_text(_markdown(sections), encoding="utf-8")
-    paths[1].write_text(_page(sections, drawn), encoding="utf-8")
+    write_file(paths[0], _markdown(sections))
+    write_file(paths[1], _page(sections, drawn))
     for name, svg in drawn.items():
         paths.append(out / "figures" / f"{name}.svg")
-        paths[-1].write_text(svg + "\n", encoding="utf-8")
+        write_file(paths[-1], svg + "\n")
     return paths
 
 

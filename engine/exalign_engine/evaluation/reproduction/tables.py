@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from exalign.output_files import replacing
 from exalign_engine.errors import DataError
 
 Kind = Literal["text", "int", "number", "bool"]
@@ -78,12 +79,10 @@ def write_table(path: Path, rows: Sequence[Row]) -> None:
     if not rows:
         raise ValueError(f"{path}: no rows")
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with partial.open("w", newline="", encoding="utf-8") as f:
+    with replacing(path) as partial, partial.open("w", newline="", encoding="utf-8") as f:
         writer = csv.DictWriter(f, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-    partial.replace(path)
 
 
 def read_table(path: Path, schema: Schema) -> list[Row]:

@@ -10,6 +10,7 @@ import numpy as np
 from exalign_engine.arrays import F64, U8
 from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.data.face_source import FaceSource
+from exalign_engine.evaluation.sheet import write_sheet
 from exalign_engine.face.click_policies import Case, simulated_clicks
 from exalign_engine.geometry.frames import extract_crop
 from exalign_engine.geometry.landmarks import NOSE_TIP
@@ -46,9 +47,7 @@ def draw_examples(bundle: Bundle, runtime: Runtime, faces: FaceSource, out: Path
         said = score(runtime, (extract_crop(s.picture, s.given, m.margin, m.input_size) for s in stressed))
         tiles = [_tile(model, s, row, faces.ids[i]) for s, row in zip(stressed, said.rows(), strict=True)]
         lines.append(np.concatenate(tiles, axis=1))
-    sheet = np.ascontiguousarray(np.concatenate(lines)[..., ::-1])
-    if not cv2.imwrite(str(out), sheet):
-        raise OSError(f"{out} cannot be written")
+    write_sheet(out, np.concatenate(lines))
 
 
 def _tile(model: PosteriorModel, face: StressedFace, row: FaceOutputs, face_id: str) -> U8:

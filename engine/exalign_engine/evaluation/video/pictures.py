@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from exalign_engine.arrays import F64, U8
+from exalign_engine.evaluation.sheet import write_sheet
 from exalign_engine.evaluation.video.clips import SIZE, Clip, ClipMaker
 from exalign_engine.evaluation.video.methods import answers, watch
 from exalign_engine.face.aligner import Aligner
@@ -39,9 +40,7 @@ def draw_clips(aligner: Aligner, chain: Chain, maker: ClipMaker, count: int, out
         given = answers(watch(aligner, clip), chain, ("per_frame", "filter", "smoother"))
         shapes = {"truth": clip.truth} | {name: np.stack([a.points for a in g]) for name, g in given.items()}
         lines.append(np.concatenate([_tile(clip, shapes, t) for t in _shown(clip)], axis=1))
-    sheet = np.ascontiguousarray(np.concatenate(lines)[..., ::-1])
-    if not cv2.imwrite(str(out), sheet):
-        raise OSError(f"{out} cannot be written")
+    write_sheet(out, np.concatenate(lines))
 
 
 def _shown(clip: Clip) -> list[int]:

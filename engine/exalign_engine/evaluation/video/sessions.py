@@ -8,14 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from exalign_engine.arrays import U8
 from exalign_engine.evaluation.video.methods import MethodAnswer
 from exalign_engine.face.aligner import Aligner
 from exalign_engine.geometry.frames import BoxFrame
 from exalign_engine.hmm.chain import Chain
-from exalign_engine.network.outputs import FaceOutputs
 from exalign_engine.tracking import (
     Frame,
     FrameAnswer,
@@ -26,6 +23,7 @@ from exalign_engine.tracking import (
     TrackingSession,
     TrackState,
 )
+from exalign_engine.tracking.frame_loop import answer_frame
 
 #: Frames of look-ahead of the smoother.
 LAG = 6
@@ -100,15 +98,10 @@ def _revise(found: list[SessionAnswer | None], revisions: Sequence[RevisionAnswe
 
 
 def _step(session: TrackingSession, aligner: Aligner, index: int, image: U8, place: BoxFrame | None) -> FrameAnswer:
-    """One frame through detector, crops, network and session."""
+    """One frame; the face may be given."""
     height, width = image.shape[:2]
     given = () if place is None else ((0, aligner.place(place.box)),)
-    pending = session.begin(Frame(index, (height, width), given))
-    places = session.places(pending, aligner.locate(image) if pending.detect else [])
-    rows: list[FaceOutputs] = []
-    if places:
-        rows = aligner.runtime.infer(np.stack([aligner.crop(image, place) for place in places])).rows()
-    return session.finish(pending, rows)
+    return answer_frame(session, aligner, Frame(index, (height, width), given), image)
 
 
 def _first(tracks: tuple[TrackAnswer, ...]) -> SessionAnswer | None:

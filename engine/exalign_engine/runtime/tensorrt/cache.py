@@ -15,11 +15,11 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from exalign.output_files import replacing
 from exalign_engine.runtime.tensorrt.errors import EngineFileError
 
 _log = logging.getLogger(__name__)
@@ -148,19 +148,13 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises:
         EngineFileError: it cannot be written.
     """
-    partial = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as f:
-            partial = Path(f.name)
+        with replacing(path) as partial, partial.open("wb") as f:
             f.write(data)
             f.flush()
             os.fsync(f.fileno())
-        partial.chmod(0o644)
-        partial.replace(path)
     except OSError as e:
-        if partial is not None:
-            partial.unlink(missing_ok=True)
         raise EngineFileError(f"cannot be written: {e.strerror}", path) from e
 
 
