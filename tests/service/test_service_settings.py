@@ -163,3 +163,56 @@ def test_wrong_settings_end_with_2_and_one_line(capsys: pytest.CaptureFixture[st
 def test_a_missing_file_ends_with_2_and_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["serve", "--config", str(tmp_path / "no.toml")]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("variable", "nearest"),
+    [
+        ("EXALIGN_MAX_BACTH", "EXALIGN_MAX_BATCH"),
+        ("EXALIGN_MAXBATCH", "EXALIGN_MAX_BATCH"),
+        ("EXALIGN_THREAD", "EXALIGN_THREADS"),
+        ("EXALIGN_METRIC_ADDRESS", "EXALIGN_METRICS_ADDRESS"),
+        ("EXALIGN_max_batch", "EXALIGN_MAX_BATCH"),
+    ],
+)
+def test_a_misspelt_variable_is_refused_with_the_nearest_known_one(variable: str, nearest: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        SCHEMA.load({}, {variable: "4"})
+    assert str(caught.value) == f"{variable} is not a setting; the nearest is {nearest} (from environment)"
+
+
+def test_a_variable_like_none_of_ours_is_named_and_left_alone(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EXALIGN_IMAGE_TAG", "7")
+    assert main(["serve", "--print-config"]) == 0
+    line = capsys.readouterr().err
+    assert line.startswith(
+        "exalign-server: EXALIGN_IMAGE_TAG is not a setting and is left alone; the nearest is EXALIGN_"
+    )
+
+
+def test_what_a_platform_sets_for_a_service_of_this_name_is_nobodys_mistake() -> None:
+    names = ("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_GRPC", "PORT", "PORT_50051_TCP", "PORT_50051_TCP_ADDR")
+    environ = {f"EXALIGN_{name}": "1" for name in names}
+    assert SCHEMA.unknown_variables(environ) == []
+    SCHEMA.load({}, environ)
+
+
+def test_the_help_has_a_group_a_section_and_says_what_a_value_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+    shown = capsys.readouterr().out
+    for section in ("model", "batching", "limits", "sessions"):
+        assert f"\n{section} settings:\n" in shown
+    for flag in (
+        "--address HOST:PORT",
+        "--bundle DIR",
+        "--yunet-model FILE",
+        "--max-batch N",
+        "--max-deadline SECONDS",
+        "--presence-threshold X",
+        "--log-level {debug,info,warning,error}",
+    ):
+        assert f"  {flag}" in shown
+    assert "VALUE" not in shown

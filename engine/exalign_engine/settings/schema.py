@@ -7,7 +7,10 @@ its section.
 from __future__ import annotations
 
 import argparse
+import difflib
+import inspect
 import json
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
@@ -18,6 +21,12 @@ from typing import Any, Generic, Literal, TypeVar, get_args, get_origin, get_typ
 from exalign_engine.settings.rules import ConfigError, Family, Problem, Rule, annotated_fields
 
 Config = TypeVar("Config")
+
+#: What Kubernetes and Docker set for the other containers beside a service: its host and its ports.
+_OF_PLATFORMS = re.compile(r"(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
+
+#: From this likeness on a name is taken for another one misspelt (`difflib`, 0 to 1).
+_MISSPELT = 0.8
 
 #: Types that a TOML file may give for each type of setting.
 _FROM_TOML: dict[type, tuple[type, ...]] = {
@@ -70,6 +79,19 @@ class Setting:
         return "--" + self.name.replace("_", "-")
 
     @property
+    def metavar(self) -> str:
+        """What stands for its value in the help."""
+        if self.rule.values:
+            return "{" + ",".join(self.rule.values) + "}"
+        if self.rule.pattern is not None:
+            return self.rule.pattern[1].partition(" ")[0]
+        if self.kind is Path:
+            return "DIR" if "directory" in self.rule.help else "FILE"
+        if self.kind is float:
+            return "SECONDS" if "seconds" in self.rule.help else "X"
+        return {int: "N", bool: "{true,false}", tuple: "N,..."}.get(self.kind, "TEXT")
+
+    @property
     def variable(self) -> str:
         """In the environment."""
         return self.prefix + self.name.upper()
@@ -110,6 +132,21 @@ class Setting:
         """Its value in a section; None where it is not set."""
         value = getattr(section, self.field)
         return value if self.member is None else value.get(self.member)
+
+
+@dataclass(frozen=True)
+class UnknownVariable:
+    """A variable of the environment that begins as ours and is none.
+
+    Attributes:
+        name: of the variable.
+        nearest: the one of ours that it is most like.
+        misspelt: whether it is so like it that it must be meant.
+    """
+
+    name: str
+    nearest: str
+    misspelt: bool
 
 
 @dataclass(frozen=True)
@@ -168,20 +205,28 @@ class Schema(Generic[Config]):
         return tuple(found)
 
     def add_flags(self, parser: argparse.ArgumentParser) -> None:
-        """Give a parser ``--config`` and one flag for each setting. Values stay text until `load` checks them."""
+        """Give a parser ``--config`` and one flag for each setting, in the groups that are the sections of the file.
+
+        Values stay text until `load` checks them.
+        """
         parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file with settings")
+        groups: dict[str, argparse._ArgumentGroup] = {}
         for setting in self.settings():
+            if setting.section not in groups:
+                title = setting.section or "top"
+                groups[setting.section] = parser.add_argument_group(f"{title} settings", _first_sentence(self, setting))
             unset = "" if setting.default is None else f" (default {setting.default})"
-            choices = f"; {setting.rule.limit}" if setting.rule.choices is not None else ""
-            text = f"{setting.rule.help}{choices}{unset}"
-            parser.add_argument(setting.flag, dest=setting.name, metavar="VALUE", help=text.replace("%", "%%"))
+            text = f"{setting.rule.help}{unset}"
+            groups[setting.section].add_argument(
+                setting.flag, dest=setting.name, metavar=setting.metavar, help=text.replace("%", "%%")
+            )
 
     def load(self, flags: Mapping[str, Any], environ: Mapping[str, str], file: Path | None = None) -> Loaded[Config]:
         """Put the configuration together.
 
         Args:
             flags: text by name of the setting, None where the flag was not given; other entries are ignored.
-            environ: the process's environment.
+            environ: the process's environment. A variable that is one of ours misspelt is a mistake.
             file: TOML file, or None.
 
         Raises:
@@ -204,6 +249,13 @@ class Schema(Generic[Config]):
             ConfigError: see `load`.
         """
         problems = self._unknown(table, file)
+        problems += [
+            Problem(
+                (unknown.name,), f"{unknown.name} is not a setting; the nearest is {unknown.nearest}", "environment"
+            )
+            for unknown in self.unknown_variables(environ)
+            if unknown.misspelt
+        ]
         values: dict[str, Any] = {}
         origins: dict[str, str] = {}
         for setting in self.settings():
@@ -225,6 +277,24 @@ class Schema(Generic[Config]):
         if problems:
             raise ConfigError(problems)
         return Loaded(self._build(values, origins), origins, self)
+
+    def unknown_variables(self, environ: Mapping[str, str]) -> list[UnknownVariable]:
+        """Variables that begin as ours and are none.
+
+        What platforms set by themselves beside a service of this name (``EXALIGN_SERVICE_HOST``) is left out.
+        """
+        if not self.prefix:
+            return []
+        known = [setting.variable.removeprefix(self.prefix) for setting in self.settings()]
+        found = []
+        for variable in sorted(environ):
+            name = variable.removeprefix(self.prefix)
+            if name == variable or name in known or _OF_PLATFORMS.fullmatch(name):
+                continue
+            (nearest,) = difflib.get_close_matches(name.upper(), known, 1, 0.0)
+            alike = difflib.SequenceMatcher(None, name.upper(), nearest).ratio()
+            found.append(UnknownVariable(variable, self.prefix + nearest, alike >= _MISSPELT))
+        return found
 
     def _build(self, values: Mapping[str, Any], origins: Mapping[str, str]) -> Config:
         """The configuration of values that are right one by one."""
@@ -271,6 +341,13 @@ class Schema(Generic[Config]):
         label = f"{section}.{name}" if section else name
         names = [f.name for f in _fields(self.sections[section])]
         return Problem((label,), f"unknown key {label!r}; known: {', '.join(names)}", file)
+
+
+def _first_sentence(schema: Schema[Any], setting: Setting) -> str | None:
+    """What the section of a setting is about, in its own words; nothing of the top."""
+    if not setting.section:
+        return None
+    return inspect.cleandoc(schema.sections[setting.section].__doc__ or "").partition("\n")[0]
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -89,6 +89,8 @@ def _run(argv: Sequence[str] | None) -> int:
         for line in str(e).splitlines():
             report(f"{PROGRAM}: {line}")
         return WRONG_USAGE
+    for unknown in SCHEMA.unknown_variables(os.environ):  # those that are misspelt have ended the program
+        report(f"{PROGRAM}: {unknown.name} is not a setting and is left alone; the nearest is {unknown.nearest}")
     if args.print_config:
         print(loaded.to_toml(), end="")
         return DONE
@@ -123,7 +125,7 @@ def _serve(config: ServerConfig, *, exit_with_stdin: bool) -> None:
 
 def _parser(schema: Schema[ServerConfig]) -> argparse.ArgumentParser:
     parser = OneLineParser(prog=PROGRAM, description="Face alignment that answers with a distribution, over gRPC.")
-    parser.add_argument("--version", action="version", version=f"{PROGRAM} {version('exalign')}")
+    parser.add_version()
     commands = parser.add_subparsers(dest="command", required=True)
     serve = commands.add_parser(
         "serve",
