@@ -103,6 +103,7 @@ class Server:
         aligner: the model; None loads the one that the configuration names. The server closes its runtime.
         on_failure: called on the event loop, once, when nothing more can be answered; `failure` says why.
         clock: of time limits: of streams, of what is kept of broken ones, and of `stop`.
+        embedded: a part of its only caller's process: nothing is warmed up, and there is no metrics port.
 
     Raises:
         StartError: the bundle of ``aligner`` does not know the default detector.
@@ -114,8 +115,10 @@ class Server:
         aligner: Aligner | None = None,
         on_failure: Callable[[], object] = lambda: None,
         clock: Clock | None = None,
+        *,
+        embedded: bool = False,
     ) -> None:
-        self.config = config
+        self.config, self._embedded = config, embedded
         self._clock = LoopClock() if clock is None else clock
         self._model = None if aligner is None else LoadedModel(aligner)
         if aligner is not None:
@@ -170,8 +173,9 @@ class Server:
         service = await self._load()
         if service is None:
             return
-        self.lifecycle.step = "warming up"
-        await self._loop.run_in_executor(self._executor, service.warm_up)
+        if not self._embedded:
+            self.lifecycle.step = "warming up"
+            await self._loop.run_in_executor(self._executor, service.warm_up)
         self.lifecycle.warm()
         if self.lifecycle.serving:  # `stop` may have been called while warming up
             for name in _HEALTH_NAMES:
@@ -302,17 +306,22 @@ class Server:
             StartError: one cannot be listened on.
         """
         check_addresses(self.config)  # gRPC itself says only on stderr why it cannot listen
-        address, metrics_address = self.config.address, self.config.metrics_address
+        address = self.config.address
         try:
             port = server.add_insecure_port(address)
         except (OSError, RuntimeError) as e:
             raise cannot_listen("address", address, e) from e
         if not address.startswith("unix:"):
             self.address = f"{address.rpartition(':')[0]}:{port}"
+        if not self._embedded:
+            await self._listen_for_metrics()
+        await server.start()
+
+    async def _listen_for_metrics(self) -> None:
+        metrics_address = self.config.metrics_address
         host, _, port_text = metrics_address.rpartition(":")
         try:
             bound = await self._http.start(host.strip("[]"), int(port_text))
         except OSError as e:
             raise cannot_listen("metrics_address", metrics_address, e) from e
         self.metrics_address = f"{host}:{bound}"
-        await server.start()

@@ -14,6 +14,7 @@ from textwrap import dedent
 
 import pytest
 
+import exalign_client.transport.in_process
 import exalign_client.transport.local_server
 from exalign_client import LocalServerError, MissingExtraError, local_server
 from exalign_client.commands.cli import main
@@ -34,6 +35,22 @@ FAILING = """
     import sys
     print("first", file=sys.stderr)
     sys.exit("address already in use")
+"""
+SLOW = """
+    import json, sys, time
+    for step in range(8):  # 2.4 seconds, never silent for one
+        print("step", step, file=sys.stderr, flush=True)
+        time.sleep(0.3)
+    print(json.dumps({"event": "serving", "address": "a", "metrics_address": "127.0.0.1:9"}), flush=True)
+    sys.stdin.read()
+"""
+BUSY = """
+    import json, sys, time
+    start = time.monotonic()
+    while time.monotonic() - start < 4.5:
+        pass
+    print(json.dumps({"event": "serving", "address": "a", "metrics_address": "127.0.0.1:9"}), flush=True)
+    sys.stdin.read()
 """
 SILENT = """
     import signal, sys, time
@@ -98,17 +115,32 @@ def test_a_server_that_never_serves_is_ended(install: Install, monkeypatch: pyte
     monkeypatch.setattr(exalign_client.transport.local_server, "STOP_GRACE", 0.3)
     install(SILENT)
     with (
-        pytest.raises(LocalServerError, match="did not serve within 2 s"),
-        local_server(startup_timeout=2),
+        pytest.raises(LocalServerError, match="has not begun to serve, idle for 1 s"),
+        local_server(startup_timeout=1),
     ):
         pass
+
+
+def test_a_slow_server_that_says_what_it_does_is_waited_for(install: Install) -> None:
+    install(SLOW)
+    with local_server(startup_timeout=1) as server:
+        assert server.metrics_address == "127.0.0.1:9"
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_a_slow_server_that_works_without_a_word_is_waited_for(install: Install) -> None:
+    install(BUSY)
+    with local_server(startup_timeout=3) as server:
+        assert server.metrics_address == "127.0.0.1:9"
 
 
 def test_the_command_shows_the_servers_log(
     install: Install,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(exalign_client.transport.in_process, "entry_points", lambda *, group: [])
     install(FAILING)
     (tmp_path / "a.jpg").touch()
     assert main(["predict", str(tmp_path / "a.jpg")]) == 1

@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from exalign.cli_support import report
 from exalign_client.calls.sync import Client
+from exalign_client.commands.terminal import Waiting
 from exalign_client.transport.channel import DEFAULT_TIMEOUT
-from exalign_client.transport.local_server import local_server
+from exalign_client.transport.in_process import answered_here
+
+#: Seconds for a call in this process: no limit that anybody meets. What it does is on standard error.
+_AS_LONG_AS_IT_TAKES = 3600.0
 
 
 def add_connection_options(parser: argparse.ArgumentParser) -> None:
@@ -19,27 +23,40 @@ def add_connection_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--server",
         metavar="HOST:PORT",
-        help="address of the server, also unix:/path/of/socket; without it, one is started for this command",
+        help="address of the server, also unix:/path/of/socket; without it, this command itself answers",
     )
     group.add_argument("--tls", action="store_true", help="use TLS with the system's certificates")
     group.add_argument(
         "--timeout",
         type=_seconds,
-        default=DEFAULT_TIMEOUT,
         metavar="SECONDS",
-        help="longest time for one call, retries included (default %(default)g)",
+        help="longest time for one call, retries included "
+        f"(default {DEFAULT_TIMEOUT:g}; without --server as long as it takes)",
     )
 
 
 @contextmanager
-def connect(arguments: argparse.Namespace) -> Iterator[Client]:
-    """A client for the server of these options; where none is named, of one as short-lived as the block."""
+def connect(arguments: argparse.Namespace, *, shows_progress: bool = False) -> Iterator[Client]:
+    """A client for the server of these options; where none is named, what is installed here answers.
+
+    Args:
+        arguments: parsed.
+        shows_progress: whether the block itself says how far it is; otherwise lines about waiting go on in it.
+    """
     if arguments.server is not None:
-        with Client(arguments.server, tls=arguments.tls, timeout=arguments.timeout) as client:
+        with Client(arguments.server, tls=arguments.tls, timeout=arguments.timeout or DEFAULT_TIMEOUT) as client:
             yield client
         return
-    report("exalign: starting a server for this command (--server asks one that is running)")
-    with local_server() as server, Client(server.address, timeout=arguments.timeout) as client:
+    report("exalign: no --server: this process answers itself")
+    with ExitStack() as stack:
+        waiting = Waiting("exalign")
+        stack.callback(waiting.end)
+        address = stack.enter_context(answered_here(waiting.at))
+        if shows_progress:
+            waiting.end()
+        else:
+            waiting.at("computing")
+        client = stack.enter_context(Client(address, timeout=arguments.timeout or _AS_LONG_AS_IT_TAKES))
         yield client
 
 

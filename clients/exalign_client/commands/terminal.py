@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 
-from exalign.cli_support import report, run_command
+from exalign.cli_support import ended_by_sigterm, report, run_command
 from exalign_client.errors import ExalignClientError, LocalServerError
 
 
@@ -61,6 +62,38 @@ class Progress:
             report(line)
 
 
+class Waiting:
+    """A line on standard error now and then, as long as something of unknown length is under way.
+
+    What takes no longer than a few seconds writes nothing.
+
+    Args:
+        program: name with which a line begins.
+        every: seconds between two lines.
+    """
+
+    def __init__(self, program: str, every: float = 5.0) -> None:
+        self._program, self._every = program, every
+        self._ended = threading.Event()
+        self._doing, self._since = "", time.monotonic()
+        self._thread = threading.Thread(target=self._run, name="waiting", daemon=True)
+        self._thread.start()
+
+    def at(self, doing: str) -> None:
+        """So much is under way now."""
+        self._doing, self._since = doing, time.monotonic()
+
+    def end(self) -> None:
+        """It is over; may be said twice."""
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._ended.wait(self._every):
+            if self._doing:
+                report(f"{self._program}: {self._doing}, {time.monotonic() - self._since:.0f} s")
+
+
 def _minutes(seconds: float) -> str:
     whole = round(seconds)
     return (
@@ -86,4 +119,5 @@ def run_client_command(program: str, command: Callable[[], int]) -> int:
                 report(error.log)
             raise
 
-    return run_command(program, run, failures=(ExalignClientError,), extra="cli")
+    with ended_by_sigterm():
+        return run_command(program, run, failures=(ExalignClientError,), extra="cli")

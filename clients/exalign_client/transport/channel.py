@@ -8,6 +8,7 @@ import grpc
 from grpc import aio
 
 from exalign.v1 import service_pb2
+from exalign_client.transport.this_machine import is_this_machine
 
 #: Seconds for a whole call, its retries and their pauses included, where the caller names none.
 DEFAULT_TIMEOUT = 30.0
@@ -67,8 +68,7 @@ def channel_options(address: str) -> list[tuple[str, str | int]]:
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 5_000),
     ]
-    host = address.removeprefix("dns:").lstrip("/").rpartition(":")[0].strip("[]")
-    if host in ("localhost", "127.0.0.1", "::1"):
+    if is_this_machine(address):
         # http_proxy in the environment means the world outside, not this machine.
         options.append(("grpc.enable_http_proxy", 0))
     return options

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import IO
 
 from exalign_client.errors import LocalServerError, MissingExtraError
+from exalign_client.transport.private_address import LOOPBACK, private_address
 
-#: Seconds in which a server must have loaded its model.
+#: Seconds of idleness, without a word in its log, after which a server that has not begun to serve is given up.
 STARTUP_TIMEOUT = 120.0
+
+#: Seconds between two looks at that log.
+_LOOK = 0.5
+
+#: From this share of the time on that it uses the processor, a server is at work: on a crowded machine it gets little.
+_AT_WORK = 0.02
 
 #: Seconds that a server is given to end by itself, and then again after SIGTERM.
 STOP_GRACE = 15.0
@@ -44,13 +53,14 @@ def local_server(
 ) -> Iterator[LocalServer]:
     """Start a server for the length of a ``with`` block.
 
-    It listens on a Unix socket in a directory that only this user can enter, and ends when the block ends or
-    this process does, however it does.
+    It listens where only this user can reach it (`exalign_client.transport.private_address`), and ends when the block
+    ends or this process does, however it does.
 
     Args:
         tcp: listen on a free port of 127.0.0.1 instead.
         arguments: further arguments of ``exalign-server serve``.
-        startup_timeout: seconds to wait until it serves.
+        startup_timeout: seconds that it may be idle, without a line of log, until it serves. One that is at work is
+            waited for.
 
     Yields:
         Its addresses.
@@ -59,12 +69,10 @@ def local_server(
         MissingExtraError: the server is not installed here.
         LocalServerError: it could not be started; ``log`` holds what it wrote.
     """
-    # Found by name, never imported: the caller's process stays free of the server's packages.
-    if any(importlib.util.find_spec(name) is None for name in _SERVER_NEEDS):
-        raise MissingExtraError("starting a server here", "serve")
-    with tempfile.TemporaryDirectory(prefix="exalign-") as directory:  # made with mode 0700
-        private = Path(directory)
-        log_path = private / "log"
+    require_server("starting a server here")
+    with ExitStack() as stack:
+        address = LOOPBACK if tcp else stack.enter_context(private_address())
+        log_path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="exalign-"))) / "log"
         command = [
             sys.executable,
             "-P",  # a file in the working directory must not take the place of a package
@@ -72,7 +80,7 @@ def local_server(
             "exalign_service.cli",
             "serve",
             "--address",
-            "127.0.0.1:0" if tcp else f"unix:{private / 's'}",
+            address,
             "--metrics-address",
             "127.0.0.1:0",
             "--exit-with-stdin",
@@ -89,15 +97,25 @@ def local_server(
             _stop(process)
 
 
+def require_server(purpose: str) -> None:
+    """Check that a server's packages are installed. Found by name, never imported: the process stays free of them.
+
+    Args:
+        purpose: what they are needed for, as the subject of a sentence.
+
+    Raises:
+        MissingExtraError: one is missing.
+    """
+    if any(importlib.util.find_spec(name) is None for name in _SERVER_NEEDS):
+        raise MissingExtraError(purpose, "serve")
+
+
 def _wait_until_serving(process: subprocess.Popen[bytes], timeout: float, log_path: Path) -> LocalServer:
     if process.stdout is None:  # never so with PIPE; for the type checker
         raise LocalServerError("the server has no standard output")
     found: SimpleQueue[LocalServer | None] = SimpleQueue()
     threading.Thread(target=_listen, args=(process.stdout, found), daemon=True).start()
-    try:
-        server = found.get(timeout=timeout)
-    except Empty:
-        raise _start_error(f"did not serve within {timeout:g} s", log_path) from None
+    server = _patiently(found, timeout, log_path, process.pid)
     if server is not None:
         return server
     try:
@@ -105,6 +123,31 @@ def _wait_until_serving(process: subprocess.Popen[bytes], timeout: float, log_pa
     except subprocess.TimeoutExpired:
         raise _start_error("closed its standard output before it served", log_path) from None
     raise _start_error(f"ended with status {status} before it served", log_path)
+
+
+def _patiently(
+    found: SimpleQueue[LocalServer | None], timeout: float, log_path: Path, process: int
+) -> LocalServer | None:
+    """What is found first. As long as the log grows or the processor is used, it is waited for."""
+    logged, worked, changed = 0, 0.0, time.monotonic()
+    while True:
+        try:
+            return found.get(timeout=min(_LOOK, timeout))
+        except Empty:
+            now, size, seconds = time.monotonic(), log_path.stat().st_size, _processor_seconds(process)
+            if size != logged or seconds - worked >= _AT_WORK * timeout:
+                logged, worked, changed = size, seconds, now
+            elif now - changed >= timeout:
+                raise _start_error(f"has not begun to serve, idle for {timeout:g} s", log_path) from None
+
+
+def _processor_seconds(process: int) -> float:
+    """Processor time that a process has used; 0 on systems that do not show it in /proc."""
+    try:
+        after_name = Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].split()
+        return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 def _listen(stdout: IO[bytes], found: SimpleQueue[LocalServer | None]) -> None:

@@ -18,10 +18,9 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from exalign.v1 import face_pb2, timing_pb2
-from exalign_engine import Aligner, Face, LocatedFace
 from exalign_engine.arrays import U8
 from exalign_engine.errors import InvalidInputError
-from exalign_engine.face.aligner import FaceRefinement
+from exalign_engine.face.aligner import Aligner, Face, FaceRefinement, LocatedFace
 from exalign_engine.face.views import ConditionedFace
 from exalign_service.inference.batcher import Batcher, Row
 from exalign_service.inference.posterior_cache import CachedFace, PosteriorCache

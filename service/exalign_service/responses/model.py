@@ -6,8 +6,8 @@ from importlib.metadata import version
 from typing import Any
 
 from exalign.v1 import geometry_pb2, model_pb2, service_pb2
-from exalign_engine import Aligner
 from exalign_engine.bundle.bundle import MANIFEST
+from exalign_engine.face.aligner import Aligner
 from exalign_engine.geometry.boxes import MIN_BOX_SIDE
 from exalign_engine.geometry.landmarks import NAMES
 from exalign_engine.heatmaps.marginals import MAX_CELLS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from functools import cached_property
 
-from exalign_engine import Aligner, LocatedFace
+from exalign_engine.face.aligner import Aligner, LocatedFace
 from exalign_engine.hmm.chain import Chain
 from exalign_engine.network.outputs import FaceOutputs
 from exalign_engine.tracking import Frame, SessionOptions, SuggestionQuery, TrackingSession
