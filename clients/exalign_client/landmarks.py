@@ -1,4 +1,4 @@
-"""The iBUG layout of the 68 landmarks (0-based), as the contract fixes it: names, groups, and lines between them."""
+"""The iBUG layout of the 68 landmarks (0-based), as the contract fixes it: names and groups."""
 
 from __future__ import annotations
 
@@ -23,19 +23,6 @@ NAMES: tuple[str, ...] = (
     *(f"{side}_eye_{i}" for side in ("right", "left") for i in range(6)),
     *(f"outer_lip_{i}" for i in range(12)),
     *(f"inner_lip_{i}" for i in range(8)),
-)
-
-#: Lines of a face as (group, indices, closed).
-CONTOURS: tuple[tuple[str, range, bool], ...] = (
-    ("jaw", range(0, 17), False),
-    ("brows", range(17, 22), False),
-    ("brows", range(22, 27), False),
-    ("nose", range(27, 31), False),
-    ("nose", range(31, 36), False),
-    ("eyes", range(36, 42), True),
-    ("eyes", range(42, 48), True),
-    ("mouth", range(48, 60), True),
-    ("mouth", range(60, 68), True),
 )
 
 

@@ -118,7 +118,6 @@ def test_a_server_that_is_not_there_is_one_line(
         (["predict", "a.png", "--max-faces", "0"], "'0' is not a whole number"),
         (["predict", "a.png", "--timeout", "0"], "'0' is not a number of seconds"),
         (["predict", "a.png", "--out", "a.gif"], "a.gif must be a directory or end in"),
-        (["predict", "x/a.png", "y/a.png", "--out", "/tmp"], "would overwrite each other"),
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(

@@ -9,7 +9,7 @@ import pytest
 
 from both_clients import Call
 from exalign.v1 import face_pb2, service_pb2
-from exalign_client import BoxSource, Client, InternalServerError, Prediction
+from exalign_client import BoxSource, Click, Client, InternalServerError, Prediction
 from exalign_client.results.faces import prediction_from
 from fake_server import BOX, FakeService, face, points
 
@@ -97,3 +97,27 @@ def test_a_box_source_that_is_newer_than_this_client_is_unknown() -> None:
     newer.ParseFromString(newer.SerializeToString() + b"\x10\x63")  # field 2, box_source = 99
     assert newer.box_source not in face_pb2.BoxSource.values()
     assert prediction_from(service_pb2.PredictLandmarksResponse(faces=[newer]))[0].box_source == "unknown"
+
+
+def test_every_answer_is_told_in_a_line_with_its_arrays_by_shape(service: FakeService) -> None:
+    with Client(service.address) as client:
+        shown = {
+            "client": repr(client),
+            "prediction": repr(client.predict(b"x", groups=["nose"])),
+            "face": repr(client.predict(b"x")[0]),
+            "heatmaps": repr(client.heatmaps(b"x")[0].heatmaps),
+            "pose": repr(client.pose(b"x")[0].pose),
+            "conditional": repr(client.condition(b"x", Click(30, 1, 2))),
+            "suggestions": repr(client.suggest(b"x")),
+            "exemplar": repr(client.exemplars([7])[0]),
+            "model": repr(client.model()),
+        }
+        with client.track([np.zeros((80, 120, 3), np.uint8)] * 2) as video:
+            shown |= {f"event {event.frame_index}": repr(event) for event in video}
+        shown["closed"] = repr(video.closed)
+    assert {name: line for name, line in shown.items() if "\n" in line or "array(" in line or len(line) > 1500} == {}
+    assert shown["client"] == f"<Client {service.address}>"
+    assert shown["prediction"].startswith("<Prediction bundle=abababababab faces=(<Face box=(30.0, 20.0, 90.0, 70.0)")
+    assert "masses=float32[68, 64, 64]" in shown["heatmaps"]
+    assert "points=float32[68, 2]" in shown["exemplar"]
+    assert shown["model"] == "<Model bundle=abababababab exemplars=1000 runtime=openvino f32 on CPU>"

@@ -177,6 +177,23 @@ def test_before_and_after_stand_side_by_side(service: FakeService) -> None:
     assert not (drawn != without)[:-160].any()
 
 
+def test_suggestions_stand_beside_the_face_and_not_on_it(service: FakeService) -> None:
+    with Client(service.address) as client:
+        answer = client.suggest(b"x", candidates=["nose_tip", "jaw_5", "jaw_12"])
+    drawn = draw_suggestions(PIXELS, answer)[:, :720].astype(int)
+    landmarks = answer.face.landmarks
+    scale = 720 / ((landmarks.max(axis=0) - landmarks.min(axis=0)).max() * 1.6)
+    low, high = (landmarks[:, 0].min(), landmarks[:, 0].max())
+    left, right = (round((x - (low + high) / 2) * scale + 360) for x in (low, high))
+    ink = np.zeros(drawn.shape[:2], np.uint8)
+    for group in ("jaw", "nose"):
+        ink |= np.abs(drawn - COLOURS[group]).sum(axis=2) < 12
+    broad = cv2.erode(ink, np.ones((7, 7), np.uint8))  # of lines and of the marks of landmarks nothing is left
+    assert not broad[:, left:right].any()
+    assert broad[:, :left].any()
+    assert broad[:, right:].any()
+
+
 def test_the_best_suggestion_has_the_largest_circle(service: FakeService) -> None:
     with Client(service.address) as client:
         answer = client.suggest(b"x", candidates=["jaw_0", "nose_tip"])

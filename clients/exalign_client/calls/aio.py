@@ -71,6 +71,9 @@ class AsyncClient(Tracking[Iterable[FrameInput] | AsyncIterable[FrameInput], Asy
             response_deserializer=health.decode_response,
         )
 
+    def __repr__(self) -> str:
+        return f"<AsyncClient {self.address}>"
+
     predict = _awaitable(methods.predict)
     heatmaps = _awaitable(methods.heatmaps)
     pose = _awaitable(methods.pose)

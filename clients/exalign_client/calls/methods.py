@@ -17,6 +17,8 @@ from exalign_client.requests.arguments import (
     LandmarkOrGroup,
     box_messages,
     image_message,
+    items,
+    text,
     whole_in,
 )
 from exalign_client.requests.evidence import evidence_message
@@ -131,10 +133,10 @@ def heatmaps(
     only_with_image = {"boxes": boxes, "detector": detector, "max_faces": max_faces}
     request = service_pb2.PredictHeatmapsRequest(
         **source_fields(image, posterior_id, only_with_image, wrong),
-        boxes=box_messages(boxes or (), wrong.at("boxes")),
+        boxes=box_messages(() if boxes is None else boxes, wrong.at("boxes")),
         detection=detection_message(detector, max_faces, wrong),
-        heatmaps=heatmap_message(options or HeatmapOptions(), wrong.at("options")),
-        landmarks=landmarks_message(landmarks or LandmarkOptions(), wrong.at("landmarks")),
+        heatmaps=heatmap_message(HeatmapOptions() if options is None else options, wrong.at("options")),
+        landmarks=landmarks_message(LandmarkOptions() if landmarks is None else landmarks, wrong.at("landmarks")),
         pose=pose_message(pose, wrong.at("pose")),
     )
     wrong.raise_if_any()
@@ -162,10 +164,10 @@ def pose(
     only_with_image = {"boxes": boxes, "detector": detector, "max_faces": max_faces}
     request = service_pb2.EstimatePoseRequest(
         **source_fields(image, posterior_id, only_with_image, wrong),
-        boxes=box_messages(boxes or (), wrong.at("boxes")),
+        boxes=box_messages(() if boxes is None else boxes, wrong.at("boxes")),
         detection=detection_message(detector, max_faces, wrong),
-        pose=pose_message(options or PoseOptions(), wrong.at("options")),
-        landmarks=landmarks_message(landmarks or LandmarkOptions(), wrong.at("landmarks")),
+        pose=pose_message(PoseOptions() if options is None else options, wrong.at("options")),
+        landmarks=landmarks_message(LandmarkOptions() if landmarks is None else landmarks, wrong.at("landmarks")),
         heatmaps=heatmap_message(heatmaps, wrong.at("heatmaps")),
     )
     wrong.raise_if_any()
@@ -215,10 +217,10 @@ def condition(
         box=one_box_message(box, wrong),
         detection=detection_message(detector, None, wrong),
         evidence=evidence_message(evidence, box_moves, wrong.at("evidence")),
-        landmarks=landmarks_message(landmarks or LandmarkOptions(), wrong.at("landmarks")),
+        landmarks=landmarks_message(LandmarkOptions() if landmarks is None else landmarks, wrong.at("landmarks")),
         heatmaps=heatmap_message(heatmaps, wrong.at("heatmaps")),
         pose=pose_message(pose, wrong.at("pose")),
-        include_prior=include_prior,
+        include_prior=bool(include_prior),
     )
     wrong.raise_if_any()
     return UnaryCall("QueryConditional", request, conditional_from, timeout)
@@ -271,7 +273,7 @@ def suggest(
         detection=detection_message(detector, None, wrong),
         evidence=known if known.clicks or known.regions or known.poses else None,
         suggestion=suggestion_message(suggestion, wrong),
-        landmarks=landmarks_message(landmarks or LandmarkOptions(), wrong.at("landmarks")),
+        landmarks=landmarks_message(LandmarkOptions() if landmarks is None else landmarks, wrong.at("landmarks")),
         heatmaps=heatmap_message(heatmaps, wrong.at("heatmaps")),
         pose=pose_message(pose, wrong.at("pose")),
     )
@@ -296,12 +298,15 @@ def exemplars(
     """
     wrong = Violations()
     class_id_fields = wrong.at("class_ids")
-    checked = [whole_in(number, 0, class_id_fields.at(index)) for index, number in enumerate(class_ids)]
-    if not checked:
+    checked = [
+        whole_in(number, 0, class_id_fields.at(index)) for index, number in enumerate(items(class_ids, class_id_fields))
+    ]
+    if not checked and not len(wrong):
         class_id_fields.add("must hold at least one")
+    bundle = text(bundle_id, wrong.at("bundle_id"))
     wrong.raise_if_any()
     known = [number for number in checked if number is not None]
-    request = service_pb2.GetExemplarsRequest(class_ids=known, bundle_id=bundle_id or "")
+    request = service_pb2.GetExemplarsRequest(class_ids=known, bundle_id=bundle)
     return UnaryCall("GetExemplars", request, exemplars_from, timeout)
 
 

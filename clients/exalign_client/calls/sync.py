@@ -74,6 +74,9 @@ class Client(Tracking[Iterable[FrameInput], TrackStream]):
             response_deserializer=health.decode_response,
         )
 
+    def __repr__(self) -> str:
+        return f"<Client {self.address}>"
+
     predict = _blocking(methods.predict)
     heatmaps = _blocking(methods.heatmaps)
     pose = _blocking(methods.pose)

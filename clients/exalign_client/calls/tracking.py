@@ -112,7 +112,7 @@ class Tracking(ABC, Generic[FramesT, StreamT]):
             smoothing_lag=lag,
             detection=detection_message(detector, max_faces, wrong),
             detect_every=whole_in(detect_every, 0, wrong.at("detect_every")),
-            landmarks=landmarks_message(landmarks or LandmarkOptions(), wrong.at("landmarks")),
+            landmarks=landmarks_message(LandmarkOptions() if landmarks is None else landmarks, wrong.at("landmarks")),
             heatmaps=heatmap_message(heatmaps, wrong.at("heatmaps")),
             pose=pose_message(pose, wrong.at("pose")),
             path_frames=whole_in(path_frames, 0, wrong.at("path_frames")) or 0,

@@ -20,11 +20,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code; see `exalign.cli_support`. Wrong usage exits with it.
     """
     parser = OneLineParser(prog="exalign", description="Landmarks of faces, with their uncertainty.")
+    parser.add_version()
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (predict, heatmaps, pose, condition, suggest, track, model):
         command.add_parser(commands)
-    arguments = parser.parse_args(argv)
-    return run_client_command("exalign", lambda: int(arguments.run(arguments)))
+
+    def run() -> int:
+        arguments = parser.parse_args(argv)
+        return int(arguments.run(arguments))
+
+    return run_client_command("exalign", run)
 
 
 if __name__ == "__main__":

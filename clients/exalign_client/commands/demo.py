@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from exalign.cli_support import OneLineParser, report
+from exalign.output_files import report_written
 from exalign_client.calls.sync import Client
 from exalign_client.commands.histograms import draw_histogram, parse_histograms
 from exalign_client.commands.tables import landmark_table, prediction_summary
 from exalign_client.commands.terminal import run_client_command
 from exalign_client.errors import InternalServerError, MissingExtraError
-from exalign_client.pictures.decode import require_opencv
+from exalign_client.opencv import require_opencv
 from exalign_client.pictures.overlay import draw_overlay, write_picture
 from exalign_client.transport.local_server import LocalServer, local_server
 
@@ -59,6 +60,7 @@ def _demonstrate(out: Path) -> int:
         picture = out / "astronaut.png"
         pixels = draw_overlay(photograph, prediction, presence_threshold=model.presence_threshold)
         write_picture(picture, pixels)
+        report_written("demo", picture)
         print(f"\noverlay (ellipses hold 90 % of each landmark): {picture}\n")
         report(f"demo: {_MORE_CALLS} more calls")
         for _ in range(_MORE_CALLS):

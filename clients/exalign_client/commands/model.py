@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 from typing import Any
 
+from exalign.cli_support import json_text
 from exalign_client.commands.connection import add_connection_options, connect
 from exalign_client.commands.tables import model_summary
 
@@ -23,7 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
     with connect(arguments) as client:
         model = client.model()
     if arguments.json:
-        print(json.dumps(model.to_json(), ensure_ascii=False, allow_nan=False))
+        print(json_text(model.to_json()))
     else:
         print(model_summary(model))
     return 0

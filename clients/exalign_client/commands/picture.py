@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
 
-from exalign.cli_support import report
+from exalign.cli_support import json_text, report
+from exalign.output_files import refuse_overwriting, report_written
 from exalign_client.commands.connection import add_connection_options
+from exalign_client.commands.inputs import PictureInput
 from exalign_client.commands.predict import box_of
 from exalign_client.json_form import Json
 from exalign_client.landmarks import NAMES
-from exalign_client.pictures.decode import Pixels, decode_picture, require_opencv
+from exalign_client.opencv import require_opencv
+from exalign_client.pictures.decode import Pixels, decode_picture
 from exalign_client.pictures.overlay import SUFFIXES, write_picture
 from exalign_client.requests.evidence import Click, Constraint, PoseRange
 
 
 def add_picture_options(parser: argparse.ArgumentParser, *, several_faces: bool) -> None:
     """Add the picture, where its faces are, and what becomes of the answer."""
-    parser.add_argument("image", type=Path, metavar="IMAGE", help="JPEG, PNG, WebP or BMP file")
+    parser.add_argument(
+        "image", type=Path, metavar="IMAGE", help="JPEG, PNG, WebP or BMP file, or - for standard input"
+    )
     box = {"action": "append"} if several_faces else {}
     parser.add_argument(
         "--box",
@@ -65,30 +69,36 @@ def evidence_of(arguments: argparse.Namespace) -> list[Constraint]:
 
 
 def read_picture(arguments: argparse.Namespace) -> bytes:
-    """The bytes of the picture, before a server is started for nothing.
+    """The bytes of the picture, before anything is started for nothing.
 
     Raises:
+        UsageError: what is to be drawn would destroy the picture.
         OSError: it cannot be read.
         MissingExtraError: it is to be drawn on, and OpenCV is not installed.
     """
+    picture = PictureInput(arguments.image)
     if arguments.out is not None:
+        refuse_overwriting([arguments.out], [picture.identity])
         require_opencv()
-    path: Path = arguments.image
-    return path.read_bytes()
+    return picture.read()
 
 
 def present(
     arguments: argparse.Namespace, answer: Json, text: str, data: bytes, draw: Callable[[Pixels], Pixels] | None
 ) -> None:
-    """Draw the answer where that is wanted and possible, and print it as JSON or as text."""
-    if arguments.out is not None and draw is not None:
-        write_picture(arguments.out, draw(decode_picture(data)))
-        report(f"exalign: {arguments.out} written")
+    """Print the answer as JSON or as text, and draw it where that is wanted and possible."""
     if arguments.json:
         line = {"image": str(arguments.image), **answer} if isinstance(answer, dict) else answer
-        print(json.dumps(line, ensure_ascii=False, allow_nan=False), flush=True)
+        print(json_text(line), flush=True)
     else:
         print(text, flush=True)
+    if arguments.out is None:
+        return
+    if draw is None:
+        report(f"exalign: no face found: {arguments.out} is not written")
+        return
+    write_picture(arguments.out, draw(decode_picture(data)))
+    report_written("exalign", arguments.out)
 
 
 def landmark_of(text: str) -> str | int:

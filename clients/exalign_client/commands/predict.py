@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import argparse
-import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from exalign.cli_support import describe, report
+from exalign.cli_support import describe, json_text, report
+from exalign.output_files import refuse_overwriting, report_written
 from exalign_client.calls.sync import Client
 from exalign_client.commands.connection import add_connection_options, connect
+from exalign_client.commands.inputs import PictureInput, given_pictures, is_there
 from exalign_client.commands.tables import landmark_table, prediction_summary
-from exalign_client.errors import InvalidRequestError, MessageTooLargeError
-from exalign_client.pictures.decode import require_opencv
+from exalign_client.errors import (
+    AccessDeniedError,
+    ExalignClientError,
+    UnavailableError,
+    UnimplementedError,
+)
+from exalign_client.opencv import require_opencv
 from exalign_client.pictures.overlay import SUFFIXES, draw_overlay, write_picture
 from exalign_client.requests.arguments import Box
 from exalign_client.results.faces import Prediction
 from exalign_client.results.model import Model
 
+#: What fails for one picture fails for all.
+_HOPELESS = (AccessDeniedError, UnavailableError, UnimplementedError)
+
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     """Add the subcommand."""
     parser = commands.add_parser("predict", help="find the landmarks of the faces in pictures", description=__doc__)
-    parser.add_argument("images", nargs="+", type=Path, metavar="IMAGE", help="JPEG, PNG, WebP or BMP file")
+    parser.add_argument(
+        "images",
+        nargs="+",
+        type=Path,
+        metavar="IMAGE",
+        help="JPEG, PNG, WebP or BMP file, a directory of them, or - for standard input",
+    )
     parser.add_argument(
         "--box",
         action="append",
@@ -55,72 +71,90 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 
 def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Align the faces of each picture in turn; one that cannot be used is reported and does not stop the rest."""
-    overlays = _overlay_paths(arguments, parser)
-    readable = [path for path in arguments.images if path.exists() and not path.is_dir()]
-    for path in arguments.images:
-        if path not in readable:
-            report(f"exalign: {path}: no such file")
-    if not readable:
-        return 1  # before a server is started for nothing
-    failures = len(arguments.images) - len(readable)
-    with connect(arguments) as client:
+    given = given_pictures(arguments.images)
+    single = len(given.pictures) == 1 and not given.from_directory
+    overlays = _overlay_paths(given.pictures, arguments.out, parser, single=single)
+    there = [picture for picture in given.pictures if is_there(picture)]
+    if not there:
+        return 1  # before anything is started for nothing
+    failures = given.failures + len(given.pictures) - len(there)
+    listed = single or arguments.landmarks
+    with connect(arguments, shows_progress=len(there) > 1) as client:
         model = client.model()
-        for number, path in enumerate(readable, start=1):
-            if len(readable) > 1:
-                report(f"[{number}/{len(readable)}] {path}")
+        for number, picture in enumerate(there, start=1):
+            if len(there) > 1:
+                report(f"[{number}/{len(there)}] {picture.name}")
             try:
-                data = path.read_bytes()
-                prediction = _predict(client, data, arguments)
-                if path in overlays:
-                    pixels = draw_overlay(data, prediction, presence_threshold=model.presence_threshold)
-                    write_picture(overlays[path], pixels)
-            except (OSError, InvalidRequestError, MessageTooLargeError) as error:
-                text = describe(error)
-                report(f"exalign: {text if str(path) in text else f'{path}: {text}'}")
+                _answer(client, picture, model, overlays.get(picture), arguments, listed=listed)
+            except _HOPELESS:
+                raise
+            except (OSError, MemoryError, ExalignClientError) as error:
+                if isinstance(error, BrokenPipeError):
+                    raise
+                text = "not enough memory" if isinstance(error, MemoryError) else describe(error)
+                report(f"exalign: {text if picture.name in text else f'{picture.name}: {text}'}")
                 failures += 1
-                continue
-            _print(path, prediction, model, arguments)
     return 1 if failures else 0
 
 
-def _predict(client: Client, data: bytes, arguments: argparse.Namespace) -> Prediction:
+def _answer(
+    client: Client,
+    picture: PictureInput,
+    model: Model,
+    overlay: Path | None,
+    arguments: argparse.Namespace,
+    *,
+    listed: bool,
+) -> None:
+    """Ask about one picture, print the answer and draw it."""
+    data = picture.read()
     convention = arguments.detector or ""
     boxes = [Box(x0, y0, x1, y1, convention) for x0, y0, x1, y1 in arguments.box or ()]
     detector = None if boxes else arguments.detector
-    return client.predict(data, boxes, detector=detector, max_faces=arguments.max_faces)
+    prediction = client.predict(data, boxes, detector=detector, max_faces=arguments.max_faces)
+    _print(picture, prediction, model, as_json=arguments.json, listed=listed)
+    if overlay is not None:
+        pixels = draw_overlay(data, prediction, presence_threshold=model.presence_threshold)
+        write_picture(overlay, pixels)
+        report_written("exalign", overlay)
 
 
-def _print(path: Path, prediction: Prediction, model: Model, arguments: argparse.Namespace) -> None:
-    if arguments.json:
+def _print(picture: PictureInput, prediction: Prediction, model: Model, *, as_json: bool, listed: bool) -> None:
+    if as_json:
         answer = prediction.to_json()
-        line = {"image": str(path), **answer} if isinstance(answer, dict) else answer
-        print(json.dumps(line, ensure_ascii=False, allow_nan=False), flush=True)
+        line = {"image": picture.name, **answer} if isinstance(answer, dict) else answer
+        print(json_text(line), flush=True)
         return
-    print(f"{path}: {prediction_summary(prediction)}", flush=True)
-    if len(arguments.images) == 1 or arguments.landmarks:
+    print(f"{picture.name}: {prediction_summary(prediction)}", flush=True)
+    if listed:
         for number, face in enumerate(prediction, start=1):
             title = f"\nface {number}\n" if len(prediction) > 1 else "\n"
             print(title + landmark_table(face, model.landmark_names), flush=True)
 
 
-def _overlay_paths(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> dict[Path, Path]:
-    """Where the overlay of each picture goes; empty without ``--out``. Wrong usage ends the program."""
-    out: Path | None = arguments.out
-    if out is None:
+def _overlay_paths(
+    pictures: Sequence[PictureInput], out: Path | None, parser: argparse.ArgumentParser, *, single: bool
+) -> dict[PictureInput, Path]:
+    """Where the overlay of each picture goes; empty without ``--out``. Wrong usage ends the program.
+
+    Raises:
+        UsageError: an overlay would destroy a picture or another overlay.
+    """
+    if out is None or not pictures:
         return {}
-    require_opencv()
-    images: list[Path] = arguments.images
-    if len(images) == 1 and not out.is_dir():
+    if single and not out.is_dir():
         if out.suffix.lower() not in SUFFIXES:
             parser.error(f"--out: {out} must be a directory or end in one of {' '.join(SUFFIXES)}")
-        return {images[0]: out}
-    if out.exists() and not out.is_dir():
-        parser.error(f"--out: {out} is a file; several pictures need a directory")
-    targets = {image: out / f"{image.stem}.png" for image in images}
-    if len(set(targets.values())) < len(targets):
-        parser.error(f"--out: several pictures have the same name and would overwrite each other in {out}")
-    out.mkdir(parents=True, exist_ok=True)
-    return targets
+        targets = [out]
+    else:
+        if out.exists() and not out.is_dir():
+            parser.error(f"--out: {out} is a file; several pictures need a directory")
+        targets = [out / f"{picture.stem}.png" for picture in pictures]
+    refuse_overwriting(targets, [picture.identity for picture in pictures])
+    require_opencv()
+    if not single:
+        out.mkdir(parents=True, exist_ok=True)
+    return dict(zip(pictures, targets, strict=True))
 
 
 def box_of(text: str) -> tuple[float, float, float, float]:

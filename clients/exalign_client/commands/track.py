@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,15 +10,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from exalign.cli_support import report
+from exalign.cli_support import json_text, report
+from exalign.output_files import refuse_overwriting, report_written
 from exalign_client.calls.sync import Client
 from exalign_client.commands.connection import add_connection_options, connect
 from exalign_client.commands.picture import click_of
 from exalign_client.commands.terminal import Progress
 from exalign_client.errors import Violation
 from exalign_client.landmarks import NAMES
-from exalign_client.pictures.decode import Pixels, require_opencv
+from exalign_client.opencv import require_opencv
+from exalign_client.pictures.decode import Pixels
 from exalign_client.pictures.drawn_video import DrawnVideo
+from exalign_client.pictures.picture_files import read_directory
 from exalign_client.pictures.video_files import Video, encode_jpeg, open_video
 from exalign_client.pictures.video_writer import VideoWriter
 from exalign_client.requests.evidence import Click
@@ -83,10 +85,17 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Follow, draw and print."""
     if arguments.out is not None:
+        refuse_overwriting([arguments.out], _files_of(arguments.video))
         require_opencv()
-    video = open_video(arguments.video)  # before a server is started for nothing
-    with connect(arguments) as client:
+    video = open_video(arguments.video)  # before anything is started for nothing
+    with connect(arguments, shows_progress=True) as client:
         return _Run(arguments, video, client).run()
+
+
+def _files_of(video: str) -> list[Path]:
+    """The video's file, or the pictures in its directory; none of a camera."""
+    path = Path(video)
+    return list(read_directory(path).pictures) if path.is_dir() else [path]
 
 
 class _Run:
@@ -196,7 +205,7 @@ class _Run:
 
     def _report(self, closed: TrackClosed | None, writer: VideoWriter | None) -> int:
         if writer is not None and writer.written:
-            report(f"exalign: {self._arguments.out} written")
+            report_written("exalign", self._arguments.out)
             if writer.limits is not None:
                 report(f"exalign: {self._arguments.out} {writer.limits}")
         suggestions = () if closed is None else closed.suggestions
@@ -260,7 +269,7 @@ def _hidden_files(names: tuple[str, ...]) -> str:
 
 def _print_json(head: dict[str, Any], answer: object) -> None:
     line = {**head, **answer} if isinstance(answer, dict) else head
-    print(json.dumps(line, ensure_ascii=False, allow_nan=False), flush=True)
+    print(json_text(line), flush=True)
 
 
 def _frame_click(text: str) -> tuple[int, str | int, float, float]:

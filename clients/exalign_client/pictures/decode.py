@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exalign_client.errors import InvalidRequestError, MissingExtraError, Violation
+from exalign_client.opencv import require_opencv
 
 Pixels = NDArray[np.uint8]
 
@@ -37,20 +38,6 @@ _DAMAGED = (OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, 
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 _ORIENTATION = 0x0112
-
-
-def require_opencv() -> ModuleType:
-    """Import OpenCV.
-
-    Raises:
-        MissingExtraError: it is not installed.
-    """
-    try:
-        import cv2
-    except ImportError:
-        raise MissingExtraError("reading and drawing pictures", "cli") from None
-    module: ModuleType = cv2
-    return module
 
 
 def require_pillow() -> ModuleType:

@@ -6,7 +6,8 @@ from fractions import Fraction
 
 import numpy as np
 
-from exalign_client.pictures.decode import Pixels, require_opencv
+from exalign_client.opencv import require_opencv
+from exalign_client.pictures.decode import Pixels
 from exalign_client.pictures.track import draw_track
 from exalign_client.pictures.video_files import VideoPicture
 from exalign_client.pictures.video_writer import VideoWriter

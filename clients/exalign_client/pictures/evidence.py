@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from exalign_client.errors import InvalidRequestError, Violation
-from exalign_client.landmarks import GROUPS, NAMES, group_of
+from exalign_client.landmarks import NAMES, group_of
 from exalign_client.pictures.canvas import ACCENT, DARK, GREY, WHITE, Canvas, around, below, beside, blank, close_up
 from exalign_client.pictures.decode import Pixels
 from exalign_client.pictures.overlay import COLOURS
@@ -24,10 +25,15 @@ from exalign_client.requests.evidence import (
 from exalign_client.results.conditional import Conditional, Exemplar, Suggestions
 from exalign_client.results.faces import Face
 
+F32 = NDArray[np.float32]
+
 _WIDTH = 640
 _THUMBNAILS = 5
 _THUMBNAIL = _WIDTH // _THUMBNAILS
 _LIST = 380
+
+#: Room beside a face for the circles of suggestions, in sides of its square; and between them, canvas pixels.
+_BUBBLE_MARGIN, _BUBBLE_GAP = 0.3, 6.0
 
 
 def draw_conditional(pixels: Pixels, answer: Conditional, exemplars: Mapping[int, Exemplar]) -> Pixels:
@@ -68,7 +74,9 @@ def draw_conditional(pixels: Pixels, answer: Conditional, exemplars: Mapping[int
 
 
 def draw_suggestions(pixels: Pixels, answer: Suggestions, known: Sequence[Constraint] = ()) -> Pixels:
-    """Draw what to click next: ranked circles over the face, the area as large as the expected gain in pixels.
+    """Draw what to click next: ranked circles beside the face, the area as large as the expected gain in pixels.
+
+    A line leads from each circle to its landmark.
 
     Args:
         pixels: (H, W, 3) uint8, RGB: the picture, upright.
@@ -78,22 +86,19 @@ def draw_suggestions(pixels: Pixels, answer: Suggestions, known: Sequence[Constr
     Returns:
         (h, w, 3) uint8, RGB.
     """
-    canvas = close_up(pixels, around(answer.face.landmarks, 0.2), 720)
+    landmarks = answer.face.landmarks
+    canvas = close_up(pixels, around(landmarks, _BUBBLE_MARGIN), 720)
     canvas.pixels[:] = (canvas.pixels * 0.75).astype(np.uint8)
-    canvas.face(answer.face.landmarks, 1.0)
+    canvas.face(landmarks, 1.0)
     _evidence(canvas, known)
     best = max((s.error_reduction for s in answer.suggestions), default=0.0)
+    shares = [max(s.error_reduction, 0.0) / best if best > 0 else 0.0 for s in answer.suggestions]
+    _bubbles(canvas, landmarks, [s.landmark for s in answer.suggestions], [9 + 17 * share**0.5 for share in shares])
     side = blank(_LIST, canvas.pixels.shape[0])
     side.text("click next", (20, 40), 0.8)
     side.text(f"expected error now {answer.expected_error:.2f} px", (20, 68), 0.5, GREY)
-    for rank, suggestion in reversed(list(enumerate(answer.suggestions, start=1))):
-        share = max(suggestion.error_reduction, 0.0) / best if best > 0 else 0.0
-        at, colour = answer.face.landmarks[suggestion.landmark], COLOURS[group_of(suggestion.landmark)]
-        radius = 9 + 17 * share**0.5
-        canvas.disc(at, radius + 2.5, DARK)
-        canvas.disc(at, radius, colour)
-        x, y = canvas.place(at)
-        canvas.text(str(rank), (float(x), float(y) + 6), 0.55, DARK, align=0.5)
+    for rank, (suggestion, share) in enumerate(zip(answer.suggestions, shares, strict=True), start=1):
+        colour = COLOURS[group_of(suggestion.landmark)]
         top = 84 + 58 * (rank - 1)
         if top + 58 > side.pixels.shape[0]:
             continue
@@ -106,13 +111,47 @@ def draw_suggestions(pixels: Pixels, answer: Suggestions, known: Sequence[Constr
     return beside([canvas.pixels, side.pixels], gap=0)
 
 
+def _bubbles(canvas: Canvas, landmarks: F32, chosen: Sequence[int], radii: Sequence[float]) -> None:
+    """Numbered circles in two columns beside the face, level with their landmarks as far as there is room."""
+    points = canvas.place(landmarks)
+    low, high = points[:, 0].min(), points[:, 0].max()
+    widest = max(radii, default=0.0) + _BUBBLE_GAP
+    columns = (low - widest - _BUBBLE_GAP, high + widest + _BUBBLE_GAP)
+    ranked = list(enumerate(zip(chosen, radii, strict=True), start=1))
+    bubbles: list[tuple[int, int, float, tuple[float, float]]] = []
+    for column, right in zip(columns, (False, True), strict=True):
+        mine = [(rank, n, r) for rank, (n, r) in ranked if (points[n, 0] > (low + high) / 2) == right]
+        mine.sort(key=lambda one: float(points[one[1], 1]))
+        heights = _spread([float(points[n, 1]) for _, n, _ in mine], [r for _, _, r in mine], canvas.pixels.shape[0])
+        bubbles += [(*one, (float(column), y)) for one, y in zip(mine, heights, strict=True)]
+    plain = Canvas(canvas.pixels)
+    for _, n, _, centre in bubbles:
+        for width, ink in ((3.5, DARK), (1.5, COLOURS[group_of(n)])):
+            plain.line(np.stack([centre, points[n]]), ink, width)
+    for rank, n, radius, centre in bubbles:
+        colour = COLOURS[group_of(n)]
+        for at, size in ((points[n], 4.0), (centre, radius)):
+            plain.disc(at, size + 2.0, DARK)
+            plain.disc(at, size, colour)
+        plain.text(str(rank), (centre[0], centre[1] + 6), 0.55, DARK, align=0.5)
+
+
+def _spread(wanted: Sequence[float], radii: Sequence[float], height: int) -> list[float]:
+    """Heights of circles near those that are wanted, in their order, so that none covers another where all fit."""
+    placed: list[float] = []
+    free = _BUBBLE_GAP
+    for y, radius in zip(wanted, radii, strict=True):
+        placed.append(max(y, free + radius))
+        free = placed[-1] + radius + _BUBBLE_GAP
+    free = height - _BUBBLE_GAP
+    for index in reversed(range(len(placed))):
+        placed[index] = min(placed[index], free - radii[index])
+        free = placed[index] - radii[index] - _BUBBLE_GAP
+    return placed
+
+
 def _face(canvas: Canvas, face: Face) -> None:
-    tint = Canvas(canvas.pixels.copy(), (0.0, 0.0), 1.0)
-    for group, indices in GROUPS.items():
-        for n in indices:
-            covariance = face.covariances[n] * canvas.scale**2
-            tint.ellipse(canvas.place(face.landmarks[n]), covariance, 0.9, COLOURS[group])
-    canvas.pixels[:] = (canvas.pixels * 0.74 + tint.pixels * 0.26).astype(np.uint8)
+    canvas.ellipses(face.landmarks, face.covariances, 0.9)
     canvas.face(face.map_landmarks, 1.0, WHITE, edge=False)
     canvas.face(face.landmarks, 2.0)
 

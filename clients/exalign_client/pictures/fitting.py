@@ -10,7 +10,8 @@ import math
 from dataclasses import dataclass
 
 from exalign_client.errors import MessageTooLargeError
-from exalign_client.pictures.decode import Pixels, require_opencv
+from exalign_client.opencv import require_opencv
+from exalign_client.pictures.decode import Pixels
 
 #: Longest side that any server decodes, pixels; the contract's limits do not name it.
 MAX_SIDE = 16_384

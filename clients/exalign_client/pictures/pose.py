@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exalign_client.errors import InvalidRequestError, Violation
+from exalign_client.opencv import require_opencv
 from exalign_client.pictures.canvas import ACCENT, DARK, GREY, WHITE, Canvas, around, below, beside, blank, close_up
-from exalign_client.pictures.decode import Pixels, require_opencv
+from exalign_client.pictures.decode import Pixels
 from exalign_client.pictures.overlay import Colour
 from exalign_client.requests.views import Range
 from exalign_client.results.faces import Face, Faces
@@ -160,7 +161,7 @@ def _interval_marks(canvas: Canvas, place: _Map, interval: PoseIntervals) -> Non
 def _captions(canvas: Canvas, place: _Map, pose: Pose, widest: PoseIntervals | None) -> None:
     deviations = np.sqrt(np.maximum(np.diagonal(pose.covariance), 0))
     angles = zip(("yaw", "pitch", "roll"), (pose.yaw, pose.pitch, pose.roll), deviations, strict=True)
-    head = "   ".join(f"{name} {value:+.1f} +- {deviation:.1f}" for name, value, deviation in angles)
+    head = "   ".join(f"{name} {value:+.1f} ± {deviation:.1f}" for name, value, deviation in angles)
     middle, foot = place.left + _SIDE / 2, place.top + _SIDE
     canvas.text(f"{head}  degrees", (_LEFT, 26), 0.55)
     canvas.text("yaw (> 0: nose to the right)", (middle, foot + 46), 0.45, align=0.5)

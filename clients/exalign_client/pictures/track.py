@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exalign_client.landmarks import GROUPS
+from exalign_client.opencv import require_opencv
 from exalign_client.pictures.canvas import ACCENT, DARK, GREY, PANEL, WHITE, Canvas
-from exalign_client.pictures.decode import Pixels, require_opencv
+from exalign_client.pictures.decode import Pixels
 from exalign_client.pictures.overlay import COLOURS, Colour
 from exalign_client.pictures.pose import ramp_colours
 from exalign_client.results.faces import Face

@@ -19,7 +19,9 @@ from typing import Any
 from exalign.video.frames import DEFAULT_RATE, VideoError, VideoReader, plausible_rate
 from exalign.video.reader import open_video_file
 from exalign_client.errors import InvalidRequestError, MissingExtraError, Violation
-from exalign_client.pictures.decode import READABLE_SUFFIXES, Pixels, decode_picture, require_opencv
+from exalign_client.opencv import require_opencv
+from exalign_client.pictures.decode import READABLE_SUFFIXES, Pixels, decode_picture
+from exalign_client.pictures.picture_files import read_directory
 
 _CAMERA = re.compile(r"webcam(?::(\d{1,3}))?")
 
@@ -129,8 +131,8 @@ def _file(path: Path) -> Video:
 
 def _directory(path: Path) -> Video:
     require_opencv()
-    found = sorted((file for file in path.iterdir() if file.suffix.lower() in READABLE_SUFFIXES), key=_natural)
-    files = [file for file in found if not file.name.startswith(".")]
+    found = read_directory(path)
+    files = found.pictures
     if not files:
         raise InvalidRequestError([Violation(str(path), f"there is no picture in it ({' '.join(READABLE_SUFFIXES)})")])
 
@@ -145,14 +147,8 @@ def _directory(path: Path) -> Video:
                 problem = f"({file.name}) cannot be read: {error.strerror}"
             yield VideoPicture(index, index / DEFAULT_RATE, pixels, problem)
 
-    skipped = tuple(file.name for file in found if file.name.startswith("."))
+    skipped = tuple(name for name in found.hidden if name.lower().endswith(READABLE_SUFFIXES))
     return Video(str(path), pictures(), rate=DEFAULT_RATE, count=len(files), live=False, skipped=skipped)
-
-
-def _natural(file: Path) -> tuple[list[str | int], str]:
-    """Order of names by the numbers in them: 2 before 10."""
-    parts = re.split(r"([0-9]+)", file.name.casefold())
-    return [int(part) if place % 2 else part for place, part in enumerate(parts)], file.name
 
 
 def _camera(cv2: Any, number: int) -> Video:

@@ -19,7 +19,8 @@ import numpy as np
 
 from exalign.video.reader import has_pyav
 from exalign_client.errors import InvalidRequestError, Violation
-from exalign_client.pictures.decode import Pixels, require_opencv
+from exalign_client.opencv import require_opencv
+from exalign_client.pictures.decode import Pixels
 
 if TYPE_CHECKING:
     import av

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,7 @@ _GROUPS: dict[str, geometry_pb2.LandmarkGroup.ValueType] = {
     "mouth": geometry_pb2.LANDMARK_GROUP_MOUTH,
     "all": geometry_pb2.LANDMARK_GROUP_ALL,
 }
+KindT = TypeVar("KindT")
 MAX_INT32 = 2**31 - 1
 MAX_FLOAT32 = float(np.finfo(np.float32).max)
 
@@ -67,6 +68,33 @@ class Box:
 BoxInput: TypeAlias = "Box | Sequence[float] | NDArray[np.floating] | NDArray[np.integer]"
 
 
+def items(value: object, wrong: Violations) -> tuple[Any, ...]:
+    """What is in a list, an array or another iterable; nothing, and a violation, where it is none."""
+    if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
+        try:
+            return tuple(value)
+        except TypeError:  # an array without dimensions says that it can be iterated
+            pass
+    wrong.add(f"{value!r} is no list")
+    return ()
+
+
+def text(value: str | None, wrong: Violations) -> str:
+    """A text, empty for None; a violation where it is none."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    wrong.add(f"{value!r} is no text")
+    return ""
+
+
+def kind_of(value: object, kind: type[KindT], wrong: Violations, hint: str = "") -> KindT | None:
+    """The value where it is of a kind; None, and a violation, where it is not."""
+    if isinstance(value, kind):
+        return value
+    wrong.add(f"{value!r} is no {kind.__name__}{hint}")
+    return None
+
+
 def check_timeout(timeout: float) -> float:
     """Return a timeout in seconds as it is.
 
@@ -86,7 +114,11 @@ def image_message(image: ImageInput, wrong: Violations) -> image_pb2.Image | Non
     """
     match image:
         case str() | os.PathLike():
-            encoded = Path(image).read_bytes()
+            try:
+                encoded = Path(image).read_bytes()
+            except ValueError as error:  # a zero byte in the name
+                wrong.add(f"{image!r} is no path: {error}")
+                return None
             if not encoded:
                 wrong.add(f"the file {os.fspath(image)} is empty")
             return image_pb2.Image(encoded=encoded)
@@ -128,7 +160,7 @@ def _raw(pixels: NDArray[np.uint8]) -> image_pb2.RawImage:
 
 def box_messages(boxes: Iterable[BoxInput], wrong: Violations) -> list[geometry_pb2.Box]:
     """One message a box that is right."""
-    messages = (box_message(box, wrong.at(index)) for index, box in enumerate(boxes))
+    messages = (box_message(box, wrong.at(index)) for index, box in enumerate(items(boxes, wrong)))
     return [message for message in messages if message is not None]
 
 
@@ -238,7 +270,7 @@ def landmark_indices(landmarks: Iterable[LandmarkOrGroup], wrong: Violations) ->
         wrong.add(f"{landmarks!r} is one name; give a list of them")
         return []
     indices: dict[int, None] = {}
-    for position, landmark in enumerate(landmarks):
+    for position, landmark in enumerate(items(landmarks, wrong)):
         if landmark == "all":
             indices.update(dict.fromkeys(range(N_LANDMARKS)))
         elif isinstance(landmark, str) and landmark in GROUPS:
@@ -254,7 +286,7 @@ def group_messages(groups: Iterable[Group], wrong: Violations) -> list[geometry_
         wrong.add(f"{groups!r} is one group; give a list of them")
         return []
     messages = []
-    for position, group in enumerate(groups):
+    for position, group in enumerate(items(groups, wrong)):
         if isinstance(group, str):
             if group in _GROUPS:
                 messages.append(geometry_pb2.LandmarkSelection(group=_GROUPS[group]))

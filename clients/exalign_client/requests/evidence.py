@@ -17,6 +17,7 @@ from exalign_client.requests.arguments import (
     Landmark,
     finite_number,
     interval_message,
+    items,
     landmark_index,
     positive_number,
     rectangle_edges,
@@ -139,7 +140,7 @@ def evidence_message(
     )
     single = isinstance(evidence, (Click, Inside, Outside, PoseRange))
     clicked: dict[int, Click] = {}
-    for index, constraint in enumerate([evidence] if single else evidence):  # type: ignore[arg-type]
+    for index, constraint in enumerate([evidence] if single else items(evidence, wrong)):
         here = wrong.at(index)
         match constraint:
             case Click():
@@ -183,6 +184,14 @@ def _point(x: object, y: object, wrong: Violations) -> geometry_pb2.Point:
     return geometry_pb2.Point(x=finite_number(x, wrong.at("x")), y=finite_number(y, wrong.at("y")))
 
 
+def _corner(corner: object, wrong: Violations) -> geometry_pb2.Point:
+    pair = items(corner, wrong)
+    if len(pair) != 2:
+        wrong.add(f"{corner!r} is not two numbers x, y")
+        return geometry_pb2.Point()
+    return _point(*pair, wrong)
+
+
 def _region(constraint: Inside | Outside, wrong: Violations) -> evidence_pb2.RegionConstraint:
     inside = isinstance(constraint, Inside)
     return evidence_pb2.RegionConstraint(
@@ -204,9 +213,10 @@ def _area(area: Shape, wrong: Violations) -> geometry_pb2.Region:
             length = positive_number(radius, wrong.at("radius"))
             return geometry_pb2.Region(circle=geometry_pb2.Circle(center=centre, radius=length or 0.0))
         case Polygon(vertices):
-            if not 3 <= len(vertices) <= 64:
-                wrong.at("vertices").add(f"{len(vertices)} corners; must be 3 to 64")
-            corners = [_point(x, y, wrong.at("vertices").at(i)) for i, (x, y) in enumerate(vertices)]
+            here, before = wrong.at("vertices"), len(wrong)
+            corners = [_corner(corner, here.at(i)) for i, corner in enumerate(items(vertices, here))]
+            if len(wrong) == before and not 3 <= len(corners) <= 64:
+                here.add(f"{len(corners)} corners; must be 3 to 64")
             return geometry_pb2.Region(polygon=geometry_pb2.Polygon(vertices=corners))
         case _:
             wrong.add(f"a {type(area).__name__} is no Rectangle, Circle or Polygon")

@@ -20,8 +20,10 @@ from exalign_client.requests.arguments import (
     box_message,
     group_messages,
     image_message,
+    kind_of,
     landmark_indices,
     positive_number,
+    text,
     whole_in,
 )
 from exalign_client.requests.evidence import Constraint
@@ -103,11 +105,14 @@ def one_box_message(box: BoxInput | None, wrong: Violations) -> geometry_pb2.Box
 def detection_message(detector: str | None, max_faces: int | None, wrong: Violations) -> face_pb2.DetectionOptions:
     """How faces are detected."""
     limit = whole_in(max_faces, 1, wrong.at("max_faces"))
-    return face_pb2.DetectionOptions(detector=detector or "", max_faces=limit)
+    return face_pb2.DetectionOptions(detector=text(detector, wrong.at("detector")), max_faces=limit)
 
 
 def landmarks_message(options: LandmarkOptions, wrong: Violations) -> face_pb2.LandmarkOptions:
     """What to report about the landmarks."""
+    hint = ", which says what to report; the landmarks of heatmaps are those of options=HeatmapOptions(landmarks=...)"
+    if kind_of(options, LandmarkOptions, wrong, hint) is None:
+        return face_pb2.LandmarkOptions()
     return face_pb2.LandmarkOptions(
         top_exemplars=whole_in(options.top_exemplars, 0, wrong.at("top_exemplars")),
         groups=group_messages(options.groups, wrong.at("groups")),
@@ -116,11 +121,14 @@ def landmarks_message(options: LandmarkOptions, wrong: Violations) -> face_pb2.L
 
 def suggestion_message(options: SuggestionOptions, wrong: Violations) -> evidence_pb2.SuggestionOptions:
     """Which click to look for."""
-    if options.criterion not in _CRITERIA:
+    if kind_of(options, SuggestionOptions, wrong) is None:
+        return evidence_pb2.SuggestionOptions()
+    criterion = options.criterion if isinstance(options.criterion, str) else ""
+    if criterion not in _CRITERIA:
         wrong.at("criterion").add(f"{options.criterion!r} is none of {', '.join(_CRITERIA)}")
     return evidence_pb2.SuggestionOptions(
         landmarks=landmark_indices(options.candidates, wrong.at("candidates")),
         max_suggestions=whole_in(options.max_suggestions, 1, wrong.at("max_suggestions"), N_LANDMARKS),
-        criterion=_CRITERIA.get(options.criterion, evidence_pb2.SUGGESTION_CRITERION_UNSPECIFIED),
+        criterion=_CRITERIA.get(criterion, evidence_pb2.SUGGESTION_CRITERION_UNSPECIFIED),
         click_sigma=positive_number(options.click_sigma, wrong.at("click_sigma")),
     )

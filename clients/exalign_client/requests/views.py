@@ -18,6 +18,8 @@ from exalign_client.requests.arguments import (
     LandmarkOrGroup,
     finite_number,
     interval_message,
+    items,
+    kind_of,
     landmark_indices,
     rectangle_edges,
     whole_in,
@@ -81,15 +83,16 @@ class PoseOptions:
 
 def heatmap_message(options: HeatmapOptions | None, wrong: Violations) -> heatmap_pb2.HeatmapOptions | None:
     """Options as a message; ``wrong`` collects what is wrong with them."""
-    if options is None:
+    if options is None or kind_of(options, HeatmapOptions, wrong) is None:
         return None
+    encoding = options.encoding if isinstance(options.encoding, str) else ""
     message = heatmap_pb2.HeatmapOptions(
         landmarks=landmark_indices(options.landmarks, wrong.at("landmarks")),
         width=whole_in(options.width, 1, wrong.at("width"), _MAX_CELLS),
         height=whole_in(options.height, 1, wrong.at("height"), _MAX_CELLS),
-        encoding=_ENCODINGS.get(options.encoding, heatmap_pb2.HEATMAP_ENCODING_UNSPECIFIED),
+        encoding=_ENCODINGS.get(encoding, heatmap_pb2.HEATMAP_ENCODING_UNSPECIFIED),
     )
-    if options.encoding not in _ENCODINGS:
+    if encoding not in _ENCODINGS:
         wrong.at("encoding").add(f"{options.encoding!r} is none of {', '.join(_ENCODINGS)}")
     if options.rectangle is not None:
         edges = rectangle_edges(options.rectangle, wrong.at("rectangle"))
@@ -106,9 +109,9 @@ def heatmap_message(options: HeatmapOptions | None, wrong: Violations) -> heatma
 
 def pose_message(options: PoseOptions | None, wrong: Violations) -> pose_pb2.PoseOptions | None:
     """Options as a message; ``wrong`` collects what is wrong with them."""
-    if options is None:
+    if options is None or kind_of(options, PoseOptions, wrong) is None:
         return None
-    masses = list(options.interval_masses)
+    masses = items(options.interval_masses, wrong.at("interval_masses"))
     if len(masses) > _MAX_INTERVALS:
         wrong.at("interval_masses").add(f"{len(masses)} masses; at most {_MAX_INTERVALS}")
     for index, mass in enumerate(masses):

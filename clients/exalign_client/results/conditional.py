@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign.summary import summarised
 from exalign.v1 import model_pb2, service_pb2
 from exalign_client.json_form import Json, float32_decimal, json_form
 from exalign_client.landmarks import N_LANDMARKS
@@ -19,7 +20,7 @@ from exalign_client.results.faces import Face, Timing, array_from, face_from, ti
 F32 = NDArray[np.float32]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Conditional:
     """One face given evidence.
 
@@ -32,6 +33,8 @@ class Conditional:
         surprise: −log of the probability of this call's evidence, nats, ≥ 0; None when it is impossible.
         timing: where the server's time went.
     """
+
+    __repr__ = summarised
 
     bundle_id: str
     face: Face
@@ -61,7 +64,7 @@ class Suggestion:
     entropy_reduction: float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Suggestions:
     """Landmarks to click next.
 
@@ -73,6 +76,8 @@ class Suggestions:
         outcome: whether that evidence could be met.
         timing: where the server's time went.
     """
+
+    __repr__ = summarised
 
     bundle_id: str
     suggestions: tuple[Suggestion, ...]
@@ -86,7 +91,7 @@ class Suggestions:
         return json_form(self)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Exemplar:
     """The shape behind a class id.
 
@@ -100,6 +105,8 @@ class Exemplar:
         pitch: degrees; None: the bundle has no poses.
         roll: degrees; None: the bundle has no poses.
     """
+
+    __repr__ = summarised
 
     class_id: int
     source_id: str

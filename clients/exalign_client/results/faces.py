@@ -14,10 +14,13 @@ from typing import overload
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign.canvas import Pixels, draw_face
+from exalign.summary import summarised, summary
 from exalign.v1 import face_pb2, geometry_pb2, service_pb2, timing_pb2
-from exalign_client.errors import InternalServerError
+from exalign_client.errors import InternalServerError, InvalidRequestError, Violation
 from exalign_client.json_form import Json, float32_decimal, json_form
 from exalign_client.landmarks import N_LANDMARKS
+from exalign_client.opencv import require_opencv
 from exalign_client.results.views import Heatmaps, Pose, heatmaps_from, pose_from
 
 F32 = NDArray[np.float32]
@@ -48,7 +51,7 @@ class ExemplarProbability:
     probability: float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class GroupUncertainty:
     """How several landmarks move together.
 
@@ -58,6 +61,8 @@ class GroupUncertainty:
         centroid_covariance: (2, 2) float32, covariance of their centroid, px².
         rms_spread: root mean square over the landmarks of each one's standard deviation in the plane, pixels.
     """
+
+    __repr__ = summarised
 
     landmarks: str | tuple[int, ...]
     mean: F32
@@ -117,6 +122,29 @@ class Face:
         spreads: F32 = np.sqrt(self.covariances[:, 0, 0] + self.covariances[:, 1, 1])
         return spreads
 
+    def draw(self, pixels: Pixels | None = None, *, mass: float = 0.9, width: int = 480) -> Pixels:
+        """The face by itself, large enough to see, for a notebook.
+
+        Args:
+            pixels: (H, W, 3) uint8, RGB: its picture, upright; None: a plain ground.
+            mass: probability that each landmark's ellipse holds, in (0, 1).
+            width: of the drawing, pixels.
+
+        Returns:
+            (width, width, 3) uint8, RGB.
+
+        Raises:
+            InvalidRequestError: ``pixels`` is no such array.
+            MissingExtraError: OpenCV is not installed.
+        """
+        require_opencv()
+        if pixels is not None:
+            given = np.asarray(pixels)
+            if given.dtype != np.uint8 or given.ndim != 3 or given.shape[2] != 3 or not given.size:
+                problem = f"{given.dtype} of shape {given.shape} is no (H, W, 3) uint8 picture"
+                raise InvalidRequestError([Violation("pixels", problem)])
+        return draw_face(self.landmarks, self.covariances, pixels, mass=mass, width=width)
+
     def to_json(self) -> Json:
         """The face as plain JSON values, under the names of the attributes."""
         return json_form(self)
@@ -139,7 +167,7 @@ class Timing:
     total: float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Faces(Sequence[Face]):
     """A sequence of faces, and what belongs to all of them.
 
@@ -172,8 +200,11 @@ class Faces(Sequence[Face]):
         """The answer as plain JSON values, under the names of the attributes."""
         return json_form(self)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} bundle={self.bundle_id[:12]} faces={summary(self.faces)}>"
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Prediction(Faces):
     """The faces in one picture, and its size.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
 
+from exalign.summary import summarised
 from exalign.v1 import model_pb2, service_pb2
 from exalign_client.json_form import Json, float32_decimal, json_form
 
@@ -142,7 +143,7 @@ class Accuracy:
     missed: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Calibration:
     """How well the answers mean what they say, on data that the network was not trained on.
 
@@ -157,6 +158,8 @@ class Calibration:
         presence_reliability: its reliability diagram.
         accuracy: by source of the boxes.
     """
+
+    __repr__ = summarised
 
     split: str
     faces: int
@@ -178,7 +181,7 @@ class Licence:
     terms: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Model:
     """The model that answers.
 
@@ -219,6 +222,13 @@ class Model:
     licences: tuple[Licence, ...]
     training_data: str
     files: tuple[BundleFile, ...]
+
+    def __repr__(self) -> str:
+        runtime = self.runtime
+        return (
+            f"<Model bundle={self.bundle_id[:12]} exemplars={self.exemplars} runtime={runtime.name} "
+            f"{runtime.precision} on {runtime.device}>"
+        )
 
     def to_json(self) -> Json:
         """The model as plain JSON values, under the names of the attributes."""

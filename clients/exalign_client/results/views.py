@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign.summary import summarised
 from exalign.v1 import geometry_pb2, heatmap_pb2, pose_pb2
 from exalign_client.errors import InternalServerError
 from exalign_client.json_form import float32_decimal
@@ -19,7 +20,7 @@ from exalign_client.requests.views import Range
 F32 = NDArray[np.float32]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Heatmaps:
     """Where each of some landmarks may be, as probability mass on one grid.
 
@@ -32,6 +33,8 @@ class Heatmaps:
         mass_cut: (L,) float32, mass of the exemplars that were left out.
         mass_error: (L,) float32, bound on Σ|mass sent − mass computed| over the cells.
     """
+
+    __repr__ = summarised
 
     rectangle: F32
     landmarks: tuple[int, ...]
@@ -63,7 +66,7 @@ class PoseIntervals:
     roll: Range
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PoseHistogram:
     """Joint distribution of yaw and roll; may have several modes.
 
@@ -74,13 +77,15 @@ class PoseHistogram:
         mass_outside: probability outside both ranges.
     """
 
+    __repr__ = summarised
+
     masses: F32
     yaw_range: Range
     roll_range: Range
     mass_outside: float
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Pose:
     """The posterior of the head pose, degrees. R = Rz(roll)·Ry(yaw)·Rx(pitch).
 
@@ -92,6 +97,8 @@ class Pose:
         intervals: one a mass requested, in that order.
         histogram: None when no bins were requested.
     """
+
+    __repr__ = summarised
 
     yaw: float
     pitch: float

@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from exalign.summary import summarised
 from exalign.v1 import track_pb2
 from exalign_client.errors import InvalidRequestError, Violation, Violations
 from exalign_client.requests.arguments import BoxInput, ImageInput, box_message, image_message, whole, whole_in
@@ -37,7 +38,7 @@ _MAX_INDEX = 2**62
 _MAX_MEDIA_TIME = 1e9
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrackFrame:
     """One frame of a video, with what is known about it.
 
@@ -52,6 +53,8 @@ class TrackFrame:
         occluded: the face cannot be seen in this frame: its picture is not used.
         box_moves: whether clicks may also shift and scale the box.
     """
+
+    __repr__ = summarised
 
     image: ImageInput | None = None
     index: int | None = None

@@ -15,6 +15,7 @@ import numpy as np
 from google.protobuf.duration_pb2 import Duration
 from numpy.typing import NDArray
 
+from exalign.summary import summarised
 from exalign.v1 import track_pb2
 from exalign_client.errors import InternalServerError, Violation
 from exalign_client.json_form import Json, float32_decimal, json_form
@@ -61,7 +62,7 @@ _CAUSES = {
 }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Track:
     """One face in one frame.
 
@@ -75,6 +76,8 @@ class Track:
         surprise: −log of the probability of that evidence, nats; None without any, or when it was impossible.
     """
 
+    __repr__ = summarised
+
     track_id: int
     state: TrackState
     visible_probability: float
@@ -84,7 +87,7 @@ class Track:
     surprise: float | None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TrackResult:
     """The answer to one frame.
 
@@ -102,6 +105,8 @@ class TrackResult:
         timing: where the server's time went.
     """
 
+    __repr__ = summarised
+
     frame_index: int
     media_time: float | None
     tracks: tuple[Track, ...]
@@ -117,7 +122,7 @@ class TrackResult:
         return json_form(self)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TrackRevision:
     """A better answer to an earlier frame; it replaces the tracks that it names.
 
@@ -127,6 +132,8 @@ class TrackRevision:
         cause: why.
         tracks: those whose answer changed, ascending by id.
     """
+
+    __repr__ = summarised
 
     frame_index: int
     through_frame: int
@@ -165,7 +172,7 @@ class TrackSummary:
     detector_runs: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TrackPath:
     """The most probable path of one track through its last T frames.
 
@@ -177,6 +184,8 @@ class TrackPath:
         score: sum of log-emissions and transition penalties.
         score_gap: certificate: no path scores more than ``score`` + this. 0: exact.
     """
+
+    __repr__ = summarised
 
     track_id: int
     frame_indices: tuple[int, ...]
@@ -195,7 +204,7 @@ class FrameSuggestion:
     suggestion: Suggestion
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TrackClosed:
     """How a session ended.
 
@@ -204,6 +213,8 @@ class TrackClosed:
         paths: one a track, when requested.
         suggestions: best first, when requested.
     """
+
+    __repr__ = summarised
 
     summary: TrackSummary
     paths: tuple[TrackPath, ...]
