@@ -24,9 +24,10 @@ from exalign_engine.geometry.landmarks import MIRROR, mirror_shapes
 from exalign_engine.heatmaps.marginals import ERROR_BOUND, Grid, marginal_heatmaps
 from exalign_engine.metrics.coverage import landmark_levels
 from exalign_engine.posterior.calibration import Calibration
+from exalign_engine.posterior.kept import MOMENT_CUT
 from exalign_engine.posterior.kernels import kernel_layout, moved_shapes, nearness
 from exalign_engine.posterior.pose import displaced_poses, displaced_turn
-from exalign_engine.posterior.posterior import MOMENT_CUT, Posterior, PosteriorModel
+from exalign_engine.posterior.posterior import Posterior, PosteriorModel
 from exalign_engine.posterior.residual import DISPLACEMENT_REACH
 from properties import examples
 

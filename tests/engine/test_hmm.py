@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from exalign_engine.hmm.belief import BELIEF_BYTES, most_members, thinned
+from exalign_engine.hmm.belief import BELIEF_BYTES, most_members
 from exalign_engine.hmm.chain import Belief, Chain, ChainSettings, Emission, LowPass, forward_backward
+from exalign_engine.posterior.thinning import thinned
 from hmm_reference import adjacency, forward, smoothed
 from properties import examples
 

@@ -8,6 +8,7 @@ and expression) come on top.
 from __future__ import annotations
 
 import csv
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,14 @@ from exalign_engine.exemplars.poses import exemplar_pose
 from exalign_engine.exemplars.synthetic import rebox, rotate
 from exalign_engine.geometry.head_pose import MIRROR_SIGN, fit_mean_face, project, rotation, solve_pose
 from exalign_engine.geometry.landmarks import MIRROR, NOSE_TIP, mirror_shapes
-from exalign_engine.posterior.pose import PoseGrid, credible_intervals, joint_histogram, pose_moments, view_pose
+from exalign_engine.posterior.pose import (
+    MIN_BIN_WIDTH,
+    PoseGrid,
+    credible_intervals,
+    joint_histogram,
+    pose_moments,
+    view_pose,
+)
 
 if TYPE_CHECKING:
     from toy_faces import MakeShapes
@@ -247,6 +255,36 @@ def test_one_exemplar_without_width_is_a_point() -> None:
     assert np.abs(view.intervals - np.array([10, -5, 20])[:, None]).max() <= 0.13
     assert view.histogram is not None
     assert view.histogram.max() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("width", [5e-324, 1e-300, 1e-9, 0.0899])
+def test_a_range_too_narrow_for_its_bins_is_refused(width: float) -> None:
+    with pytest.raises(InvalidInputError) as e:
+        PoseGrid(yaw_bins=90, roll_bins=90, yaw_range=(0, width), roll_range=(10, 10 + 90 * MIN_BIN_WIDTH * 1.001))
+    (wrong,) = e.value.violations
+    assert wrong.field == "yaw_range"
+    assert wrong.description == f"is {width:g} degrees wide, must be at least 0.09 for 90 bins"
+
+
+def test_a_histogram_of_the_narrowest_range_holds_what_lies_there() -> None:
+    """The mass of each Gaussian in the range, by its own distribution function; nothing is done beyond the range."""
+    p, pose = weights(300, 13), draw_poses(300, 13).astype(np.float32)
+    variance = np.full((300, 3), 4, dtype=np.float32)
+    grid = PoseGrid(yaw_bins=180, roll_bins=1, yaw_range=(5, 5 + 181 * MIN_BIN_WIDTH), roll_range=(-180, 180))
+    histogram, outside = joint_histogram(p, pose, grid, variance)
+    w = p.astype(np.float64) / p.sum(dtype=np.float64)
+    edges = np.linspace(*grid.yaw_range, 181)
+    below = np.array([[0.5 * math.erfc((x - e) / (2 * math.sqrt(2))) for e in edges] for x in pose[:, 0].tolist()])
+    np.testing.assert_allclose(histogram[0], w @ np.diff(below, axis=1), atol=1e-9)
+    assert histogram.sum() + outside == pytest.approx(1)
+
+
+def test_a_histogram_is_the_same_however_many_exemplars_are_taken_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    p, pose = weights(300, 14), draw_poses(300, 14).astype(np.float32)
+    whole, _ = joint_histogram(p, pose, PoseGrid(), np.full((300, 3), 9, np.float32))
+    monkeypatch.setattr("exalign_engine.posterior.pose.HISTOGRAM_ROWS", 7)
+    parts, _ = joint_histogram(p, pose, PoseGrid(), np.full((300, 3), 9, np.float32))
+    np.testing.assert_allclose(parts, whole, atol=1e-15)
 
 
 def test_every_wrong_field_of_a_grid_is_named() -> None:

@@ -16,7 +16,8 @@ from exalign_engine.exemplars.exemplars import Exemplars
 from exalign_engine.geometry.frames import diagonal, tight_box
 from exalign_engine.geometry.landmarks import GROUPS, MIRROR, N_LANDMARKS, mirror_shapes
 from exalign_engine.posterior.calibration import Calibration
-from exalign_engine.posterior.posterior import CONFIDENCE_RADIUS, MOMENT_CUT, PosteriorModel
+from exalign_engine.posterior.kept import MOMENT_CUT
+from exalign_engine.posterior.posterior import CONFIDENCE_RADIUS, PosteriorModel
 from properties import examples
 
 F64 = NDArray[np.float64]

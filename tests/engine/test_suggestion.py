@@ -130,7 +130,7 @@ def test_the_expected_drop_is_what_clicks_drawn_from_the_posterior_buy() -> None
 
 
 def test_a_large_posterior_is_resampled_and_answers_nearly_the_same() -> None:
-    posterior = face(11, 5_000, 0.5)
+    posterior = face(11, 4_000, 0.5)
     assert len(posterior.components.index) > MAX_MEMBERS
     rng = np.random.default_rng(1)
     p = posterior.components.weights.astype(np.float64)

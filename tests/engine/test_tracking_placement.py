@@ -61,6 +61,15 @@ def test_the_detector_looks_for_a_lost_face(toy: Toy) -> None:
     assert toy.play(session, index, toy.scores(presence=0.001)).detected
 
 
+def test_a_lost_face_is_searched_in_every_third_frame(toy: Toy) -> None:
+    session = toy.session()
+    toy.play(session, 0, boxes=[(0, MIDDLE)])
+    index = lose(toy, session, 1)
+    ran = [toy.play(session, i, toy.scores(presence=0.001)).detected for i in range(index, index + 9)]
+    assert sum(ran) == 3
+    assert ran[:3] == ran[3:6] == ran[6:]
+
+
 def test_a_given_box_wins_over_detection_and_prediction(toy: Toy) -> None:
     session = toy.session(detect_every=1, max_faces=2)
     toy.play(session, 0, boxes=[(0, MIDDLE)])

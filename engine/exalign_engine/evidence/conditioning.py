@@ -39,6 +39,7 @@ from exalign_engine.arrays import F32, F64
 from exalign_engine.evidence.evidence import BoxMotion, Evidence, PoseRange
 from exalign_engine.geometry.landmarks import GROUPS, N_LANDMARKS
 from exalign_engine.libraries.njit import njit
+from exalign_engine.posterior.checks import Check, checked, unchecked
 from exalign_engine.posterior.posterior import Measurement, Posterior
 
 #: Impossible evidence: exemplars whose excess is so near the least count as nearest, box sides.
@@ -119,7 +120,12 @@ class Conditioned:
 
 
 def condition(
-    posterior: Posterior, evidence: Evidence, *, poses: F32 | None = None, model: EvidenceModel | None = None
+    posterior: Posterior,
+    evidence: Evidence,
+    *,
+    poses: F32 | None = None,
+    model: EvidenceModel | None = None,
+    check: Check = unchecked,
 ) -> Conditioned:
     """The posterior given a set of evidence (Eq. 10).
 
@@ -132,6 +138,7 @@ def condition(
         poses: (K, 3) float32, yaw, pitch and roll of every exemplar as ``posterior`` displaces it
             (`exalign_engine.posterior.pose.displaced_poses`), degrees; needed for pose ranges.
         model: default `EvidenceModel()`; its box applies where the evidence's box is free.
+        check: called before each constraint, all clicks as one.
 
     Raises:
         ValueError: pose ranges without poses, poses of another K, or a posterior that holds clicks already.
@@ -141,25 +148,16 @@ def condition(
     k = len(posterior.probabilities)
     if evidence.poses and (poses is None or poses.shape != (k, 3)):
         raise ValueError(f"pose ranges need poses of shape ({k}, 3), not {None if poses is None else poses.shape}")
+    check()
     log_likelihood, shift, excess, allowed = _clicks(posterior, evidence, model or EvidenceModel())
     if evidence.regions:
-        _regions(posterior, evidence, shift, excess, allowed)
-    for pose in evidence.poses:
+        _regions(posterior, evidence, shift, excess, allowed, check)
+    for pose in checked(evidence.poses, check):
         assert poses is not None  # noqa: S101 - checked above; for the type checker
         _pose_range(pose, poses, excess, allowed)
 
     p = posterior.probabilities
-    agrees = allowed & (p > 0)
-    if bool(agrees.any()):
-        outcome = ConditioningOutcome.CONDITIONED
-        probabilities, log_mass = _reweigh(p, log_likelihood, agrees)
-        surprise = max(-log_mass, 0.0)
-    else:
-        outcome, surprise = ConditioningOutcome.IMPOSSIBLE, None
-        nearest = excess <= excess.min() + NEAREST_SLACK
-        weights = p if bool((nearest & (p > 0)).any()) else np.ones_like(p)
-        probabilities, _ = _reweigh(weights, log_likelihood, nearest & (weights > 0))
-
+    probabilities, outcome, surprise = _answer(p, log_likelihood, allowed, excess)
     moved = bool(shift.any())
     if probabilities is p and not moved and not evidence.soft_clicks:
         return Conditioned(posterior, evidence, outcome, surprise, np.zeros(3))
@@ -175,6 +173,20 @@ def condition(
     )
     mean_shift = probabilities.astype(np.float64) @ shift if moved else np.zeros(3)
     return Conditioned(conditioned, evidence, outcome, surprise, mean_shift)
+
+
+def _answer(
+    p: F32, log_likelihood: F64, allowed: NDArray[np.bool_], excess: F64
+) -> tuple[F32, ConditioningOutcome, float | None]:
+    """The new probabilities (K,), whether any exemplar agrees, and the surprise; also of impossible evidence."""
+    agrees = allowed & (p > 0)
+    if bool(agrees.any()):
+        probabilities, log_mass = _reweigh(p, log_likelihood, agrees)
+        return probabilities, ConditioningOutcome.CONDITIONED, max(-log_mass, 0.0)
+    nearest = excess <= excess.min() + NEAREST_SLACK
+    weights = p if bool((nearest & (p > 0)).any()) else np.ones_like(p)
+    probabilities, _ = _reweigh(weights, log_likelihood, nearest & (weights > 0))
+    return probabilities, ConditioningOutcome.IMPOSSIBLE, None
 
 
 def _reweigh(p: F32, log_likelihood: F64, allowed: NDArray[np.bool_]) -> tuple[F32, float]:
@@ -214,9 +226,11 @@ def _clicks(posterior: Posterior, evidence: Evidence, taken: EvidenceModel) -> t
     )
 
 
-def _regions(posterior: Posterior, evidence: Evidence, shift: F32, excess: F64, allowed: NDArray[np.bool_]) -> None:
+def _regions(
+    posterior: Posterior, evidence: Evidence, shift: F32, excess: F64, allowed: NDArray[np.bool_], check: Check
+) -> None:
     """Add Eq. 10c to ``excess`` and ``allowed``, in place."""
-    for constraint in evidence.regions:
+    for constraint in checked(evidence.regions, check):
         point = posterior.places(constraint.landmark).astype(np.float64)
         if shift.any():
             point += shift[:, :2].T + shift[:, 2] * (point - 0.5)

@@ -35,10 +35,17 @@ from exalign_engine.evidence.conditioning import EvidenceModel
 from exalign_engine.evidence.evidence import MAX_LENGTH, MIN_LENGTH
 from exalign_engine.geometry.landmarks import N_LANDMARKS
 from exalign_engine.libraries.njit import njit
+from exalign_engine.posterior.checks import Check, checked, unchecked
 from exalign_engine.posterior.posterior import Posterior
 
 #: Clicks tried a landmark, and exemplars that stand for the posterior.
 NODES, MAX_MEMBERS = 32, 2048
+
+#: Exemplars that stand for a posterior of which few stand for many already (docs/decisions/hidden-faces.md).
+WIDE_MEMBERS = 512
+
+#: Candidates that are tried before the next check.
+CANDIDATES = 8
 
 #: An exemplar whose likelihood is below exp(−30) is left out.
 LEAST_LOG_LIKELIHOOD = -30.0
@@ -85,6 +92,7 @@ def suggest(
     landmarks: Sequence[int] | None = None,
     criterion: Criterion = Criterion.ERROR,
     model: EvidenceModel | None = None,
+    check: Check = unchecked,
 ) -> Suggestions:
     """Rank landmarks by the expected gain of a soft click on them (Eq. S3).
 
@@ -94,6 +102,7 @@ def suggest(
         landmarks: candidates; None takes all that are not measured yet.
         criterion: by what to rank.
         model: how the click will be weighed; its box is not used. Default `EvidenceModel()`.
+        check: called before every `CANDIDATES` candidates.
 
     Raises:
         InvalidInputError: a candidate is unknown, repeated or measured already, or sigma is out of range.
@@ -101,19 +110,23 @@ def suggest(
     chosen = _candidates(posterior, sigma, landmarks)
     members = _Members.of(posterior)
     node, count = systematic(members.weights, NODES)
-    errors, information = _expected_after_click(
-        members.weights,
-        members.shapes,
-        members.squares,
-        members.variance,
-        posterior.model.landmark_scale,
-        members.fixed_variance,
-        np.array(chosen, dtype=np.int64),
-        np.repeat(node, count),
-        normal_points(NODES),
-        sigma * sigma,
-        (model or EvidenceModel()).misfit_variance(posterior.prior_error),
-    )
+    misfit = (model or EvidenceModel()).misfit_variance(posterior.prior_error)
+    errors, information = np.empty(len(chosen)), np.empty(len(chosen))
+    for start in checked(range(0, len(chosen), CANDIDATES), check):
+        some = slice(start, start + CANDIDATES)
+        errors[some], information[some] = _expected_after_click(
+            members.weights,
+            members.shapes,
+            members.squares,
+            members.variance,
+            posterior.model.landmark_scale,
+            members.fixed_variance,
+            np.array(chosen[some], dtype=np.int64),
+            np.repeat(node, count),
+            normal_points(NODES),
+            sigma * sigma,
+            misfit,
+        )
     before, (alpha, beta) = members.error(), posterior.model.calibration.click_slopes
     gains, offset = np.maximum(information, 0.0), posterior.model.calibration.click_offset
     found = [
@@ -196,9 +209,10 @@ class _Members:
     def of(cls, posterior: Posterior) -> _Members:
         c = posterior.components
         index, weights = c.index, c.weights
-        if len(index) > MAX_MEMBERS:
-            rows, count = systematic(weights, MAX_MEMBERS)
-            index, weights = index[rows], (count / MAX_MEMBERS).astype(np.float32)
+        most = MAX_MEMBERS if posterior.kept.whole else WIDE_MEMBERS
+        if len(index) > most:
+            rows, count = systematic(weights, most)
+            index, weights = index[rows], (count / most).astype(np.float32)
         # About the posterior mean, so that float32 sums lose no digits to it.
         shapes = (c.shapes[index] - posterior.mean.T).astype(np.float32)
         fixed = np.full(N_LANDMARKS, -1.0)

@@ -33,6 +33,7 @@ from exalign_engine.geometry.frames import BoxFrame, diagonal
 from exalign_engine.geometry.landmarks import N_LANDMARKS, NOSE_TIP
 from exalign_engine.heatmaps.marginals import Grid, marginal_heatmaps
 from exalign_engine.posterior.calibration import Calibration
+from exalign_engine.posterior.checks import Check, unchecked
 from exalign_engine.posterior.pose import PoseGrid, PoseView, displaced_poses, view_pose
 from exalign_engine.posterior.pose_calibrated import calibrated_poses
 
@@ -91,7 +92,12 @@ def click_sigma(located: LocatedFace) -> float:
 
 
 def heatmaps(
-    face: Face, landmarks: Sequence[int], rectangle: ArrayLike, width: int = 64, height: int = 64
+    face: Face,
+    landmarks: Sequence[int],
+    rectangle: ArrayLike,
+    width: int = 64,
+    height: int = 64,
+    check: Check = unchecked,
 ) -> HeatmapView:
     """Where some landmarks may be.
 
@@ -101,6 +107,7 @@ def heatmaps(
         rectangle: (4,) x0, y0, x1, y1 to cover, image frame, pixels; see `crop_square`.
         width: cells a row, 1 to 256.
         height: rows, 1 to 256.
+        check: called now and then.
 
     Raises:
         InvalidInputError: the rectangle or the size is wrong (see `exalign_engine.heatmaps.marginals.Grid`).
@@ -115,7 +122,7 @@ def heatmaps(
     chosen = np.asarray(landmarks, dtype=np.int64)
     if not measured.all():
         c, scale = posterior.components, posterior.model.landmark_scale
-        made = marginal_heatmaps(c.weights, c.index, c.shapes, c.class_variance, scale, chosen[~measured], grid)
+        made = marginal_heatmaps(c.weights, c.index, c.shapes, c.class_variance, scale, chosen[~measured], grid, check)
         cells[~measured], outside[~measured], error = made.cells, made.mass_outside, made.error_bound
     if measured.any():
         # A measured landmark has one Gaussian of its own: a mixture of one class, whose variance is all in a_n.
@@ -134,6 +141,7 @@ def pose(
     calibration: Calibration,
     masses: Sequence[float] = (0.5, 0.9),
     grid: PoseGrid | None = None,
+    check: Check = unchecked,
 ) -> PoseView:
     """How the head is turned, degrees; from the exemplars that moments use.
 
@@ -143,18 +151,23 @@ def pose(
         calibration: of the bundle.
         masses: of the credible intervals, each in (0, 1), at most `exalign_engine.posterior.pose.MAX_INTERVALS`.
         grid: of the joint yaw × roll histogram; None leaves it out.
+        check: called now and then.
 
     Raises:
         InvalidInputError: a mass is wrong.
     """
-    kept, weights = face.posterior.kept
-    mine = displaced_poses(face.posterior, Poses(poses.mean_face, poses.pose[kept], poses.variance[kept]))
-    places, variance = calibrated_poses(weights, mine, calibration)
-    return view_pose(weights, places, variance, masses, grid)
+    kept = face.posterior.kept
+    mine = Poses(poses.mean_face, poses.pose[kept.index], poses.variance[kept.index])
+    places, variance = calibrated_poses(kept.weights, displaced_poses(face.posterior, mine), calibration)
+    return view_pose(kept.weights, places, variance, masses, grid, check)
 
 
 def conditioned(
-    face: Face, evidence: Evidence, poses: Poses | None = None, model: EvidenceModel | None = None
+    face: Face,
+    evidence: Evidence,
+    poses: Poses | None = None,
+    model: EvidenceModel | None = None,
+    check: Check = unchecked,
 ) -> ConditionedFace:
     """A face given evidence.
 
@@ -163,13 +176,14 @@ def conditioned(
         evidence: image frame, pixels. Lengths below a millionth of the box side are taken for that.
         poses: of the bundle's exemplars; needed for pose ranges.
         model: what evidence is taken for; default `EvidenceModel()`.
+        check: called now and then.
 
     Raises:
         ValueError: the face holds clicks already, or pose ranges are given without poses.
     """
     located = face.located
     angles = displaced_poses(face.posterior, poses).pose if evidence.poses and poses else None
-    answer = condition(face.posterior, in_box_frame(evidence, located.frame), poses=angles, model=model)
+    answer = condition(face.posterior, in_box_frame(evidence, located.frame), poses=angles, model=model, check=check)
     given = face if answer.posterior is face.posterior else Face(located, answer.posterior)
     return ConditionedFace(given, moved_box(located, answer.box_shift), answer.outcome, answer.surprise)
 
@@ -190,6 +204,7 @@ def suggestions(
     landmarks: Sequence[int] | None = None,
     criterion: Criterion = Criterion.ERROR,
     model: EvidenceModel | None = None,
+    check: Check = unchecked,
 ) -> Suggestions:
     """Which landmark to click next; errors in pixels.
 
@@ -199,13 +214,14 @@ def suggestions(
         landmarks: candidates; None takes all that are not measured yet.
         criterion: by what to rank.
         model: how the click will be taken.
+        check: called now and then.
 
     Raises:
         InvalidInputError: a candidate is unknown, repeated or measured already, or sigma is out of range.
     """
     side = face.located.frame.side
     length = click_sigma(face.located) if sigma is None else sigma
-    found = suggest(face.posterior, max(length / side, MIN_LENGTH), landmarks, criterion, model)
+    found = suggest(face.posterior, max(length / side, MIN_LENGTH), landmarks, criterion, model, check)
     ranked = tuple(Suggestion(s.landmark, s.error_reduction * side, s.entropy_reduction) for s in found.ranked)
     return Suggestions(found.expected_error * side, ranked)
 

@@ -30,6 +30,7 @@ from exalign_engine.heatmaps.kernels import (
     point_density,
     splat,
 )
+from exalign_engine.posterior.checks import Check, checked, unchecked
 from exalign_engine.posterior.kernels import weighted_moments
 
 #: Bound on Σ_cells |fast − exact| + |mass outside, fast − exact| of one heatmap, for any mixture and grid. What a
@@ -47,6 +48,8 @@ LEVEL_CELLS, LEVEL_REACH = 96, 5.0
 _MAX_NODES = 1 << 18
 #: Lattices worked on at once hold at most so many nodes together, to stay near the caches.
 _GROUP_NODES = 1 << 21
+#: Cells that components added one by one reach before the next check.
+_MAX_UPDATES = 1 << 25
 #: Components are added one by one where this many cell updates do it: a lattice costs about as much.
 _DIRECT_WORK = 1 << 13
 #: Widest ratio of variances that one lattice serves.
@@ -141,6 +144,7 @@ def marginal_heatmaps(
     landmark_scale: F64,
     landmarks: NDArray[np.integer],
     grid: Grid,
+    check: Check = unchecked,
 ) -> Heatmaps:
     """Integrate the marginals of some landmarks over the cells of a grid.
 
@@ -152,6 +156,7 @@ def marginal_heatmaps(
         landmark_scale: (N,) float64 > 0, a_n.
         landmarks: (L,) 0-based.
         grid: where to look.
+        check: called before each of the parts in which this is done.
 
     Returns:
         The heatmaps, each within `ERROR_BOUND`.
@@ -160,7 +165,7 @@ def marginal_heatmaps(
     origin = np.tile(np.array([grid.x0, grid.y0]), (len(chosen), 1))
     step = np.tile(np.array(grid.step), (len(chosen), 1))
     cells = np.zeros((len(chosen), grid.height, grid.width), dtype=np.float32)
-    _integrate(cells, weights, index, shapes, class_variance, landmark_scale, chosen, origin, step)
+    _integrate(cells, weights, index, shapes, class_variance, landmark_scale, chosen, origin, step, check)
     inside = cells.sum(axis=(1, 2), dtype=np.float64)
     return Heatmaps(cells, np.clip(1.0 - inside, 0.0, 1.0), ERROR_BOUND)
 
@@ -175,6 +180,7 @@ def _integrate(
     landmarks: I64,
     origin: F64,
     step: F64,
+    check: Check = unchecked,
 ) -> None:
     """Add the marginals to ``cells`` (L, H, W); each heatmap has its own ``origin`` and ``step``, (L, 2)."""
     table = normal_table()
@@ -201,8 +207,7 @@ def _integrate(
         sigma = h * math.sqrt(RESIDUAL + SPLAT_MIDDLE)
         window = np.minimum(2 * KERNEL_REACH * sigma[:, None] / step + 1, size).prod(axis=1)
         direct = (nodes.prod(axis=1) > _MAX_NODES) | (window * len(k) <= _DIRECT_WORK)
-        rows = np.flatnonzero(direct)
-        if len(rows):
+        for rows in checked(_runs(np.flatnonzero(direct), window * len(k), _MAX_UPDATES), check):
             add_directly(cells, w, k, shapes, class_variance, landmark_scale, landmarks, rows, origin, step, table)
         rows = np.flatnonzero(~direct)
         if not len(rows):
@@ -210,7 +215,7 @@ def _integrate(
         t = (class_variance[k] / np.float32(unit) - np.float32(RESIDUAL)).astype(np.float32)
         # Node 0 lies `reach` and the stencil's own width before the grid.
         lattice_origin = (origin - (reach + 2) * h[:, None]).astype(np.float32)
-        for group in _groups(rows, nodes):
+        for group in checked(_runs(rows, nodes.prod(axis=1), _GROUP_NODES), check):
             n = nodes[group].astype(np.int32)
             ends = np.cumsum(n.prod(axis=1))
             start = (ends - n.prod(axis=1)).astype(np.int32)
@@ -223,15 +228,15 @@ def _integrate(
     np.maximum(cells, 0, out=cells)
 
 
-def _groups(rows: I64, nodes: F64) -> list[I64]:
-    """Cut ``rows`` into runs whose lattices together hold at most `_GROUP_NODES`, at least one a run."""
+def _runs(rows: I64, work: F64, most: float) -> list[I64]:
+    """Cut ``rows`` into runs whose ``work`` (L,) is at most ``most`` together, at least one a run."""
     groups: list[list[int]] = []
     total = math.inf
     for row in rows:
-        total += nodes[row].prod()
-        if total > _GROUP_NODES:
+        total += work[row]
+        if total > most:
             groups.append([])
-            total = nodes[row].prod()
+            total = work[row]
         groups[-1].append(int(row))
     return [np.array(g, dtype=np.int64) for g in groups]
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exalign_engine.arrays import F32, F64, I32
+from exalign_engine.posterior.thinning import heaviest_rows
 
 #: Bytes of an encoded belief, at most.
 BELIEF_BYTES = 65_536
@@ -231,47 +232,6 @@ def most_members(count: int) -> int:
     """How many of ``count`` classes a belief can keep within `BELIEF_BYTES`, whichever they are."""
     room = BELIEF_BYTES - _HEAD.size - 4
     return max((room - -(-count // 8)) // 2, room // 6)
-
-
-def heaviest_rows(values: NDArray[np.floating], count: int) -> NDArray[np.intp]:
-    """Rows of the largest values, ascending; of equals, the first."""
-    if count >= len(values):
-        return np.arange(len(values))
-    limit = np.partition(values, len(values) - count)[len(values) - count]
-    above, equal = np.flatnonzero(values > limit), np.flatnonzero(values == limit)
-    return np.sort(np.concatenate([above, equal[: count - len(above)]]))
-
-
-def thinned(masses: F64, count: int) -> tuple[F64, float]:
-    """Leave at most ``count`` of many weights, so that sums over stretches of them stay (Fearnhead & Clifford 2003).
-
-    With c so that Σ_i min(m_i/c, 1) = ``count``, what weighs more than c stays as it is. Along the others, laid end to
-    end, every c-th place is marked from c/2 on: what is marked weighs c, what is not nothing. So the sum of any stretch
-    changes by less than c at either end.
-
-    Args:
-        masses: (N,) float64 ≥ 0, in an order in which neighbours may stand for each other.
-        count: ≥ 1.
-
-    Returns:
-        (N,) float64 of the same sum, at most ``count`` above 0; and the mass of those that are 0 now.
-    """
-    if np.count_nonzero(masses) <= count:
-        return masses, 0.0
-    top = heaviest_rows(masses, count)
-    top = top[np.argsort(-masses[top], kind="stable")]
-    heavy = masses[top]
-    others = masses.sum() - (np.cumsum(heavy) - heavy)
-    # How many stay: the next one would weigh no more than c. One place at least is left for the others.
-    kept = int(np.argmax(heavy * np.arange(count, 0, -1) <= others))
-    found, light = np.zeros(len(masses)), masses.copy()
-    light[top[:kept]] = 0
-    along, marks = np.cumsum(light), count - kept
-    marked = np.searchsorted(along, (np.arange(marks) + 0.5) * (along[-1] / marks))
-    np.add.at(found, marked, along[-1] / marks)
-    moved = float(light[found == 0].sum())
-    found[top[:kept]] = heavy[:kept]
-    return found, moved
 
 
 def rounded(weights: F64) -> F32:

@@ -12,8 +12,14 @@ mass Σ a + r = 1. With a(j) = 0 where j is not kept, p_t of (F1) becomes
     p_t(j) = s a_{t−1}(j) + (1 − s) Σ_{i kept, ∈ N(j)} a_{t−1}(i) / √(n_i n_j) + (r_{t−1} + ε) / K                (F2)
 
 Then min_j e_t(j)^γ times the last term of (F2) goes to the rest. So do the lightest classes, as many as together hold
-at most `MASS_CUT`. If more than M are left, they are thinned (`exalign_engine.hmm.belief.thinned`). With M ≥ K only
-weights below 2⁻³¹ are left out, and (F2) is (F1).
+at most `MASS_CUT`. If more than M are left, they are thinned (`exalign_engine.posterior.thinning.thinned`). With M ≥ K
+only weights below 2⁻³¹ are left out, and (F2) is (F1).
+
+**Wide steps.** Where the sum of (F2) would be taken for too many classes, as in a frame that shows nothing, it is taken
+for ``sampled`` of them (docs/decisions/hidden-faces.md). With S(j) that sum and Q(j) a guess of
+e_t(j)^γ S(j), the thinned Q' is above 0 for so many classes. There S(j) Q'(j)/Q(j) takes the place of S(j), and stands
+for the classes around as well; elsewhere it is 0. All other terms of (F2) are taken for all classes. What stands for
+others is part of the belief's ``cut``.
 
 **Smoothing** returns the mass γ_t of each class to where (F2) had it from, starting at γ_T = a_T:
 
@@ -34,10 +40,13 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from exalign_engine.arrays import F32, F64, I32
+from exalign_engine.exemplars.spatial_order import SpatialOrder
 from exalign_engine.heatmaps.kernels import mass_floor
-from exalign_engine.hmm.belief import LEAST_WEIGHT, Belief, Emission, LowPass, most_members, rounded, thinned
-from exalign_engine.hmm.max_product import BestPath, PathState, extend_path, open_path
+from exalign_engine.hmm.belief import LEAST_WEIGHT, Belief, Emission, LowPass, most_members, rounded
+from exalign_engine.hmm.max_product import BestPath, PathLimits, PathState, extend_path, open_path
 from exalign_engine.hmm.neighbours import Neighbours
+from exalign_engine.posterior.checks import Check, unchecked
+from exalign_engine.posterior.thinning import drawn, thinned
 
 __all__ = [
     "Belief",
@@ -55,6 +64,10 @@ __all__ = [
 #: Mass that a belief may leave out even where it could keep more (docs/decisions/hmm-filter.md).
 MASS_CUT = 2e-3
 
+#: Stretches of the spatial order along which the guess of a wide step is even, and what it has everywhere at least, as
+#: a share of its mean (docs/decisions/hidden-faces.md).
+STRETCHES, FLOOR = 280, 0.05
+
 
 @dataclass(frozen=True)
 class ChainSettings:
@@ -66,6 +79,9 @@ class ChainSettings:
         restart: ε > 0: rank-one term of the filter.
         beam: most states that max-product keeps, ≥ 1.
         members: most classes that a belief keeps, ≥ 1; fewer where they would not fit 64 kB.
+        exact: most pairs of a class that has mass and one that may get some which a step looks at; so in max-product.
+        sampled: for how many it is taken where there are more, ≥ 1 (see "Wide steps").
+        wide_members: most classes that a belief keeps after such a step, ≥ 1.
 
     Raises:
         ValueError: naming every field that is out of range.
@@ -77,6 +93,10 @@ class ChainSettings:
     restart: float = 1e-3
     beam: int = 2048
     members: int = 1200
+    # docs/decisions/hidden-faces.md
+    exact: int = 5_000_000
+    sampled: int = 1024
+    wide_members: int = 512
 
     def __post_init__(self) -> None:
         wrong = [
@@ -95,6 +115,7 @@ class Chain:
         shapes: (K, 68, 2) float32, box frame.
         tau: radius, box sides.
         settings: see there.
+        order: of the same shapes, where it is at hand.
 
     Attributes:
         count: K.
@@ -105,8 +126,10 @@ class Chain:
         ValueError: shapes or radius are wrong.
     """
 
-    def __init__(self, shapes: F32, tau: float, settings: ChainSettings | None = None) -> None:
-        self.neighbours, self.settings = Neighbours(shapes, tau), settings or ChainSettings()
+    def __init__(
+        self, shapes: F32, tau: float, settings: ChainSettings | None = None, order: SpatialOrder | None = None
+    ) -> None:
+        self.neighbours, self.settings = Neighbours(shapes, tau, order), settings or ChainSettings()
         self.count = self.neighbours.count
         self._scale = 1 / np.sqrt(self.neighbours.counts)  # n_k^-½
         self.members = min(self.settings.members, most_members(self.count))
@@ -135,6 +158,8 @@ class Chain:
         while True:
             floor = mass_floor(most, share)
             added = np.flatnonzero((most >= floor) & (most < above)).astype(np.int32)
+            if not exact and len(sources) * (len(index) + len(added)) > self.settings.exact:
+                return self._wide_step(belief.index, sources, evidence, stays, even, emission.stay)
             prior = self.neighbours.mass(belief.index, sources, added) * self._scale[added] + stays[added] + even
             index, mass = np.concatenate([index, added]), np.concatenate([mass, evidence[added] * prior])
             found = float(mass.sum())
@@ -146,7 +171,44 @@ class Chain:
             share, above = 0.9 * MASS_CUT / 2 * found / everything, floor
         return self._kept(index, mass, unseen, 0.0 if exact else even * float(evidence.min()), emission.stay)
 
-    def _kept(self, index: I32, mass: F64, unseen: float, even: float, stay: float) -> Belief:
+    def _wide_step(self, index: I32, sources: F64, evidence: F32, stays: F64, even: float, stay: float) -> Belief:
+        """`step` where the sum of (F2) is taken for a part of the classes.
+
+        Args:
+            index: classes that the belief before keeps.
+            sources: (len(index),) what each hands on.
+            evidence: (K,) e^γ.
+            stays: (K,) mass that stays.
+            even: what every class gets.
+            stay: of the emission.
+        """
+        targets, counts = self._sampled(index, sources, evidence)
+        sums = self.neighbours.mass(index, sources, targets) * self._scale[targets]
+        near = stays.copy()
+        near[targets] += counts * sums
+        mass, level = evidence * (near + even), even * float(evidence.min())
+        chosen = np.flatnonzero(mass > level).astype(np.int32)
+        others = float((evidence[targets] * (np.maximum(counts - 1, 0) * sums)).sum())
+        return self._kept(chosen, mass[chosen], level * (self.count - len(chosen)), level, stay, others)
+
+    def _sampled(self, index: I32, sources: F64, evidence: F32) -> tuple[I32, F64]:
+        """Classes for which the sum of (F2) is taken in a wide step, and for how many each counts.
+
+        The guess is even along stretches of the spatial order: what `Neighbours.spread` finds there, and `FLOOR`.
+        """
+        along = self.neighbours.order.along
+        guess = (self.neighbours.spread(index, sources) * self._scale)[along]
+        length = -(-self.count // STRETCHES)
+        starts = np.arange(0, self.count, length)
+        sizes = np.diff(starts, append=self.count)
+        guess = np.repeat(np.add.reduceat(guess, starts) / sizes, sizes)
+        guess = (guess + FLOOR * guess.mean()) * evidence[along]
+        chosen, weights = drawn(guess, self.settings.sampled)
+        return along[chosen], weights / guess[chosen]
+
+    def _kept(
+        self, index: I32, mass: F64, unseen: float, even: float, stay: float, others: float | None = None
+    ) -> Belief:
         """Truncate.
 
         Args:
@@ -155,8 +217,10 @@ class Chain:
             unseen: α of all others, or a bound, in that unit.
             even: what of every class's α is for the rest, in that unit.
             stay: of the emission.
+            others: of a wide step, α that these classes hold for others, in that unit.
         """
         total = float(mass.sum()) + unseen
+        members = self.members if others is None else min(self.members, self.settings.wide_members)
         p, level = np.maximum(mass - even, 0.0) / total, even / total
         floor = LEAST_WEIGHT
         if self.members < self.count:
@@ -164,27 +228,30 @@ class Chain:
         chosen = np.flatnonzero(p >= floor)
         index, kept, moved = index[chosen], p[chosen], 0.0
         dropped = max(1.0 - level * self.count - float(kept.sum()), 0.0)
-        if len(index) > self.members:
+        if len(index) > members:
             # In spatial order a class that is left out leaves its mass to one close by.
             order = np.argsort(self.neighbours.rank[index])
             index = index[order]
-            kept, moved = thinned(kept[order], self.members)
+            kept, moved = thinned(kept[order], members)
         rest = level * self.count + dropped
         chosen = np.flatnonzero(kept)
         chosen = chosen[np.argsort(index[chosen])]
-        return Belief(index[chosen], rounded(kept[chosen]), rest, min(dropped + moved, 1.0), stay)
+        cut = min(dropped + moved + (others or 0.0) / total, 1.0)
+        return Belief(index[chosen], rounded(kept[chosen]), rest, cut, stay)
 
-    def smooth(self, beliefs: Sequence[Belief]) -> list[Belief]:
+    def smooth(self, beliefs: Sequence[Belief], check: Check = unchecked) -> list[Belief]:
         """Each frame's posterior given all of these frames (Eq. S1).
 
         Args:
             beliefs: the filter's, frame by frame; they hold all that the frames contributed.
+            check: called before each frame.
 
         Returns:
             One belief a frame; ``cut`` and ``stay`` are the filter's.
         """
         found: list[Belief] = []
         for t in range(len(beliefs) - 1, -1, -1):
+            check()
             belief = beliefs[t]
             if t == len(beliefs) - 1:
                 mass, rest = _shares(belief)
@@ -231,7 +298,9 @@ class Chain:
         Raises:
             ValueError: the emission is over another number of classes.
         """
-        return extend_path(path, self._log(emission), self.neighbours, self.settings.teleport, self.settings.beam)
+        chosen = self.settings
+        limits = PathLimits(chosen.teleport, chosen.beam, chosen.exact, chosen.sampled)
+        return extend_path(path, self._log(emission), self.neighbours, limits)
 
     def best_path(self, path: PathState) -> BestPath:
         """The best path found through the last frames."""

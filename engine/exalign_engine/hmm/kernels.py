@@ -9,7 +9,8 @@ box first, which often shows that all are near or all are apart, and then with a
 
 What the kernels share:
 
-    prefix   (K, P) float32, P a multiple of `STRIDE`, and rest (K,) float32: y and ρ of (N2)
+    prefix   (K, P) float32, P a multiple of `STRIDE`, and rest (K,) float32: y and ρ of (N2); coordinates are compared
+             `STRIDE` at a time, and a block that is apart after the first of these is left there
     rows     (K, 2N) float32, the shapes; limit = N τ²
     low      squared distance above which (N2) is sure that a pair is apart; high: up to which it is near
     sources  (S,) int32, the classes in the blocks, in their order
@@ -23,13 +24,11 @@ from __future__ import annotations
 import numpy as np
 
 from exalign_engine.arrays import F32, F64, I32, U8
+from exalign_engine.exemplars.spatial_order import STRIDE
 from exalign_engine.libraries.njit import njit
 
 #: Sources in a block.
 LANES = 64
-
-#: Coordinates are compared so many at a time; a block that is apart after the first of these is left there.
-STRIDE = 4
 
 #: Relative error, generously, of a distance summed in float32.
 ROUNDING = 1e-5
@@ -264,4 +263,113 @@ def first_near(
                         best = places[s]
         if best < none:
             out[t] = best
+    return out
+
+
+# Long: one compiled kernel, whose loops share what a block's comparison says.
+@njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
+def near_some(
+    sources: I32,
+    blocks: F32,
+    rests: F32,
+    boxes: F32,
+    targets: I32,
+    prefix: F32,
+    rest: F32,
+    rows: F32,
+    limit: float,
+    low: float,
+    high: float,
+    some: I32,
+    held: I32,
+) -> I32:
+    """How many sources are near each target, itself left out; and some of them, added to those that are held.
+
+    Args:
+        sources: and the other arrays: see above.
+        blocks: y of the sources.
+        rests: ρ of the sources.
+        boxes: of the blocks.
+        targets: j.
+        prefix: y.
+        rest: ρ.
+        rows: shapes.
+        limit: N τ².
+        low: apart above.
+        high: near up to.
+        some: (K, R) int32, classes near each class, written for the targets: all that are held or found now where they
+            are at most R, else every n-th of them, the held ones first, then in the order of the sources.
+        held: (K,) int32, how many of ``some`` count; written.
+
+    Returns:
+        (T,) int32.
+    """
+    most = some.shape[1]
+    out = np.zeros(targets.shape[0], np.int32)
+    state, d2 = np.ones(LANES, np.uint8), np.empty(LANES, np.float32)
+    near = np.empty(most + sources.shape[0], np.int32)
+    for t in range(targets.shape[0]):
+        j = targets[t]
+        count = held[j]
+        near[:count] = some[j, :count]
+        for b in range(blocks.shape[0]):
+            verdict = _compare_box(boxes, b, prefix, rest, j, low, high)
+            if verdict == OPEN:
+                verdict = _compare(blocks, rests, b, prefix, rest, j, low, high, state, d2)
+            if verdict == APART:
+                continue
+            # A box does not know of what pads its block.
+            for s in range(b * LANES, min((b + 1) * LANES, sources.shape[0])):
+                said = 1 if verdict == NEAR else state[s - b * LANES]
+                if said == 0 or sources[s] == j or (said == 2 and not _is_near(rows, sources[s], j, limit)):
+                    continue
+                near[count] = sources[s]
+                count += 1
+        out[t] = count - held[j]
+        kept = min(count, most)
+        for r in range(kept):
+            some[j, r] = near[int((r + 0.5) * count / kept)]
+        held[j] = kept
+    return out
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def spread_mass(index: I32, weights: F64, counts: F64, some: I32, held: I32) -> F64:
+    """(K,) float64: Σ_{i ∈ N(j)} w_i over the sources, where i's neighbours are stood for by those that are known.
+
+    A source gives itself w_i, and each of the h_i others that are known to be near it w_i (n_i − 1) / h_i.
+
+    Args:
+        index: (S,) int32, sources.
+        weights: (S,) float64.
+        counts: (K,) float64, n_k.
+        some: (K, R) int32, classes near each class.
+        held: (K,) int32, how many of them are known: h_k.
+    """
+    out = np.zeros(held.shape[0])
+    for s in range(index.shape[0]):
+        i = index[s]
+        out[i] += weights[s]
+        if held[i] > 0:
+            share = weights[s] * (counts[i] - 1.0) / held[i]
+            for r in range(held[i]):
+                out[some[i, r]] += share
+    return out
+
+
+@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def reach_first(index: I32, some: I32, held: I32) -> I32:
+    """(K,) int32: the least place in ``index`` of a class that is known to be near each class, -1 where none is.
+
+    Args:
+        index: (S,) int32, sources.
+        some: (K, R) int32, classes near each class.
+        held: (K,) int32, how many of them are known.
+    """
+    out = np.full(held.shape[0], -1, np.int32)
+    for s in range(index.shape[0] - 1, -1, -1):
+        i = index[s]
+        out[i] = s
+        for r in range(held[i]):
+            out[some[i, r]] = s
     return out

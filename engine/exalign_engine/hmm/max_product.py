@@ -10,6 +10,11 @@ matters. At most ``beam`` live states are kept. u_t bounds the score of every pa
     u_t = max( u_{t−1} + max_j γ ℓ_t(j),  best δ_t that the cap drops ),   −∞ where that is ≤ max δ_t − λ          (V2)
 
 No path scores more than max(0, u_t − max δ_t) above the one found: the certificate ``gap``.
+
+Where more than ``exact`` pairs matter, as in a frame that shows nothing, the ``sampled`` best targets by γ ℓ_t are
+looked at as in (V1). Of the others only those are that a live state is known to be near
+(`exalign_engine.hmm.neighbours`), and from the first such state on. Every score is still that of a path; u_t is at
+least max δ_{t−1} plus their best γ ℓ_t.
 """
 
 from __future__ import annotations
@@ -25,6 +30,23 @@ from exalign_engine.hmm.neighbours import Neighbours
 
 _HEAD = struct.Struct("<4sIIdI")
 _MAGIC = b"XPT1"
+
+
+@dataclass(frozen=True)
+class PathLimits:
+    """What a step may do.
+
+    Attributes:
+        penalty: λ.
+        beam: most live states.
+        exact: most pairs of a source and a target that are looked at.
+        sampled: for how many targets all sources are looked at where there are more.
+    """
+
+    penalty: float
+    beam: int
+    exact: int
+    sampled: int
 
 
 @dataclass(frozen=True)
@@ -149,26 +171,62 @@ def open_path(log: F64, penalty: float, beam: int, window: int) -> PathState:
     return PathState(window, (column,), log[live[kept]], lost)
 
 
-def extend_path(path: PathState, log: F64, neighbours: Neighbours, penalty: float, beam: int) -> PathState:
-    """Eq. V1 with the pruning above; arguments as in `open_path`."""
-    last, m = path.columns[-1], float(path.scores.max())
+def extend_path(path: PathState, log: F64, neighbours: Neighbours, limits: PathLimits) -> PathState:
+    """Eq. V1 with the pruning above.
+
+    Args:
+        path: through the frame before.
+        log: (K,) float64, γ ℓ_t.
+        neighbours: N.
+        limits: see there.
+    """
+    last, m, penalty = path.columns[-1], float(path.scores.max()), limits.penalty
     top = float(log.max())
     # Pruning 2: LB − m − λ = max γℓ − 2λ.
     targets = np.flatnonzero(log > top - 2 * penalty).astype(np.int32)
     # Best first, equals by class (classes ascend, and the sort is stable); pruning 1 was done when the column was made.
     order = np.argsort(-path.scores, kind="stable").astype(np.int32)
-    first = neighbours.first(last.classes[order], targets)
+    sources = last.classes[order]
+    if len(targets) <= limits.sampled or len(sources) * len(targets) <= limits.exact:
+        first, passed = neighbours.first(sources, targets), -np.inf
+    else:
+        targets, first, passed = _first_of_few(sources, log, targets, neighbours, limits.sampled)
     near = np.where(first >= 0, path.scores[order[first]], -np.inf)
     jump = m - penalty
     scores = log[targets] + np.maximum(near, jump)
     parents = np.where(near >= jump, order[first], order[0]).astype(np.int32)
     best = float(scores.max())
     live = np.flatnonzero(scores > best - penalty)
-    kept, dropped = _best(scores[live], beam)
-    lost = _forget(max(path.lost + top, dropped), best, penalty)
+    kept, dropped = _best(scores[live], limits.beam)
+    lost = _forget(max(path.lost + top, dropped, m + passed), best, penalty)
     live = live[kept]
     columns = (*path.columns, Column(targets[live], parents[live]))[-path.window :]
     return PathState(path.window, _ancestors(columns), scores[live], lost)
+
+
+def _first_of_few(sources: I32, log: F64, targets: I32, neighbours: Neighbours, count: int) -> tuple[I32, I32, float]:
+    """What is looked at where there are too many targets.
+
+    Args:
+        sources: classes of the live states, best first.
+        log: (K,) γ ℓ_t.
+        targets: classes, ascending.
+        neighbours: N.
+        count: how many targets are looked at one by one, at most.
+
+    Returns:
+        The targets looked at, ascending; the first source of each, -1 where none is known; the best γ ℓ_t of a target
+        that was passed over, or whose first source may be another.
+    """
+    values = log[targets]
+    passed = float(np.partition(values, len(values) - count - 1)[len(values) - count - 1])
+    # Of those that are all alike, none is better than the others.
+    best = values > passed
+    first = neighbours.reach(sources)
+    first[targets[best]] = neighbours.first(sources, targets[best])
+    looked = best | (first[targets] >= 0)
+    looked[np.argmax(values)] = True
+    return targets[looked], first[targets[looked]], passed
 
 
 def _best(scores: F64, beam: int) -> tuple[NDArray[np.intp], float]:

@@ -19,13 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exalign_engine.arrays import F32, F64, I32
-from exalign_engine.hmm.kernels import LANES, STRIDE, first_near, near_mass
-
-#: Coordinates of the prefix, P: a multiple of `STRIDE`.
-PREFIX = 16
-
-#: Most shapes in a part that is not halved any more when shapes are put into spatial order.
-LEAF = 8
+from exalign_engine.exemplars.spatial_order import SpatialOrder
+from exalign_engine.hmm.kernels import LANES, first_near, near_mass, near_some, reach_first, spread_mass
 
 #: Coordinate of what pads a block.
 FAR = 1e15
@@ -42,16 +37,18 @@ class Neighbours:
     Args:
         shapes: (K, N, 2), box frame.
         tau: radius, box sides, > 0.
+        order: of the same shapes, where it is at hand.
 
     Attributes:
         count: K.
-        rank: (K,) int32, places of the classes in an order in which what is close in space mostly is close.
+        order: of the shapes.
+        rank: (K,) int32, places of the classes in that order, in which what is close in space mostly is close.
 
     Raises:
         ValueError: no shapes, shapes that are not finite, or a radius that is not finite and above 0.
     """
 
-    def __init__(self, shapes: NDArray[np.floating], tau: float) -> None:
+    def __init__(self, shapes: NDArray[np.floating], tau: float, order: SpatialOrder | None = None) -> None:
         if shapes.ndim != 3 or shapes.shape[0] < 1 or shapes.shape[2] != 2:
             raise ValueError(f"shapes have shape {shapes.shape}, must be (K, N, 2) with K at least 1")
         if not np.isfinite(shapes).all():
@@ -61,9 +58,9 @@ class Neighbours:
         self.count, self.tau = len(shapes), float(tau)
         self._rows: F32 = np.ascontiguousarray(shapes.reshape(self.count, -1), dtype=np.float32)
         self._limit = shapes.shape[1] * self.tau**2
-        self._prefix, self._rest = _principal_prefix(self._rows, shapes.shape[1])
+        self.order = order or SpatialOrder.of(shapes)
+        self._prefix, self._rest, self.rank = self.order.prefix, self.order.rest, self.order.rank
         self._low, self._high = _slack(self._prefix, self._rest, self.tau)
-        self.rank = _spatial_rank(self._prefix)
 
     def mass(self, sources: I32, weights: F64, targets: I32) -> F64:
         """(T,) float64: Σ_{i ∈ N(j)} w_i over the sources, for every target j.
@@ -113,61 +110,57 @@ class Neighbours:
         boxes = np.concatenate([middle, half, np.maximum.reduceat(rest, starts)[:, None]], axis=1)
         return sources, np.ascontiguousarray(blocks.transpose(0, 2, 1)), rests, boxes
 
-    @cached_property
+    @property
     def counts(self) -> F64:
         """(K,) float64 ≥ 1: n_k = |N(k)|, k itself among them; counted when first read, then kept.
 
         Exact up to `COUNTED` classes, and for those with fewer than `ENOUGH` neighbours. Otherwise estimated from a
         seeded random part of the classes, with a relative standard error of at most about 1/√`ENOUGH`.
         """
+        return self._census[0]
+
+    def spread(self, sources: I32, weights: F64) -> F64:
+        """(K,) float64: an estimate of `mass` for all classes, in no time; its sum is exact where all n_k are.
+
+        Each class knows `ENOUGH` of its neighbours, or all where it has fewer. These stand for all of them.
+
+        Args:
+            sources: (S,) int32, classes, all different.
+            weights: (S,) float64.
+        """
+        return np.asarray(spread_mass(sources, weights, *self._census))
+
+    def reach(self, sources: I32) -> I32:
+        """(K,) int32: position of the first source from which each class is known to be near; -1: of none.
+
+        What `first` is for all classes, but for the neighbours that are not known (see `spread`).
+
+        Args:
+            sources: (S,) int32, classes, all different, in any order.
+        """
+        _, some, held = self._census
+        return np.asarray(reach_first(sources, some, held))
+
+    @cached_property
+    def _census(self) -> tuple[F64, I32, I32]:
+        """n_k (K,), some of the others near k (K, `ENOUGH`) and how many (K,)."""
         everyone = np.arange(self.count, dtype=np.int32)
-        if self.count <= COUNTED:
-            return self.mass(everyone, np.ones(self.count), everyone)
         shuffled = np.random.default_rng(0).permutation(everyone)
+        some, held = np.zeros((self.count, ENOUGH), np.int32), np.zeros(self.count, np.int32)
         found, counts, open_ = np.zeros(self.count), np.empty(self.count), everyone
         place = np.empty(self.count, np.int32)
         place[shuffled] = everyone
-        start, end = 0, SAMPLED
+        start, end = 0, self.count if self.count <= COUNTED else SAMPLED
         while len(open_):
             part = shuffled[start:end]
-            found[open_] += self.mass(part, np.ones(len(part)), open_)
+            part = part[np.argsort(self.rank[part])]
+            found[open_] += near_some(*self._blocks(part), open_, *self._geometry(), some, held)
             itself = place[open_] < end
-            others = found[open_] - itself
-            counts[open_] = 1 + others * (self.count - 1) / (end - itself)
+            others = found[open_]
+            counts[open_] = 1 + others * (self.count - 1) / np.maximum(end - itself, 1)
             open_ = open_[others < ENOUGH] if end < self.count else open_[:0]
             start, end = end, min(8 * end, self.count)
-        return counts
-
-
-def _spatial_rank(prefix: F32) -> I32:
-    """(K,) int32: places in an order in which what is close in space mostly is close: halved along the widest axis."""
-    rank = np.empty(len(prefix), np.int32)
-    parts, place = [np.arange(len(prefix))], 0
-    while parts:
-        part = parts.pop()
-        if len(part) <= LEAF:
-            rank[part] = np.arange(place, place + len(part))
-            place += len(part)
-            continue
-        points = prefix[part]
-        along = points[:, int(np.argmax(points.max(axis=0) - points.min(axis=0)))]
-        part = part[np.argsort(along, kind="stable")]
-        parts += [part[len(part) // 2 :], part[: len(part) // 2]]
-    return rank
-
-
-def _principal_prefix(rows: F32, landmarks: int) -> tuple[F32, F32]:
-    """(K, P) float32 first principal coordinates over √N, and (K,) float32 length of the others."""
-    centred = rows.astype(np.float64)
-    centred -= centred.mean(axis=0)
-    centred /= math.sqrt(landmarks)
-    _, axes = np.linalg.eigh(centred.T @ centred)
-    width = min(PREFIX, rows.shape[1])
-    prefix = centred @ axes[:, ::-1][:, :width]
-    left = np.maximum((centred**2).sum(axis=1) - (prefix**2).sum(axis=1), 0.0)
-    # Shapes of few landmarks have few coordinates; the kernels take them by the stride.
-    prefix = np.pad(prefix, ((0, 0), (0, -width % STRIDE)))
-    return np.ascontiguousarray(prefix, dtype=np.float32), np.sqrt(left).astype(np.float32)
+        return counts, some, held
 
 
 def _slack(prefix: F32, rest: F32, tau: float) -> tuple[float, float]:

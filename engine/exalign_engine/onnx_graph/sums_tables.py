@@ -12,8 +12,8 @@ from exalign_engine.exemplars.exemplars import Exemplars
 from exalign_engine.geometry.landmarks import N_LANDMARKS
 from exalign_engine.posterior.calibration import Calibration
 from exalign_engine.posterior.device_sums import COORDINATES
+from exalign_engine.posterior.kept import MOMENT_CUT
 from exalign_engine.posterior.kernels import kernel_layout
-from exalign_engine.posterior.posterior import MOMENT_CUT
 from exalign_engine.posterior.residual import DISPLACEMENT_REACH
 
 

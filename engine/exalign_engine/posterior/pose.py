@@ -22,6 +22,7 @@ from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.exemplars.poses import Poses
 from exalign_engine.geometry.head_pose import ROLL, YAW, solve_pose, wrap
 from exalign_engine.libraries.njit import njit
+from exalign_engine.posterior.checks import Check, checked, unchecked
 from exalign_engine.posterior.posterior import Posterior
 
 #: Cells of a full turn in the marginals behind credible intervals (0.125° each).
@@ -30,8 +31,14 @@ MARGINAL_CELLS = 2880
 #: Kernels whose variances differ by less than this factor are blurred together, with their mean variance.
 VARIANCE_STEP = 1.5
 
+#: Exemplars whose share of a histogram is made at a time.
+HISTOGRAM_ROWS = 4096
+
 #: Most credible intervals a view holds.
 MAX_INTERVALS = 8
+
+#: Most bins along one side of a histogram, and the least width of one, degrees.
+MAX_BINS, MIN_BIN_WIDTH = 180, 1e-3
 
 
 @dataclass(frozen=True)
@@ -39,9 +46,9 @@ class PoseGrid:
     """The grid of the joint yaw × roll histogram.
 
     Args:
-        yaw_bins: 1 to 180.
-        roll_bins: 1 to 180.
-        yaw_range: lowest and highest yaw, degrees, within [−180, 180].
+        yaw_bins: 1 to `MAX_BINS`.
+        roll_bins: as yaw_bins.
+        yaw_range: lowest and highest yaw, degrees, within [−180, 180], at least `MIN_BIN_WIDTH` a bin.
         roll_range: as yaw_range.
 
     Raises:
@@ -56,13 +63,22 @@ class PoseGrid:
     def __post_init__(self) -> None:
         wrong = []
         for name, bins in (("yaw_bins", self.yaw_bins), ("roll_bins", self.roll_bins)):
-            if not 1 <= bins <= 180:
-                wrong.append(Violation(name, f"{bins} is not between 1 and 180"))
-        for name, (low, high) in (("yaw_range", self.yaw_range), ("roll_range", self.roll_range)):
+            if not 1 <= bins <= MAX_BINS:
+                wrong.append(Violation(name, f"{bins} is not between 1 and {MAX_BINS}"))
+        sides = (("yaw_range", self.yaw_range, self.yaw_bins), ("roll_range", self.roll_range, self.roll_bins))
+        for name, (low, high), bins in sides:
             if not -180.0 <= low < high <= 180.0:
                 wrong.append(Violation(name, f"[{low}, {high}] is not a non-empty range within [-180, 180] degrees"))
+            elif (narrow := too_narrow(high - low, bins)) is not None:
+                wrong.append(Violation(name, narrow))
         if wrong:
             raise InvalidInputError(wrong)
+
+
+def too_narrow(width: float, bins: int) -> str | None:
+    """What is wrong with a range of so many degrees in so many bins; None: nothing."""
+    least = MIN_BIN_WIDTH * bins
+    return None if width >= least else f"is {width:g} degrees wide, must be at least {least:g} for {bins} bins"
 
 
 @dataclass(frozen=True, repr=False)
@@ -119,6 +135,7 @@ def view_pose(
     variance: F32 | None = None,
     masses: Sequence[float] = (0.5, 0.9),
     grid: PoseGrid | None = None,
+    check: Check = unchecked,
 ) -> PoseView:
     """All that is said about the pose of one face.
 
@@ -128,13 +145,16 @@ def view_pose(
         variance: (K, 3) square degrees, or None for exemplars without width.
         masses: of the credible intervals.
         grid: of the joint histogram; None leaves it out.
+        check: called now and then.
 
     Raises:
         InvalidInputError: a mass is wrong, or there are more than `MAX_INTERVALS`.
     """
+    check()
     mean, covariance = pose_moments(p, pose, variance)
+    check()
     intervals = credible_intervals(p, pose, masses, variance)
-    histogram, outside = joint_histogram(p, pose, grid, variance) if grid else (None, 0.0)
+    histogram, outside = joint_histogram(p, pose, grid, variance, check) if grid else (None, 0.0)
     return PoseView(mean, covariance, tuple(masses), intervals, grid, histogram, outside)
 
 
@@ -201,7 +221,9 @@ def credible_intervals(p: F32, pose: F32, masses: Sequence[float], variance: F32
     return result
 
 
-def joint_histogram(p: F32, pose: F32, grid: PoseGrid, variance: F32 | None = None) -> tuple[F64, float]:
+def joint_histogram(
+    p: F32, pose: F32, grid: PoseGrid, variance: F32 | None = None, check: Check = unchecked
+) -> tuple[F64, float]:
     """The joint distribution of yaw and roll; may have several modes.
 
     Args:
@@ -209,15 +231,20 @@ def joint_histogram(p: F32, pose: F32, grid: PoseGrid, variance: F32 | None = No
         pose: (K, 3) degrees.
         grid: bins and ranges.
         variance: (K, 3) square degrees, or None.
+        check: called before every `HISTOGRAM_ROWS` exemplars.
 
     Returns:
         (roll_bins, yaw_bins) probabilities from the lowest roll and yaw, and the probability outside; they sum to 1.
     """
     weight = np.asarray(p, dtype=np.float64) / p.sum(dtype=np.float64)
-    sigma = np.zeros(pose.shape) if variance is None else np.sqrt(variance, dtype=np.float64)
-    roll = _mass_in_bins(pose[:, ROLL].astype(np.float64), sigma[:, ROLL], *grid.roll_range, grid.roll_bins)
-    yaw = _mass_in_bins(pose[:, YAW].astype(np.float64), sigma[:, YAW], *grid.yaw_range, grid.yaw_bins)
-    histogram: F64 = roll.T @ (weight[:, None] * yaw)
+    histogram: F64 = np.zeros((grid.roll_bins, grid.yaw_bins))
+    for start in checked(range(0, len(pose), HISTOGRAM_ROWS), check):
+        rows = slice(start, start + HISTOGRAM_ROWS)
+        angles = pose[rows].astype(np.float64)
+        sigma = np.zeros(angles.shape) if variance is None else np.sqrt(variance[rows], dtype=np.float64)
+        roll = _mass_in_bins(angles[:, ROLL], sigma[:, ROLL], *grid.roll_range, grid.roll_bins)
+        yaw = _mass_in_bins(angles[:, YAW], sigma[:, YAW], *grid.yaw_range, grid.yaw_bins)
+        histogram += roll.T @ (weight[rows, None] * yaw)
     return histogram, max(1.0 - float(histogram.sum()), 0.0)
 
 
@@ -237,9 +264,10 @@ def _mass_in_bins(angle: F64, sigma: F64, low: float, high: float, bins: int) ->
                 out[k, first] += 1.0
                 continue
             before = 0.0
-            for b in range(first, last + 1):
+            # From the edge of the range, where the Gaussian begins before it; never beyond the range.
+            for b in range(max(first, -1), min(last, bins - 1) + 1):
                 after = 1.0 if b == last else 0.5 * math.erfc((x - low - (b + 1) * size) / (sigma[k] * math.sqrt(2.0)))
-                if 0 <= b < bins:
+                if b >= 0:
                     out[k, b] += after - before
                 before = after
     return out

@@ -30,6 +30,7 @@ from exalign_engine.geometry.frames import diagonal, tight_box
 from exalign_engine.geometry.landmarks import N_LANDMARKS
 from exalign_engine.posterior.calibration import Calibration
 from exalign_engine.posterior.device_sums import MixtureSums
+from exalign_engine.posterior.kept import Support, entropy_of_many, supported
 from exalign_engine.posterior.kernels import (
     disc_mass,
     kernel_layout,
@@ -39,9 +40,6 @@ from exalign_engine.posterior.kernels import (
     weighted_moments,
 )
 from exalign_engine.posterior.residual import DISPLACEMENT_REACH, Displacer, ImageFeatures
-
-#: Moments leave out exemplars that together hold less than this probability.
-MOMENT_CUT = 1e-3
 
 #: Confidence is the probability of lying within this share of the face box's diagonal.
 CONFIDENCE_RADIUS = 0.05
@@ -154,13 +152,15 @@ class Posterior:
         presence: calibrated probability that there is a face in the crop at all.
         image: of the crop in whose box frame the posterior is; what the model's displacer reads.
         displacement: (68, 2) float64 r, box sides, where there is no image to ask; None is zeros.
-        share: (K,) float32 w_k that belong to ``displacement``; None is 1 for all: they are displaced as one.
+        share: (K,) float32 w_k that belong to ``displacement``; None is as ``start`` says.
+        start: (68, 2) y₀ from which w_k are found; None where ``share`` says them, or they are 1: displaced as one.
         prior_error: `expected_error` of the posterior that this one was conditioned from; None where it was not.
         box_shift: (K, 3) float32, b_k = (dx, dy, ln s), which moves exemplar k to µ_k + (dx, dy) + ln s · (µ_k − ½);
             None moves nothing. µ_k is what it is after its displacement.
         measured: landmarks whose marginal is a measurement.
         sums: of the same probabilities, made by the network's graph; moments are read from them where nothing is
             measured or moved with the box.
+        kept: of the same probabilities, where it is at hand.
     """
 
     def __init__(
@@ -172,14 +172,16 @@ class Posterior:
         image: ImageFeatures | None = None,
         displacement: F64 | None = None,
         share: F32 | None = None,
+        start: F64 | None = None,
         prior_error: float | None = None,
         box_shift: F32 | None = None,
         measured: Mapping[int, Measurement] | None = None,
         sums: MixtureSums | None = None,
+        kept: Support | None = None,
     ) -> None:
         self.model, self.probabilities, self.presence = model, probabilities, presence
-        self.image, self._given = image, (displacement, share)
-        self._prior_error = prior_error
+        self.image, self._displacement, self._share, self._start = image, displacement, share, start
+        self._prior_error, self._kept = prior_error, kept
         self.box_shift, self.measured = box_shift, dict(measured or {})
         self._sums = None if self.measured or box_shift is not None else sums
 
@@ -195,11 +197,10 @@ class Posterior:
 
     def _moved(self, index: NDArray[np.int32]) -> F32:
         """(M, 2, 68) exemplars, displaced and moved with the box."""
-        m, share = len(index), self.share
-        w = np.ones(m, np.float32) if share is None else share[index]
+        m = len(index)
         shift = np.zeros((m, 3), np.float32) if self.box_shift is None else self.box_shift[index]
         r = np.ascontiguousarray(self.displacement.T, dtype=np.float32)
-        return moved_shapes(index, self.model.shapes, r, w, shift)  # type: ignore[no-any-return]
+        return moved_shapes(index, self.model.shapes, r, self._shares(index), shift)  # type: ignore[no-any-return]
 
     def places(self, landmark: int) -> F32:
         """(2, K) float32: where every exemplar has this landmark, displaced and not moved with the box."""
@@ -210,31 +211,19 @@ class Posterior:
         return places
 
     @cached_property
-    def _kept(self) -> tuple[NDArray[np.int32], F32, float]:
-        """Indices and renormalised weights of the exemplars that moments use, and the probability left out.
-
-        Dropping every p_k < cut/K leaves out less than ``MOMENT_CUT`` in all, without a sort.
-        """
-        p = self.probabilities
-        index = np.flatnonzero(p >= MOMENT_CUT / p.shape[0]).astype(np.int32)
-        weights = p[index]
-        mass = float(weights.sum(dtype=np.float64))
-        return index, (weights / np.float32(mass)).astype(np.float32), max(1.0 - mass, 0.0)
-
-    @property
-    def kept(self) -> tuple[NDArray[np.int32], F32]:
-        """(M,) int32 class ids and (M,) float32 weights, summing to 1, of the exemplars that moments use."""
-        return self._kept[:2]
+    def kept(self) -> Support:
+        """The exemplars that moments and all other views are made of."""
+        return Support.of(self.probabilities, self.model.exemplars) if self._kept is None else self._kept
 
     @property
     def cut_mass(self) -> float:
-        """Probability of the exemplars that the moments left out; below `MOMENT_CUT`."""
-        return self._kept[2]
+        """Probability of the exemplars that no view is made of; see `Support`."""
+        return self.kept.cut
 
     @cached_property
     def components(self) -> Components:
         """What moments and heatmaps are made of, `cut_mass` left out. Measured landmarks have their own marginal."""
-        index, weights, _ = self._kept
+        index, weights = self.kept.index, self.kept.weights
         m = self.model
         if self.box_shift is None and not self.displacement.any():
             return Components(index, weights, m.shapes, m.class_variance, m.class_log_sigma)
@@ -246,36 +235,46 @@ class Posterior:
         """(68, 2) y₀: the mean of the exemplars as they are, neither displaced nor moved with the box."""
         if self._sums is not None:
             return self._sums.mean
-        index, weights, _ = self._kept
+        index, weights = self.kept.index, self.kept.weights
         mean, _ = weighted_moments(weights, index, self.model.shapes)
         return np.ascontiguousarray(mean.T)
 
     @cached_property
-    def _displaced(self) -> tuple[F64, F32 | None]:
-        """r and w."""
-        if self.image is None or self.model.displacer is None:
-            displacement, share = self._given
-            return np.zeros((N_LANDMARKS, 2)) if displacement is None else displacement, share
-        start, index = self.mixture_mean, self._kept[0]
-        share = np.zeros_like(self.probabilities)
-        share[index] = nearness(index, self.model.shapes, start.T, DISPLACEMENT_REACH)
-        return self.model.displacer.displacement(self.image, start), share
-
-    @property
     def displacement(self) -> F64:
         """(68, 2) float64 r, box sides: by how much the picture moves an exemplar at y₀; zeros where nothing tells."""
-        return self._displaced[0]
+        if self.image is not None and self.model.displacer is not None:
+            return self.model.displacer.displacement(self.image, self.mixture_mean)
+        return np.zeros((N_LANDMARKS, 2)) if self._displacement is None else self._displacement
 
     @property
+    def _share_start(self) -> F64 | None:
+        """y₀ from which shares are found; None where they are given, or 1."""
+        return self._start if self.image is None or self.model.displacer is None else self.mixture_mean
+
+    @cached_property
     def share(self) -> F32 | None:
         """(K,) float32 w: how much of r each exemplar takes; None: all of it."""
-        return self._displaced[1]
+        start = self._share_start
+        if start is None:
+            return self._share
+        share = np.zeros_like(self.probabilities)
+        index = supported(self.probabilities)
+        share[index] = nearness(index, self.model.shapes, start.T, DISPLACEMENT_REACH)
+        return share
+
+    def _shares(self, index: NDArray[np.int32]) -> F32:
+        """(M,) float32 w of some exemplars with p_k ≥ cut/K; what `share` says, in less time where they are few."""
+        start = self._share_start
+        if start is not None and "share" not in self.__dict__:
+            return nearness(index, self.model.shapes, start.T, DISPLACEMENT_REACH)  # type: ignore[no-any-return]
+        return np.ones(len(index), np.float32) if self.share is None else self.share[index]
 
     @property
     def mean_displacement(self) -> F64:
         """(68, 2) float64 Σ_k p_k w_k r, box sides: by how much the mean is displaced."""
-        index, weights, _ = self._kept
-        return self.displacement if self.share is None else self.displacement * float(weights @ self.share[index])
+        index, weights = self.kept.index, self.kept.weights
+        whole = self._share_start is None and self._share is None
+        return self.displacement if whole else self.displacement * float(weights @ self._shares(index))
 
     @cached_property
     def _moments(self) -> tuple[F64, F64]:
@@ -297,7 +296,7 @@ class Posterior:
         """Σ_k p_k c v_k; times a_n it is the kernels' share of landmark n's variance."""
         if self._sums is not None:
             return self._sums.kernel_variance
-        index, weights, _ = self._kept
+        index, weights = self.kept.index, self.kept.weights
         return float(weights @ self.model.class_variance[index])
 
     @cached_property
@@ -344,6 +343,8 @@ class Posterior:
     @cached_property
     def entropy(self) -> float:
         """Entropy over the K exemplars, nats."""
+        if not self.kept.whole:
+            return entropy_of_many(self.probabilities)  # type: ignore[no-any-return]
         p = self.probabilities[self.probabilities > 0].astype(np.float64)
         return max(0.0, float(-(p * np.log(p)).sum()))  # in this order, never −0.0
 

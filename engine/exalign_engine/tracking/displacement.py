@@ -18,9 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from exalign_engine.arrays import F16, F32
-from exalign_engine.posterior.kernels import nearness
 from exalign_engine.posterior.posterior import Posterior, PosteriorModel
-from exalign_engine.posterior.residual import DISPLACEMENT_REACH
 from exalign_engine.tracking.emission_strength import information_ratio
 
 
@@ -65,9 +63,8 @@ def displaced_posterior(model: PosteriorModel, weights: F32, presence: float, r:
     plain = Posterior(model, weights, presence)
     if not r.any():
         return plain
-    index, share = plain.kept[0], np.zeros_like(weights)
-    share[index] = nearness(index, model.shapes, plain.mixture_mean.T, DISPLACEMENT_REACH)
-    return Posterior(model, weights, presence, displacement=r.astype(np.float64), share=share)
+    moved, start = r.astype(np.float64), plain.mixture_mean
+    return Posterior(model, weights, presence, displacement=moved, start=start, kept=plain.kept)
 
 
 def with_weights(posterior: Posterior, weights: F32) -> Posterior:

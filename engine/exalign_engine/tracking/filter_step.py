@@ -22,7 +22,8 @@ from exalign_engine.evidence.evidence import Evidence
 from exalign_engine.face.aligner import Aligner, Face
 from exalign_engine.face.views import ConditionedFace, conditioned
 from exalign_engine.geometry.frames import tight_box
-from exalign_engine.hmm.chain import Belief, Chain, Emission, LowPass
+from exalign_engine.hmm.chain import Belief, Chain, Emission, LowPass, PathState
+from exalign_engine.posterior.checks import Check, unchecked
 from exalign_engine.posterior.posterior import Posterior
 from exalign_engine.tracking.displacement import blend_displacement, displaced_posterior, with_weights
 from exalign_engine.tracking.emission_strength import decay, emission_exponent, information_ratio, self_transition
@@ -77,11 +78,13 @@ class FrameFilter:
         aligner: model, poses, calibration.
         chain: between the exemplars of the same bundle.
         options: of the session.
+        check: called before each part of the work.
     """
 
     aligner: Aligner
     chain: Chain
     options: SessionOptions
+    check: Check = unchecked
 
     def emission(
         self, posterior: Posterior | None, visibility: Visibility, memory: float, gap: int
@@ -108,6 +111,7 @@ class FrameFilter:
             observation: this frame; the first time with the displacement of the frame before.
             posterior: of the crop alone, the first time.
         """
+        self.check()
         base, belief, r = self._base(state, observation, posterior)
         located = observation.located
         face = Face(located, base)
@@ -117,7 +121,7 @@ class FrameFilter:
                 observation.picture,
             )
         else:
-            given = conditioned(face, observation.evidence, self.aligner.bundle.poses)
+            given = conditioned(face, observation.evidence, self.aligner.bundle.poses, check=self.check)
             emission = self._with_evidence(observation.picture, base.probabilities, given.face.posterior.probabilities)
             if belief is not None:
                 belief = self._chain_step(state.belief, emission)
@@ -147,6 +151,7 @@ class FrameFilter:
         return posterior, None, observation.displacement
 
     def _chain_step(self, before: Belief | None, emission: Emission) -> Belief:
+        self.check()
         return self.chain.start(emission) if before is None else self.chain.step(before, emission)
 
     def _with_evidence(self, picture: Emission, before: F32, after: F32) -> Emission:
@@ -159,6 +164,15 @@ class FrameFilter:
         # The filter raises emissions to the power γ; evidence is meant as it was given.
         emission = picture.with_likelihood(log / self.chain.settings.sharpness)
         return emission.truncated(FILTER.emission_members) if self.options.smoothing_lag else emission
+
+    def extended_path(self, path: PathState | None, emission: Emission) -> PathState | None:
+        """A path one frame longer; None where none is wanted."""
+        if self.options.path_frames == 0:
+            return None
+        self.check()
+        if path is None:
+            return self.chain.open_path(emission, self.options.path_frames)
+        return self.chain.extend_path(path, emission)
 
     def low_passed(self, given: ConditionedFace, before: LowPass, blind: bool) -> tuple[ConditionedFace, LowPass]:
         """The mean of this answer's landmarks and those before it; a blind frame adds none of its own."""

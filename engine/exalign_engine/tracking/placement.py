@@ -105,7 +105,7 @@ def wants_detector(frame: Frame, tracks: Sequence[Track], options: SessionOption
     named = {track_id for track_id, _ in frame.boxes}
     start = not tracks and not frame.boxes
     loose = [t for t in tracks if t.track_id not in named]
-    unseen = any(t.visibility.state is TrackState.LOST or _due(t.motion) for t in loose)
+    unseen = any(_due(t.motion) for t in loose)
     return start or unseen or (options.detect_every > 0 and frame.index % options.detect_every == 0)
 
 

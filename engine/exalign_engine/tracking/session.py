@@ -10,6 +10,7 @@ from exalign_engine.evidence.evidence import Evidence
 from exalign_engine.face.aligner import Aligner, LocatedFace
 from exalign_engine.hmm.chain import Chain
 from exalign_engine.network.outputs import FaceOutputs
+from exalign_engine.posterior.checks import Check, unchecked
 from exalign_engine.tracking import session_state as states
 from exalign_engine.tracking.answers import (
     ClosingAnswer,
@@ -130,12 +131,13 @@ class TrackingSession:
         pending.plan = planner.plan(detections if pending.detect else None)
         return [] if frame.blind else [p.place for p in pending.plan.placements]
 
-    def finish(self, pending: Pending, rows: Sequence[FaceOutputs]) -> FrameAnswer:
+    def finish(self, pending: Pending, rows: Sequence[FaceOutputs], check: Check = unchecked) -> FrameAnswer:
         """Answer a frame and commit it. All or nothing: whatever is raised, the session is as before.
 
         Args:
             pending: of `begin`, after `places`.
             rows: the network's outputs, one for each of the places.
+            check: called before each part of the work; what it raises ends it.
 
         Raises:
             ValueError: there are more or fewer rows, their scores have the wrong shape or are not finite, `places` was
@@ -149,14 +151,14 @@ class TrackingSession:
         placements = pending.plan.placements
         if not frame.blind and len(rows) != len(placements):
             raise ValueError(f"there are {len(rows)} rows, must be one for each of {len(placements)} places")
-        gap, updated = self._gap(pending), []
+        gap, updated, frame_filter = self._gap(pending), [], replace(self._frame_filter, check=check)
         for i, placement in enumerate(placements):
-            one = update_track(self._frame_filter, placement, frame.index, gap, None if frame.blind else rows[i])
+            one = update_track(frame_filter, placement, frame.index, gap, None if frame.blind else rows[i])
             if one is not None:
                 updated.append(one)
-        return self._commit(pending, without_duplicates(updated))
+        return self._commit(frame_filter, pending, without_duplicates(updated))
 
-    def _commit(self, pending: Pending, updated: Sequence[UpdatedTrack]) -> FrameAnswer:
+    def _commit(self, frame_filter: FrameFilter, pending: Pending, updated: Sequence[UpdatedTrack]) -> FrameAnswer:
         state, frame, lag = self._state, pending.frame, self.options.smoothing_lag
         old = {t.track_id: t.visibility.state for t in state.tracks}
         lost = [
@@ -167,7 +169,7 @@ class TrackingSession:
         revisions: tuple[RevisionAnswer, ...] = ()
         if lag and len(recent) > lag:
             leaving = recent[:1]
-            revisions, tracks = revised(self._frame_filter, tracks, leaving, frame.index, RevisionCause.SMOOTHING)
+            revisions, tracks = revised(frame_filter, tracks, leaving, frame.index, RevisionCause.SMOOTHING)
         self._state = replace(
             state,
             size=state.size or (None if frame.blind else frame.size),
@@ -185,7 +187,9 @@ class TrackingSession:
         last = pending.before.last_frame
         return 1 if last < 0 else pending.frame.index - last
 
-    def revise(self, frame_index: int, evidence: Sequence[tuple[int, Evidence]]) -> tuple[RevisionAnswer, ...]:
+    def revise(
+        self, frame_index: int, evidence: Sequence[tuple[int, Evidence]], check: Check = unchecked
+    ) -> tuple[RevisionAnswer, ...]:
         """Take evidence about a frame within the lag, beside what that frame has already.
 
         The frame and all after it are filtered again, from what is kept of the frame before it, as if the evidence had
@@ -194,6 +198,7 @@ class TrackingSession:
         Args:
             frame_index: of an answered frame.
             evidence: (track id, or 0 for the only track or the nearest; image frame).
+            check: as in `finish`.
 
         Returns:
             Revisions of every frame within the lag, through the newest one, ascending: the tracks concerned.
@@ -210,13 +215,13 @@ class TrackingSession:
             raise InvalidInputError(wrong)
         plain = [(track_id, piece.normalised()) for track_id, piece in evidence]
         about = assign(plain, {k: r.observation.located.box for k, r in there.items()})
-        changed = []
+        changed, frame_filter = [], replace(self._frame_filter, check=check)
         for track in state.tracks:
             if track.track_id in about:
                 record = there[track.track_id]
                 together = merged(record.observation.evidence, about[track.track_id], "evidence")
-                changed.append(refiltered(self._frame_filter, track, record, together))
-        revisions, after = revised(self._frame_filter, changed, state.recent, state.last_frame, RevisionCause.EVIDENCE)
+                changed.append(refiltered(frame_filter, track, record, together))
+        revisions, after = revised(frame_filter, changed, state.recent, state.last_frame, RevisionCause.EVIDENCE)
         new_tracks = {t.track_id: t for t in after}
         self._state = replace(state, tracks=tuple(new_tracks.get(t.track_id, t) for t in state.tracks))
         return revisions
@@ -235,11 +240,12 @@ class TrackingSession:
         if index not in state.recent:
             raise InvalidInputError.of("frame_index", f"is {index}, was never sent")
 
-    def close(self, suggestion: SuggestionQuery | None = None) -> ClosingAnswer:
+    def close(self, suggestion: SuggestionQuery | None = None, check: Check = unchecked) -> ClosingAnswer:
         """The answers at the end. Changes nothing.
 
         Args:
             suggestion: what to suggest; None: nothing.
+            check: as in `finish`.
 
         Raises:
             InvalidInputError: the query is wrong.
@@ -247,11 +253,10 @@ class TrackingSession:
         state, lag = self._state, self.options.smoothing_lag
         # The oldest frame of a full lag was revised as it left; the newest one has nothing after it.
         waiting = state.recent[1 if len(state.recent) > lag else 0 : -1]
-        revisions, tracks = revised(
-            self._frame_filter, state.tracks, waiting, state.last_frame, RevisionCause.SMOOTHING
-        )
-        wanted = () if suggestion is None else rank_suggestions(self._frame_filter, tracks, suggestion)
-        return ClosingAnswer(revisions, best_paths(self._frame_filter, state.tracks), wanted)
+        frame_filter = replace(self._frame_filter, check=check)
+        revisions, tracks = revised(frame_filter, state.tracks, waiting, state.last_frame, RevisionCause.SMOOTHING)
+        wanted = () if suggestion is None else rank_suggestions(frame_filter, tracks, suggestion)
+        return ClosingAnswer(revisions, best_paths(frame_filter, state.tracks), wanted)
 
     def encode(self) -> bytes:
         """The state: all that the next frame depends on, beside the bundle."""

@@ -25,7 +25,7 @@ from exalign_engine.posterior.posterior import Posterior
 from exalign_engine.tracking.answers import FrameSuggestion, SuggestionQuery, TrackPathAnswer
 from exalign_engine.tracking.filter_step import FrameFilter
 from exalign_engine.tracking.options import TemporalModel
-from exalign_engine.tracking.track import Track, extended_path
+from exalign_engine.tracking.track import Track
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def best_paths(frame_filter: FrameFilter, tracks: Sequence[Track]) -> tuple[Trac
     for track in tracks:
         path = track.path
         for record in track.records:
-            path = extended_path(path, record.emission, frame_filter.chain, frame_filter.options)
+            path = frame_filter.extended_path(path, record.emission)
         if path is None:
             continue
         best = frame_filter.chain.best_path(path)
@@ -95,6 +95,7 @@ def _of_track(frame_filter: FrameFilter, track: Track, query: SuggestionQuery) -
         )
         for s in kept
     ]
+    frame_filter.check()
     errors = [p.expected_error * s.located.frame.side for p, s in zip(posteriors, kept, strict=True)]
     # The chain's transitions are between exemplars as they are.
     means = [p.mixture_mean for p in posteriors]
@@ -108,7 +109,8 @@ def _of_track(frame_filter: FrameFilter, track: Track, query: SuggestionQuery) -
             landmarks = [n for n in query.landmarks if n not in sample.clicked]
         if landmarks:
             face = Face(sample.located, posteriors[at])
-            best = suggestions(face, query.sigma, landmarks, query.criterion).ranked[0]
+            found = suggestions(face, query.sigma, landmarks, query.criterion, check=frame_filter.check)
+            best = found.ranked[0]
             summed = Suggestion(best.landmark, best.error_reduction * reach[at], best.entropy_reduction * reach[at])
             yield FrameSuggestion(sample.index, track.track_id, summed)
 

@@ -17,8 +17,9 @@ from exalign_engine.evidence.conditioning import (
     EvidenceModel,
 )
 from exalign_engine.hmm.belief import BELIEF_BYTES, LEAST_WEIGHT, LOG_FLOOR, LOW_PASS_FRAMES
-from exalign_engine.hmm.chain import MASS_CUT
+from exalign_engine.hmm.chain import FLOOR, MASS_CUT, STRETCHES
 from exalign_engine.hmm.neighbours import COUNTED, ENOUGH, SAMPLED
+from exalign_engine.posterior.kept import MAX_KEPT, STAND_INS
 from exalign_engine.posterior.residual import DISPLACEMENT_REACH
 from exalign_engine.tracking.box_filter import BOX_FILTER, BoxFilterSettings
 from exalign_engine.tracking.box_matching import BOX_MATCHING, BoxMatchingSettings
@@ -38,6 +39,8 @@ class ModelConstants:
 
     Attributes:
         mass_cut: `exalign_engine.hmm.chain.MASS_CUT`.
+        wide_step: `exalign_engine.hmm.chain.STRETCHES` and ``FLOOR``.
+        kept: `exalign_engine.posterior.kept.MAX_KEPT` and ``STAND_INS``.
         log_floor: `exalign_engine.hmm.belief.LOG_FLOOR`.
         belief_bytes: `exalign_engine.hmm.belief.BELIEF_BYTES`.
         min_weight: `exalign_engine.hmm.belief.LEAST_WEIGHT`.
@@ -52,6 +55,8 @@ class ModelConstants:
     """
 
     mass_cut: float = MASS_CUT
+    wide_step: tuple[int, float] = (STRETCHES, FLOOR)
+    kept: tuple[int, int] = (MAX_KEPT, STAND_INS)
     log_floor: float = LOG_FLOOR
     belief_bytes: int = BELIEF_BYTES
     min_weight: float = LEAST_WEIGHT

@@ -45,7 +45,7 @@ class Smoothed:
 def smoothed(frame_filter: FrameFilter, track: Track, wanted: Sequence[Record]) -> list[Smoothed]:
     """Answers to some of a track's records given all of its frames so far, in the order of the records."""
     records = track.records
-    beliefs = frame_filter.chain.smooth([r.belief for r in records])
+    beliefs = frame_filter.chain.smooth([r.belief for r in records], frame_filter.check)
     places = [i for i, r in enumerate(records) if any(r is w for w in wanted)]
     reach = TEMPORAL_MEAN.reach if frame_filter.options.temporal_mean else 0
     around = {j for i in places for j in range(i - reach, i + reach + 1) if 0 <= j < len(records)}
@@ -87,7 +87,13 @@ class _SmoothedFrame:
             r = p.mean_displacement + located.frame.from_image(points) - p.mean
             r[list(p.measured)] = p.mean_displacement[list(p.measured)]
             p = Posterior(
-                p.model, p.probabilities, p.presence, displacement=r, box_shift=p.box_shift, measured=p.measured
+                p.model,
+                p.probabilities,
+                p.presence,
+                displacement=r,
+                box_shift=p.box_shift,
+                measured=p.measured,
+                kept=p.kept,
             )
         given = ConditionedFace(Face(located, p), self.box, self.outcome, self.surprise)
         return Smoothed(self.observation, given, self.cut, self.point)
@@ -95,6 +101,7 @@ class _SmoothedFrame:
 
 def _with_belief(frame_filter: FrameFilter, track: Track, record: Record, belief: Belief) -> _SmoothedFrame:
     """A frame's exemplars as its evidence and its picture moved them, with other weights."""
+    frame_filter.check()
     model, weights = frame_filter.aligner.model, answer_probabilities(belief, frame_filter.chain.count)
     observation, cut = record.observation, truncation_mass(belief, None)
     located = observation.located

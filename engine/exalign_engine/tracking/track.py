@@ -13,7 +13,7 @@ from exalign_engine.evidence.evidence import Evidence
 from exalign_engine.evidence.suggestion import systematic
 from exalign_engine.face.aligner import LocatedFace
 from exalign_engine.geometry.landmarks import N_LANDMARKS
-from exalign_engine.hmm.chain import Belief, Chain, Emission, LowPass, PathState
+from exalign_engine.hmm.chain import Belief, Emission, LowPass, PathState
 from exalign_engine.tracking.answers import TRACK_BOX
 from exalign_engine.tracking.box_filter import BoxFilter
 from exalign_engine.tracking.motion import Motion
@@ -223,28 +223,3 @@ class Track:
 def kept_samples(options: SessionOptions) -> int:
     """How many frames a track keeps samples of."""
     return max(options.path_frames, options.smoothing_lag + 1, 2)
-
-
-def trimmed(track: Track, chain: Chain, options: SessionOptions) -> Track:
-    """Without what is older than the lag, which the path takes in."""
-    most = options.smoothing_lag + 1
-    while len(track.records) > most:
-        oldest = track.records[0]
-        track = replace(
-            track,
-            start=FilterState(oldest.belief, oldest.motion),
-            records=track.records[1:],
-            path=extended_path(track.path, oldest.emission, chain, options),
-        )
-    return replace(track, samples=track.samples[-kept_samples(options) :])
-
-
-def extended_path(
-    path: PathState | None, emission: Emission, chain: Chain, options: SessionOptions
-) -> PathState | None:
-    """A path one frame longer; None where none is wanted."""
-    if options.path_frames == 0:
-        return None
-    if path is None:
-        return chain.open_path(emission, options.path_frames)
-    return chain.extend_path(path, emission)

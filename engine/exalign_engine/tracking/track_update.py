@@ -26,8 +26,7 @@ from exalign_engine.tracking.track import (
     PosteriorSample,
     Record,
     Track,
-    extended_path,
-    trimmed,
+    kept_samples,
 )
 from exalign_engine.tracking.visibility import TrackState, Visibility
 
@@ -125,8 +124,22 @@ def _with_frame(
     if options.smoothing_lag and filtered.belief is not None:
         track = replace(track, records=(*track.records, _record(observation, filtered)))
     else:
-        track = replace(track, path=extended_path(track.path, filtered.emission, frame_filter.chain, options))
-    return trimmed(track, frame_filter.chain, options)
+        track = replace(track, path=frame_filter.extended_path(track.path, filtered.emission))
+    return _trimmed(frame_filter, track)
+
+
+def _trimmed(frame_filter: FrameFilter, track: Track) -> Track:
+    """Without what is older than the lag, which the path takes in."""
+    options = frame_filter.options
+    while len(track.records) > options.smoothing_lag + 1:
+        oldest = track.records[0]
+        track = replace(
+            track,
+            start=FilterState(oldest.belief, oldest.motion),
+            records=track.records[1:],
+            path=frame_filter.extended_path(track.path, oldest.emission),
+        )
+    return replace(track, samples=track.samples[-kept_samples(options) :])
 
 
 def _record(observation: Observation, filtered: FilteredFrame) -> Record:

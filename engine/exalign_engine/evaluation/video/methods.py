@@ -25,8 +25,9 @@ from exalign_engine.geometry.head_pose import YAW, solve_pose
 from exalign_engine.hmm.chain import Chain, viterbi
 from exalign_engine.metrics.accuracy import nrmse
 from exalign_engine.network.batches import score
+from exalign_engine.posterior.kept import MOMENT_CUT
 from exalign_engine.posterior.pose import credible_intervals, displaced_poses
-from exalign_engine.posterior.posterior import MOMENT_CUT, Posterior, PosteriorModel
+from exalign_engine.posterior.posterior import Posterior, PosteriorModel
 from exalign_engine.tracking.box_filter import BoxFilter, filter_box
 from exalign_engine.tracking.displacement import blend_displacement, displaced_posterior
 from exalign_engine.tracking.emission_strength import EMISSION
