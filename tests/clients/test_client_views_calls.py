@@ -162,6 +162,12 @@ def test_exemplars_have_shapes_in_the_box_frame(service: FakeService, call: Call
     assert service.requests[0].bundle_id == "ab" * 32
 
 
+def test_a_range_too_narrow_for_its_bins_is_told_the_least_width(service: FakeService, call: Call) -> None:
+    pose = PoseOptions(yaw_bins=90, yaw_range=(0, 5e-324), roll_range=(-1, 1))
+    wrong = _wrong(call, service, "pose", JPEG, options=pose)
+    assert wrong == {"options.yaw_range": "is 4.94066e-324 degrees wide, must be at least 0.09 for 90 bins"}
+
+
 def test_every_wrong_view_option_is_named_at_once(service: FakeService, call: Call) -> None:
     wrong = _wrong(
         call,

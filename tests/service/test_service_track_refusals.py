@@ -53,6 +53,7 @@ async def test_every_wrong_field_of_a_config_is_named_at_once(live: Running) -> 
         suggestion=evidence_pb2.SuggestionOptions(landmarks=[68]),
     )
     asked.heatmaps.width = 0
+    asked.pose.histogram.roll_range.CopyFrom(geometry_pb2.Interval(lower=0, upper=5e-324))
     it = talk(live)
     await it.say(asked)
     code, details = await it.refused()
@@ -62,7 +63,7 @@ async def test_every_wrong_field_of_a_config_is_named_at_once(live: Running) -> 
         for name in (
             *("session_id", "resume_token", "mode", "smoothing_lag", "detect_every", "path_frames"),
             *("detection.detector", "detection.max_faces", "landmarks.top_exemplars", "heatmaps.width"),
-            *("pose.interval_masses[0]", "suggestion.landmarks[0]"),
+            *("pose.interval_masses[0]", "pose.histogram.roll_range", "suggestion.landmarks[0]"),
         )
     }
     assert "must be 0 to 256" in details.violations["config.path_frames"]

@@ -90,6 +90,15 @@ WRONG_VIEWS: list[tuple[heatmap_pb2.HeatmapOptions, pose_pb2.PoseOptions, set[st
         {"heatmaps.rectangle.x0", "heatmaps.rectangle.y0", "pose.histogram.yaw_range.lower"},
     ),
     (
+        heatmap_pb2.HeatmapOptions(),
+        pose_pb2.PoseOptions(
+            histogram=HISTOGRAM(
+                yaw_bins=1, yaw_range=Interval(lower=0, upper=5e-324), roll_range=Interval(lower=9, upper=9.01)
+            )
+        ),
+        {"pose.histogram.yaw_range", "pose.histogram.roll_range"},
+    ),
+    (
         heatmap_pb2.HeatmapOptions(rectangle=Rectangle(x0=-2e6, y0=0, x1=1, y1=1)),
         pose_pb2.PoseOptions(),
         {"heatmaps.rectangle.x0"},
@@ -104,6 +113,15 @@ async def test_wrong_views_are_named_by_every_method(
 ) -> None:
     name, bad = with_views(heatmaps, pose)[method]
     assert set(await violations(getattr(live.stub, name), bad)) == fields
+
+
+async def test_a_range_too_narrow_for_its_bins_is_told_the_least_width(live: Running) -> None:
+    options = pose_pb2.PoseOptions(
+        histogram=HISTOGRAM(yaw_bins=90, roll_bins=90, roll_range=Interval(lower=-1e-6, upper=1e-6))
+    )
+    bad = service_pb2.EstimatePoseRequest(image=IMAGE, boxes=[BOX], pose=options)
+    text = "is 2e-06 degrees wide, must be at least 0.09 for 90 bins"
+    assert await violations(live.stub.EstimatePose, bad) == {"pose.histogram.roll_range": text}
 
 
 def click(landmark: int = 0, x: float = 1, y: float = 1, **trust: float) -> evidence_pb2.Click:

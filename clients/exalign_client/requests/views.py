@@ -30,6 +30,8 @@ Range = tuple[float, float]
 
 _MAX_CELLS = 256
 _MAX_BINS = 180
+#: Degrees.
+_MIN_BIN_WIDTH = 1e-3
 _MAX_INTERVALS = 8
 _ENCODINGS = {
     "float32": heatmap_pb2.HEATMAP_ENCODING_FLOAT32,
@@ -70,8 +72,8 @@ class PoseOptions:
         interval_masses: masses of the credible intervals, each in (0, 1), at most 8; empty: 0.5 and 0.9.
         yaw_bins: bins of the joint histogram along yaw, 0 (no histogram) to 180.
         roll_bins: the same along roll.
-        yaw_range: degrees, within [−180, 180].
-        roll_range: degrees, within [−180, 180].
+        yaw_range: degrees, within [−180, 180], at least 0.001 wide a bin.
+        roll_range: as yaw_range.
     """
 
     interval_masses: Iterable[float] = ()
@@ -120,7 +122,17 @@ def pose_message(options: PoseOptions | None, wrong: Violations) -> pose_pb2.Pos
     histogram = pose_pb2.PoseHistogramOptions(
         yaw_bins=whole_in(options.yaw_bins, 0, wrong.at("yaw_bins"), _MAX_BINS),
         roll_bins=whole_in(options.roll_bins, 0, wrong.at("roll_bins"), _MAX_BINS),
-        yaw_range=interval_message(options.yaw_range, wrong.at("yaw_range"), empty=False),
-        roll_range=interval_message(options.roll_range, wrong.at("roll_range"), empty=False),
+        yaw_range=_range(options.yaw_range, options.yaw_bins, wrong.at("yaw_range")),
+        roll_range=_range(options.roll_range, options.roll_bins, wrong.at("roll_range")),
     )
     return pose_pb2.PoseOptions(interval_masses=() if wrong else masses, histogram=histogram)
+
+
+def _range(bounds: Range, bins: int, wrong: Violations) -> geometry_pb2.Interval | None:
+    """One side of a histogram; ``bins`` may be wrong, which is said elsewhere."""
+    interval = interval_message(bounds, wrong, empty=False)
+    if interval is not None and isinstance(bins, int) and 0 <= bins <= _MAX_BINS:
+        width, least = interval.upper - interval.lower, _MIN_BIN_WIDTH * bins
+        if width < least:
+            wrong.add(f"is {width:g} degrees wide, must be at least {least:g} for {bins} bins")
+    return interval

@@ -260,7 +260,9 @@ class PosteriorSummary(_message.Message):
     effective_exemplars: _builtins.float
     """Effective number of exemplars, 1 ÷ Σ p², 1 to K."""
     cut_mass: _builtins.float
-    """Probability of the exemplars that were left out of the landmarks' moments, 0 to 1; 0 when none were."""
+    """Probability of the exemplars that were left out of the landmarks' moments, 0 to 1; 0 when none were. Where it is
+    above 0.001 many exemplars shared the mass, as of a hidden face, and others near them stand for those left out.
+    """
     @_builtins.property
     def top_exemplars(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExemplarProbability]:
         """The most probable exemplars, in descending order."""

@@ -205,7 +205,7 @@ class Heatmap(_message.Message):
     mass_outside: _builtins.float
     """Mass that lies outside the rectangle, 0 to 1."""
     mass_cut: _builtins.float
-    """Mass of exemplars that were left out of the computation, 0 to 1."""
+    """Mass of exemplars that were left out of the computation, 0 to 1; above 0.001 others near them stand for them."""
     mass_error: _builtins.float
     """Bound on the sum over all cells of |mass sent − mass computed|: what the encoding and the fast kernel cost."""
     @_builtins.property

@@ -39,11 +39,15 @@ class PoseHistogramOptions(_message.Message):
     """Bins along roll, 0 to 180; default 36. 0: no histogram. INVALID_ARGUMENT outside."""
     @_builtins.property
     def yaw_range(self) -> _geometry_pb2.Interval:
-        """Range of yaw, degrees, within [−180, 180], not empty; default [−90, 90]. INVALID_ARGUMENT outside."""
+        """Range of yaw, degrees, within [−180, 180], at least 0.001 a bin and not empty; default [−90, 90].
+        INVALID_ARGUMENT outside.
+        """
 
     @_builtins.property
     def roll_range(self) -> _geometry_pb2.Interval:
-        """Range of roll, degrees, within [−180, 180], not empty; default [−90, 90]. INVALID_ARGUMENT outside."""
+        """Range of roll, degrees, within [−180, 180], at least 0.001 a bin and not empty; default [−90, 90].
+        INVALID_ARGUMENT outside.
+        """
 
     def __init__(
         self,

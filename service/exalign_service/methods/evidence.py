@@ -10,7 +10,8 @@ from exalign_engine.evidence.conditioning import ConditioningOutcome
 from exalign_engine.evidence.suggestion import Suggestions
 from exalign_engine.face.views import ConditionedFace
 from exalign_service.inference.posterior_cache import CachedFace
-from exalign_service.methods.pipeline import Pipeline, StageClock
+from exalign_service.methods.pipeline import Pipeline
+from exalign_service.methods.stage_clock import StageClock
 from exalign_service.requests.faces import EvidenceRequest, read_conditional, read_suggest
 from exalign_service.responses.face_views import compute_suggestions, posterior_given_evidence
 from exalign_service.responses.views import evidence_message, outcome_message
@@ -98,7 +99,9 @@ class EvidenceMethods:
             ) -> tuple[CachedFace, CachedFace, ConditioningOutcome, Suggestions, face_pb2.Face]:
                 after = _with_evidence(before, asked)
                 given = self._given(face, after, clock)
-                found = clock.run("posterior", compute_suggestions, given.face, after.evidence, asked.suggestion)
+                found = clock.run(
+                    "posterior", compute_suggestions, given.face, after.evidence, asked.suggestion, clock.check
+                )
                 return before, after, given.outcome, found, pipeline.write_face(given, asked.views, clock)
 
             before, after, outcome, found, message = await pipeline.one_face(asked.source, clock, work)
@@ -124,7 +127,7 @@ class EvidenceMethods:
 
     def _given(self, face: Face, cached: CachedFace, clock: StageClock) -> ConditionedFace:
         poses = self._pipeline.aligner.bundle.poses
-        return clock.run("posterior", posterior_given_evidence, face, cached.evidence, poses)
+        return clock.run("posterior", posterior_given_evidence, face, cached.evidence, poses, clock.check)
 
 
 def _with_evidence(face: CachedFace, asked: EvidenceRequest) -> CachedFace:

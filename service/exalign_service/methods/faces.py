@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from exalign.v1 import face_pb2, service_pb2
 from exalign_engine import Face
 from exalign_service.inference.posterior_cache import CachedFace
-from exalign_service.methods.pipeline import Pipeline, StageClock
+from exalign_service.methods.pipeline import Pipeline
+from exalign_service.methods.stage_clock import StageClock
 from exalign_service.requests.faces import FacesRequest, read_heatmaps, read_pose, read_predict
 from exalign_service.requests.picture import Picture
 from exalign_service.responses.face_views import posterior_given_evidence
@@ -89,7 +90,7 @@ class FacesMethods:
 
         def work(cached: CachedFace, face: Face) -> tuple[CachedFace, face_pb2.Face]:
             poses = pipeline.aligner.bundle.poses
-            given = clock.run("posterior", posterior_given_evidence, face, cached.evidence, poses)
+            given = clock.run("posterior", posterior_given_evidence, face, cached.evidence, poses, clock.check)
             return cached, pipeline.write_face(given, asked.views, clock)
 
         found = await pipeline.each_face(asked.source, clock, work, asked.size.check)

@@ -8,8 +8,6 @@ once after it: its posterior, its views and its message are made in one visit (d
 from __future__ import annotations
 
 import asyncio
-import math
-import threading
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,20 +15,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from exalign.v1 import face_pb2, timing_pb2
+from exalign.v1 import face_pb2
 from exalign_engine.arrays import U8
 from exalign_engine.errors import InvalidInputError
 from exalign_engine.face.aligner import Aligner, Face, FaceRefinement, LocatedFace
 from exalign_engine.face.views import ConditionedFace
 from exalign_service.inference.batcher import Batcher, Row
 from exalign_service.inference.posterior_cache import CachedFace, PosteriorCache
+from exalign_service.methods.stage_clock import StageClock
 from exalign_service.observability.metrics import Metrics
 from exalign_service.requests.faces import PosteriorId
 from exalign_service.requests.picture import DetectionOptions, Picture, RequestLimits
 from exalign_service.requests.views import ViewOptions
 from exalign_service.responses.face_views import compute_views
 from exalign_service.responses.faces import face_message
-from exalign_service.rpc.call_context import Call, current_call
+from exalign_service.rpc.call_context import current_call
 from exalign_service.rpc.errors import PreconditionError, QueueFullError
 
 T = TypeVar("T")
@@ -40,60 +39,6 @@ FaceWork = Callable[[CachedFace, Face], T]
 
 #: When to try again where too many calls are in progress, seconds: about what a few of them take.
 _RETRY_AFTER = 0.1
-
-
-#: Where there is no call: in a test of a part.
-_NO_CALL = Call("", math.inf)
-
-
-class StageClock:
-    """Seconds of one call by stage. Threads may add to it at once; it is made where the call is handled."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self.method = current_call.get(_NO_CALL).method
-        self._started = time.monotonic()
-        self._lock = threading.Lock()
-
-    def add(self, stage: str, seconds: float) -> None:
-        """Count time for a stage, one of `metrics.STAGES`."""
-        with self._lock:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
-
-    def run(self, stage: str, work: Callable[..., T], *args: object) -> T:
-        """Do something and count its time, whether it succeeds or not."""
-        start = time.monotonic()
-        try:
-            return work(*args)
-        finally:
-            self.add(stage, time.monotonic() - start)
-
-    def add_rows(self, submitted: float, rows: Sequence[Row]) -> None:
-        """Count the time from ``submitted`` to the last row: with the network at work, or waiting for it."""
-        busy, until = 0.0, submitted
-        for start, end in sorted((row.started, row.finished) for row in rows):
-            busy += max(end - max(start, until), 0.0)
-            until = max(until, end)
-        self.add("infer", busy)
-        self.add("queue", max(until - submitted - busy, 0.0))
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds up to now."""
-        return time.monotonic() - self._started
-
-    def message(self) -> timing_pb2.StageTiming:
-        """For the answer; its total reaches up to now."""
-        seconds = self.seconds
-        return timing_pb2.StageTiming(
-            decode_seconds=seconds.get("decode", 0.0),
-            detect_seconds=seconds.get("detect", 0.0),
-            queue_seconds=seconds.get("queue", 0.0),
-            infer_seconds=seconds.get("infer", 0.0),
-            posterior_seconds=seconds.get("posterior", 0.0),
-            hmm_seconds=seconds.get("hmm", 0.0),
-            total_seconds=self.elapsed,
-        )
 
 
 @dataclass(frozen=True)
@@ -168,6 +113,7 @@ class Pipeline:
         try:
             yield clock
         finally:
+            clock.stop()
             self._calls -= 1
             self.observe(clock)
 
@@ -221,7 +167,7 @@ class Pipeline:
         """
         match source:
             case PosteriorId(name):
-                return PictureAnswer([await self._in_thread(self._rebuild, self.cache.find(name), work)])
+                return PictureAnswer([await self._in_thread(clock, self._rebuild, self.cache.find(name), work)])
             case Picture():
                 crops = await self._crops(source, clock)
                 check(len(crops.faces))
@@ -244,7 +190,7 @@ class Pipeline:
         """
         match source:
             case PosteriorId(name):
-                return await self._in_thread(self._rebuild, self.cache.find(name), work)
+                return await self._in_thread(clock, self._rebuild, self.cache.find(name), work)
             case Picture():
                 crops = await self._crops(source, clock, most=1)
                 if not crops.faces:
@@ -276,12 +222,12 @@ class Pipeline:
 
     def write_face(self, given: ConditionedFace, options: ViewOptions, clock: StageClock) -> face_pb2.Face:
         """The message about a face, without a posterior id. Blocks: for a thread."""
-        views = clock.run("posterior", compute_views, self.aligner.bundle, given, options)
+        views = clock.run("posterior", compute_views, self.aligner.bundle, given, options, clock.check)
         return clock.run("encode", face_message, views, options)
 
     async def face_message(self, given: ConditionedFace, options: ViewOptions, clock: StageClock) -> face_pb2.Face:
         """`write_face`, in a thread."""
-        return await self._in_thread(self.write_face, given, options, clock)
+        return await self._in_thread(clock, self.write_face, given, options, clock)
 
     async def infer(
         self,
@@ -314,14 +260,14 @@ class Pipeline:
 
     async def run_stage(self, clock: StageClock, stage: str, work: Callable[..., T], *args: object) -> T:
         """Run one stage in a thread; a call that is cancelled before its turn never runs."""
-        return await self._in_thread(clock.run, stage, work, *args)
+        return await self._in_thread(clock, clock.run, stage, work, *args)
 
     async def _crops(self, picture: Picture, clock: StageClock, most: int | None = None) -> _Crops:
         """Decode a picture, find its faces and cut out the first ``most`` of them."""
         if picture.boxes:
-            return await self._in_thread(self._boxed_crops, picture, clock, most)
+            return await self._in_thread(clock, self._boxed_crops, picture, clock, most)
         image = await self.run_stage(clock, "decode", self.open_image, picture, clock.method)
-        return await self._in_thread(self._detected_crops, image, picture.detection, clock, most)
+        return await self._in_thread(clock, self._detected_crops, image, picture.detection, clock, most)
 
     def _boxed_crops(self, picture: Picture, clock: StageClock, most: int | None) -> _Crops:
         image = clock.run("decode", self.open_image, picture, clock.method)
@@ -349,7 +295,7 @@ class Pipeline:
         while waiting:
             rows = await self._infer([crop for _, crop in waiting.values()], clock)
             steps = (
-                self._in_thread(self._step, image, refinement, row, clock, work)
+                self._in_thread(clock, self._step, image, refinement, row, clock, work)
                 for (refinement, _), row in zip(waiting.values(), rows, strict=True)
             )
             outcomes = dict(zip(waiting, await asyncio.gather(*steps), strict=True))
@@ -388,5 +334,10 @@ class Pipeline:
                 clock.add_rows(submitted, rows)
                 return rows
 
-    async def _in_thread(self, work: Callable[..., T], *args: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work, *args)
+    async def _in_thread(self, clock: StageClock, work: Callable[..., T], *args: object) -> T:
+        """Run something in a thread; where this is cancelled, the call's work in threads ends at its next check."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, work, *args)
+        except asyncio.CancelledError:
+            clock.stop()
+            raise

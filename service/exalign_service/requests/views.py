@@ -9,7 +9,7 @@ from exalign.v1 import geometry_pb2, heatmap_pb2, pose_pb2
 from exalign_engine.errors import Violations
 from exalign_engine.geometry.landmarks import N_LANDMARKS
 from exalign_engine.heatmaps.marginals import MAX_CELLS
-from exalign_engine.posterior.pose import MAX_INTERVALS, PoseGrid
+from exalign_engine.posterior.pose import MAX_BINS, MAX_INTERVALS, PoseGrid, too_narrow
 from exalign_service.requests.enums import add_unknown_enum
 from exalign_service.requests.picture import DEFAULT_TOP_EXEMPLARS, LandmarkOptions, check_corners, check_indices
 
@@ -21,9 +21,6 @@ DEFAULT_MASSES = (0.5, 0.9)
 
 #: Rectangles, points and regions lie within so many pixels of the image's corner, whichever image it is.
 MAX_COORDINATE = 1e6
-
-#: Most bins along one side of a pose histogram.
-MAX_BINS = 180
 
 _ALL = tuple(range(N_LANDMARKS))
 
@@ -131,9 +128,11 @@ def _histogram(options: pose_pb2.PoseHistogramOptions, violations: Violations) -
         yaw_range = read_angles(options.yaw_range, violations.at("yaw_range"))
     if options.HasField("roll_range"):
         roll_range = read_angles(options.roll_range, violations.at("roll_range"))
-    for name, (lower, upper) in (("yaw_range", yaw_range), ("roll_range", roll_range)):
+    for name, (lower, upper), bins in (("yaw_range", yaw_range, yaw_bins), ("roll_range", roll_range, roll_bins)):
         if lower == upper:
             violations.add(name, f"is empty at {lower:g} degrees, lower must be below upper")
+        elif lower < upper and (narrow := too_narrow(upper - lower, min(bins, MAX_BINS))) is not None:
+            violations.add(name, narrow)
     if len(violations) > before or not (yaw_bins and roll_bins):
         return None
     return PoseGrid(yaw_bins, roll_bins, yaw_range, roll_range)

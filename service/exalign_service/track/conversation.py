@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from exalign.v1 import service_pb2, track_pb2
 from exalign_engine.errors import InvalidInputError
-from exalign_service.methods.pipeline import StageClock
+from exalign_service.methods.stage_clock import StageClock
 from exalign_service.rpc.errors import PreconditionError
 from exalign_service.track.frame_step import SessionSteps, StepResult
 from exalign_service.track.inbox import Failed, HalfClosed, Inbox, ReceivedFrame

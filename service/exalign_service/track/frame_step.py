@@ -29,7 +29,8 @@ from exalign_engine.tracking import (
     TrackingSession,
 )
 from exalign_engine.tracking.evidence_assignment import nearest_face
-from exalign_service.methods.pipeline import Pipeline, StageClock
+from exalign_service.methods.pipeline import Pipeline
+from exalign_service.methods.stage_clock import StageClock
 from exalign_service.requests.picture import Picture, add_misplaced
 from exalign_service.rpc.errors import PreconditionError
 from exalign_service.track.record import Corners, SessionRecord
@@ -133,7 +134,7 @@ class SessionSteps:
         rows = await self._rows(image, places, clock)
 
         def step() -> tuple[FrameAnswer, bytes, bytes]:
-            answer = session.finish(pending, rows)
+            answer = session.finish(pending, rows, clock.check)
             state = session.encode()
             return answer, state, state_hash(state)
 
@@ -165,7 +166,7 @@ class SessionSteps:
         session = self._session
 
         def step() -> tuple[tuple[RevisionAnswer, ...], bytes, bytes]:
-            revisions = session.revise(requested.index, evidence)
+            revisions = session.revise(requested.index, evidence, clock.check)
             state = session.encode()
             return revisions, state, state_hash(state)
 
@@ -179,7 +180,8 @@ class SessionSteps:
 
     async def close(self, clock: StageClock) -> tuple[list[track_pb2.FrameRevision], track_pb2.TrackClosed]:
         """The last revisions; paths and suggestions, in a message without its summary."""
-        closing = await self._pipeline.run_stage(clock, "hmm", self._session.close, self._options.suggestion)
+        suggestion = self._options.suggestion
+        closing = await self._pipeline.run_stage(clock, "hmm", self._session.close, suggestion, clock.check)
         closed = track_pb2.TrackClosed(
             paths=[path_message(p) for p in closing.paths],
             suggestions=[suggestion_message(s) for s in closing.suggestions],

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from exalign_service.methods.pipeline import StageClock
+from exalign_service.methods.stage_clock import StageClock
 from exalign_service.track.requests import RequestedFrame, RequestedPastEvidence
 
 #: Messages read ahead of the one that is worked on.

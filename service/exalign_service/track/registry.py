@@ -16,7 +16,8 @@ from typing import Protocol, TypeVar
 from exalign.v1 import track_pb2
 from exalign_engine.tracking import SessionOptions, StateError, TrackingSession
 from exalign_service.config.schema import SessionsConfig
-from exalign_service.methods.pipeline import Pipeline, StageClock
+from exalign_service.methods.pipeline import Pipeline
+from exalign_service.methods.stage_clock import StageClock
 from exalign_service.rpc.clock import Clock
 from exalign_service.rpc.errors import (
     GoneAwayError,

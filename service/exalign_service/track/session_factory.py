@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from functools import cached_property
 
+import numpy as np
+
 from exalign_engine.face.aligner import Aligner, LocatedFace
-from exalign_engine.hmm.chain import Chain
+from exalign_engine.hmm.belief import LOG_FLOOR
+from exalign_engine.hmm.chain import Chain, Emission
 from exalign_engine.network.outputs import FaceOutputs
 from exalign_engine.tracking import Frame, SessionOptions, SuggestionQuery, TrackingSession
 
@@ -25,10 +28,13 @@ class SessionFactory:
     def chain(self) -> Chain:
         """The transitions between the exemplars; built when first needed, which is slow."""
         bundle = self._aligner.bundle
-        return Chain(bundle.exemplars.shapes, bundle.manifest.tau)
+        return Chain(bundle.exemplars.shapes, bundle.manifest.tau, order=bundle.exemplars.order)
 
     def warm_up(self, place: LocatedFace, row: FaceOutputs) -> None:
-        """Track a face through a few frames that all look like ``row``, so that no caller waits for a compiler."""
+        """Track a face through a few frames that all look like ``row``, so that no caller waits for a compiler.
+
+        Then the chain takes a step into a frame that shows nothing, from one that showed one exemplar.
+        """
         session = self.new(SessionOptions(smoothing_lag=1, path_frames=2))
         size = (math.ceil(float(place.box[3])), math.ceil(float(place.box[2])))
         for index in range(3):
@@ -37,6 +43,11 @@ class SessionFactory:
             session.finish(pending, [row] * len(places))
         session.close(SuggestionQuery())
         self.restore(session.encode(), session.options)
+        peak = np.full(self.chain.count, LOG_FLOOR, np.float32)
+        peak[0] = 0
+        seen, nothing = Emission(peak), Emission(None)
+        self.chain.step(self.chain.start(seen), nothing)
+        self.chain.extend_path(self.chain.open_path(seen, 2), nothing)
 
     def new(self, options: SessionOptions) -> TrackingSession:
         """A session that has seen nothing."""

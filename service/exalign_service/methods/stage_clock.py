@@ -1,0 +1,86 @@
+"""The time that each stage of a call took, and whether its work is to go on."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from exalign.v1 import timing_pb2
+from exalign_service.inference.batcher import Row
+from exalign_service.rpc.call_context import Call, current_call
+from exalign_service.rpc.errors import DeadlineExpiredError
+
+T = TypeVar("T")
+
+#: Where there is no call: in a test of a part.
+_NO_CALL = Call("", math.inf)
+
+
+class StageClock:
+    """Seconds of one call by stage, and whether anybody waits for it. Made where the call is handled.
+
+    Threads may add to it and ask it at once.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.method = current_call.get(_NO_CALL).method
+        self._started = time.monotonic()
+        self._lock = threading.Lock()
+        self._deadline, self._stopped = current_call.get(_NO_CALL).deadline, False
+
+    def stop(self) -> None:
+        """Nobody waits for the call any more: what still runs for it in threads ends at its next `check`."""
+        self._stopped = True
+
+    def check(self) -> None:
+        """What long work calls as it goes on (`exalign_engine.posterior.checks`).
+
+        Raises:
+            DeadlineExpiredError: the call's deadline has passed, or nobody waits for it any more.
+        """
+        if self._stopped or time.monotonic() >= self._deadline:
+            raise DeadlineExpiredError("the deadline passed, or the caller left, during the work")
+
+    def add(self, stage: str, seconds: float) -> None:
+        """Count time for a stage, one of `metrics.STAGES`."""
+        with self._lock:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+
+    def run(self, stage: str, work: Callable[..., T], *args: object) -> T:
+        """Do something and count its time, whether it succeeds or not."""
+        start = time.monotonic()
+        try:
+            return work(*args)
+        finally:
+            self.add(stage, time.monotonic() - start)
+
+    def add_rows(self, submitted: float, rows: Sequence[Row]) -> None:
+        """Count the time from ``submitted`` to the last row: with the network at work, or waiting for it."""
+        busy, until = 0.0, submitted
+        for start, end in sorted((row.started, row.finished) for row in rows):
+            busy += max(end - max(start, until), 0.0)
+            until = max(until, end)
+        self.add("infer", busy)
+        self.add("queue", max(until - submitted - busy, 0.0))
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds up to now."""
+        return time.monotonic() - self._started
+
+    def message(self) -> timing_pb2.StageTiming:
+        """For the answer; its total reaches up to now."""
+        seconds = self.seconds
+        return timing_pb2.StageTiming(
+            decode_seconds=seconds.get("decode", 0.0),
+            detect_seconds=seconds.get("detect", 0.0),
+            queue_seconds=seconds.get("queue", 0.0),
+            infer_seconds=seconds.get("infer", 0.0),
+            posterior_seconds=seconds.get("posterior", 0.0),
+            hmm_seconds=seconds.get("hmm", 0.0),
+            total_seconds=self.elapsed,
+        )
