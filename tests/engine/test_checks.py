@@ -53,7 +53,7 @@ KERNELS: list[tuple[str, Callable[..., int], float]] = [
     ("hmm.neighbours.spread_mass", lambda index, *_: 32 * len(index), 20),
     ("hmm.neighbours.reach_first", lambda index, *_: 32 * len(index), 20),
     ("heatmaps.marginals.add_directly", _cells, 5),
-    ("heatmaps.marginals.splat", lambda w, i, t, s, landmarks, *_: len(w) * len(landmarks), 50),
+    ("heatmaps.marginals.splat", lambda w, i, t, s, landmarks, *_: len(w) * len(landmarks), 150),
     ("heatmaps.marginals.blur_into_cells", lambda cells, rows, lattice, *_: 40 * len(lattice), 1),
     ("posterior.pose._mass_in_bins", lambda angle, sigma, low, high, bins: len(angle) * bins, 50),
     ("posterior.posterior.weighted_moments", lambda weights, *_: 68 * len(weights), 20),
