@@ -114,12 +114,8 @@ def test_moments_and_confidence_are_near_those_of_all(model: PosteriorModel, sha
     sigma = np.sqrt(spread.sum(axis=1))
     assert (np.linalg.norm(few.mean - mean, axis=1) / sigma).max() < 0.03
     np.testing.assert_allclose(np.sqrt(few.covariance[:, [0, 2]].sum(axis=1)), sigma, rtol=0.03)
-    whole = Posterior(model, few.probabilities, 0.1, kept=everyone(few.probabilities))
+    whole = Posterior(model, few.probabilities, 0.1, kept=Support.of_all(few.probabilities))
     assert np.abs(few.confidence - whole.confidence).max() < 0.03
-
-
-def everyone(p: F32) -> Support:
-    return Support(np.arange(len(p), dtype=np.int32), p, 0.0)
 
 
 @BOTH
@@ -150,7 +146,7 @@ def test_the_pose_is_near_that_of_all(model: PosteriorModel, shape: Callable[[F3
     face = Face(at(MIDDLE), few)
     given, whole = (
         pose(Face(face.located, one), poses, Calibration(), grid=grid)
-        for one in (few, Posterior(model, few.probabilities, 0.1, kept=everyone(few.probabilities)))
+        for one in (few, Posterior(model, few.probabilities, 0.1, kept=Support.of_all(few.probabilities)))
     )
     assert given.histogram is not None
     assert whole.histogram is not None

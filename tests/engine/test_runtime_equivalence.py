@@ -57,7 +57,7 @@ class Summing(Distorted):
         out = super().infer(crops)
         sums = np.zeros((len(crops), WIDTH), np.float32)  # nothing is displaced: the rest may be 0
         for row, scores in zip(sums, out.scores, strict=True):
-            p = self._model.posterior(scores)
+            p = self._model.posterior(scores, whole=True)
             row[:136] = (p.mean + self._off).T.reshape(-1)
             row[136:340] = (p.covariance - [1, 0, 1] * p.kernel_variance[:, None]).T.reshape(-1)
             row[-4] = p.kernel_variance.mean()

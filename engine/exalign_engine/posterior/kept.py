@@ -48,6 +48,14 @@ class Support:
     whole: bool = True
 
     @classmethod
+    def of_all(cls, p: F32) -> Support:
+        """All that are supported, however many, by (K,) float32 that sums to 1."""
+        index = supported(p)
+        weights = p[index]
+        mass = float(weights.sum(dtype=np.float64))
+        return cls(index, (weights / np.float32(mass)).astype(np.float32), max(1.0 - mass, 0.0))
+
+    @classmethod
     def of(cls, p: F32, exemplars: Exemplars) -> Support:
         """Choose.
 
@@ -56,10 +64,7 @@ class Support:
             exemplars: the classes; their order is read where more than `MAX_KEPT` are supported.
         """
         if np.count_nonzero(p >= _least(p)) <= MAX_KEPT:
-            index = supported(p)
-            weights = p[index]
-            mass = float(weights.sum(dtype=np.float64))
-            return cls(index, (weights / np.float32(mass)).astype(np.float32), max(1.0 - mass, 0.0))
+            return cls.of_all(p)
         classes, drawn_weights, held = _drawn(p, exemplars.order.along, _least(p), STAND_INS)
         sort = np.argsort(classes)
         return cls(classes[sort], drawn_weights[sort], max(1.0 - held, 0.0), whole=False)

@@ -118,13 +118,16 @@ class PosteriorModel:
         """(68, 2, K) float32: ``shapes`` for who reads few landmarks of all exemplars; made when first read."""
         return np.ascontiguousarray(self.shapes.transpose(2, 1, 0))
 
-    def posterior(self, scores: F32, image: ImageFeatures | None = None, sums: F32 | None = None) -> Posterior:
+    def posterior(
+        self, scores: F32, image: ImageFeatures | None = None, sums: F32 | None = None, *, whole: bool = False
+    ) -> Posterior:
         """The posterior of one face.
 
         Args:
             scores: (K,) float32 from the network.
             image: what else it saw in the same crop; without it nothing is displaced.
             sums: (W,) float32, where the network's graph made the moments' sums itself; None makes them here.
+            whole: make views of all exemplars, however many: to compare posteriors by. Slow where they are many.
 
         Raises:
             ValueError: wrong shape, or scores that are not finite.
@@ -138,7 +141,8 @@ class PosteriorModel:
         with np.errstate(over="ignore"):
             p = np.exp((scores - scores.max()) / np.float32(self.calibration.temperature))
         probabilities = p / p.sum(dtype=np.float64).astype(np.float32)
-        return Posterior(self, probabilities, self.calibration.presence(scores), image=image, sums=made)
+        kept = Support.of_all(probabilities) if whole else None
+        return Posterior(self, probabilities, self.calibration.presence(scores), image=image, sums=made, kept=kept)
 
 
 class Posterior:
