@@ -63,7 +63,7 @@ class Aligner(FaceAligner):
     @cached_property
     def chain(self) -> Chain:
         """The transitions between the exemplars; built when first needed, which is slow."""
-        return Chain(self.bundle.exemplars.shapes, self.bundle.manifest.tau)
+        return Chain(self.bundle.exemplars.shapes, self.bundle.manifest.tau, order=self.bundle.exemplars.order)
 
     def heatmaps(
         self,
