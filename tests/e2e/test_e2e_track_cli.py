@@ -64,7 +64,7 @@ def test_a_line_a_frame_and_a_video_with_a_server_of_its_own(clip: Path, tmp_pat
     assert {(t["track_id"], t["state"]) for line in lines for t in line["tracks"]} == {(1, "visible")}
     noses = np.array([line["tracks"][0]["face"]["landmarks"][30] for line in lines])
     assert np.diff(noses[:, 0]).mean() == pytest.approx(-3, abs=0.7)
-    assert "starting a server" in done.stderr
+    assert "this process answers itself" in done.stderr
     assert len(list(open_video(str(out)))) == FRAMES
 
 

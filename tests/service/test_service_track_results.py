@@ -91,7 +91,7 @@ async def test_a_repeated_frame_gets_the_kept_result_and_moves_nothing(live: Run
 @pytest.mark.parametrize(
     ("data", "field", "says"),
     [
-        (b"no picture", "image.encoded", "is not a readable JPEG"),
+        (b"no picture", "image.encoded", "is not a readable AVIF, JPEG"),
         (b"", "image.encoded", "is empty"),
         (encoded(picture(32, 32)), "image", "is 32 × 32 pixels, all frames of the session must have 64 × 48"),
     ],
