@@ -56,7 +56,7 @@ def lines_of(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_a_line_a_frame_and_a_video_with_a_server_of_its_own(clip: Path, tmp_path: Path) -> None:
+def test_a_line_a_frame_and_a_video_without_a_server(clip: Path, tmp_path: Path) -> None:
     out = tmp_path / "tracked.mp4"
     done = track(str(clip), "--json", "--out", str(out))
     lines = lines_of(done)
