@@ -204,7 +204,7 @@ def test_two_processes_export_once(drawn_folder: Path, tmp_path: Path) -> None:
     assert [row["epoch"] for row in curves(run)] == ["1", "2"]
     assert curves(run)[-1]["val_auc"]
     assert (run / "bundle" / "manifest.json").is_file()
-    assert finished.stderr.count("wrote ") == 1
+    assert finished.stderr.count("/bundle written") == 1
 
 
 def test_processes_that_cannot_share_a_batch_are_refused(faces: Path, tmp_path: Path) -> None:
