@@ -68,7 +68,9 @@ def pair(request: pytest.FixtureRequest, toy_exemplars: Exemplars) -> Pair:
     noise = np.random.default_rng(2).normal(0, 0.5, len(shapes))
     scores = (noise - 40 * distance).astype(np.float32)
     image = drawn(1)
-    return model.posterior(scores, image), model.posterior(scores[model.exemplars.mirror_of], mirrored(image)), poses
+    # Of all exemplars: those that stand for many are drawn, and not in pairs of mirror images.
+    here = model.posterior(scores, image, whole=True)
+    return here, model.posterior(scores[model.exemplars.mirror_of], mirrored(image), whole=True), poses
 
 
 def flipped(covariance: F64) -> F64:
