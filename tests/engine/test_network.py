@@ -244,9 +244,7 @@ def test_a_run_goes_on_from_the_weights_of_another_with_other_classes(trainers) 
     assert second.epoch == 0
 
 
-def test_a_start_that_is_not_there_or_does_not_fit_is_named(trainers, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(DataError, match="start: no such checkpoint"):
-        trainers("run", start="../nowhere.pt")
+def test_a_start_that_does_not_fit_is_named(trainers, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     torch.save({"network": {"other": torch.zeros(3)}}, tmp_path / "other.pt")
     with pytest.raises(DataError, match="start: no tensor in it"):
         trainers("run", start="../other.pt")
