@@ -123,8 +123,10 @@ class Canvas:
                 ink = DARK if dark else (colour or COLOURS[group])
                 self.line(points[list(indices)], ink, width * 2.4 if dark else width, closed)
 
-    def ellipses(self, points: NDArray[np.floating], covariances: NDArray[np.floating], mass: float) -> None:
-        """Tinted ellipses of all landmarks; only the part of the picture that they reach is copied and blended."""
+    def ellipses(
+        self, points: NDArray[np.floating], covariances: NDArray[np.floating], mass: float, tint: float = 0.3
+    ) -> None:
+        """Ellipses of all landmarks, of so much tint; only the part of the picture that they reach is blended."""
         spread = 3.0 * math.sqrt(max(float(covariances[:, (0, 1), (0, 1)].sum(axis=1).max()), 0.0))
         low = np.floor(self.place(points.min(axis=0) - spread)).astype(int)
         high = np.ceil(self.place(points.max(axis=0) + spread)).astype(int) + 1
@@ -136,7 +138,7 @@ class Canvas:
         before = part.copy()
         for group, n in _landmarks():
             self.ellipse(points[n], covariances[n], mass, COLOURS[group])
-        part[:] = self.cv2.addWeighted(part, 0.3, before, 0.7, 0.0)
+        part[:] = self.cv2.addWeighted(part, tint, before, 1 - tint, 0.0)
 
     def text(
         self,

@@ -14,14 +14,7 @@ import pytest
 from google.rpc import error_details_pb2
 
 from exalign_client.commands.cli import main
-from fake_server import IMAGE_SIZE, FakeService, abort
-
-
-@pytest.fixture
-def picture(tmp_path: Path) -> Path:
-    path = tmp_path / "photo.png"
-    cv2.imwrite(str(path), np.full((IMAGE_SIZE[1], IMAGE_SIZE[0], 3), 90, np.uint8))
-    return path
+from fake_server import FakeService, abort
 
 
 def _second(picture: Path) -> Path:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from exalign_client.commands.cli import main
-from fake_server import IMAGE_SIZE, FakeService
+from fake_server import FakeService
 
 #: A server that is not asked.
 NOBODY = ["--server", "127.0.0.1:1", "--timeout", "1"]
@@ -22,13 +22,6 @@ COMMANDS = {
     "condition": ["--click", "nose_tip=60,40"],
     "suggest": [],
 }
-
-
-@pytest.fixture
-def picture(tmp_path: Path) -> Path:
-    path = tmp_path / "photo.png"
-    cv2.imwrite(str(path), np.full((IMAGE_SIZE[1], IMAGE_SIZE[0], 3), 90, np.uint8))
-    return path
 
 
 def itself(path: Path) -> Path:

@@ -28,13 +28,6 @@ COMMANDS = {
 }
 
 
-@pytest.fixture
-def picture(tmp_path: Path) -> Path:
-    path = tmp_path / "photo.png"
-    cv2.imwrite(str(path), PIXELS)
-    return path
-
-
 @pytest.mark.parametrize("command", COMMANDS)
 def test_json_is_one_object_and_the_picture_is_written(
     service: FakeService, picture: Path, capsys: pytest.CaptureFixture[str], command: str

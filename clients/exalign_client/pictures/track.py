@@ -17,7 +17,6 @@ from exalign_client.pictures.canvas import ACCENT, DARK, GREY, PANEL, WHITE, Can
 from exalign_client.pictures.decode import Pixels
 from exalign_client.pictures.overlay import COLOURS, Colour
 from exalign_client.pictures.pose import ramp_colours
-from exalign_client.results.faces import Face
 from exalign_client.results.views import Pose, PoseHistogram
 from exalign_client.track.results import Track, TrackResult, TrackState
 
@@ -95,7 +94,7 @@ def _draw_face(canvas: Canvas, track: Track, mass: float) -> None:
     side = float(max(face.box[2] - face.box[0], face.box[3] - face.box[1])) * canvas.scale
     unit = float(np.clip(side / 300, 0.5, 3.0))
     hidden = track.state is not TrackState.VISIBLE
-    _ellipses(canvas, face, mass)
+    canvas.ellipses(face.landmarks, face.covariances, mass, tint=0.35)
     canvas.face(face.landmarks, unit, ACCENT if hidden else None, edge=not hidden)
     if hidden or side < _DOTS_FROM:
         return
@@ -103,23 +102,6 @@ def _draw_face(canvas: Canvas, track: Track, mass: float) -> None:
         for point in face.landmarks[list(indices)]:
             canvas.disc(point, 1.7 * unit + 0.7, DARK)
             canvas.disc(point, 1.7 * unit, COLOURS[group])
-
-
-def _ellipses(canvas: Canvas, face: Face, mass: float) -> None:
-    """Tinted ellipses; only the part of the picture that they reach is copied and blended."""
-    spread = 3.0 * float(face.spreads.max())
-    low = np.floor(canvas.place(face.landmarks.min(axis=0) - spread)).astype(int)
-    high = np.ceil(canvas.place(face.landmarks.max(axis=0) + spread)).astype(int) + 1
-    height, width = canvas.pixels.shape[:2]
-    (x0, y0), (x1, y1) = np.clip(low, 0, (width, height)), np.clip(high, 0, (width, height))
-    if x0 >= x1 or y0 >= y1:
-        return
-    part = canvas.pixels[y0:y1, x0:x1]
-    before = part.copy()
-    for group, indices in GROUPS.items():
-        for n in indices:
-            canvas.ellipse(face.landmarks[n], face.covariances[n], mass, COLOURS[group])
-    part[:] = canvas.cv2.addWeighted(part, 0.35, before, 0.65, 0.0)
 
 
 def _label(canvas: Canvas, track: Track) -> None:
