@@ -22,11 +22,14 @@ class Call:
         request_id: the caller's, or one chosen here.
         deadline: on the event loop's clock (`time.monotonic`), seconds; infinite when there is none.
         method: its name, as in the contract.
+        caller: who must not take the service from others: the peer of the connection, as gRPC writes it. All
+            connections over one Unix socket are one caller.
     """
 
     request_id: str
     deadline: float
     method: str = ""
+    caller: str = ""
 
 
 #: Set by the interceptor for as long as a handler runs.
