@@ -138,7 +138,7 @@ class Server:
             self.metrics, config.limits.max_deadline, max_message_bytes=config.limits.max_message_bytes
         )
         self._late_service = LateService(SERVICES[0], self.lifecycle)
-        self._executor = ThreadPoolExecutor(config.batching.stage_threads, thread_name_prefix="stage")
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="start")
         self._service: ModelService | None = None
         self._grpc: grpc.aio.Server | None = None
         self._grace_ended = asyncio.Event()
@@ -234,7 +234,7 @@ class Server:
         from exalign_service.serving.model_service import ModelService
 
         self._service = service = ModelService(
-            self.config, self.aligner, self._executor, self.metrics, self.lifecycle, self._clock, self.device_lost
+            self.config, self.aligner, self.metrics, self.lifecycle, self._clock, self.device_lost
         )
         service_pb2_grpc.add_FaceAlignmentServiceServicer_to_server(service.servicer, self._late_service)  # type: ignore[arg-type]
         return service

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from exalign_engine.network.outputs import Outputs
 from exalign_service.inference.batcher import Batcher, Row
+from exalign_service.inference.fair_queue import Claim
 from exalign_service.rpc.errors import DeadlineExpiredError, NotServingError, QueueFullError
 from properties import examples
 
@@ -112,7 +113,8 @@ def test_nothing_is_lost_nothing_is_answered_twice_and_every_row_gets_its_own(
         if fate == "expired":
             expired.update(numbered)
         try:
-            rows = await it.infer([crop(n) for n in numbered], key=key, deadline=deadline)
+            claim = None if key is None else Claim(key=key)
+            rows = await it.infer([crop(n) for n in numbered], claim=claim, deadline=deadline)
         except (QueueFullError, DeadlineExpiredError, NotServingError, RuntimeError) as e:
             return type(e).__name__
         assert answered(rows) == numbered
@@ -167,9 +169,9 @@ async def test_keys_take_turns() -> None:
     with batcher(network) as it:
         first = held(network, it)
         await until(lambda: [999] in network.batches)
-        greedy = asyncio.create_task(it.infer([crop(n) for n in range(10, 20)], key="greedy"))
+        greedy = asyncio.create_task(it.infer([crop(n) for n in range(10, 20)], claim=Claim(key="greedy")))
         await until(lambda: it.depth == 10)
-        modest = [asyncio.create_task(it.infer([crop(n)], key=f"modest {n}")) for n in (50, 51)]
+        modest = [asyncio.create_task(it.infer([crop(n)], claim=Claim(key=f"modest {n}"))) for n in (50, 51)]
         await until(lambda: it.depth == 12)
         network.gate.set()
         await asyncio.gather(first, greedy, *modest)
@@ -190,7 +192,7 @@ def test_nobody_is_served_twice_while_another_waits(backlogs: list[int], max_bat
             for key, count in enumerate(backlogs):
                 mine = [100 * key + i for i in range(count)]
                 owner.update(dict.fromkeys(mine, key))
-                tasks.append(asyncio.create_task(it.infer([crop(n) for n in mine], key=key)))
+                tasks.append(asyncio.create_task(it.infer([crop(n) for n in mine], claim=Claim(key=key))))
             await until(lambda: it.depth == sum(backlogs))
             network.gate.set()
             await asyncio.gather(*tasks)

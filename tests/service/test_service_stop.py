@@ -6,13 +6,14 @@ import asyncio
 import math
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from types import SimpleNamespace
 from typing import Any, cast
 
 import grpc
 import pytest
 
+from exalign_service.inference.stage_pool import StagePool
 from exalign_service.methods.pipeline import Pipeline
 from exalign_service.methods.stage_clock import StageClock
 from exalign_service.responses import face_views
@@ -21,10 +22,10 @@ from exalign_service.rpc.errors import DeadlineExpiredError
 from service_fakes import GOOD_BOX, Running, request
 
 
-def pipeline(executor: ThreadPoolExecutor) -> Pipeline:
+def pipeline(stages: StagePool) -> Pipeline:
     """Only its threads."""
     nothing = cast(Any, SimpleNamespace())
-    return Pipeline(nothing, nothing, executor, nothing, nothing, 8, nothing)
+    return Pipeline(nothing, nothing, stages, nothing, nothing, 8, nothing)
 
 
 def test_a_check_passes_until_the_calls_deadline() -> None:
@@ -52,8 +53,8 @@ async def test_work_whose_call_is_cancelled_ends_at_its_next_check() -> None:
             raise
 
     clock = StageClock()
-    with ThreadPoolExecutor(1) as executor:
-        task = asyncio.create_task(pipeline(executor).run_stage(clock, "posterior", work))
+    with closing(StagePool(1)) as stages:
+        task = asyncio.create_task(pipeline(stages).run_stage(clock, "posterior", work))
         await asyncio.to_thread(started.wait, 60)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

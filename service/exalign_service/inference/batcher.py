@@ -1,9 +1,12 @@
 """The one bounded dynamic batcher in front of the network.
 
 Worker threads take what is queued, up to a batch, and never wait for more: under load batches fill by
-themselves, without load nothing is delayed. Between callers (a unary call, a video session) the queue is
-served round robin, one crop at a time, so that nobody waits for somebody else's backlog. Crops whose caller
-has gone or whose deadline has passed are dropped before the network sees them.
+themselves, without load nothing is delayed. The queue is shared fairly between callers, and among the calls and
+streams of a caller one crop at a time (`fair_queue`), so that nobody waits for somebody else's backlog. Crops whose
+caller has gone or whose deadline has passed are dropped before the network sees them.
+
+One worker more than ``workers`` stands by, as in `stage_pool`: for others than the one caller whose crops are in every
+batch that runs.
 """
 
 from __future__ import annotations
@@ -12,8 +15,7 @@ import asyncio
 import math
 import threading
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,6 +24,8 @@ import numpy as np
 
 from exalign_engine.arrays import U8
 from exalign_engine.network.outputs import FaceOutputs, Outputs
+from exalign_service.inference.fair_queue import Claim, FairQueue
+from exalign_service.inference.running import Running
 from exalign_service.rpc.errors import DeadlineExpiredError, NotServingError, QueueFullError
 
 #: What a crop is assumed to cost before the first batch has been timed, seconds.
@@ -62,17 +66,19 @@ class BatchObserver(Protocol):
 @dataclass(eq=False)
 class _Item:
     crop: U8
-    key: Hashable
+    claim: Claim
     deadline: float
     future: Future[Row]
+    expected: float = 0.0
 
 
 class Batcher:
     """Feeds the network from a bounded queue.
 
     Args:
-        infer: (B, S, S, 3) uint8 → outputs of B rows. Called from ``workers`` threads at once.
-        workers: threads.
+        infer: (B, S, S, 3) uint8 → outputs of B rows. Called from ``workers`` + 1 threads at once.
+        workers: threads that work at once; one more stands by.
+        live_share: see `StagePool`.
         max_batch: most crops in one call of ``infer``.
         max_queue: most crops that may wait.
         observer: counts batches and the queue's depth; None: nobody.
@@ -86,18 +92,21 @@ class Batcher:
         workers: int,
         max_batch: int,
         max_queue: int,
+        live_share: float = 0.5,
         observer: BatchObserver | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._infer, self._clock, self._observer = infer, clock, observer
         self._workers, self._max_batch, self._max_queue = workers, max_batch, max_queue
         self._changed = threading.Condition()
-        # All below is guarded by _changed. Keys stand in the order in which they are served next.
-        self._waiting: OrderedDict[Hashable, deque[_Item]] = OrderedDict()
-        self._depth = 0
+        # All below is guarded by _changed.
+        self._queue = FairQueue[_Item](live_share * workers, clock)
+        self._running = Running(workers, clock)
         self._cost = _FIRST_GUESS
         self._closed = False
-        self._threads = [threading.Thread(target=self._work, name=f"batcher-{i}", daemon=True) for i in range(workers)]
+        self._threads = [
+            threading.Thread(target=self._work, name=f"batcher-{i}", daemon=True) for i in range(workers + 1)
+        ]
         for thread in self._threads:
             thread.start()
 
@@ -105,7 +114,12 @@ class Batcher:
     def depth(self) -> int:
         """Crops that wait now."""
         with self._changed:
-            return self._depth
+            return len(self._queue)
+
+    def oldest_running(self) -> float | None:
+        """Seconds since the batch was launched that has been running for longest; None where none runs."""
+        with self._changed:
+            return self._running.oldest()
 
     @property
     def closed(self) -> bool:
@@ -113,14 +127,14 @@ class Batcher:
         with self._changed:
             return self._closed
 
-    async def infer(self, crops: Sequence[U8], *, key: Hashable = None, deadline: float = math.inf) -> list[Row]:
-        """Put the crops of one caller through the network: all of them, or an error.
+    async def infer(self, crops: Sequence[U8], *, claim: Claim | None = None, deadline: float = math.inf) -> list[Row]:
+        """Put the crops of one call through the network: all of them, or an error.
 
         Cancelling takes the crops that are still waiting out of the queue.
 
         Args:
             crops: each (S, S, 3) uint8.
-            key: whose crops they are; crops of one key are served in order. None: this call is its own key.
+            claim: whose crops they are; those of one key are served in order. None: somebody's who is alone.
             deadline: on the batcher's clock; crops still waiting then are dropped.
 
         Returns:
@@ -131,7 +145,7 @@ class Batcher:
             DeadlineExpiredError: the deadline passed before a crop was launched.
             NotServingError: the batcher is closed.
         """
-        futures = self._submit(crops, object() if key is None else key, deadline)
+        futures = self._submit(crops, Claim(key=object()) if claim is None else claim, deadline)
         try:
             return list(await asyncio.gather(*(asyncio.wrap_future(f) for f in futures)))
         finally:
@@ -146,10 +160,8 @@ class Batcher:
         """
         with self._changed:
             self._closed = True
-            dropped = [] if drain else [item for items in self._waiting.values() for item in items]
-            if dropped:
-                self._waiting.clear()
-                self._set_depth(0)
+            dropped = [] if drain else self._queue.drop(lambda item: True)
+            self._report()
             self._changed.notify_all()
         for item in dropped:
             if item.future.set_running_or_notify_cancel():
@@ -157,82 +169,88 @@ class Batcher:
         for thread in self._threads:
             thread.join()
 
-    def _submit(self, crops: Sequence[U8], key: Hashable, deadline: float) -> list[Future[Row]]:
-        items = [_Item(crop, key, deadline, Future()) for crop in crops]
+    def _submit(self, crops: Sequence[U8], claim: Claim, deadline: float) -> list[Future[Row]]:
+        items = [_Item(crop, claim, deadline, Future()) for crop in crops]
         expired: list[_Item] = []
         try:
             with self._changed:
                 if self._closed:
                     raise NotServingError("the server is shutting down")
-                if self._depth + len(items) > self._max_queue:
+                if not self._has_room(claim.caller, len(items)):
                     expired = self._sweep()
-                if self._depth + len(items) > self._max_queue:
-                    raise QueueFullError("faces", self._depth, self._max_queue, self._retry_after())
-                if items:
-                    self._waiting.setdefault(key, deque()).extend(items)
-                    self._set_depth(self._depth + len(items))
-                    self._changed.notify(math.ceil(len(items) / self._max_batch))
+                    if not self._has_room(claim.caller, len(items)):
+                        raise QueueFullError("faces", len(self._queue), self._max_queue, self._retry_after())
+                for item in items:
+                    self._queue.put(claim, item)
+                self._report()
+                self._changed.notify(math.ceil(len(items) / self._max_batch))
         finally:
             _expire(expired)
         return [item.future for item in items]
 
+    def _has_room(self, caller: str, more: int) -> bool:
+        """Whether so many may wait; a full queue has room for a caller that has less in it than its share."""
+        if len(self._queue) + more <= self._max_queue:
+            return True
+        mine = self._queue.waiting(caller)
+        others = self._queue.callers - bool(mine)
+        return bool(others) and mine + more <= self._max_queue // (others + 1)
+
     def _sweep(self) -> list[_Item]:
         """Take what nobody waits for any more out of the queue; returns what has expired."""
-        now, expired = self._clock(), list[_Item]()
-        for key, items in list(self._waiting.items()):
-            alive: deque[_Item] = deque()
-            for item in items:
-                if item.future.cancelled():
-                    continue
-                (alive if item.deadline > now else expired).append(item)
-            if alive:
-                self._waiting[key] = alive
-            else:
-                del self._waiting[key]
-        self._set_depth(sum(len(items) for items in self._waiting.values()))
-        return expired
+        now = self._clock()
+        gone = self._queue.drop(lambda item: item.future.cancelled() or item.deadline <= now)
+        self._report()
+        return [item for item in gone if not item.future.cancelled()]
 
     def _retry_after(self) -> float:
         """When the queue will have been worked off, by what crops cost so far."""
         low, high = _RETRY_BOUNDS
-        return min(max(self._depth * self._cost / self._workers, low), high)
+        return min(max(len(self._queue) * self._cost / self._workers, low), high)
 
-    def _set_depth(self, depth: int) -> None:
-        self._depth = depth
+    def _report(self) -> None:
         if self._observer is not None:
-            self._observer.queue_changed(depth)
+            self._observer.queue_changed(len(self._queue))
 
     def _work(self) -> None:
         while True:
             with self._changed:
-                while not self._waiting and not self._closed:
-                    self._changed.wait()
-                if not self._waiting:
-                    return
                 batch, expired = self._take()
+                while not batch and not expired:
+                    if self._closed and not self._queue:
+                        return
+                    self._changed.wait()
+                    batch, expired = self._take()
+                if batch:
+                    self._running.begin(batch[0], {item.claim.caller for item in batch})
             _expire(expired)
             if batch:
-                self._launch(batch)
+                seconds = self._launch(batch)
+                with self._changed:
+                    self._running.end(batch[0])
+                    for item in batch:
+                        self._queue.charge(item.claim, seconds / len(batch), item.expected)
+                    self._changed.notify_all()
 
     def _take(self) -> tuple[list[_Item], list[_Item]]:
-        """Up to a batch of items, one of each key in turn; and the expired ones met on the way."""
+        """Up to a batch of items, fairly; and the expired ones met on the way."""
         now, batch, expired = self._clock(), list[_Item](), list[_Item]()
-        depth = self._depth
-        while self._waiting and len(batch) < self._max_batch:
-            key, items = self._waiting.popitem(last=False)
-            item = items.popleft()
-            depth -= 1
-            if items:
-                self._waiting[key] = items  # to the end of the line
+        while len(batch) < self._max_batch:
+            item = self._queue.take(self._cost, self._running.allows)
+            if item is None:
+                break
+            item.expected = self._cost
             if item.deadline <= now:
                 expired.append(item)
             elif item.future.set_running_or_notify_cancel():  # from here on it cannot be cancelled
                 batch.append(item)
-        self._set_depth(depth)
+                continue
+            self._queue.charge(item.claim, 0.0, item.expected)
+        self._report()
         return batch, expired
 
-    def _launch(self, batch: list[_Item]) -> None:
-        """Run the network on a batch and answer its items."""
+    def _launch(self, batch: list[_Item]) -> float:
+        """Run the network on a batch and answer its items; returns the seconds that it took."""
         if self._observer is not None:
             self._observer.batch_launched(len(batch))
         started = self._clock()
@@ -243,12 +261,13 @@ class Batcher:
         except Exception as e:  # noqa: BLE001  # whatever it is belongs to the callers, not to this thread
             for item in batch:
                 item.future.set_exception(e)
-            return
+            return self._clock() - started
         finished = self._clock()
         with self._changed:
             self._cost += _NEWEST * ((finished - started) / len(batch) - self._cost)
         for i, item in enumerate(batch):
             item.future.set_result(Row(out.row(i), started, finished))
+        return finished - started
 
 
 def _expire(items: list[_Item]) -> None:

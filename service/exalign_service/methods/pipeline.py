@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -21,7 +20,9 @@ from exalign_engine.errors import InvalidInputError
 from exalign_engine.face.aligner import Aligner, Face, FaceRefinement, LocatedFace
 from exalign_engine.face.views import ConditionedFace
 from exalign_service.inference.batcher import Batcher, Row
+from exalign_service.inference.fair_queue import Claim
 from exalign_service.inference.posterior_cache import CachedFace, PosteriorCache
+from exalign_service.inference.stage_pool import StagePool
 from exalign_service.methods.stage_clock import StageClock
 from exalign_service.observability.metrics import Metrics
 from exalign_service.requests.faces import PosteriorId
@@ -78,7 +79,7 @@ class Pipeline:
     Args:
         aligner: the engine.
         batcher: feeds the aligner's runtime.
-        executor: runs the stages that block.
+        stages: runs what blocks.
         request_limits: what requests are checked against.
         cache: keeps faces behind posterior ids.
         max_calls: most calls in progress.
@@ -89,14 +90,14 @@ class Pipeline:
         self,
         aligner: Aligner,
         batcher: Batcher,
-        executor: ThreadPoolExecutor,
+        stages: StagePool,
         request_limits: RequestLimits,
         cache: PosteriorCache,
         max_calls: int,
         metrics: Metrics,
     ) -> None:
         self.aligner, self.request_limits, self.cache = aligner, request_limits, cache
-        self._batcher, self._executor, self._metrics = batcher, executor, metrics
+        self._batcher, self._stages, self._metrics = batcher, stages, metrics
         self._calls, self._max_calls = 0, max_calls
 
     @contextmanager
@@ -235,7 +236,6 @@ class Pipeline:
         located: Sequence[LocatedFace],
         clock: StageClock,
         *,
-        key: Hashable = None,
         patient: bool = False,
     ) -> list[Row]:
         """Cut faces out and put them through the network.
@@ -244,7 +244,6 @@ class Pipeline:
             image: (H, W, 3) uint8 RGB.
             located: places of the faces.
             clock: of the call.
-            key: whose crops they are; see `Batcher.infer`.
             patient: wait for room where the queue is full.
 
         Returns:
@@ -256,7 +255,7 @@ class Pipeline:
         if not located:
             return []
         crops = await self.run_stage(clock, "decode", lambda: [self.aligner.crop(image, place) for place in located])
-        return await self._infer(crops, clock, key=key, patient=patient)
+        return await self._infer(crops, clock, patient=patient)
 
     async def run_stage(self, clock: StageClock, stage: str, work: Callable[..., T], *args: object) -> T:
         """Run one stage in a thread; a call that is cancelled before its turn never runs."""
@@ -319,13 +318,11 @@ class Pipeline:
     def _rebuild(self, cached: CachedFace, work: FaceWork[T]) -> T:
         return work(cached, cached.face(self.aligner.model))
 
-    async def _infer(
-        self, crops: Sequence[U8], clock: StageClock, *, key: Hashable = None, patient: bool = False
-    ) -> list[Row]:
-        submitted = time.monotonic()
+    async def _infer(self, crops: Sequence[U8], clock: StageClock, *, patient: bool = False) -> list[Row]:
+        submitted, call = time.monotonic(), current_call.get()
         while True:
             try:
-                rows = await self._batcher.infer(crops, key=key, deadline=current_call.get().deadline)
+                rows = await self._batcher.infer(crops, claim=Claim.of(call), deadline=call.deadline)
             except QueueFullError as e:
                 if not patient:
                     raise
@@ -337,7 +334,7 @@ class Pipeline:
     async def _in_thread(self, clock: StageClock, work: Callable[..., T], *args: object) -> T:
         """Run something in a thread; where this is cancelled, the call's work in threads ends at its next check."""
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, work, *args)
+            return await self._stages.run(work, *args)
         except asyncio.CancelledError:
             clock.stop()
             raise

@@ -122,6 +122,7 @@ class Metrics:
             "exalign_batch_size", "Faces in one call of the network.", buckets=sizes, registry=self.registry
         )
         self.queue_depth = Gauge("exalign_queue_depth", "Faces that wait for the network.", registry=self.registry)
+        self.stage_queue = Gauge("exalign_stage_queue_depth", "Stages that wait for a thread.", registry=self.registry)
         self.posteriors = Gauge("exalign_posteriors", "Posteriors kept behind posterior ids.", registry=self.registry)
         self.posterior_lookups = self._counter(
             "exalign_posterior_lookups", "Posterior ids looked up, by whether they were still known.", ("result",)
@@ -206,6 +207,10 @@ class Metrics:
     def queue_changed(self, depth: int) -> None:
         """See `BatchObserver`."""
         self.queue_depth.set(depth)
+
+    def stages_changed(self, waiting: int) -> None:
+        """See `StageObserver`."""
+        self.stage_queue.set(waiting)
 
     def posterior_looked_up(self, hit: bool) -> None:
         """See `CacheObserver`."""

@@ -24,12 +24,14 @@ class Call:
         method: its name, as in the contract.
         caller: who must not take the service from others: the peer of the connection, as gRPC writes it. All
             connections over one Unix socket are one caller.
+        live: whether it is a stream, whose messages are worth less the later they are answered.
     """
 
     request_id: str
     deadline: float
     method: str = ""
     caller: str = ""
+    live: bool = False
 
 
 #: Set by the interceptor for as long as a handler runs.

@@ -177,7 +177,8 @@ class _RpcHandler:
         assert task is not None  # noqa: S101  # gRPC runs every handler in a task
         self._owner._running[task] = self._method
         deadline = self._deadline(context)
-        token = current_call.set(Call(self._request_id, deadline, self._method.name, context.peer()))
+        live = self._method.type == "bidi_stream"
+        token = current_call.set(Call(self._request_id, deadline, self._method.name, context.peer(), live))
         context.set_trailing_metadata(((REQUEST_ID, self._request_id),))
         try:
             result = await body(deadline)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from exalign_service.config.schema import ServerConfig
 from exalign_service.inference.batcher import Batcher
 from exalign_service.inference.network import Network
 from exalign_service.inference.posterior_cache import PosteriorCache
+from exalign_service.inference.stage_pool import StagePool
 from exalign_service.methods.pipeline import Pipeline
 from exalign_service.observability.metrics import Metrics
 from exalign_service.requests.picture import RequestLimits
@@ -41,7 +41,6 @@ class ModelService:
     Args:
         config: of the server.
         aligner: the model.
-        executor: runs the stages that block.
         metrics: of the server.
         lifecycle: of the server.
         clock: of time limits.
@@ -57,7 +56,6 @@ class ModelService:
         self,
         config: ServerConfig,
         aligner: Aligner,
-        executor: ThreadPoolExecutor,
         metrics: Metrics,
         lifecycle: Lifecycle,
         clock: Clock,
@@ -65,6 +63,7 @@ class ModelService:
     ) -> None:
         self._config, self._aligner = config, aligner
         batching, kept = config.batching, config.sessions
+        self._stages = StagePool(batching.stage_threads, observer=metrics)
         self._batcher = Batcher(
             Network(aligner.runtime, device_lost).infer,
             workers=batching.workers,
@@ -81,7 +80,7 @@ class ModelService:
             default_detector=config.model.detector,
         )
         cache = PosteriorCache(config.limits.max_posteriors, metrics)
-        pipeline = Pipeline(aligner, self._batcher, executor, request_limits, cache, batching.queue, metrics)
+        pipeline = Pipeline(aligner, self._batcher, self._stages, request_limits, cache, batching.queue, metrics)
         self.sessions = SessionRegistry(
             kept,
             self.store,
@@ -113,5 +112,6 @@ class ModelService:
 
     def close(self) -> None:
         """Free what works in threads. Blocks."""
+        self._stages.close()
         self._batcher.close(drain=False)
         self._aligner.runtime.close()

@@ -55,7 +55,7 @@ class Conversation:
         self._options, self._requests, self._writer = options, requests, writer
         self._pipeline, self._store, self._observer = sessions.pipeline, sessions.store, sessions.observer
         self._max_unacked = sessions.config.max_unacked_frames
-        self._steps = SessionSteps(sessions.pipeline, admitted.session, options, admitted.record.name)
+        self._steps = SessionSteps(sessions.pipeline, admitted.session, options)
         self._inbox = Inbox(options.live, lambda: self.stalled, self._max_unacked, sessions.max_read_ahead_bytes)
         self._saving = asyncio.Lock()
         #: Newest frame received, and newest that the client has acknowledged.

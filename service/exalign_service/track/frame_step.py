@@ -90,11 +90,10 @@ class SessionSteps:
         pipeline: where stages run.
         session: the engine's; nobody else may touch it.
         options: how the session works.
-        name: of the session: its place in the batcher's queue.
     """
 
-    def __init__(self, pipeline: Pipeline, session: TrackingSession, options: TrackOptions, name: str) -> None:
-        self._pipeline, self._session, self._options, self._name = pipeline, session, options, name
+    def __init__(self, pipeline: Pipeline, session: TrackingSession, options: TrackOptions) -> None:
+        self._pipeline, self._session, self._options = pipeline, session, options
 
     async def frame(self, requested: RequestedFrame, record: SessionRecord, clock: StageClock) -> FrameStepResult:
         """Answer a frame.
@@ -221,7 +220,7 @@ class SessionSteps:
         """The outputs of the network, one a place."""
         if image is None or not places:
             return []
-        rows = await self._pipeline.infer(image, places, clock, key=self._name, patient=True)
+        rows = await self._pipeline.infer(image, places, clock, patient=True)
         return [row.outputs for row in rows]
 
     async def _tracks(self, answers: Sequence[TrackAnswer], clock: StageClock) -> list[track_pb2.Track]:

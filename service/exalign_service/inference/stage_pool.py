@@ -1,0 +1,179 @@
+"""The threads in which stages run: decoding, detection, crops, posteriors, steps of videos.
+
+What waits is served fairly between callers (`fair_queue`). A job whose caller has gone, or whose deadline has passed,
+never runs. One thread more than `threads` stands by: it works only while one caller has all others, for somebody else.
+So nobody waits for the end of a stranger's long job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from exalign_service.inference.fair_queue import Claim, FairQueue
+from exalign_service.inference.running import Running
+from exalign_service.rpc.call_context import current_call
+from exalign_service.rpc.errors import DeadlineExpiredError, NotServingError
+
+T = TypeVar("T")
+
+#: Weight of the newest job in the running mean of what jobs take.
+_NEWEST = 0.05
+
+
+class StageObserver(Protocol):
+    """Is told about the jobs. Called from any thread."""
+
+    def stages_changed(self, waiting: int) -> None:
+        """So many jobs wait now."""
+
+
+@dataclass(eq=False)
+class _Job:
+    claim: Claim
+    deadline: float
+    work: Callable[[], Any]
+    future: Future[Any]
+    expected: float = 0.0
+
+
+class StagePool:
+    """Threads for work that blocks.
+
+    Args:
+        threads: that work at once; one more stands by.
+        live_share: of the threads' time, that the frames of one caller get before all calls.
+        observer: is told how many jobs wait; None: nobody.
+        clock: seconds, monotonic; deadlines are on it.
+    """
+
+    def __init__(
+        self,
+        threads: int,
+        *,
+        live_share: float = 0.5,
+        observer: StageObserver | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock, self._observer, self._closed = clock, observer, False
+        self._changed = threading.Condition()
+        # All below is guarded by _changed.
+        self._queue = FairQueue[_Job](live_share * threads, clock)
+        self._running = Running(threads, clock)
+        self._mean = 0.0
+        # Daemons: a job that never ends must not keep the process.
+        self._threads = [
+            threading.Thread(target=self._work, name=f"stage-{i}", daemon=True) for i in range(threads + 1)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def depth(self) -> int:
+        """Jobs that wait now."""
+        with self._changed:
+            return len(self._queue)
+
+    def oldest_running(self) -> float | None:
+        """Seconds since the job began that has been running for longest; None where none runs."""
+        with self._changed:
+            return self._running.oldest()
+
+    async def run(self, work: Callable[..., T], *args: object) -> T:
+        """Run something in a thread, for the call that is being handled. Cancelled before its turn, it never runs.
+
+        Raises:
+            DeadlineExpiredError: the call's deadline passed before its turn.
+            NotServingError: the pool is closed.
+        """
+        call = current_call.get(None)
+        claim, deadline = (Claim(), math.inf) if call is None else (Claim.of(call), call.deadline)
+        job = _Job(claim, deadline, lambda: work(*args), Future())
+        with self._changed:
+            if self._closed:
+                raise NotServingError("the server is shutting down")
+            self._queue.put(claim, job)
+            self._report()
+            self._changed.notify()
+        try:
+            result: T = await asyncio.wrap_future(job.future)
+        except asyncio.CancelledError:
+            with self._changed:
+                self._queue.drop(lambda waiting: waiting is job)
+                self._report()
+            raise
+        return result
+
+    def close(self, timeout: float | None = None) -> bool:
+        """Fail what waits, and wait for what runs.
+
+        Args:
+            timeout: seconds to wait; None: for ever.
+
+        Returns:
+            Whether every thread has ended.
+        """
+        with self._changed:
+            self._closed = True
+            waiting = self._queue.drop(lambda job: True)
+            self._report()
+            self._changed.notify_all()
+        for job in waiting:
+            _fail(job, NotServingError("the server is shutting down"))
+        until = None if timeout is None else time.monotonic() + timeout
+        for thread in self._threads:
+            thread.join(None if until is None else max(until - time.monotonic(), 0.0))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _report(self) -> None:
+        if self._observer is not None:
+            self._observer.stages_changed(len(self._queue))
+
+    def _work(self) -> None:
+        while (job := self._next()) is not None:
+            started = time.thread_time()
+            try:
+                result = job.work()
+            except BaseException as e:  # noqa: BLE001  # whatever it is belongs to the caller, not to this thread
+                job.future.set_exception(e)
+            else:
+                job.future.set_result(result)
+                del result
+            seconds = time.thread_time() - started
+            with self._changed:
+                self._running.end(job)
+                self._mean += _NEWEST * (seconds - self._mean)
+                self._queue.charge(job.claim, seconds, job.expected)
+                self._changed.notify()
+            del job
+
+    def _next(self) -> _Job | None:
+        """The next job that somebody waits for, and that may run; None where the pool is closed."""
+        with self._changed:
+            while True:
+                expected = self._mean
+                job = self._queue.take(expected, self._running.allows)
+                if job is None:
+                    if self._closed:
+                        return None
+                    self._changed.wait()
+                    continue
+                job.expected = expected
+                self._report()
+                if self._clock() >= job.deadline:
+                    _fail(job, DeadlineExpiredError("the deadline passed while waiting for a thread"))
+                elif job.future.set_running_or_notify_cancel():  # from here on it cannot be cancelled
+                    self._running.begin(job, (job.claim.caller,))
+                    return job
+                self._queue.charge(job.claim, 0.0, expected)
+
+
+def _fail(job: _Job, error: Exception) -> None:
+    if job.future.set_running_or_notify_cancel():
+        job.future.set_exception(error)

@@ -1,0 +1,249 @@
+"""The fair queue and the threads behind it: who goes first, and who waits for whom."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from exalign_service.inference.fair_queue import Claim, FairQueue
+from exalign_service.inference.running import Running
+from exalign_service.inference.stage_pool import StagePool
+from exalign_service.rpc.call_context import Call, current_call
+from exalign_service.rpc.errors import DeadlineExpiredError, NotServingError
+from properties import examples
+
+FOREVER = float("inf")
+
+
+class Served:
+    """A queue whose items are (claim, seconds), and one thread that works them off."""
+
+    def __init__(self, live_share: float = 0.0) -> None:
+        self.now = 0.0
+        self.queue = FairQueue[tuple[Claim, float]](live_share, lambda: self.now)
+
+    def put(self, claim: Claim, seconds: float, times: int = 1) -> None:
+        for _ in range(times):
+            self.queue.put(claim, (claim, seconds))
+
+    def serve(self) -> Claim:
+        taken = self.queue.take(0.01)
+        assert taken is not None
+        claim, seconds = taken
+        self.now += seconds
+        self.queue.charge(claim, seconds, 0.01)
+        return claim
+
+
+@examples(60)
+@given(
+    costs=st.lists(st.integers(1, 64).map(lambda n: n / 64), min_size=2, max_size=5),
+    turns=st.integers(20, 60),
+)
+def test_callers_who_always_wait_are_given_the_same_time_within_two_jobs(costs: list[float], turns: int) -> None:
+    served = Served()
+    given_time = dict.fromkeys(range(len(costs)), 0.0)
+    for i, seconds in enumerate(costs):
+        served.put(Claim(str(i)), seconds, turns)
+    for _ in range(turns):
+        claim = served.serve()
+        given_time[int(claim.caller)] += costs[int(claim.caller)]
+    assert max(given_time.values()) - min(given_time.values()) <= 2 * max(costs) + 1e-9
+
+
+def test_who_comes_late_waits_for_one_job_and_has_saved_nothing_up() -> None:
+    served = Served()
+    served.put(Claim("greedy"), 1.0, 20)
+    for _ in range(10):
+        served.serve()
+    served.put(Claim("late"), 1.0, 10)
+    order = [served.serve().caller for _ in range(6)]
+    assert order[0] == "late"
+    assert all(a != b for a, b in pairwise(order))  # not ten in a row, for the ten that it did not have
+
+
+def test_what_was_given_before_everybody_left_counts_no_more() -> None:
+    served = Served()
+    served.put(Claim("a"), 10.0)
+    served.serve()
+    for caller in "ab":
+        served.put(Claim(caller), 1.0, 3)
+    assert {served.serve().caller for _ in range(2)} == {"a", "b"}
+
+
+def test_the_calls_and_streams_of_one_caller_take_turns() -> None:
+    served = Served()
+    served.put(Claim("one", key="many"), 1.0, 5)
+    served.put(Claim("one", key="few"), 1.0, 2)
+    assert [served.serve().key for _ in range(5)] == ["many", "few", "many", "few", "many"]
+
+
+def test_frames_go_before_calls_up_to_their_share() -> None:
+    served = Served(live_share=2.0)
+    served.put(Claim("calls"), 1.0, 8)
+    served.put(Claim("stream", live=True), 1.0, 8)
+    order = [served.serve().caller for _ in range(10)]
+    # One bucket of two seconds, and as much again for each second that passes; the queue serves one a second.
+    assert order == ["stream"] * 8 + ["calls"] * 2
+
+    greedy = Served(live_share=0.5)
+    greedy.put(Claim("calls"), 1.0, 20)
+    greedy.put(Claim("stream", live=True), 1.0, 20)
+    callers = [greedy.serve().caller for _ in range(20)]
+    assert callers[0] == "stream"
+    assert 8 <= callers.count("calls") <= 12  # beyond its share it waits like the others
+
+
+def test_a_caller_who_calls_and_streams_has_its_own_frames_served_first() -> None:
+    served = Served(live_share=1.0)
+    served.put(Claim("one", key="call"), 1.0, 2)
+    served.put(Claim("one", key="stream", live=True), 1.0)
+    assert [served.serve().key for _ in range(3)] == ["stream", "call", "call"]
+
+
+def test_what_is_dropped_is_not_there_any_more() -> None:
+    queue = FairQueue[int](0.0)
+    for i in range(6):
+        queue.put(Claim(str(i % 2)), i)
+    assert sorted(queue.drop(lambda i: i < 3)) == [0, 1, 2]
+    assert (len(queue), sorted(queue), queue.waiting("1"), queue.callers) == (3, [3, 4, 5], 2, 2)
+    assert queue.drop(lambda i: True)
+    assert queue.take(0.0) is None
+
+
+def test_many_callers_that_have_gone_are_forgotten() -> None:
+    served = Served()
+    for i in range(5000):
+        served.put(Claim(str(i)), 0.001)
+        served.serve()
+    assert served.queue.remembered <= 300
+
+
+@pytest.mark.parametrize(
+    ("running", "caller", "allowed"),
+    [
+        ([], "a", True),
+        (["a"], "a", True),
+        (["a", "a"], "a", False),
+        (["a", "a"], "b", True),  # the thread that stands by
+        (["a", "b"], "c", False),
+        (["ab", "a"], "a", False),
+        (["ab", "a"], "b", True),
+        (["ab", "cd"], "e", False),
+        (["a", "a", "b"], "c", False),
+    ],
+)
+def test_one_more_thread_works_while_one_caller_has_all_others(running: list[str], caller: str, allowed: bool) -> None:
+    it = Running(2, lambda: 0.0)
+    for i, callers in enumerate(running):
+        it.begin(i, tuple(callers))
+    assert it.allows(caller) is allowed
+
+
+def test_the_age_of_the_oldest_work_is_known() -> None:
+    now = [0.0]
+    it = Running(2, lambda: now[0])
+    assert it.oldest() is None
+    it.begin("first", "a")
+    now[0] = 2.0
+    it.begin("second", "b")
+    now[0] = 3.0
+    assert it.oldest() == 3.0
+    it.end("first")
+    assert it.oldest() == 1.0
+
+
+class Gate:
+    """Work that is held."""
+
+    def __init__(self) -> None:
+        self.open, self.started = threading.Event(), 0
+
+    def __call__(self) -> None:
+        self.started += 1
+        assert self.open.wait(30)
+
+
+async def for_call(pool: StagePool, caller: str, work: Callable[[], object], deadline: float = FOREVER) -> object:
+    current_call.set(Call("id", deadline, "Method", caller))
+    return await pool.run(work)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+async def test_a_caller_with_long_jobs_does_not_keep_others_waiting() -> None:
+    pool, gate = StagePool(2), Gate()
+    try:
+        held = [asyncio.create_task(for_call(pool, "greedy", gate)) for _ in range(6)]
+        await until(lambda: gate.started == 2 and pool.depth == 4)
+        assert await asyncio.create_task(for_call(pool, "polite", lambda: "answered")) == "answered"
+        assert gate.started == 2
+        gate.open.set()
+        await asyncio.gather(*held)
+        assert gate.started == 6
+    finally:
+        gate.open.set()
+        assert pool.close()
+
+
+async def test_what_is_cancelled_or_late_before_its_turn_never_runs() -> None:
+    now = [0.0]
+    pool, gate, ran = StagePool(1, clock=lambda: now[0]), Gate(), list[str]()
+    try:
+        held = asyncio.create_task(for_call(pool, "a", gate))
+        await until(lambda: gate.started == 1)
+        gone = asyncio.create_task(for_call(pool, "a", lambda: ran.append("gone")))
+        late = asyncio.create_task(for_call(pool, "a", lambda: ran.append("late"), deadline=1.0))
+        await until(lambda: pool.depth == 2)
+        gone.cancel()
+        with suppress(asyncio.CancelledError):
+            await gone
+        assert pool.depth == 1
+        now[0] = 2.0
+        gate.open.set()
+        with pytest.raises(DeadlineExpiredError):
+            await late
+        await held
+        assert ran == []
+    finally:
+        gate.open.set()
+        pool.close()
+
+
+async def test_errors_reach_who_waits_and_the_threads_go_on() -> None:
+    pool = StagePool(1)
+    try:
+        for _ in range(3):
+            with pytest.raises(ZeroDivisionError):
+                await pool.run(lambda: 1 // 0)
+        assert await pool.run(lambda: 7) == 7
+        assert pool.oldest_running() is None
+    finally:
+        pool.close()
+
+
+async def test_closing_fails_what_waits_and_does_not_wait_for_ever() -> None:
+    pool, gate = StagePool(1), Gate()
+    held = asyncio.create_task(for_call(pool, "a", gate))
+    await until(lambda: gate.started == 1)
+    waiting = asyncio.create_task(for_call(pool, "a", lambda: None))
+    await until(lambda: pool.depth == 1)
+    assert not await asyncio.to_thread(pool.close, 0.0)
+    with pytest.raises(NotServingError):
+        await waiting
+    with pytest.raises(NotServingError):
+        await pool.run(lambda: None)
+    gate.open.set()
+    await held
+    assert await asyncio.to_thread(pool.close)
