@@ -137,21 +137,22 @@ class StagePool:
 
     def _work(self) -> None:
         while (job := self._next()) is not None:
-            started = time.thread_time()
+            started, result, error = time.thread_time(), None, None
             try:
                 result = job.work()
             except BaseException as e:  # noqa: BLE001  # whatever it is belongs to the caller, not to this thread
-                job.future.set_exception(e)
-            else:
-                job.future.set_result(result)
-                del result
+                error = e
             seconds = time.thread_time() - started
             with self._changed:
                 self._running.end(job)
                 self._mean += _NEWEST * (seconds - self._mean)
                 self._queue.charge(job.claim, seconds, job.expected)
                 self._changed.notify()
-            del job
+            if error is None:
+                job.future.set_result(result)
+            else:
+                job.future.set_exception(error)
+            del job, result, error  # this thread may wait for long: what it holds of a call goes first
 
     def _next(self) -> _Job | None:
         """The next job that somebody waits for, and that may run; None where the pool is closed."""
