@@ -54,7 +54,7 @@ def test_every_setting_can_be_set_everywhere(tmp_path: Path) -> None:
         "max_deadline": "2.5",
     }
     flags = {s.name: values.get(s.name, "100") for s in SCHEMA.settings()}
-    flags |= {"max_message_bytes": "2000", "max_encoded_bytes": "2000"}
+    flags |= {"max_message_bytes": "2000", "max_encoded_bytes": "2000", "max_request_bytes": "4000"}
     by_flag = SCHEMA.load(flags, {})
     by_environment = SCHEMA.load({}, {f"EXALIGN_{name.upper()}": text for name, text in flags.items()})
     by_file = SCHEMA.load({}, {}, written(tmp_path, by_flag.to_toml()))

@@ -101,6 +101,12 @@ class LimitsConfig:
     max_posteriors: Annotated[
         int, Rule("posteriors kept behind posterior ids, 4 bytes an exemplar each; 0: none", least=0, most=1_000_000)
     ] = 256
+    max_request_bytes: Annotated[
+        int, Rule("requests of the calls in progress together, bytes; shared between callers", 1024, 2**40)
+    ] = 256 * 1024 * 1024
+    max_wait: Annotated[
+        float, Rule("a call that would be answered later than so is refused at once, seconds", 0.001, 3600.0)
+    ] = 5.0
     max_deadline: Annotated[float, Rule("longest time of a unary call, seconds", least=0.001, most=3600.0)] = 30.0
 
     def __post_init__(self) -> None:

@@ -46,11 +46,13 @@ class Row:
         outputs: the network's.
         started: when its batch was launched, on the batcher's clock, seconds.
         finished: when its batch came back.
+        cost: its share of the batch's time, seconds.
     """
 
     outputs: FaceOutputs
     started: float
     finished: float
+    cost: float = 0.0
 
 
 class BatchObserver(Protocol):
@@ -266,7 +268,7 @@ class Batcher:
         with self._changed:
             self._cost += _NEWEST * ((finished - started) / len(batch) - self._cost)
         for i, item in enumerate(batch):
-            item.future.set_result(Row(out.row(i), started, finished))
+            item.future.set_result(Row(out.row(i), started, finished, (finished - started) / len(batch)))
         return finished - started
 
 

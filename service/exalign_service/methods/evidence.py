@@ -52,7 +52,7 @@ class EvidenceMethods:
     async def conditional(self, request: service_pb2.QueryConditionalRequest) -> service_pb2.QueryConditionalResponse:
         """QueryConditional; see service.proto."""
         pipeline = self._pipeline
-        with pipeline.call() as clock:
+        with pipeline.call(request) as clock:
             asked = read_conditional(request, pipeline.request_limits)
 
             def work(before: CachedFace, face: Face) -> _Conditional:
@@ -91,7 +91,7 @@ class EvidenceMethods:
     async def suggest(self, request: service_pb2.SuggestEvidenceRequest) -> service_pb2.SuggestEvidenceResponse:
         """SuggestEvidence; see service.proto."""
         pipeline = self._pipeline
-        with pipeline.call() as clock:
+        with pipeline.call(request) as clock:
             asked = read_suggest(request, pipeline.request_limits)
 
             def work(

@@ -45,7 +45,7 @@ class FacesMethods:
 
     async def landmarks(self, request: service_pb2.PredictLandmarksRequest) -> service_pb2.PredictLandmarksResponse:
         """PredictLandmarks; see service.proto."""
-        with self._pipeline.call() as clock:
+        with self._pipeline.call(request) as clock:
             asked = read_predict(request, self._pipeline.request_limits)
             match asked.source:
                 case Picture() as picture if asked.detect_only:
@@ -63,7 +63,7 @@ class FacesMethods:
 
     async def heatmaps(self, request: service_pb2.PredictHeatmapsRequest) -> service_pb2.PredictHeatmapsResponse:
         """PredictHeatmaps; see service.proto."""
-        with self._pipeline.call() as clock:
+        with self._pipeline.call(request) as clock:
             faces = await self._scored(read_heatmaps(request, self._pipeline.request_limits), clock)
             return service_pb2.PredictHeatmapsResponse(
                 bundle_id=self._bundle_id, faces=faces.messages, faces_left_out=faces.left_out, timing=clock.message()
@@ -71,7 +71,7 @@ class FacesMethods:
 
     async def pose(self, request: service_pb2.EstimatePoseRequest) -> service_pb2.EstimatePoseResponse:
         """EstimatePose; see service.proto."""
-        with self._pipeline.call() as clock:
+        with self._pipeline.call(request) as clock:
             faces = await self._scored(read_pose(request, self._pipeline.request_limits), clock)
             return service_pb2.EstimatePoseResponse(
                 bundle_id=self._bundle_id, faces=faces.messages, faces_left_out=faces.left_out, timing=clock.message()

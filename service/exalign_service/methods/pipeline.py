@@ -14,11 +14,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from exalign.v1 import face_pb2
+from exalign.v1 import face_pb2, service_pb2
 from exalign_engine.arrays import U8
 from exalign_engine.errors import InvalidInputError
 from exalign_engine.face.aligner import Aligner, Face, FaceRefinement, LocatedFace
 from exalign_engine.face.views import ConditionedFace
+from exalign_service.inference.admission import Admission, Demand
 from exalign_service.inference.batcher import Batcher, Row
 from exalign_service.inference.fair_queue import Claim
 from exalign_service.inference.posterior_cache import CachedFace, PosteriorCache
@@ -38,8 +39,17 @@ T = TypeVar("T")
 #: What a method makes of a face, in a thread: from what the cache may keep of it, and the face before any evidence.
 FaceWork = Callable[[CachedFace, Face], T]
 
-#: When to try again where too many calls are in progress, seconds: about what a few of them take.
-_RETRY_AFTER = 0.1
+#: Requests about faces.
+FaceRequest = (
+    service_pb2.PredictLandmarksRequest
+    | service_pb2.PredictHeatmapsRequest
+    | service_pb2.EstimatePoseRequest
+    | service_pb2.QueryConditionalRequest
+    | service_pb2.SuggestEvidenceRequest
+)
+
+#: Stages that a picture goes through; the others are for each of its faces.
+_ONCE = ("decode", "detect")
 
 
 @dataclass(frozen=True)
@@ -82,7 +92,7 @@ class Pipeline:
         stages: runs what blocks.
         request_limits: what requests are checked against.
         cache: keeps faces behind posterior ids.
-        max_calls: most calls in progress.
+        admission: which calls may begin.
         metrics: gets the stage times.
     """
 
@@ -93,30 +103,31 @@ class Pipeline:
         stages: StagePool,
         request_limits: RequestLimits,
         cache: PosteriorCache,
-        max_calls: int,
+        admission: Admission,
         metrics: Metrics,
     ) -> None:
         self.aligner, self.request_limits, self.cache = aligner, request_limits, cache
         self._batcher, self._stages, self._metrics = batcher, stages, metrics
-        self._calls, self._max_calls = 0, max_calls
+        self._admission = admission
 
     @contextmanager
-    def call(self) -> Iterator[StageClock]:
+    def call(self, request: FaceRequest) -> Iterator[StageClock]:
         """Room for one call, and the clock of its stages; they are observed when it ends.
 
         Raises:
             QueueFullError: too many calls are in progress.
+            OverloadedError: the call would be answered too late.
         """
-        if self._calls >= self._max_calls:
-            raise QueueFullError("calls", self._calls, self._max_calls, _RETRY_AFTER)
-        self._calls += 1
-        clock = StageClock()
-        try:
-            yield clock
-        finally:
-            clock.stop()
-            self._calls -= 1
-            self.observe(clock)
+        with self._admission.admit(current_call.get(), _demand(request)) as ticket:
+            clock = StageClock(ticket)
+            try:
+                yield clock
+                ticket.answered = True
+            finally:
+                clock.stop()
+                ticket.once = sum(clock.cost.get(stage, 0.0) for stage in _ONCE)
+                ticket.each = sum(clock.cost.values()) - ticket.once
+                self.observe(clock)
 
     def observe(self, clock: StageClock) -> None:
         """Count the stages of a call, or of one frame of a stream, that has ended."""
@@ -172,6 +183,8 @@ class Pipeline:
             case Picture():
                 crops = await self._crops(source, clock)
                 check(len(crops.faces))
+                if clock.ticket is not None:
+                    self._admission.found(clock.ticket, len(crops.faces))
                 made = await self._score(crops.image, crops.faces, clock, work)
                 return PictureAnswer(made, crops.left_out, crops.image.shape)
 
@@ -338,3 +351,14 @@ class Pipeline:
         except asyncio.CancelledError:
             clock.stop()
             raise
+
+
+def _demand(request: FaceRequest) -> Demand:
+    """What is known of a request before it is read."""
+    match request:
+        case service_pb2.QueryConditionalRequest() | service_pb2.SuggestEvidenceRequest():
+            boxes = int(request.HasField("box"))
+        case _:
+            boxes = len(request.boxes)
+    detects = request.HasField("image") and not boxes
+    return Demand((request.DESCRIPTOR.name, detects), request.ByteSize(), max(boxes, 1))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from exalign.v1 import timing_pb2
+from exalign_service.inference.admission import Ticket
 from exalign_service.inference.batcher import Row
 from exalign_service.rpc.call_context import Call, current_call
 from exalign_service.rpc.errors import DeadlineExpiredError
@@ -23,10 +24,16 @@ class StageClock:
     """Seconds of one call by stage, and whether anybody waits for it. Made where the call is handled.
 
     Threads may add to it and ask it at once.
+
+    Args:
+        ticket: of a unary call.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ticket: Ticket | None = None) -> None:
+        self.ticket = ticket
         self.seconds: dict[str, float] = {}
+        #: Thread time by stage; of the network, the share of each batch.
+        self.cost: dict[str, float] = {}
         self.method = current_call.get(_NO_CALL).method
         self._started = time.monotonic()
         self._lock = threading.Lock()
@@ -45,18 +52,24 @@ class StageClock:
         if self._stopped or time.monotonic() >= self._deadline:
             raise DeadlineExpiredError("the deadline passed, or the caller left, during the work")
 
-    def add(self, stage: str, seconds: float) -> None:
-        """Count time for a stage, one of `metrics.STAGES`."""
+    def add(self, stage: str, seconds: float, cost: float = 0.0) -> None:
+        """Count time for a stage, one of `metrics.STAGES`, and thread time."""
         with self._lock:
             self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+            self.cost[stage] = self.cost.get(stage, 0.0) + cost
 
     def run(self, stage: str, work: Callable[..., T], *args: object) -> T:
-        """Do something and count its time, whether it succeeds or not."""
-        start = time.monotonic()
+        """Do something and count its time, whether it succeeds or not.
+
+        Raises:
+            DeadlineExpiredError: see `check`; it is not begun.
+        """
+        self.check()
+        start, thread_start = time.monotonic(), time.thread_time()
         try:
             return work(*args)
         finally:
-            self.add(stage, time.monotonic() - start)
+            self.add(stage, time.monotonic() - start, time.thread_time() - thread_start)
 
     def add_rows(self, submitted: float, rows: Sequence[Row]) -> None:
         """Count the time from ``submitted`` to the last row: with the network at work, or waiting for it."""
@@ -64,7 +77,7 @@ class StageClock:
         for start, end in sorted((row.started, row.finished) for row in rows):
             busy += max(end - max(start, until), 0.0)
             until = max(until, end)
-        self.add("infer", busy)
+        self.add("infer", busy, sum(row.cost for row in rows))
         self.add("queue", max(until - submitted - busy, 0.0))
 
     @property

@@ -30,6 +30,7 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 
 STAGES = ("decode", "detect", "queue", "infer", "posterior", "hmm", "encode")
 LOOKUP_RESULTS = ("hit", "miss")
+REFUSALS = ("calls", "bytes", "time")
 SESSION_STATES = ("active", "detached", "draining")
 FRAME_OUTCOMES = ("answered", "problem", "skipped")
 
@@ -122,6 +123,14 @@ class Metrics:
             "exalign_batch_size", "Faces in one call of the network.", buckets=sizes, registry=self.registry
         )
         self.queue_depth = Gauge("exalign_queue_depth", "Faces that wait for the network.", registry=self.registry)
+        self.calls = Gauge("exalign_calls", "Unary calls about faces in progress.", registry=self.registry)
+        self.request_bytes = Gauge("exalign_request_bytes", "Bytes of their requests.", registry=self.registry)
+        self.backlog = Gauge(
+            "exalign_backlog_seconds", "Time in which they are expected to be answered.", registry=self.registry
+        )
+        self.refused = self._counter(
+            "exalign_refused_calls", "Calls refused before any work: too many calls or bytes, or too late.", ("reason",)
+        )
         self.stage_queue = Gauge("exalign_stage_queue_depth", "Stages that wait for a thread.", registry=self.registry)
         self.posteriors = Gauge("exalign_posteriors", "Posteriors kept behind posterior ids.", registry=self.registry)
         self.posterior_lookups = self._counter(
@@ -134,6 +143,8 @@ class Metrics:
         self._add_faces()
         for result in LOOKUP_RESULTS:
             self.posterior_lookups.labels(result)
+        for reason in REFUSALS:
+            self.refused.labels(reason)
         for state in SESSION_STATES:
             self.sessions.labels(state)
         for service in services:
@@ -207,6 +218,16 @@ class Metrics:
     def queue_changed(self, depth: int) -> None:
         """See `BatchObserver`."""
         self.queue_depth.set(depth)
+
+    def calls_changed(self, calls: int, size: int, seconds: float) -> None:
+        """See `AdmissionObserver`."""
+        self.calls.set(calls)
+        self.request_bytes.set(size)
+        self.backlog.set(seconds)
+
+    def call_refused(self, reason: str) -> None:
+        """See `AdmissionObserver`."""
+        self.refused.labels(reason).inc()
 
     def stages_changed(self, waiting: int) -> None:
         """See `StageObserver`."""

@@ -2,6 +2,7 @@
 
     ServiceError
     ├── QueueFullError            too much is waiting already
+    ├── OverloadedError           it would be answered too late
     ├── DeadlineExpiredError      no time is left
     ├── NotServingError           starting or shutting down
     ├── UnknownMethodError        there is no such method
@@ -56,6 +57,22 @@ class QueueFullError(ServiceError):
     def __init__(self, what: str, waiting: int, bound: int, retry_after: float) -> None:
         self.waiting, self.bound, self.retry_after = waiting, bound, retry_after
         super().__init__(f"{waiting} {what} are waiting, at most {bound} may; try again in {retry_after:.2f} s")
+
+
+class OverloadedError(ServiceError):
+    """A call would be answered too late.
+
+    Args:
+        expected: when it would be answered, seconds from now.
+        allowed: when it must be.
+        limit: what says so, for people.
+        retry_after: when to try again, seconds.
+    """
+
+    def __init__(self, expected: float, allowed: float, limit: str, retry_after: float) -> None:
+        self.retry_after = retry_after
+        text = f"the call would take {expected:.2f} s, at most {max(allowed, 0.0):.2f} s {limit} are planned for"
+        super().__init__(f"{text}; try again in {retry_after:.2f} s")
 
 
 class DeadlineExpiredError(ServiceError):
@@ -232,6 +249,11 @@ def _queue_full(error: QueueFullError) -> ErrorStatus:
     return ErrorStatus(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), details)
 
 
+def _overloaded(error: OverloadedError) -> ErrorStatus:
+    details = (_retry(error.retry_after), _info("OVERLOADED"))
+    return ErrorStatus(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), details)
+
+
 def _expired(error: DeadlineExpiredError) -> ErrorStatus:
     return ErrorStatus(grpc.StatusCode.DEADLINE_EXCEEDED, str(error), (_info("DEADLINE_EXCEEDED"),))
 
@@ -284,6 +306,7 @@ _TABLE: dict[type[BaseException], Callable[..., ErrorStatus]] = {
     MalformedMessageError: _malformed,
     MessageTooLargeError: _too_large,
     QueueFullError: _queue_full,
+    OverloadedError: _overloaded,
     DeadlineExpiredError: _expired,
     NotServingError: _not_serving,
     PosteriorNotFoundError: _not_found,

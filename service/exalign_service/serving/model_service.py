@@ -12,6 +12,7 @@ import numpy as np
 from exalign_engine.face.aligner import Aligner, Face
 from exalign_engine.face.views import warm_up
 from exalign_service.config.schema import ServerConfig
+from exalign_service.inference.admission import Admission, AdmissionLimits
 from exalign_service.inference.batcher import Batcher
 from exalign_service.inference.network import Network
 from exalign_service.inference.posterior_cache import PosteriorCache
@@ -80,7 +81,9 @@ class ModelService:
             default_detector=config.model.detector,
         )
         cache = PosteriorCache(config.limits.max_posteriors, metrics)
-        pipeline = Pipeline(aligner, self._batcher, self._stages, request_limits, cache, batching.queue, metrics)
+        most = AdmissionLimits(batching.queue, config.limits.max_request_bytes, config.limits.max_wait)
+        admission = Admission(most, batching.stage_threads, metrics)
+        pipeline = Pipeline(aligner, self._batcher, self._stages, request_limits, cache, admission, metrics)
         self.sessions = SessionRegistry(
             kept,
             self.store,
