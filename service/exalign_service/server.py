@@ -86,7 +86,7 @@ def load_model(config: ServerConfig) -> LoadedModel:
         config.model.runtime,
         bundle,
         threads=batching.threads,
-        streams=batching.workers,
+        streams=batching.workers + 1,  # one stands by: see `Batcher`
         gpu=GpuOptions(max_batch=batching.max_batch, cache=config.model.engine_cache),
         precision=config.model.precision,
         device_sums=config.model.sums == "device",

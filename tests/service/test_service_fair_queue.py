@@ -143,17 +143,28 @@ def test_many_callers_that_have_gone_are_forgotten() -> None:
 def test_one_more_thread_works_while_one_caller_has_all_others(running: list[str], caller: str, allowed: bool) -> None:
     it = Running(2, lambda: 0.0)
     for i, callers in enumerate(running):
-        it.begin(i, tuple(callers))
-    assert it.allows(caller) is allowed
+        it.begin(i, [Claim(name) for name in callers])
+    assert it.allows(caller, live=False) is allowed
+
+
+def test_one_more_thread_works_for_a_frame_while_all_others_work_for_calls() -> None:
+    it = Running(2, lambda: 0.0)
+    it.begin(0, [Claim("a")])
+    it.begin(1, [Claim("b")])
+    assert it.allows("c", live=True)
+    assert not it.allows("c", live=False)
+    it.end(1)
+    it.begin(1, [Claim("b"), Claim("d", live=True)])
+    assert not it.allows("c", live=True)
 
 
 def test_the_age_of_the_oldest_work_is_known() -> None:
     now = [0.0]
     it = Running(2, lambda: now[0])
     assert it.oldest() is None
-    it.begin("first", "a")
+    it.begin("first", [Claim("a")])
     now[0] = 2.0
-    it.begin("second", "b")
+    it.begin("second", [Claim("b")])
     now[0] = 3.0
     assert it.oldest() == 3.0
     it.end("first")

@@ -5,8 +5,7 @@ themselves, without load nothing is delayed. The queue is shared fairly between 
 streams of a caller one crop at a time (`fair_queue`), so that nobody waits for somebody else's backlog. Crops whose
 caller has gone or whose deadline has passed are dropped before the network sees them.
 
-One worker more than ``workers`` stands by, as in `stage_pool`: for others than the one caller whose crops are in every
-batch that runs.
+One worker more than ``workers`` stands by, as in `stage_pool`.
 """
 
 from __future__ import annotations
@@ -224,7 +223,7 @@ class Batcher:
                     self._changed.wait()
                     batch, expired = self._take()
                 if batch:
-                    self._running.begin(batch[0], {item.claim.caller for item in batch})
+                    self._running.begin(batch[0], [item.claim for item in batch])
             _expire(expired)
             if batch:
                 seconds = self._launch(batch)

@@ -100,21 +100,22 @@ class FairQueue(Generic[T]):
         caller.waiting.setdefault(claim.key, (claim.live, deque()))[1].append(item)
         self._length += 1
 
-    def take(self, expected: float, allowed: Callable[[str], bool] = lambda caller: True) -> T | None:
+    def take(self, expected: float, allowed: Callable[[str, bool], bool] = lambda caller, live: True) -> T | None:
         """Take the next item out. `charge` must follow.
 
         Args:
             expected: thread time that it will need, seconds; counted at once, so that the next turn is another's.
-            allowed: whether a caller may be served now.
+            allowed: whether work for a caller may begin now, and whether by the right of frames.
 
         Returns:
-            The item; None where no allowed caller has one.
+            The item; None where nobody who is allowed has one.
         """
-        ready = [caller for name, caller in self._callers.items() if caller.waiting and allowed(name)]
+        waiting = [(name, caller) for name, caller in self._callers.items() if caller.waiting]
+        first = [c for n, c in waiting if _live_key(c) is not _NO_KEY and self._credit(c) > 0 and allowed(n, True)]
+        ready = first or [c for n, c in waiting if allowed(n, False)]
         if not ready:
             return None
-        first = [caller for caller in ready if self._credit(caller) > 0 and _live_key(caller) is not _NO_KEY]
-        chosen = min(first or ready, key=lambda caller: caller.clock)
+        chosen = min(ready, key=lambda caller: caller.clock)
         self._virtual = max(self._virtual, chosen.clock)
         chosen.clock += expected
         key = _live_key(chosen) if first else next(iter(chosen.waiting))

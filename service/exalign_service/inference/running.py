@@ -4,36 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+from exalign_service.inference.fair_queue import Claim
+
 
 class Running:
     """The work in progress. Not thread safe: its owner locks.
 
     Args:
-        threads: that may work at once. One more may, where a single caller has all of them, for another one.
+        threads: that may work at once. One more may: for others than the one caller that has all of them, and for a
+            frame where none has one.
         clock: seconds, monotonic.
     """
 
     def __init__(self, threads: int, clock: Callable[[], float]) -> None:
         self._threads, self._clock = threads, clock
-        self._since: dict[object, tuple[float, Collection[str]]] = {}
+        self._since: dict[object, tuple[float, Collection[Claim]]] = {}
 
-    def allows(self, caller: str) -> bool:
-        """Whether work for a caller may begin now."""
+    def allows(self, caller: str, live: bool) -> bool:
+        """Whether work for a caller may begin now; live: by the right of frames."""
         if len(self._since) < self._threads:
             return True
         if len(self._since) > self._threads:
             return False
-        shared = set.intersection(*(set(callers) for _, callers in self._since.values()))
+        works = [claims for _, claims in self._since.values()]
+        if live and not any(claim.live for claims in works for claim in claims):
+            return True
+        shared = set.intersection(*({claim.caller for claim in claims} for claims in works))
         return bool(shared) and caller not in shared
 
-    def begin(self, work: object, callers: Collection[str]) -> None:
-        """Work has begun.
+    def begin(self, work: object, claims: Collection[Claim]) -> None:
+        """Work has started.
 
         Args:
             work: what `end` will name.
-            callers: for whom.
+            claims: whose it is.
         """
-        self._since[work] = self._clock(), callers
+        self._since[work] = self._clock(), claims
 
     def end(self, work: object) -> None:
         """Work has ended."""

@@ -1,8 +1,8 @@
 """The threads in which stages run: decoding, detection, crops, posteriors, steps of videos.
 
 What waits is served fairly between callers (`fair_queue`). A job whose caller has gone, or whose deadline has passed,
-never runs. One thread more than `threads` stands by: it works only while one caller has all others, for somebody else.
-So nobody waits for the end of a stranger's long job.
+never runs. One thread more than `threads` stands by (`running`): it works for somebody else while one caller has all
+others, and for a frame while all others work for calls. So nobody waits for the end of a stranger's long job.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ class StagePool:
                 if self._clock() >= job.deadline:
                     _fail(job, DeadlineExpiredError("the deadline passed while waiting for a thread"))
                 elif job.future.set_running_or_notify_cancel():  # from here on it cannot be cancelled
-                    self._running.begin(job, (job.claim.caller,))
+                    self._running.begin(job, (job.claim,))
                     return job
                 self._queue.charge(job.claim, 0.0, expected)
 
