@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 import numpy as np
@@ -23,8 +22,11 @@ from exalign_engine.posterior.device_sums import COLUMNS, WIDTH
 from exalign_engine.posterior.residual import Level, ResidualHead
 from exalign_engine.refiner.refiner import NOISE, Refiner, Round
 from exalign_service import Server
-from exalign_service import server as server_module
+from exalign_service.inference.stage_pool import StagePool
+from exalign_service.serving import model_service
 from service_fakes import GOOD_BOX, SIDE, FakeDetector, FakeRuntime, K, config, encoded, request, tiny_bundle
+
+T = TypeVar("T")
 
 Conditional = service_pb2.QueryConditionalRequest
 
@@ -59,23 +61,21 @@ def refiner(move: float) -> Refiner:
     return Refiner((NOISE,), (Round(geometry, np.zeros((3, 6), np.float32)),))
 
 
-class VisitCounter(ThreadPoolExecutor):
+class VisitCounter(StagePool):
     """Threads that count how often they are entered."""
 
     visits = 0
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+    async def run(self, work: Callable[..., T], *args: object) -> T:
         self.visits += 1
-        return super().submit(fn, *args, **kwargs)
+        return await super().run(work, *args)
 
 
 class Served:
     """A server of a model with a residual; ``calls`` counts what is computed, from the first call on."""
 
-    def __init__(
-        self, server: Server, channel: grpc.aio.Channel, runtime: SeeingRuntime, executor: VisitCounter
-    ) -> None:
-        self.server, self.runtime, self.executor = server, runtime, executor
+    def __init__(self, server: Server, channel: grpc.aio.Channel, runtime: SeeingRuntime, stages: VisitCounter) -> None:
+        self.server, self.runtime, self.stages = server, runtime, stages
         self.stub: service_pb2_grpc.FaceAlignmentServiceAsyncStub = service_pb2_grpc.FaceAlignmentServiceStub(channel)
         self.calls: Counter[str] = Counter()
 
@@ -86,15 +86,15 @@ class Served:
 
 @asynccontextmanager
 async def serving(folder: Path, patch: pytest.MonkeyPatch, move: float = 0.0) -> AsyncIterator[Served]:
-    runtime, executor = SeeingRuntime(), VisitCounter(2)
-    patch.setattr(server_module, "ThreadPoolExecutor", lambda *args, **kwargs: executor)
+    runtime, stages = SeeingRuntime(), VisitCounter(2)
+    patch.setattr(model_service, "StagePool", lambda *args, **kwargs: stages)
     bundle = replace(tiny_bundle(folder), residual=residual(), refiner=refiner(move))
     aligner = Aligner(bundle, runtime, {"mtcnn": FakeDetector((GOOD_BOX, 0.9))})
     server = Server(config(), aligner)
     await server.start()
     try:
         async with grpc.aio.insecure_channel(server.address) as channel:
-            it = Served(server, channel, runtime, executor)
+            it = Served(server, channel, runtime, stages)
             for owner, name in (
                 (posterior, "weighted_moments"),
                 (posterior, "disc_mass"),
@@ -102,7 +102,7 @@ async def serving(folder: Path, patch: pytest.MonkeyPatch, move: float = 0.0) ->
             ):
                 patch.setattr(owner, name, _counted(getattr(owner, name), it.calls, name))
             runtime.batches.clear()
-            executor.visits = 0
+            stages.visits = 0
             yield it
     finally:
         await server.stop(0)
@@ -126,7 +126,7 @@ async def test_a_served_face_computes_moments_and_residual_once(
     async with serving(tmp_path, monkeypatch) as it:
         await it.predict()
         assert it.calls == ONCE
-        assert it.executor.visits == 2
+        assert it.stages.visits == 2
         assert it.runtime.batches == [1]
 
 
@@ -138,7 +138,7 @@ async def test_every_view_of_a_face_rests_on_the_same_moments(tmp_path: Path, mo
         asked.pose.SetInParent()
         await it.stub.PredictLandmarks(asked)
         assert it.calls == ONCE
-        assert it.executor.visits == 2
+        assert it.stages.visits == 2
 
 
 async def test_a_first_look_that_is_not_the_last_computes_no_more_than_the_refiner_reads(
@@ -148,7 +148,7 @@ async def test_a_first_look_that_is_not_the_last_computes_no_more_than_the_refin
         face = await it.predict()
         assert it.runtime.batches == [1, 1]
         assert it.calls == {"weighted_moments": 1 + 2, "displacement": 1 + 1, "disc_mass": 1}
-        assert it.executor.visits == 3
+        assert it.stages.visits == 3
         (want,) = it.server.aligner.align(encoded(), [GOOD_BOX])
         assert face.box.x0 == pytest.approx(13)
         assert np.allclose(face.landmarks.points, want.landmarks.ravel(), atol=1e-4)
@@ -158,12 +158,12 @@ async def test_a_kept_face_is_computed_in_one_visit(tmp_path: Path, monkeypatch:
     async with serving(tmp_path, monkeypatch) as it:
         face = await it.predict()
         it.calls.clear()
-        it.executor.visits = 0
+        it.stages.visits = 0
         asked = service_pb2.EstimatePoseRequest(posterior_id=face.posterior_id, landmarks=face_pb2.LandmarkOptions())
         (again,) = (await it.stub.EstimatePose(asked)).faces
         assert again.landmarks == face.landmarks
         assert it.calls == ONCE
-        assert it.executor.visits == 1
+        assert it.stages.visits == 1
 
 
 @pytest.mark.parametrize("include_prior", [False, True])
@@ -178,14 +178,14 @@ async def test_the_prior_is_computed_only_where_it_is_answered(
         name = (await it.predict()).posterior_id
         clicked = (await it.stub.QueryConditional(Conditional(posterior_id=name, evidence=evidence(30)))).face
         it.calls.clear()
-        it.executor.visits = 0
+        it.stages.visits = 0
         asked = Conditional(posterior_id=clicked.posterior_id, evidence=evidence(8), include_prior=include_prior)
         got = await it.stub.QueryConditional(asked)
         assert got.surprise > 0
         # A click reads the expected error of the network's own posterior: its moments and its residual, once.
         answered = 2 if include_prior else 1
         assert it.calls == {"weighted_moments": 2 + answered, "displacement": 1, "disc_mass": answered}
-        assert it.executor.visits == 1
+        assert it.stages.visits == 1
         assert got.HasField("prior") == include_prior
         if include_prior:
             assert got.prior.landmarks == clicked.landmarks
