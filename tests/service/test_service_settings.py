@@ -10,7 +10,7 @@ import pytest
 
 from exalign_service import ServerConfig
 from exalign_service.cli import main
-from exalign_service.config.schema import BatchingConfig, ConfigError
+from exalign_service.config.schema import BatchingConfig, ConfigError, SessionsConfig
 from exalign_service.config.sources import SCHEMA
 
 
@@ -52,6 +52,7 @@ def test_every_setting_can_be_set_everywhere(tmp_path: Path) -> None:
         "yunet_model": "/y.onnx",
         "presence_threshold": "0.25",
         "max_deadline": "2.5",
+        "caller_share": "0.25",
     }
     flags = {s.name: values.get(s.name, "100") for s in SCHEMA.settings()}
     flags |= {"max_message_bytes": "2000", "max_encoded_bytes": "2000", "max_request_bytes": "4000"}
@@ -70,6 +71,12 @@ def test_every_setting_can_be_set_everywhere(tmp_path: Path) -> None:
         ("max_batch", "8.5"),
         ("max_deadline", "nan"),
         ("max_deadline", "inf"),
+        ("caller_share", "0.0"),
+        ("caller_share", "1.5"),
+        ("max_posterior_bytes", "0"),
+        ("max_unacked_bytes", "0"),
+        ("max_message_rate", "0.0"),
+        ("message_burst", "0"),
         ("shutdown_grace", "-1.0"),
         ("presence_threshold", "1.01"),
         ("runtime", "tpu"),
@@ -216,3 +223,10 @@ def test_the_help_has_a_group_a_section_and_says_what_a_value_is(capsys: pytest.
     ):
         assert f"  {flag}" in shown
     assert "VALUE" not in shown
+
+
+@pytest.mark.parametrize(("sessions", "share", "each"), [(128, 0.5, 64), (3, 0.5, 1), (1, 0.01, 1), (0, 1.0, 0)])
+def test_a_callers_share_of_the_sessions_is_a_whole_number_and_never_none(
+    sessions: int, share: float, each: int
+) -> None:
+    assert SessionsConfig(max_sessions=sessions, caller_share=share).max_sessions_per_caller == each

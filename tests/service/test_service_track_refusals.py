@@ -11,6 +11,7 @@ import pytest
 
 from exalign.v1 import evidence_pb2, face_pb2, geometry_pb2, image_pb2, pose_pb2, service_pb2, track_pb2
 from exalign_service.track.resume_token import ResumeToken
+from manual_clock import ManualClock
 from service_fakes import GOOD_BOX, Running, running, until
 from service_fakes import config as server_config
 from track_fakes import click, config, frame, plain, sessions, talk, talking
@@ -172,7 +173,7 @@ async def test_a_live_session_keeps_its_name_to_itself(live: Running) -> None:
 
 async def test_there_are_only_so_many_sessions(tmp_path: Path) -> None:
     async with (
-        running(tmp_path, server_config(max_sessions=2)) as live,
+        running(tmp_path, server_config(max_sessions=2, caller_share=1.0)) as live,
         talking(live),
         talking(live, config("b")) as it,
     ):
@@ -283,12 +284,45 @@ async def test_only_so_many_broken_sessions_are_kept(tmp_path: Path) -> None:
                 await it.close()
 
 
-async def test_a_new_session_may_take_the_name_of_a_broken_one(live: Running) -> None:
-    before = await _broken(live)
-    it = talk(live)
-    opened = await it.open(config("mine"))
-    assert (opened.epoch, opened.next_frame) == (1, 0)
-    assert plain(await it.results(frame(0, GOOD_BOX))) == plain(before[:1])
-    assert sessions(live) == {"active": 1}
-    await it.close()
-    await until(lambda: sessions(live) == {})
+async def test_a_broken_session_is_not_overwritten_by_its_name(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with running(tmp_path, server_config(session_retention=60), clock) as live:
+        before = await _broken(live)
+        await clock.advance(18)
+        stranger = talk(live)
+        await stranger.say(config("mine"))
+        code, details = await stranger.refused()
+        assert (code, details.reason) == (grpc.StatusCode.ALREADY_EXISTS, "SESSION_EXISTS")
+        assert "can be resumed with its token for 42.0 s more" in str(await stranger.call.details())
+        assert sessions(live) == {"detached": 1}
+        # Its owner goes on as if nothing had been.
+        it = talk(live)
+        assert (await it.open(config("mine", before[-1].resume_token))).epoch == 2
+        await it.cut()
+
+
+async def test_a_client_without_its_token_takes_another_name_or_waits(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with running(tmp_path, server_config(session_retention=60), clock) as live:
+        before = await _broken(live)
+        async with talking(live, config("mine.2")) as other:
+            assert plain(await other.results(frame(0, GOOD_BOX))) == plain(before[:1])
+            await other.close()
+        await clock.advance(60)
+        it = talk(live)
+        opened = await it.open(config("mine"))
+        assert (opened.epoch, opened.next_frame) == (1, 0)
+        assert plain(await it.results(frame(0, GOOD_BOX))) == plain(before[:1])
+        await it.close()
+        await until(lambda: sessions(live) == {})
+
+
+async def test_where_nothing_is_kept_a_broken_sessions_name_is_free_at_once(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with running(tmp_path, server_config(session_retention=0), clock) as live:
+        it = talk(live)
+        await it.open(config("mine"))
+        await it.cut()
+        await until(lambda: "active" not in sessions(live))
+        async with talking(live, config("mine")) as again:
+            await again.close()

@@ -42,10 +42,37 @@ def answered(before: SessionRecord, frame: int, *revisions: bytes) -> SessionRec
 
 
 class Counter:
-    count = 0
+    def __init__(self) -> None:
+        self.count = 0
+        self.dropped: list[str] = []
 
     def detached_changed(self, count: int) -> None:
         self.count = count
+
+    def detached_dropped(self, reason: str) -> None:
+        self.dropped.append(reason)
+
+
+def memory_store(
+    most: int = 10,
+    max_bytes: int = 10_000,
+    max_record: int = 10_000,
+    counter: Counter | None = None,
+    clock: ManualClock | None = None,
+) -> MemoryStore:
+    """A store that keeps sessions for a minute."""
+    return MemoryStore(60, most, max_bytes, max_record, counter or Counter(), clock or ManualClock())
+
+
+async def leave(store: MemoryStore, name: str, caller: str = "one", size: int = 100) -> None:
+    """A caller's session loses its stream."""
+    await store.create(record(name, size))
+    await store.release(record(name, size), caller)
+
+
+async def kept(store: MemoryStore, names: str) -> str:
+    """Those of these sessions that are there."""
+    return "".join([name for name in names if await store.get(name) is not None])
 
 
 @given(TOKENS)
@@ -89,7 +116,7 @@ def test_a_later_revision_by_evidence_takes_the_place_of_an_earlier_one() -> Non
 
 
 async def test_writes_of_an_earlier_stream_are_refused() -> None:
-    store = MemoryStore(10, 10, 10_000, Counter(), ManualClock())
+    store = memory_store()
     first = record()
     await store.create(first)
     await store.put(answered(first, 1))
@@ -102,7 +129,7 @@ async def test_writes_of_an_earlier_stream_are_refused() -> None:
         await store.put(answered(first, 7))
     await store.put(answered(second, 2))
     # Nor can the earlier one release or delete what is not its own any more.
-    await store.release(first)
+    await store.release(first, "one")
     await store.delete(first)
     assert (await store.get("a") or first).version == (2, 2)
     await store.delete(second)
@@ -112,38 +139,75 @@ async def test_writes_of_an_earlier_stream_are_refused() -> None:
 
 
 async def test_only_the_right_secret_takes_a_session_over() -> None:
-    store = MemoryStore(10, 10, 10_000, Counter(), ManualClock())
+    store = memory_store()
     await store.create(record())
     assert await store.claim("a", b"x" * 16) is None
     assert await store.claim("b", b"s" * 16) is None
-    await store.create(record(secret=b"t" * 16))
     with pytest.raises(FencedError):
-        await store.put(record(frame=9))
+        await store.put(record(frame=9, secret=b"t" * 16))
+    # Nor does a name alone: what is there stays.
+    with pytest.raises(FencedError):
+        await store.create(record(secret=b"t" * 16))
+    assert await store.get("a") == record()
 
 
-async def test_what_was_released_first_goes_first() -> None:
+async def test_what_a_caller_left_first_goes_first() -> None:
     counter = Counter()
-    store = MemoryStore(10, 2, 350, counter, ManualClock())
+    store = memory_store(2, 350, counter=counter)
     for name in "abc":
-        await store.create(record(name))
-        await store.release(record(name))
-    assert counter.count == 2
-    assert [await store.get(name) is None for name in "abc"] == [True, False, False]
-    # By bytes, too; one that is too large by itself is not kept.
-    await store.create(record("d", 300))
-    await store.release(record("d", 300))
-    assert [await store.get(name) is None for name in "bcd"] == [True, True, False]
-    await store.create(record("e", 400))
-    await store.release(record("e", 400))
-    assert (len(store), counter.count) == (0, 0)
+        await leave(store, name)
+    assert (await kept(store, "abc"), counter.count, counter.dropped) == ("bc", 2, ["no_room"])
+    # By bytes, too.
+    await leave(store, "d", size=300)
+    assert (await kept(store, "bcd"), counter.count) == ("d", 1)
+
+
+async def test_a_state_larger_than_one_callers_share_is_not_kept_and_moves_nobody() -> None:
+    counter = Counter()
+    store = memory_store(10, 1000, max_record=500, counter=counter)
+    for name in "abc":
+        await leave(store, name, caller=name)
+    await leave(store, "d", "d", size=501)
+    assert (await kept(store, "abcd"), counter.count, counter.dropped) == ("abc", 3, ["too_large"])
+    await leave(store, "e", "e", size=500)
+    assert await kept(store, "abce") == "abce"
+
+
+async def test_the_caller_that_left_most_gives_way() -> None:
+    counter = Counter()
+    store = memory_store(100, 1000, max_record=500, counter=counter)
+    await leave(store, "a", "polite")
+    for name in "bcdefghijklmnop":
+        await leave(store, name, "greedy")
+    assert await kept(store, "abcdefghijklmnop") == "ahijklmnop"
+    # Half of the room is its own: nobody else takes it.
+    await leave(store, "q", "polite", size=400)
+    assert await kept(store, "ahijklmnopq") == "almnopq"
+    assert set(counter.dropped) == {"no_room"}
+    # By number where that is what is full: bytes do not matter then.
+    store = memory_store(4, 10_000)
+    await leave(store, "a", "polite", size=3000)
+    for name in "bcdef":
+        await leave(store, name, "greedy")
+    assert await kept(store, "abcdef") == "adef"
+
+
+async def test_how_long_a_session_is_kept_is_known_until_it_is_gone() -> None:
+    clock = ManualClock()
+    store = memory_store(clock=clock)
+    assert await store.kept_for("a") is None
+    await leave(store, "a")
+    await clock.advance(20)
+    assert await store.kept_for("a") == pytest.approx(40)
+    assert await store.claim("a", b"s" * 16) is not None
+    assert await store.kept_for("a") is None
 
 
 async def test_what_is_taken_over_does_not_expire() -> None:
     counter, clock = Counter(), ManualClock()
-    store = MemoryStore(60, 10, 10_000, counter, clock)
+    store = memory_store(counter=counter, clock=clock)
     for name in "ab":
-        await store.create(record(name))
-        await store.release(record(name))
+        await leave(store, name)
     assert counter.count == 2
     assert await store.claim("a", b"s" * 16) is not None
     await clock.advance(59)

@@ -17,6 +17,10 @@ from service_fakes import GOOD_BOX, Running, config, details_of, request, runnin
 Heatmaps, EstimatePose = service_pb2.PredictHeatmapsRequest, service_pb2.EstimatePoseRequest
 
 
+#: More bytes than these tests need.
+ROOM = 2**30
+
+
 class Counts:
     def __init__(self) -> None:
         self.lookups: list[bool] = []
@@ -36,7 +40,7 @@ def subject() -> CachedFace:
 
 def test_the_least_recently_used_goes_first() -> None:
     counts = Counts()
-    cache = PosteriorCache(2, counts)
+    cache = PosteriorCache(2, ROOM, counts, lambda: "a")
     kept = [subject() for _ in range(3)]
     a, b = cache.keep(kept[0]), cache.keep(kept[1])
     assert cache.find(a) is kept[0]
@@ -49,7 +53,7 @@ def test_the_least_recently_used_goes_first() -> None:
 
 
 def test_ids_cannot_be_guessed_from_one_another() -> None:
-    cache = PosteriorCache(1000, Counts())
+    cache = PosteriorCache(1000, ROOM, Counts(), lambda: "a")
     face = subject()
     names = [cache.keep(face) for _ in range(1000)]
     assert len(set(names)) == 1000

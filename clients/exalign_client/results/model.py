@@ -69,6 +69,23 @@ class Limits:
     max_path_frames: int
     session_idle_timeout: float
     session_max_age: float
+    max_posterior_bytes: int
+    max_sessions_per_caller: int
+    max_unacked_bytes: int
+    max_message_rate: float
+    message_burst: int
+    session_grace: float
+    session_retention: float
+    max_resumable_bytes: int
+    max_tracks: int
+    max_pose_bins: int
+    min_pose_bin_width: float
+    max_pose_intervals: int
+    max_clicks: int
+    max_regions: int
+    max_pose_ranges: int
+    max_polygon_vertices: int
+    min_ping_interval: float
 
 
 @dataclass(frozen=True)

@@ -172,6 +172,23 @@ class Limits(_message.Message):
     SESSION_IDLE_TIMEOUT_FIELD_NUMBER: _builtins.int
     SESSION_MAX_AGE_FIELD_NUMBER: _builtins.int
     MAX_ANSWER_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_POSTERIOR_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_SESSIONS_PER_CALLER_FIELD_NUMBER: _builtins.int
+    MAX_UNACKED_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_MESSAGE_RATE_FIELD_NUMBER: _builtins.int
+    MESSAGE_BURST_FIELD_NUMBER: _builtins.int
+    SESSION_GRACE_FIELD_NUMBER: _builtins.int
+    SESSION_RETENTION_FIELD_NUMBER: _builtins.int
+    MAX_RESUMABLE_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_TRACKS_FIELD_NUMBER: _builtins.int
+    MAX_POSE_BINS_FIELD_NUMBER: _builtins.int
+    MIN_POSE_BIN_WIDTH_FIELD_NUMBER: _builtins.int
+    MAX_POSE_INTERVALS_FIELD_NUMBER: _builtins.int
+    MAX_CLICKS_FIELD_NUMBER: _builtins.int
+    MAX_REGIONS_FIELD_NUMBER: _builtins.int
+    MAX_POSE_RANGES_FIELD_NUMBER: _builtins.int
+    MAX_POLYGON_VERTICES_FIELD_NUMBER: _builtins.int
+    MIN_PING_INTERVAL_FIELD_NUMBER: _builtins.int
     max_message_bytes: _builtins.int
     """Largest request message, bytes. Beyond: RESOURCE_EXHAUSTED (MESSAGE_TOO_LARGE); far beyond, by gRPC itself."""
     max_encoded_bytes: _builtins.int
@@ -197,7 +214,9 @@ class Limits(_message.Message):
     RetryInfo.
     """
     max_posteriors: _builtins.int
-    """Posteriors kept behind posterior ids; the least recently used goes first."""
+    """Posteriors kept behind posterior ids. Where they are full, the caller that keeps most loses the one that it has not
+    used for longest.
+    """
     max_sessions: _builtins.int
     """TrackVideo sessions at once. Beyond: RESOURCE_EXHAUSTED with a RetryInfo."""
     max_smoothing_lag: _builtins.int
@@ -208,6 +227,34 @@ class Limits(_message.Message):
     """Longest path in TrackClosed, frames."""
     max_answer_bytes: _builtins.int
     """Largest answer, bytes: a request whose faces and views would take more is refused before they are computed."""
+    max_posterior_bytes: _builtins.int
+    """Memory for posteriors behind posterior ids, bytes; see max_posteriors."""
+    max_sessions_per_caller: _builtins.int
+    """TrackVideo sessions of one caller at once. Beyond: RESOURCE_EXHAUSTED with a RetryInfo. A caller is a connection."""
+    max_unacked_bytes: _builtins.int
+    """Bytes of results kept for a client that does not acknowledge, from which no more frames are taken."""
+    max_message_rate: _builtins.float
+    """Messages of one TrackVideo stream that are read in a second, after message_burst. Beyond: the client waits."""
+    message_burst: _builtins.int
+    """Messages of one TrackVideo stream that are read as fast as they come."""
+    max_resumable_bytes: _builtins.int
+    """Largest state of a broken stream that is kept to be resumed, bytes."""
+    max_tracks: _builtins.int
+    """Most tracks of one TrackVideo session."""
+    max_pose_bins: _builtins.int
+    """Most bins along one side of a pose histogram."""
+    min_pose_bin_width: _builtins.float
+    """Least width of a bin of a pose histogram, degrees: a range is at least its bins times as wide."""
+    max_pose_intervals: _builtins.int
+    """Most credible intervals of a pose."""
+    max_clicks: _builtins.int
+    """Most clicks in one Evidence."""
+    max_regions: _builtins.int
+    """Most regions in one Evidence."""
+    max_pose_ranges: _builtins.int
+    """Most pose ranges in one Evidence."""
+    max_polygon_vertices: _builtins.int
+    """Most corners of one polygon."""
     @_builtins.property
     def max_deadline(self) -> _duration_pb2.Duration:
         """Longest time that a unary call may take; a longer or absent deadline of the caller is cut to it.
@@ -221,6 +268,18 @@ class Limits(_message.Message):
     @_builtins.property
     def session_max_age(self) -> _duration_pb2.Duration:
         """A session is drained after so long."""
+
+    @_builtins.property
+    def session_grace(self) -> _duration_pb2.Duration:
+        """Time that a stream has to end after go_away for its age. Beyond: UNAVAILABLE (GO_AWAY)."""
+
+    @_builtins.property
+    def session_retention(self) -> _duration_pb2.Duration:
+        """How long the state of a broken stream is kept to be resumed, at most. After it, its name is free."""
+
+    @_builtins.property
+    def min_ping_interval(self) -> _duration_pb2.Duration:
+        """Clients may ping so often. More often: the connection is cut (too_many_pings)."""
 
     def __init__(
         self,
@@ -245,10 +304,27 @@ class Limits(_message.Message):
         session_idle_timeout: _duration_pb2.Duration | None = ...,
         session_max_age: _duration_pb2.Duration | None = ...,
         max_answer_bytes: _builtins.int = ...,
+        max_posterior_bytes: _builtins.int = ...,
+        max_sessions_per_caller: _builtins.int = ...,
+        max_unacked_bytes: _builtins.int = ...,
+        max_message_rate: _builtins.float = ...,
+        message_burst: _builtins.int = ...,
+        session_grace: _duration_pb2.Duration | None = ...,
+        session_retention: _duration_pb2.Duration | None = ...,
+        max_resumable_bytes: _builtins.int = ...,
+        max_tracks: _builtins.int = ...,
+        max_pose_bins: _builtins.int = ...,
+        min_pose_bin_width: _builtins.float = ...,
+        max_pose_intervals: _builtins.int = ...,
+        max_clicks: _builtins.int = ...,
+        max_regions: _builtins.int = ...,
+        max_pose_ranges: _builtins.int = ...,
+        max_polygon_vertices: _builtins.int = ...,
+        min_ping_interval: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["max_deadline", b"max_deadline", "session_idle_timeout", b"session_idle_timeout", "session_max_age", b"session_max_age"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["max_deadline", b"max_deadline", "min_ping_interval", b"min_ping_interval", "session_grace", b"session_grace", "session_idle_timeout", b"session_idle_timeout", "session_max_age", b"session_max_age", "session_retention", b"session_retention"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_answer_bytes", b"max_answer_bytes", "max_constraints", b"max_constraints", "max_deadline", b"max_deadline", "max_encoded_bytes", b"max_encoded_bytes", "max_exemplars", b"max_exemplars", "max_faces", b"max_faces", "max_heatmap_side", b"max_heatmap_side", "max_landmark_groups", b"max_landmark_groups", "max_message_bytes", b"max_message_bytes", "max_path_frames", b"max_path_frames", "max_pixels", b"max_pixels", "max_posteriors", b"max_posteriors", "max_queue", b"max_queue", "max_sessions", b"max_sessions", "max_smoothing_lag", b"max_smoothing_lag", "max_top_exemplars", b"max_top_exemplars", "max_unacked_frames", b"max_unacked_frames", "min_box_side", b"min_box_side", "session_idle_timeout", b"session_idle_timeout", "session_max_age", b"session_max_age"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_answer_bytes", b"max_answer_bytes", "max_clicks", b"max_clicks", "max_constraints", b"max_constraints", "max_deadline", b"max_deadline", "max_encoded_bytes", b"max_encoded_bytes", "max_exemplars", b"max_exemplars", "max_faces", b"max_faces", "max_heatmap_side", b"max_heatmap_side", "max_landmark_groups", b"max_landmark_groups", "max_message_bytes", b"max_message_bytes", "max_message_rate", b"max_message_rate", "max_path_frames", b"max_path_frames", "max_pixels", b"max_pixels", "max_polygon_vertices", b"max_polygon_vertices", "max_pose_bins", b"max_pose_bins", "max_pose_intervals", b"max_pose_intervals", "max_pose_ranges", b"max_pose_ranges", "max_posterior_bytes", b"max_posterior_bytes", "max_posteriors", b"max_posteriors", "max_queue", b"max_queue", "max_regions", b"max_regions", "max_resumable_bytes", b"max_resumable_bytes", "max_sessions", b"max_sessions", "max_sessions_per_caller", b"max_sessions_per_caller", "max_smoothing_lag", b"max_smoothing_lag", "max_top_exemplars", b"max_top_exemplars", "max_tracks", b"max_tracks", "max_unacked_bytes", b"max_unacked_bytes", "max_unacked_frames", b"max_unacked_frames", "message_burst", b"message_burst", "min_box_side", b"min_box_side", "min_ping_interval", b"min_ping_interval", "min_pose_bin_width", b"min_pose_bin_width", "session_grace", b"session_grace", "session_idle_timeout", b"session_idle_timeout", "session_max_age", b"session_max_age", "session_retention", b"session_retention"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

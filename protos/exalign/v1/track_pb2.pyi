@@ -7,9 +7,13 @@ The client sends `config` first, then frames. The server answers with `opened`, 
 the frames, and, after the client has half-closed, `closed`.
 
 The client must acknowledge results: with `acked_frame` in its next frame, or with `ack`. The server keeps every
-result that is not acknowledged, to send it again after a break, at most TrackOpened.max_unacked_frames of them. Then
-it answers no more frames until it is told, and after TrackOpened.idle_timeout the stream ends with IDLE_TIMEOUT. At
-half of the bound, where that is 8 results or more, the server says so with `must_acknowledge`.
+result that is not acknowledged, to send it again after a break, at most TrackOpened.max_unacked_frames of them, and
+none after TrackOpened.max_unacked_bytes are reached. Then it answers no more frames until it is told, and after
+TrackOpened.idle_timeout the stream ends with IDLE_TIMEOUT. At half of either bound (of frames, where that is 8
+results or more) the server says so with `must_acknowledge`.
+
+Messages that come faster than Limits.max_message_rate, after a burst of Limits.message_burst, are read no faster:
+flow control slows the client down.
 
 Frame indices name frames and order them; time stamps are only echoed. Frames are idempotent by index: an index
 that was sent before is answered with the kept result, unchanged, and moves nothing.
@@ -25,8 +29,9 @@ A stream that ends in an error says which in ErrorInfo.reason:
                                     or results after it are gone
   CONFIG_DIFFERS                    a session is resumed with another config
   SESSION_TAKEN_OVER                a later stream resumed the session
-  SESSION_EXISTS, SESSION_NOT_FOUND a live session has this name; there is nothing to resume
+  SESSION_EXISTS, SESSION_NOT_FOUND a session has this name, live or to be resumed; there is nothing to resume
   SESSIONS_FULL                     try again after RetryInfo
+  CALLER_SESSIONS_FULL              this caller has its share of the sessions; try again after RetryInfo
   IDLE_TIMEOUT, GO_AWAY             nothing came for too long; the stream outlived `go_away`
 
 All but SESSION_TAKEN_OVER, and the end by `closed`, leave the state for resumption.
@@ -204,7 +209,8 @@ class TrackConfig(_message.Message):
     SUGGESTION_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The caller's name for the session, 1 to 64 of [A-Za-z0-9_.-]. Empty: the server chooses one. INVALID_ARGUMENT
-    otherwise; ALREADY_EXISTS when a live session has it and no resume token is given.
+    otherwise; ALREADY_EXISTS when a session has it, live or to be resumed, and no resume token is given. Who has lost
+    the token takes another name, or waits: a broken session's name is free after Limits.session_retention.
     """
     resume_token: _builtins.bytes
     """Latest resume_token received before the stream broke; empty: a new session. INVALID_ARGUMENT when damaged,
@@ -437,7 +443,9 @@ class TrackAck(_message.Message):
 
     ACKED_FRAME_FIELD_NUMBER: _builtins.int
     acked_frame: _builtins.int
-    """The frame. The server keeps at most TrackOpened.max_unacked_frames results, then answers no more until told."""
+    """The frame. The server keeps at most TrackOpened.max_unacked_frames results, and max_unacked_bytes, then answers no
+    more until told.
+    """
     def __init__(
         self,
         *,
@@ -488,6 +496,7 @@ class TrackOpened(_message.Message):
     IDLE_TIMEOUT_FIELD_NUMBER: _builtins.int
     MAX_AGE_FIELD_NUMBER: _builtins.int
     MAX_UNACKED_FRAMES_FIELD_NUMBER: _builtins.int
+    MAX_UNACKED_BYTES_FIELD_NUMBER: _builtins.int
     bundle_id: _builtins.str
     """Bundle that answers, to the end of the session."""
     session_id: _builtins.str
@@ -500,6 +509,10 @@ class TrackOpened(_message.Message):
     """
     max_unacked_frames: _builtins.int
     """Most results that may wait to be acknowledged. Then no more frames are answered."""
+    max_unacked_bytes: _builtins.int
+    """Bytes of results and revisions that may wait to be acknowledged. From then on no more frames are answered; the
+    last result may pass it. 0: the server has no such bound.
+    """
     @_builtins.property
     def idle_timeout(self) -> _duration_pb2.Duration:
         """Send something at least this often."""
@@ -518,10 +531,11 @@ class TrackOpened(_message.Message):
         idle_timeout: _duration_pb2.Duration | None = ...,
         max_age: _duration_pb2.Duration | None = ...,
         max_unacked_frames: _builtins.int = ...,
+        max_unacked_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["idle_timeout", b"idle_timeout", "max_age", b"max_age"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_id", b"bundle_id", "epoch", b"epoch", "idle_timeout", b"idle_timeout", "max_age", b"max_age", "max_unacked_frames", b"max_unacked_frames", "next_frame", b"next_frame", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_id", b"bundle_id", "epoch", b"epoch", "idle_timeout", b"idle_timeout", "max_age", b"max_age", "max_unacked_bytes", b"max_unacked_bytes", "max_unacked_frames", b"max_unacked_frames", "next_frame", b"next_frame", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -538,22 +552,32 @@ class MustAcknowledge(_message.Message):
     UNACKED_FRAMES_FIELD_NUMBER: _builtins.int
     MAX_UNACKED_FRAMES_FIELD_NUMBER: _builtins.int
     NEWEST_FRAME_FIELD_NUMBER: _builtins.int
+    UNACKED_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_UNACKED_BYTES_FIELD_NUMBER: _builtins.int
     unacked_frames: _builtins.int
     """Results that wait."""
     max_unacked_frames: _builtins.int
     """How many may: TrackOpened.max_unacked_frames."""
     newest_frame: _builtins.int
-    """Newest frame answered: acknowledge it where its result, and all before it, have arrived."""
+    """Newest frame answered: acknowledge it where its result, and all before it, have arrived. Its result, and the
+    revisions that came with it, were sent before this message.
+    """
+    unacked_bytes: _builtins.int
+    """Bytes that wait."""
+    max_unacked_bytes: _builtins.int
+    """How many may: TrackOpened.max_unacked_bytes."""
     def __init__(
         self,
         *,
         unacked_frames: _builtins.int = ...,
         max_unacked_frames: _builtins.int = ...,
         newest_frame: _builtins.int = ...,
+        unacked_bytes: _builtins.int = ...,
+        max_unacked_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_unacked_frames", b"max_unacked_frames", "newest_frame", b"newest_frame", "unacked_frames", b"unacked_frames"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_unacked_bytes", b"max_unacked_bytes", "max_unacked_frames", b"max_unacked_frames", "newest_frame", b"newest_frame", "unacked_bytes", b"unacked_bytes", "unacked_frames", b"unacked_frames"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

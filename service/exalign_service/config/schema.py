@@ -101,6 +101,9 @@ class LimitsConfig:
     max_posteriors: Annotated[
         int, Rule("posteriors kept behind posterior ids, 4 bytes an exemplar each; 0: none", least=0, most=1_000_000)
     ] = 256
+    max_posterior_bytes: Annotated[
+        int, Rule("memory for them, bytes; what several share is counted for each", least=1, most=2**40)
+    ] = 256 * 1024 * 1024
     max_request_bytes: Annotated[
         int, Rule("requests of the calls in progress together, bytes; shared between callers", 1024, 2**40)
     ] = 256 * 1024 * 1024
@@ -118,9 +121,21 @@ class SessionsConfig:
     """How many video sessions there may be, how long each may last, and what is kept of broken ones."""
 
     max_sessions: Annotated[int, Rule("video sessions at once", least=0, most=65_536)] = 128
+    caller_share: Annotated[
+        float, Rule("share of max_sessions, and of max_detached_bytes, that one caller may have", above=0.0, most=1.0)
+    ] = 0.5
     max_unacked_frames: Annotated[
         int, Rule("results kept for a client that does not acknowledge; then no more frames are taken", 1, 1024)
     ] = 64
+    max_unacked_bytes: Annotated[
+        int, Rule("bytes of such results from which no more frames are taken; the last may pass it", 1, 2**40)
+    ] = 16 * 1024 * 1024
+    max_message_rate: Annotated[
+        float, Rule("messages of one stream that are read in a second, after a burst", least=0.1, most=1_000_000.0)
+    ] = 250.0
+    message_burst: Annotated[
+        int, Rule("messages of one stream that are read as fast as they come", least=1, most=1_000_000)
+    ] = 500
     session_idle_timeout: Annotated[
         float, Rule("a session that sends nothing for so long is ended, seconds", least=0.01, most=86_400.0)
     ] = 60.0
@@ -140,6 +155,16 @@ class SessionsConfig:
 
     def __post_init__(self) -> None:
         check(self)
+
+    @property
+    def max_sessions_per_caller(self) -> int:
+        """Video sessions that one caller may have at once."""
+        return min(max(1, int(self.caller_share * self.max_sessions)), self.max_sessions)
+
+    @property
+    def max_resumable_bytes(self) -> int:
+        """Largest state of a broken stream that is kept, bytes."""
+        return int(self.caller_share * self.max_detached_bytes)
 
 
 @dataclass(frozen=True)

@@ -6,27 +6,35 @@ answer's sums (``--sums device``): these are not kept, and the host's own differ
 
 An entry takes 4 bytes an exemplar (135 kB at K = 33,736, 560 kB at K = 140,000) and about 1 kB. Where the model has a
 residual, it also takes 100 kB of the network's maps, from which the displacement is found again. Entries of one face
-with different evidence share all but the evidence.
+with different evidence share all but the evidence; each is counted as if it shared nothing.
+
+Callers share the room: where it is full, the caller that keeps most gives up what it has not used for longest. An entry
+counts for the caller that made it, whoever uses it.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from exalign_engine.evidence.evidence import Evidence
+from exalign_engine.evidence.evidence import Evidence, Polygon
 from exalign_engine.face.aligner import Face, LocatedFace
 from exalign_engine.posterior.posterior import Posterior, PosteriorModel
 from exalign_engine.posterior.residual import ImageFeatures
+from exalign_service.rpc.call_context import current_call
+from exalign_service.rpc.caller_shares import CallerShares
 from exalign_service.rpc.errors import PosteriorNotFoundError
 
 #: Random bytes in an id.
 _ID_BYTES = 18
+
+#: Bytes of an entry beside its arrays and its evidence; of one constraint; of one corner of a polygon. About.
+_ENTRY, _CONSTRAINT, _CORNER = 1000, 300, 120
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,17 @@ class CachedFace:
             image = ImageFeatures(image.embedding.copy(), image.local.copy())
         return cls(face.located, posterior.probabilities, posterior.presence, image)
 
+    @property
+    def size_bytes(self) -> int:
+        """About what it takes in memory, as if it shared nothing."""
+        arrays = self.probabilities.nbytes
+        if self.image is not None:
+            arrays += self.image.embedding.nbytes + self.image.local.nbytes
+        evidence = self.evidence
+        constraints = len(evidence.clicks) + len(evidence.regions) + len(evidence.poses)
+        corners = sum(len(r.region.vertices) for r in evidence.regions if isinstance(r.region, Polygon))
+        return _ENTRY + arrays + _CONSTRAINT * constraints + _CORNER * corners
+
     def face(self, model: PosteriorModel) -> Face:
         """The face as the network saw it, before any evidence; its numbers are computed anew when they are read."""
         return Face(self.located, Posterior(model, self.probabilities, self.presence, image=self.image))
@@ -72,17 +91,27 @@ class CacheObserver(Protocol):
         """So many are kept now; so many were just evicted."""
 
 
+def _calling() -> str:
+    return current_call.get().caller
+
+
 class PosteriorCache:
     """The most recently used faces, by unguessable ids. For the event loop's thread only.
 
     Args:
-        capacity: most entries; the least recently used goes first. 0 keeps nothing.
+        capacity: most entries. 0 keeps nothing.
+        max_bytes: what they may take, bytes; an entry that is larger by itself is not kept.
         observer: see `CacheObserver`.
+        caller: says who makes an entry now.
     """
 
-    def __init__(self, capacity: int, observer: CacheObserver) -> None:
-        self._capacity, self._observer = capacity, observer
-        self._entries: OrderedDict[str, CachedFace] = OrderedDict()
+    def __init__(
+        self, capacity: int, max_bytes: int, observer: CacheObserver, caller: Callable[[], str] = _calling
+    ) -> None:
+        self._capacity, self._max_bytes = capacity, max_bytes
+        self._observer, self._caller = observer, caller
+        self._entries: dict[str, CachedFace] = {}
+        self._shares = CallerShares()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -91,20 +120,25 @@ class PosteriorCache:
         """Keep a face.
 
         Returns:
-            Its id; empty where nothing is kept.
+            Its id; empty where it is not kept.
         """
-        if not self._capacity:
+        size = face.size_bytes
+        if not self._capacity or size > self._max_bytes:
             return ""
         name = secrets.token_urlsafe(_ID_BYTES)
         self._entries[name] = face
-        evicted = len(self._entries) > self._capacity
-        if evicted:
-            self._entries.popitem(last=False)
-        self._observer.posteriors_changed(len(self._entries), int(evicted))
-        return name
+        self._shares.add(name, self._caller(), size)
+        evicted = 0
+        while len(self._entries) > self._capacity or self._shares.size > self._max_bytes:
+            gone = self._shares.first_to_go(by_size=self._shares.size > self._max_bytes)
+            self._shares.remove(gone)
+            del self._entries[gone]
+            evicted += 1
+        self._observer.posteriors_changed(len(self._entries), evicted)
+        return name if name in self._entries else ""
 
     def find(self, name: str) -> CachedFace:
-        """The face behind an id, which becomes the most recently used.
+        """The face behind an id, which becomes the most recently used of the caller that made it.
 
         Raises:
             PosteriorNotFoundError: it was never here, or was evicted.
@@ -114,7 +148,7 @@ class PosteriorCache:
         if face is None:
             raise PosteriorNotFoundError(
                 f"posterior_id is not known to this process (or no longer: it keeps the {self._capacity} most"
-                " recently used); send the image again"
+                " recently used, of each caller its share); send the image again"
             )
-        self._entries.move_to_end(name)
+        self._shares.touch(name)
         return face

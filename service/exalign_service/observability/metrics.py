@@ -32,6 +32,7 @@ STAGES = ("decode", "detect", "queue", "infer", "posterior", "hmm", "encode")
 LOOKUP_RESULTS = ("hit", "miss")
 REFUSALS = ("calls", "bytes", "time")
 SESSION_STATES = ("active", "detached", "draining")
+DROP_REASONS = ("too_large", "no_room")
 FRAME_OUTCOMES = ("answered", "problem", "skipped")
 
 #: Upper ends of the buckets of presence.
@@ -140,7 +141,14 @@ class Metrics:
             "exalign_posteriors_evicted", "Posteriors that gave way to newer ones.", registry=self.registry
         )
         self.sessions = Gauge("exalign_sessions", "Video sessions, by state.", ("state",), registry=self.registry)
+        self.sessions_dropped = self._counter(
+            "exalign_sessions_dropped",
+            "States of broken streams that were given up before their time: too large by itself, or without room.",
+            ("reason",),
+        )
         self._add_faces()
+        for reason in DROP_REASONS:
+            self.sessions_dropped.labels(reason)
         for result in LOOKUP_RESULTS:
             self.posterior_lookups.labels(result)
         for reason in REFUSALS:
@@ -256,6 +264,10 @@ class Metrics:
     def detached_changed(self, count: int) -> None:
         """See `StoreObserver`."""
         self.sessions.labels("detached").set(count)
+
+    def detached_dropped(self, reason: str) -> None:
+        """See `StoreObserver`."""
+        self.sessions_dropped.labels(reason).inc()
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
         return Counter(name, text, labels, registry=self.registry)

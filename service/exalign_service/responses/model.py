@@ -7,13 +7,16 @@ from typing import Any
 
 from exalign.v1 import geometry_pb2, model_pb2, service_pb2
 from exalign_engine.bundle.bundle import MANIFEST
+from exalign_engine.evidence.evidence import MAX_POSES, MAX_REGIONS, MAX_VERTICES
 from exalign_engine.face.aligner import Aligner
-from exalign_engine.geometry.boxes import MIN_BOX_SIDE
+from exalign_engine.geometry.boxes import MAX_FACES, MIN_BOX_SIDE
 from exalign_engine.geometry.landmarks import NAMES
 from exalign_engine.heatmaps.marginals import MAX_CELLS
+from exalign_engine.posterior.pose import MAX_BINS, MAX_INTERVALS, MIN_BIN_WIDTH
 from exalign_engine.tracking import MAX_PATH_FRAMES, MAX_SMOOTHING_LAG
 from exalign_service.config.schema import ServerConfig
-from exalign_service.requests.evidence import MAX_CONSTRAINTS
+from exalign_service.requests.evidence import MAX_CLICKS, MAX_CONSTRAINTS
+from exalign_service.rpc.options import SHORTEST_PING_INTERVAL
 
 
 def describe(aligner: Aligner, config: ServerConfig) -> service_pb2.GetModelResponse:
@@ -75,10 +78,31 @@ def _limits(config: ServerConfig) -> model_pb2.Limits:
         max_smoothing_lag=MAX_SMOOTHING_LAG,
         max_unacked_frames=sessions.max_unacked_frames,
         max_path_frames=MAX_PATH_FRAMES,
+        max_posterior_bytes=limits.max_posterior_bytes,
+        max_sessions_per_caller=sessions.max_sessions_per_caller,
+        max_unacked_bytes=sessions.max_unacked_bytes,
+        max_message_rate=sessions.max_message_rate,
+        message_burst=sessions.message_burst,
+        max_resumable_bytes=sessions.max_resumable_bytes,
+        max_tracks=min(limits.max_faces, MAX_FACES),
+        max_pose_bins=MAX_BINS,
+        min_pose_bin_width=MIN_BIN_WIDTH,
+        max_pose_intervals=MAX_INTERVALS,
+        max_clicks=MAX_CLICKS,
+        max_regions=MAX_REGIONS,
+        max_pose_ranges=MAX_POSES,
+        max_polygon_vertices=MAX_VERTICES,
     )
-    message.max_deadline.FromNanoseconds(round(limits.max_deadline * 1e9))
-    message.session_idle_timeout.FromNanoseconds(round(sessions.session_idle_timeout * 1e9))
-    message.session_max_age.FromNanoseconds(round(sessions.session_max_age * 1e9))
+    durations = (
+        (message.max_deadline, limits.max_deadline),
+        (message.session_idle_timeout, sessions.session_idle_timeout),
+        (message.session_max_age, sessions.session_max_age),
+        (message.session_grace, sessions.session_grace),
+        (message.session_retention, sessions.session_retention),
+        (message.min_ping_interval, SHORTEST_PING_INTERVAL),
+    )
+    for duration, seconds in durations:
+        duration.FromNanoseconds(round(seconds * 1e9))
     return message
 
 

@@ -11,7 +11,8 @@
     ├── PosteriorNotFoundError    the posterior id is not, or no longer, known here
     ├── PreconditionError         right in itself, not possible now
     ├── SessionsFullError         as many video sessions as there may be
-    ├── SessionExistsError        a live session has this name
+    ├── CallerSessionsFullError   as many of them as one caller may have
+    ├── SessionExistsError        a session has this name, live or to be resumed
     ├── SessionNotFoundError      the session is not, or no longer, known here
     ├── IdleTimeoutError          a stream has sent nothing for too long
     └── GoneAwayError             a stream was sent GoAway, and has not ended in time
@@ -133,8 +134,25 @@ class SessionsFullError(ServiceError):
         super().__init__(f"{bound} sessions are open, at most {bound} may be; try again in {retry_after:.2f} s")
 
 
+class CallerSessionsFullError(ServiceError):
+    """One caller has as many video sessions as it may.
+
+    Args:
+        share: how many it may have.
+        bound: how many there may be of all callers.
+        retry_after: when to try again, seconds.
+    """
+
+    def __init__(self, share: int, bound: int, retry_after: float) -> None:
+        self.retry_after = retry_after
+        super().__init__(
+            f"this connection has {share} sessions open, its share of {bound} (max_sessions × caller_share);"
+            f" close one, or try again in {retry_after:.2f} s"
+        )
+
+
 class SessionExistsError(ServiceError):
-    """A live session has this name."""
+    """A session has this name: a live one, or one that can still be resumed."""
 
 
 class SessionNotFoundError(ServiceError):
@@ -275,6 +293,11 @@ def _sessions_full(error: SessionsFullError) -> ErrorStatus:
     return ErrorStatus(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), details)
 
 
+def _caller_sessions_full(error: CallerSessionsFullError) -> ErrorStatus:
+    details = (_retry(error.retry_after), _info("CALLER_SESSIONS_FULL"))
+    return ErrorStatus(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), details)
+
+
 def _session_exists(error: SessionExistsError) -> ErrorStatus:
     return ErrorStatus(grpc.StatusCode.ALREADY_EXISTS, str(error), (_info("SESSION_EXISTS"),))
 
@@ -312,6 +335,7 @@ _TABLE: dict[type[BaseException], Callable[..., ErrorStatus]] = {
     PosteriorNotFoundError: _not_found,
     PreconditionError: _precondition,
     SessionsFullError: _sessions_full,
+    CallerSessionsFullError: _caller_sessions_full,
     SessionExistsError: _session_exists,
     SessionNotFoundError: _session_not_found,
     IdleTimeoutError: _idle,

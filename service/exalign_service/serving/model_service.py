@@ -72,7 +72,14 @@ class ModelService:
             max_queue=batching.queue,
             observer=metrics,
         )
-        self.store = MemoryStore(kept.session_retention, kept.max_detached, kept.max_detached_bytes, metrics, clock)
+        self.store = MemoryStore(
+            kept.session_retention,
+            kept.max_detached,
+            kept.max_detached_bytes,
+            kept.max_resumable_bytes,
+            metrics,
+            clock,
+        )
         self._session_factory = SessionFactory(aligner)
         request_limits = RequestLimits(
             config=config.limits,
@@ -80,7 +87,7 @@ class ModelService:
             detectors=frozenset(aligner.detectors) & frozenset(aligner.bundle.detectors),
             default_detector=config.model.detector,
         )
-        cache = PosteriorCache(config.limits.max_posteriors, metrics)
+        cache = PosteriorCache(config.limits.max_posteriors, config.limits.max_posterior_bytes, metrics)
         most = AdmissionLimits(batching.queue, config.limits.max_request_bytes, config.limits.max_wait)
         admission = Admission(most, batching.stage_threads, metrics)
         pipeline = Pipeline(aligner, self._batcher, self._stages, request_limits, cache, admission, metrics)

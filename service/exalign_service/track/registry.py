@@ -3,6 +3,8 @@
 A session has at most one stream. Its record is in the store from the start. A stream that ends without closing its
 session leaves the record there, to be resumed for a while. A stream that resumes a session fences off the stream that
 had it: first in the store, which then refuses what the old stream writes, then by ending the old stream.
+
+No caller has more than its share of the sessions, and no caller gets another's session by its name alone.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from exalign_service.methods.pipeline import Pipeline
 from exalign_service.methods.stage_clock import StageClock
 from exalign_service.rpc.clock import Clock
 from exalign_service.rpc.errors import (
+    CallerSessionsFullError,
     GoneAwayError,
     NotServingError,
     PreconditionError,
@@ -79,6 +82,14 @@ class AdmittedSession:
     session: TrackingSession
 
 
+@dataclass(frozen=True)
+class _Place:
+    """What a stream has: a session, by its name, for a caller."""
+
+    name: str
+    caller: str
+
+
 class SessionRegistry:
     """All sessions of one server, and what their streams share. For the event loop's thread only.
 
@@ -109,43 +120,49 @@ class SessionRegistry:
         self._factory, self._lifecycle = factory, lifecycle
         #: The stream that has each session, by name. Streams that were fenced off are not here any more.
         self._streams: dict[str, Stream] = {}
-        #: Every stream that has not ended, draining ones too, with the name of its session.
-        self._alive: dict[Stream, str] = {}
+        #: Every stream that has not ended, draining ones too.
+        self._alive: dict[Stream, _Place] = {}
         self._draining: set[Stream] = set()
         #: What each stream may write to in the store.
         self._leases: dict[Stream, SessionRecord] = {}
 
-    async def admit(self, stream: Stream, options: TrackOptions) -> AdmittedSession:
+    async def admit(self, stream: Stream, options: TrackOptions, caller: str) -> AdmittedSession:
         """Give a stream the session that its config names. `leave` must follow, whatever happens.
+
+        Args:
+            stream: has none yet.
+            options: its config.
+            caller: whose stream it is.
 
         Raises:
             NotServingError: the server is not serving.
             SessionsFullError: there are as many sessions as there may be.
-            SessionExistsError: a live session has the name.
+            CallerSessionsFullError: the caller has its share of them.
+            SessionExistsError: a session has the name, live or to be resumed.
             SessionNotFoundError: the session to be resumed is gone.
             PreconditionError: the token, or the config with it, does not fit the session.
         """
         if not self._lifecycle.serving:
             raise NotServingError(f"the server is {self._lifecycle.phase.value}")
         if options.token is None:
-            return await self._open(stream, options)
-        return await self._resume(stream, options, options.token)
+            return await self._open(stream, options, caller)
+        return await self._resume(stream, options, options.token, caller)
 
     async def leave(self, stream: Stream, *, closed: bool) -> None:
         """A stream has ended; its session, too, where it was ``closed``. Once for every stream, whatever happened."""
         lease = self._leases.pop(stream, None)
-        name = self._alive.pop(stream, None)
-        if name is not None and self._streams.get(name) is stream:
-            del self._streams[name]
+        place = self._alive.pop(stream, None)
+        if place is not None and self._streams.get(place.name) is stream:
+            del self._streams[place.name]
         self._draining.discard(stream)
         stream.finished.set()
         self._changed()
-        if lease is None:
+        if lease is None or place is None:
             return
         if closed:
             await self.store.delete(lease)
         else:
-            await self.store.release(lease)
+            await self.store.release(lease, place.caller)
 
     def mark_draining(self, stream: Stream) -> None:
         """A stream was sent `GoAway`."""
@@ -166,11 +183,17 @@ class SessionRegistry:
             await next(iter(self._alive)).finished.wait()
         await self.store.close()
 
-    async def _open(self, stream: Stream, options: TrackOptions) -> AdmittedSession:
+    async def _open(self, stream: Stream, options: TrackOptions, caller: str) -> AdmittedSession:
         name = options.name or secrets.token_urlsafe(_NAME_BYTES)
         if name in self._streams:
             raise SessionExistsError(f"config.session_id: a live session is called {name!r}; resume it with its token")
-        self._reserve(stream, name)
+        self._reserve(stream, name, caller)
+        kept = await self.store.kept_for(name)
+        if kept is not None:
+            raise SessionExistsError(
+                f"config.session_id: a session called {name!r} can be resumed with its token for {kept:.1f} s more;"
+                " without the token, take another name or wait"
+            )
         session, state = await self._run(self._new, options.session)
         record = SessionRecord(
             name=name,
@@ -184,12 +207,12 @@ class SessionRegistry:
         self._leases[stream] = record
         return AdmittedSession(record, session)
 
-    async def _resume(self, stream: Stream, options: TrackOptions, token: ResumeToken) -> AdmittedSession:
+    async def _resume(self, stream: Stream, options: TrackOptions, token: ResumeToken, caller: str) -> AdmittedSession:
         name = token.session
         check_token(token, options, self.pipeline.aligner.bundle.id)
         check_record(token, options, await self.store.get(name))
         old = self._streams.get(name)
-        self._reserve(stream, name)
+        self._reserve(stream, name, caller)
         claimed = await self.store.claim(name, token.secret)
         if claimed is not None:
             self._leases[stream] = claimed
@@ -204,16 +227,22 @@ class SessionRegistry:
             raise state_error_to_precondition(e) from e
         return AdmittedSession(record, session)
 
-    def _reserve(self, stream: Stream, name: str) -> None:
+    def _reserve(self, stream: Stream, name: str, caller: str) -> None:
         """Reserve a name and one of the places; a session that is taken over has its place already.
 
         Raises:
             SessionsFullError: there is none.
+            CallerSessionsFullError: there is none for this caller.
         """
-        if name not in self._streams and len(self._streams) >= self.config.max_sessions:
+        held = self._streams.get(name)
+        if held is None and len(self._streams) >= self.config.max_sessions:
             raise SessionsFullError(self.config.max_sessions, _RETRY_AFTER)
+        share = self.config.max_sessions_per_caller
+        others = sum(self._alive[one].caller == caller for one in self._streams.values() if one is not held)
+        if others >= share:
+            raise CallerSessionsFullError(share, self.config.max_sessions, _RETRY_AFTER)
         self._streams[name] = stream
-        self._alive[stream] = name
+        self._alive[stream] = _Place(name, caller)
         self._changed()
 
     async def _run(self, work: Callable[..., T], *args: object) -> T:

@@ -2,16 +2,23 @@
 
 Two streams may both believe that they own a session: one that lost its connection, and its successor. So every write
 is fenced: `claim` increments the epoch, and a write of an earlier epoch is refused after that.
+
+The room for sessions without a stream is shared by the callers whose streams they had: where it is full, the caller
+that keeps most gives up what it left first.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from dataclasses import replace
 from typing import Protocol
 
+from exalign_service.rpc.caller_shares import CallerShares
 from exalign_service.rpc.clock import Clock, Timer
 from exalign_service.track.record import SessionRecord
+
+_log = logging.getLogger(__name__)
 
 
 class FencedError(Exception):
@@ -22,10 +29,17 @@ class SessionStore(Protocol):
     """Keeps the newest record of each session, by name."""
 
     async def create(self, record: SessionRecord) -> None:
-        """Keep the first record of a new session, instead of any that has its name."""
+        """Keep the first record of a new session.
+
+        Raises:
+            FencedError: there is a session of that name.
+        """
 
     async def get(self, name: str) -> SessionRecord | None:
         """The newest record; None where there is none."""
+
+    async def kept_for(self, name: str) -> float | None:
+        """For how many seconds more a session that has no stream may be resumed; None where there is none."""
 
     async def claim(self, name: str, secret: bytes) -> SessionRecord | None:
         """Take a session over: from now on only the returned epoch may write.
@@ -41,10 +55,14 @@ class SessionStore(Protocol):
             FencedError: the session has a later (epoch, frame), another secret, or is gone.
         """
 
-    async def release(self, record: SessionRecord) -> None:
+    async def release(self, record: SessionRecord, caller: str) -> None:
         """The record's stream has ended, its session has not: keep it for as long as broken streams are kept.
 
         Nothing happens when the session belongs to a later stream.
+
+        Args:
+            record: of the session.
+            caller: whose stream it was.
         """
 
     async def delete(self, record: SessionRecord) -> None:
@@ -60,27 +78,39 @@ class StoreObserver(Protocol):
     def detached_changed(self, count: int) -> None:
         """The number of sessions that are kept without a stream has changed."""
 
+    def detached_dropped(self, reason: str) -> None:
+        """A session without a stream was given up before its time: "too_large" by itself, or "no_room"."""
+
 
 class MemoryStore:
     """A `SessionStore` in this process. For the event loop's thread only.
 
     Args:
         retention: how long a session without a stream is kept, seconds.
-        max_detached: how many of them; the one that was released first is removed first.
+        max_detached: how many of them.
         max_bytes: what they may take together, bytes.
+        max_record_bytes: what one of them may take, bytes; one that is larger is not kept.
         observer: see `StoreObserver`.
         clock: of the retention.
     """
 
     def __init__(
-        self, retention: float, max_detached: int, max_bytes: int, observer: StoreObserver, clock: Clock
+        self,
+        retention: float,
+        max_detached: int,
+        max_bytes: int,
+        max_record_bytes: int,
+        observer: StoreObserver,
+        clock: Clock,
     ) -> None:
-        self._retention, self._max_detached, self._max_bytes = retention, max_detached, max_bytes
+        self._retention, self._max_detached = retention, max_detached
+        self._max_bytes, self._max_record_bytes = max_bytes, max_record_bytes
         self._observer, self._clock = observer, clock
         self._records: dict[str, SessionRecord] = {}
-        #: Sessions without a stream, by name: when they expire, and their bytes. In the order in which they expire.
-        self._detached: OrderedDict[str, tuple[float, int]] = OrderedDict()
-        self._bytes = 0
+        #: Sessions without a stream, by name: when they expire. In the order in which they do.
+        self._detached: OrderedDict[str, float] = OrderedDict()
+        #: The same sessions, with their callers and bytes.
+        self._shares = CallerShares()
         self._timer: Timer | None = None
 
     def __len__(self) -> int:
@@ -88,12 +118,19 @@ class MemoryStore:
 
     async def create(self, record: SessionRecord) -> None:
         """See `SessionStore`."""
-        self._attach(record.name)
+        if record.name in self._records:
+            raise FencedError(f"there is a session {record.name!r} already")
         self._records[record.name] = record
 
     async def get(self, name: str) -> SessionRecord | None:
         """See `SessionStore`."""
         return self._records.get(name)
+
+    async def kept_for(self, name: str) -> float | None:
+        """See `SessionStore`."""
+        self._expire()
+        until = self._detached.get(name)
+        return None if until is None else until - self._clock.now()
 
     async def claim(self, name: str, secret: bytes) -> SessionRecord | None:
         """See `SessionStore`."""
@@ -113,16 +150,20 @@ class MemoryStore:
             raise FencedError(f"session {record.name!r} has a later stream or frame: {stored.version}")
         self._records[record.name] = record
 
-    async def release(self, record: SessionRecord) -> None:
+    async def release(self, record: SessionRecord, caller: str) -> None:
         """See `SessionStore`."""
         stored = self._owned(record)
         if stored is None:
             return
         size = stored.size_bytes
-        self._detached[record.name] = (self._clock.now() + self._retention, size)
-        self._bytes += size
-        while len(self._detached) > self._max_detached or self._bytes > self._max_bytes:
-            self._remove(next(iter(self._detached)))
+        if size > self._max_record_bytes:
+            self._drop(record.name, "too_large", size)
+            return
+        self._detached[record.name] = self._clock.now() + self._retention
+        self._shares.add(record.name, caller, size)
+        while len(self._shares) > self._max_detached or self._shares.size > self._max_bytes:
+            gone = self._shares.first_to_go(by_size=self._shares.size > self._max_bytes)
+            self._drop(gone, "no_room", self._records[gone].size_bytes)
         self._update()
 
     async def delete(self, record: SessionRecord) -> None:
@@ -135,7 +176,7 @@ class MemoryStore:
         """See `SessionStore`."""
         self._records.clear()
         self._detached.clear()
-        self._bytes = 0
+        self._shares.clear()
         self._update()
 
     def _owned(self, record: SessionRecord) -> SessionRecord | None:
@@ -145,19 +186,25 @@ class MemoryStore:
         return stored if mine else None
 
     def _attach(self, name: str) -> None:
-        """The session has a stream (again)."""
-        _, size = self._detached.pop(name, (0.0, 0))
-        self._bytes -= size
+        """The session has a stream again."""
+        self._detached.pop(name, None)
+        self._shares.remove(name)
         self._update()
 
     def _remove(self, name: str) -> None:
-        _, size = self._detached.pop(name, (0.0, 0))
-        self._bytes -= size
+        self._detached.pop(name, None)
+        self._shares.remove(name)
         del self._records[name]
+
+    def _drop(self, name: str, reason: str, size: int) -> None:
+        """Give a session up before its time."""
+        self._remove(name)
+        self._observer.detached_dropped(reason)
+        _log.warning("session_dropped", extra={"fields": {"session": name, "reason": reason, "bytes": size}})
 
     def _expire(self) -> None:
         now = self._clock.now()
-        while self._detached and next(iter(self._detached.values()))[0] <= now:
+        while self._detached and next(iter(self._detached.values())) <= now:
             self._remove(next(iter(self._detached)))
         self._update()
 
@@ -168,5 +215,5 @@ class MemoryStore:
             self._timer.cancel()
             self._timer = None
         if self._detached:
-            until = next(iter(self._detached.values()))[0]
+            until = next(iter(self._detached.values()))
             self._timer = self._clock.call_later(until - self._clock.now(), self._expire)

@@ -10,6 +10,7 @@ from typing import Any
 from google.protobuf.duration_pb2 import Duration
 
 from exalign.v1 import service_pb2, track_pb2
+from exalign_service.rpc.call_context import current_call
 from exalign_service.rpc.clock import Timer
 from exalign_service.rpc.errors import GoneAwayError, IdleTimeoutError, PreconditionError
 from exalign_service.track.conversation import Conversation
@@ -92,7 +93,7 @@ class TrackStream:
         config, writer = self._config, self._writer
         options = await self._read_config()
         with writer.active():
-            admitted = await self._sessions.admit(self, options)
+            admitted = await self._sessions.admit(self, options, current_call.get().caller)
         conversation = Conversation(self._sessions, admitted, options, self._requests, writer)
         await writer.write(Response(opened=self._opened(admitted.record)))
         self._conversation = conversation
@@ -123,6 +124,7 @@ class TrackStream:
             idle_timeout=_duration(self._config.session_idle_timeout),
             max_age=_duration(self._config.session_max_age),
             max_unacked_frames=self._config.max_unacked_frames,
+            max_unacked_bytes=self._config.max_unacked_bytes,
         )
 
     async def _send_go_away(
@@ -143,7 +145,7 @@ class TrackStream:
             await self._clock.sleep(limit - idle)
         text = f"nothing came for {idle:.3g} s, at most {limit:g} s are allowed"
         if self._conversation is not None and self._conversation.stalled:
-            text += f"; {self._config.max_unacked_frames} results wait to be acknowledged"
+            text += f"; {self._conversation.record.unacked} results wait to be acknowledged"
         raise IdleTimeoutError(text)
 
     def _log_end(self) -> None:
