@@ -18,7 +18,7 @@ from exalign_service.track.stream import TrackStream
 
 
 class FaceAlignmentServicer(service_pb2_grpc.FaceAlignmentServiceServicer):
-    """Handlers raise; the interceptor turns exceptions into statuses.
+    """Handlers raise; the interceptor turns exceptions into statuses. Answers about faces are in their wire format.
 
     Args:
         pipeline: does the work.
@@ -45,37 +45,37 @@ class FaceAlignmentServicer(service_pb2_grpc.FaceAlignmentServiceServicer):
         if self._lifecycle.phase is Phase.STARTING:
             raise NotServingError(self._lifecycle.why_not)
 
-    async def PredictLandmarks(  # noqa: N802  # the contract's name
+    async def PredictLandmarks(  # type: ignore[override]  # noqa: N802  # the contract's name
         self, request: service_pb2.PredictLandmarksRequest, context: object
-    ) -> service_pb2.PredictLandmarksResponse:
+    ) -> bytes:
         """See service.proto."""
         self._must_be_warm()
         return await self._faces.landmarks(request)
 
-    async def PredictHeatmaps(  # noqa: N802
+    async def PredictHeatmaps(  # type: ignore[override]  # noqa: N802
         self, request: service_pb2.PredictHeatmapsRequest, context: object
-    ) -> service_pb2.PredictHeatmapsResponse:
+    ) -> bytes:
         """See service.proto."""
         self._must_be_warm()
         return await self._faces.heatmaps(request)
 
-    async def EstimatePose(  # noqa: N802
+    async def EstimatePose(  # type: ignore[override]  # noqa: N802
         self, request: service_pb2.EstimatePoseRequest, context: object
-    ) -> service_pb2.EstimatePoseResponse:
+    ) -> bytes:
         """See service.proto."""
         self._must_be_warm()
         return await self._faces.pose(request)
 
-    async def QueryConditional(  # noqa: N802
+    async def QueryConditional(  # type: ignore[override]  # noqa: N802
         self, request: service_pb2.QueryConditionalRequest, context: object
-    ) -> service_pb2.QueryConditionalResponse:
+    ) -> bytes:
         """See service.proto."""
         self._must_be_warm()
         return await self._evidence.conditional(request)
 
-    async def SuggestEvidence(  # noqa: N802
+    async def SuggestEvidence(  # type: ignore[override]  # noqa: N802
         self, request: service_pb2.SuggestEvidenceRequest, context: object
-    ) -> service_pb2.SuggestEvidenceResponse:
+    ) -> bytes:
         """See service.proto."""
         self._must_be_warm()
         return await self._evidence.suggest(request)

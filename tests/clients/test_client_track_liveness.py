@@ -105,3 +105,23 @@ def test_a_reminder_to_acknowledge_changes_nothing() -> None:
     reminder = track_pb2.MustAcknowledge(unacked_frames=8, max_unacked_frames=16, newest_frame=7)
     assert session.receive(service_pb2.TrackVideoResponse(must_acknowledge=reminder)) is None
     assert (session.next_keepalive, session.room, session.should_reconnect, session.unanswered) == before
+
+
+@pytest.mark.parametrize("lag", [0, 1])
+def test_what_a_server_waits_for_is_acknowledged_at_once(lag: int) -> None:
+    """With a lag the revisions of a result are not known to have come, until the server says so."""
+    session = TrackSession(track_pb2.TrackConfig(session_id="a", smoothing_lag=lag), 4, "here")
+    session.begin()
+    session.receive(OPENED)
+    session.add(frame_message(b"x", -1))
+    assert session.next_message() is not None
+    session.receive(service_pb2.TrackVideoResponse(result=track_pb2.FrameResult(frame_index=0)))
+    assert session.next_keepalive > 0
+    # What has not come yet is not acknowledged, whatever the server says.
+    reminder = track_pb2.MustAcknowledge(newest_frame=7)
+    session.receive(service_pb2.TrackVideoResponse(must_acknowledge=reminder))
+    assert session.next_keepalive == 0
+    message = session.keepalive_message()
+    assert message is not None
+    assert message.ack.acked_frame == 0
+    assert session.next_keepalive > 0

@@ -16,6 +16,7 @@ from exalign_client import (
     InternalServerError,
     InvalidRequestError,
     PastEvidence,
+    PreconditionError,
     ServerBusyError,
     SessionLostError,
     SuggestionOptions,
@@ -178,6 +179,23 @@ def test_a_session_that_cannot_be_resumed_yet_is_opened_under_another_name(servi
     events, _ = track(service.address, pictures(FRAMES), session_id="cam-7")
     assert [config.session_id for config in service.tracking.configs] == ["cam-7", "cam-7.2"]
     assert digests(events) == UNCUT
+
+
+def test_a_run_whose_name_is_still_taken_by_the_one_before_goes_on_under_another(
+    service: FakeService, track: Track
+) -> None:
+    exists = error_details_pb2.ErrorInfo(reason="SESSION_EXISTS")
+    refused = Plan(refuses=abort(grpc.StatusCode.ALREADY_EXISTS, "can be resumed with its token", exists))
+    service.tracking.plans = [refused]
+    events, _ = track(service.address, pictures(FRAMES), session_id="x" * 64)
+    first, second = [config.session_id for config in service.tracking.configs]
+    assert first == "x" * 64
+    assert (len(second), second[:56]) == (64, "x" * 55 + ".")
+    assert digests(events) == UNCUT
+    # Twice is no chance: the caller is told.
+    service.tracking.plans = [refused, refused]
+    with pytest.raises(PreconditionError, match="can be resumed with its token"):
+        track(service.address, pictures(FRAMES), session_id="cam-7")
 
 
 def test_a_lost_session_is_begun_again_with_the_frames_that_are_left(service: FakeService, track: Track) -> None:

@@ -8,9 +8,12 @@ from typing import Any
 
 import grpc
 import numpy as np
+import pytest
 
 from exalign.v1 import service_pb2, service_pb2_grpc, track_pb2
+from exalign_client import AsyncClient, TrackFrame, TrackResult
 from exalign_service.track.inbox import READ_AHEAD
+from manual_clock import ManualClock
 from service_fakes import GOOD_BOX, Running, encoded, picture, request, running, until
 from service_fakes import config as server_config
 from track_fakes import LIVE, config, frame, plain, received, sessions, talk, talking
@@ -72,6 +75,83 @@ async def test_a_stream_that_resumes_with_much_unacknowledged_is_told_at_once(tm
         assert [(await second.hear("result")).frame_index for _ in range(8)] == list(range(8))
         assert (await second.hear("must_acknowledge")).unacked_frames == 8
         await second.cut()
+
+
+async def _result_bytes(live: Running) -> int:
+    """The size of the message that holds a result."""
+    async with talking(live) as it:
+        (result,) = await it.results(frame(0, GOOD_BOX))
+        await it.close()
+    return service_pb2.TrackVideoResponse(result=result).ByteSize()
+
+
+async def test_no_more_frames_are_taken_than_may_be_unacknowledged_in_bytes(tmp_path: Path) -> None:
+    async with running(tmp_path) as live:
+        size = await _result_bytes(live)
+    # The third result passes the bound; results differ by a few bytes.
+    bound = 5 * size // 2
+    async with running(tmp_path, server_config(max_unacked_bytes=bound, stage_threads=1)) as live:
+        it = talk(live)
+        assert (await it.open()).max_unacked_bytes == bound
+        await it.say(frame(0, GOOD_BOX), *(frame(i) for i in range(1, 6)))
+        assert [(await it.hear("result")).frame_index for _ in range(2)] == [0, 1]
+        reminder = await it.hear("must_acknowledge")  # half of the bound is reached
+        assert (reminder.unacked_frames, reminder.newest_frame, reminder.max_unacked_bytes) == (2, 1, bound)
+        assert 1.5 * size < reminder.unacked_bytes < bound
+        assert (await it.hear("result")).frame_index == 2
+        await it.say(track_pb2.Heartbeat(sequence=1))
+        await it.hear("heartbeat")
+        # Whatever the stream had begun would be ahead of this call.
+        await live.stub.PredictLandmarks(request(GOOD_BOX))
+        assert live.sample("exalign_frame_latency_seconds_count") == 3
+        await it.say(track_pb2.TrackAck(acked_frame=1))
+        assert (await it.hear("result")).frame_index == 3
+        # Told again: it had acknowledged in the meantime.
+        assert (await it.hear("must_acknowledge")).newest_frame == 3
+        await it.say(track_pb2.TrackAck(acked_frame=3))
+        assert [(await it.hear("result")).frame_index for _ in range(2)] == [4, 5]
+        await it.cut()
+
+
+async def test_a_result_larger_than_the_bound_passes_where_nothing_waits(tmp_path: Path) -> None:
+    async with running(tmp_path, server_config(max_unacked_bytes=1)) as live, talking(live) as it:
+        for index in range(4):
+            await it.say(frame(index, *([GOOD_BOX] if index == 0 else [])))
+            assert (await it.hear("result")).frame_index == index
+            assert (await it.hear("must_acknowledge")).newest_frame == index
+            await it.say(track_pb2.TrackAck(acked_frame=index))
+        await it.close()
+
+
+@pytest.mark.parametrize("lag", [0, 1])
+async def test_our_client_goes_on_where_every_result_must_be_acknowledged_at_once(tmp_path: Path, lag: int) -> None:
+    async with running(tmp_path, server_config(max_unacked_bytes=1)) as live:
+        async with AsyncClient(live.server.address) as client:
+            pictures = [TrackFrame(encoded(picture(seed=i)), boxes=[GOOD_BOX]) for i in range(6)]
+            events = [event async for event in client.track(pictures, smoothing_lag=lag)]
+        assert [e.frame_index for e in events if isinstance(e, TrackResult)] == list(range(6))
+        assert (await live.stub.GetModel(service_pb2.GetModelRequest())).limits.max_unacked_bytes == 1
+
+
+async def test_messages_beyond_the_burst_are_read_at_the_rate_and_none_is_refused(tmp_path: Path) -> None:
+    clock = ManualClock()
+    settings = server_config(max_message_rate=2, message_burst=4)
+    async with running(tmp_path, settings, clock) as live, talking(live) as it:
+        await it.say(*(track_pb2.Heartbeat(sequence=i) for i in range(10)))
+        assert [(await it.hear("heartbeat")).sequence for _ in range(5)] == [0, 1, 2, 3, 4]
+        await until(lambda: clock.waits(0.5))
+        assert received(live) == 1 + 5
+        for index in range(5, 10):
+            await clock.advance(0.5)
+            assert (await it.hear("heartbeat")).sequence == index
+            await until(lambda: clock.waits(0.5))
+            assert received(live) == 1 + index + 1
+        # A rest brings the burst back.
+        await clock.advance(3)
+        await it.say(*(track_pb2.Heartbeat(sequence=i) for i in range(4)))
+        assert [(await it.hear("heartbeat")).sequence for _ in range(4)] == [0, 1, 2, 3]
+        await it.results(frame(0, GOOD_BOX))
+        await it.cut()
 
 
 async def test_acknowledgements_behind_many_frames_are_found(tmp_path: Path) -> None:

@@ -83,7 +83,8 @@ class Tracking(ABC, Generic[FramesT, StreamT]):
                 as many frames.
             suggestion: name the frames and landmarks whose click would help most, in ``closed``; None: do not.
             session_id: name for the server's logs and for proxies (metadata ``x-session-id``), 1 to 64 of
-                ``[A-Za-z0-9_.-]``; None: a random one. A number is added where the video must be begun again.
+                ``[A-Za-z0-9_.-]``; None: a random one. Something is added where the video must be begun again, and
+                where the server still has a session of that name, as after a run that broke off.
             window: most frames given and not yet answered, 1 to 256; as many pictures are kept in memory.
             timeout: seconds for which a connection may bring nothing, and then for which it is made again, until
                 the next answer comes; None: the client's. The whole video may take any time.

@@ -40,6 +40,9 @@ from exalign_client.track.results import (
 #: Metadata that names the session, by which a proxy can keep its streams on one server.
 SESSION_HEADER = "x-session-id"
 
+#: Characters of a session's name, and of what is added to one that is taken.
+_NAME, _SUFFIX = 64, 8
+
 #: Seconds without a frame to send after which a due acknowledgement travels alone.
 _ACK_PAUSE = 0.05
 
@@ -78,6 +81,8 @@ class TrackSession:
         self._name = config.session_id or uuid.uuid4().hex
         self._session = 1
         self._streams = 0
+        #: Whether the server has said that another session has the caller's name.
+        self._name_taken = False
         self._finished = False
         self.over = False
         self.closed: TrackClosed | None = None
@@ -104,7 +109,7 @@ class TrackSession:
         self._to_send: deque[int | _Late] = deque()
         self._sent: set[int] = set()
         self._heartbeat_pause = _HEARTBEAT_PAUSE
-        self._acked = -1
+        self._acked, self._ack_wanted = -1, False
 
     # What the caller gives.
 
@@ -151,7 +156,8 @@ class TrackSession:
         if self._streams > 1 and not self._token:
             # A session of the old name may live on, with nothing to resume it by.
             given = self._config.session_id
-            self._name = f"{given[:56]}.{self._streams}" if given else uuid.uuid4().hex
+            suffix = uuid.uuid4().hex[:_SUFFIX] if self._name_taken else self._streams
+            self._name = f"{given[: _NAME - _SUFFIX - 1]}.{suffix}" if given else uuid.uuid4().hex
         config = track_pb2.TrackConfig()
         config.CopyFrom(self._config)
         config.session_id = self._name
@@ -172,19 +178,22 @@ class TrackSession:
         frame.ClearField("acked_frame")
         if self._ackable >= 0:
             frame.acked_frame = self._acked = self._ackable
+            self._ack_wanted = False
         return service_pb2.TrackVideoRequest(frame=frame)
 
     @property
     def next_keepalive(self) -> float:
         """Seconds to wait for a frame before `keepalive_message`."""
-        return _ACK_PAUSE if self._opened and self._ackable > self._acked else self._heartbeat_pause
+        if not self._opened or self._ackable <= self._acked:
+            return self._heartbeat_pause
+        return 0.0 if self._ack_wanted else _ACK_PAUSE
 
     def keepalive_message(self) -> service_pb2.TrackVideoRequest | None:
         """What to send where there was no frame for a while: an acknowledgement or a heartbeat."""
         if not self._opened:
             return None
         if self._ackable > self._acked:
-            self._acked = self._ackable
+            self._acked, self._ack_wanted = self._ackable, False
             return service_pb2.TrackVideoRequest(ack=track_pb2.TrackAck(acked_frame=self._acked))
         self._heartbeats += 1
         # What was sent before the echo has come before the echo: the newest result with all its revisions.
@@ -223,7 +232,9 @@ class TrackSession:
                 # Its token may be newer than the newest result that has come; that result's own is used instead.
                 self.going_away = True
             case "must_acknowledge":
-                pass  # whatever may be acknowledged is on its way: with the next frame, or by itself very soon
+                # What a frame's result caused was sent before this: the newest has come with all its revisions.
+                self._ackable = max(self._ackable, min(response.must_acknowledge.newest_frame, self._newest))
+                self._ack_wanted = True
             case "closed":
                 self.closed = closed_from(response.closed)
                 self.over = True
@@ -287,13 +298,20 @@ class TrackSession:
     def start_again(self, error: ExalignClientError) -> bool:
         """After a stream has ended with an error: begin a new session where the server has lost the one before.
 
+        So it is where the caller's name is taken: by a session of a run of before, which is kept for a while, and
+        whose token is gone. The new one has another name.
+
         Returns:
             Whether that was the matter, and is settled.
 
         Raises:
             SessionLostError: it was, and something would be missing.
         """
-        too_old = isinstance(error, PreconditionError) and error.reason == "TOKEN_TOO_OLD"
+        reason = error.reason if isinstance(error, PreconditionError) else ""
+        if reason == "SESSION_EXISTS" and not self._token and not self._name_taken:
+            self._name_taken = True
+            return True
+        too_old = reason == "TOKEN_TOO_OLD"
         if not self._token or self._opened or not (too_old or isinstance(error, NotFoundError)):
             return False
         missing = self._lost_with_session()

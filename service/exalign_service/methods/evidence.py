@@ -1,20 +1,22 @@
-"""The methods about one face given evidence: its posterior, and which landmark to click next."""
+"""The methods about one face given evidence: its posterior, and what to click next. They answer in the wire format."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from exalign.v1 import evidence_pb2, face_pb2, service_pb2
+from exalign.v1 import evidence_pb2, service_pb2
 from exalign_engine import Face
 from exalign_engine.evidence.conditioning import ConditioningOutcome
 from exalign_engine.evidence.suggestion import Suggestions
 from exalign_engine.face.views import ConditionedFace
 from exalign_service.inference.posterior_cache import CachedFace
+from exalign_service.methods.faces import join
 from exalign_service.methods.pipeline import Pipeline
 from exalign_service.methods.stage_clock import StageClock
 from exalign_service.requests.faces import EvidenceRequest, read_conditional, read_suggest
 from exalign_service.responses.face_views import compute_suggestions, posterior_given_evidence
 from exalign_service.responses.views import evidence_message, outcome_message
+from exalign_service.responses.wire import WrittenFace, field_parts, serialized
 
 
 @dataclass(frozen=True)
@@ -26,16 +28,16 @@ class _Conditional:
         after: with the evidence of the request.
         outcome: of all the evidence.
         surprise: of the evidence of the request, nats; None where it is impossible.
-        face: the message about ``after``.
-        prior: the message about ``before``; None where the request leaves it out.
+        face: what is said about ``after``.
+        prior: what is said about ``before``; None where the request leaves it out.
     """
 
     before: CachedFace
     after: CachedFace
     outcome: ConditioningOutcome
     surprise: float | None
-    face: face_pb2.Face
-    prior: face_pb2.Face | None
+    face: WrittenFace
+    prior: WrittenFace | None
 
 
 class EvidenceMethods:
@@ -49,7 +51,7 @@ class EvidenceMethods:
     def __init__(self, pipeline: Pipeline, bundle_id: str) -> None:
         self._pipeline, self._bundle_id = pipeline, bundle_id
 
-    async def conditional(self, request: service_pb2.QueryConditionalRequest) -> service_pb2.QueryConditionalResponse:
+    async def conditional(self, request: service_pb2.QueryConditionalRequest) -> bytes:
         """QueryConditional; see service.proto."""
         pipeline = self._pipeline
         with pipeline.call(request) as clock:
@@ -59,23 +61,24 @@ class EvidenceMethods:
                 return self._conditional(asked, before, face, clock)
 
             found = await pipeline.one_face(asked.source, clock, work)
-            found.face.posterior_id = pipeline.cache.keep(found.after)
-            asked.size.check_sparse([found.face] if found.prior is None else [found.face, found.prior])
-            pipeline.answered(clock, [found.face])
-            if found.prior is not None:
-                found.prior.posterior_id = pipeline.keep(asked.source, found.before)
-            return service_pb2.QueryConditionalResponse(
+            asked.size.check_sparse(sum(f.size for f in (found.face, found.prior) if f is not None))
+            face = found.face.parts(pipeline.cache.keep(found.after))
+            pipeline.answered(clock, [found.face.summary])
+            prior = None if found.prior is None else found.prior.parts(pipeline.keep(asked.source, found.before))
+            response = service_pb2.QueryConditionalResponse(
                 bundle_id=self._bundle_id,
-                face=found.face,
                 evidence=evidence_message(found.after.evidence),
                 outcome=outcome_message(found.outcome),
                 surprise=found.surprise,
-                prior=found.prior,
                 timing=clock.message(),
             )
+            parts = [serialized(response), *field_parts(type(response), "face", face)]
+            if prior is not None:
+                parts += field_parts(type(response), "prior", prior)
+            return await join(pipeline, parts, clock)
 
     def _conditional(self, asked: EvidenceRequest, before: CachedFace, face: Face, clock: StageClock) -> _Conditional:
-        pipeline, after = self._pipeline, _with_evidence(before, asked)
+        after = _with_evidence(before, asked)
         given = self._given(face, after, clock)
         # Of the prior, only the surprise is computed, unless the request wants it whole.
         prior = given if after is before else self._given(face, before, clock)
@@ -84,11 +87,11 @@ class EvidenceMethods:
             after,
             given.outcome,
             _added_surprise(prior, given),
-            pipeline.write_face(given, asked.views, clock),
-            pipeline.write_face(prior, asked.views, clock) if asked.include_prior else None,
+            self._write(given, asked, clock),
+            self._write(prior, asked, clock) if asked.include_prior else None,
         )
 
-    async def suggest(self, request: service_pb2.SuggestEvidenceRequest) -> service_pb2.SuggestEvidenceResponse:
+    async def suggest(self, request: service_pb2.SuggestEvidenceRequest) -> bytes:
         """SuggestEvidence; see service.proto."""
         pipeline = self._pipeline
         with pipeline.call(request) as clock:
@@ -96,20 +99,20 @@ class EvidenceMethods:
 
             def work(
                 before: CachedFace, face: Face
-            ) -> tuple[CachedFace, CachedFace, ConditioningOutcome, Suggestions, face_pb2.Face]:
+            ) -> tuple[CachedFace, CachedFace, ConditioningOutcome, Suggestions, WrittenFace]:
                 after = _with_evidence(before, asked)
                 given = self._given(face, after, clock)
                 found = clock.run(
                     "posterior", compute_suggestions, given.face, after.evidence, asked.suggestion, clock.check
                 )
-                return before, after, given.outcome, found, pipeline.write_face(given, asked.views, clock)
+                return before, after, given.outcome, found, self._write(given, asked, clock)
 
-            before, after, outcome, found, message = await pipeline.one_face(asked.source, clock, work)
-            asked.size.check_sparse([message])
-            pipeline.answered(clock, [message])
+            before, after, outcome, found, face = await pipeline.one_face(asked.source, clock, work)
+            asked.size.check_sparse(face.size)
+            pipeline.answered(clock, [face.summary])
             same = after is before
-            message.posterior_id = pipeline.keep(asked.source, after) if same else pipeline.cache.keep(after)
-            return service_pb2.SuggestEvidenceResponse(
+            posterior_id = pipeline.keep(asked.source, after) if same else pipeline.cache.keep(after)
+            response = service_pb2.SuggestEvidenceResponse(
                 bundle_id=self._bundle_id,
                 suggestions=[
                     evidence_pb2.Suggestion(
@@ -120,10 +123,16 @@ class EvidenceMethods:
                     for s in found.ranked[: asked.suggestion.most]
                 ],
                 expected_error=found.expected_error,
-                face=message,
                 outcome=outcome_message(outcome),
                 timing=clock.message(),
             )
+            parts = [serialized(response), *field_parts(type(response), "face", face.parts(posterior_id))]
+            return await join(pipeline, parts, clock)
+
+    def _write(self, given: ConditionedFace, asked: EvidenceRequest, clock: StageClock) -> WrittenFace:
+        """What is said about a face. Blocks."""
+        message = self._pipeline.write_face(given, asked.views, clock)
+        return clock.run("encode", WrittenFace.of, message)
 
     def _given(self, face: Face, cached: CachedFace, clock: StageClock) -> ConditionedFace:
         poses = self._pipeline.aligner.bundle.poses

@@ -1,10 +1,12 @@
-"""The methods about all faces of a picture: landmarks, heatmaps, pose."""
+"""The methods about all faces of a picture: landmarks, heatmaps, pose. They answer in the wire format."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from exalign.v1 import face_pb2, service_pb2
+from google.protobuf.message import Message
+
+from exalign.v1 import service_pb2
 from exalign_engine import Face
 from exalign_service.inference.posterior_cache import CachedFace
 from exalign_service.methods.pipeline import Pipeline
@@ -13,6 +15,7 @@ from exalign_service.requests.faces import FacesRequest, read_heatmaps, read_pos
 from exalign_service.requests.picture import Picture
 from exalign_service.responses.face_views import posterior_given_evidence
 from exalign_service.responses.faces import located_face
+from exalign_service.responses.wire import LARGE, WrittenFace, field_parts, serialized
 
 
 @dataclass(frozen=True)
@@ -20,13 +23,13 @@ class _Faces:
     """The faces of an answer.
 
     Attributes:
-        messages: one a face.
+        parts: one list a face, each of the bytes of its message.
         left_out: see `PictureAnswer`.
         width: of the picture, pixels; 0 where there is none.
         height: likewise.
     """
 
-    messages: list[face_pb2.Face]
+    parts: list[list[bytes]]
     left_out: int
     width: int
     height: int
@@ -43,7 +46,7 @@ class FacesMethods:
     def __init__(self, pipeline: Pipeline, bundle_id: str) -> None:
         self._pipeline, self._bundle_id = pipeline, bundle_id
 
-    async def landmarks(self, request: service_pb2.PredictLandmarksRequest) -> service_pb2.PredictLandmarksResponse:
+    async def landmarks(self, request: service_pb2.PredictLandmarksRequest) -> bytes:
         """PredictLandmarks; see service.proto."""
         with self._pipeline.call(request) as clock:
             asked = read_predict(request, self._pipeline.request_limits)
@@ -52,52 +55,67 @@ class FacesMethods:
                     faces = await self._detected(picture, clock)
                 case _:
                     faces = await self._scored(asked, clock)
-            return service_pb2.PredictLandmarksResponse(
+            response = service_pb2.PredictLandmarksResponse(
                 bundle_id=self._bundle_id,
-                faces=faces.messages,
                 faces_left_out=faces.left_out,
                 image_width=faces.width,
                 image_height=faces.height,
                 timing=clock.message(),
             )
+            return await self._written(response, faces, clock)
 
-    async def heatmaps(self, request: service_pb2.PredictHeatmapsRequest) -> service_pb2.PredictHeatmapsResponse:
+    async def heatmaps(self, request: service_pb2.PredictHeatmapsRequest) -> bytes:
         """PredictHeatmaps; see service.proto."""
         with self._pipeline.call(request) as clock:
             faces = await self._scored(read_heatmaps(request, self._pipeline.request_limits), clock)
-            return service_pb2.PredictHeatmapsResponse(
-                bundle_id=self._bundle_id, faces=faces.messages, faces_left_out=faces.left_out, timing=clock.message()
+            response = service_pb2.PredictHeatmapsResponse(
+                bundle_id=self._bundle_id, faces_left_out=faces.left_out, timing=clock.message()
             )
+            return await self._written(response, faces, clock)
 
-    async def pose(self, request: service_pb2.EstimatePoseRequest) -> service_pb2.EstimatePoseResponse:
+    async def pose(self, request: service_pb2.EstimatePoseRequest) -> bytes:
         """EstimatePose; see service.proto."""
         with self._pipeline.call(request) as clock:
             faces = await self._scored(read_pose(request, self._pipeline.request_limits), clock)
-            return service_pb2.EstimatePoseResponse(
-                bundle_id=self._bundle_id, faces=faces.messages, faces_left_out=faces.left_out, timing=clock.message()
+            response = service_pb2.EstimatePoseResponse(
+                bundle_id=self._bundle_id, faces_left_out=faces.left_out, timing=clock.message()
             )
+            return await self._written(response, faces, clock)
 
     async def _detected(self, picture: Picture, clock: StageClock) -> _Faces:
         """Faces of which only the place is known."""
         image, located, left_out = await self._pipeline.locate(picture, clock)
         faces = [located_face(place) for place in located]
         self._pipeline.answered(clock, faces)
-        return _Faces(faces, left_out, image.shape[1], image.shape[0])
+        return _Faces([[serialized(face)] for face in faces], left_out, image.shape[1], image.shape[0])
 
     async def _scored(self, asked: FacesRequest, clock: StageClock) -> _Faces:
         """All faces with the views that the request names; each is kept, unless it was found by its id."""
         pipeline = self._pipeline
 
-        def work(cached: CachedFace, face: Face) -> tuple[CachedFace, face_pb2.Face]:
+        def work(cached: CachedFace, face: Face) -> tuple[CachedFace, WrittenFace]:
             poses = pipeline.aligner.bundle.poses
             given = clock.run("posterior", posterior_given_evidence, face, cached.evidence, poses, clock.check)
-            return cached, pipeline.write_face(given, asked.views, clock)
+            message = pipeline.write_face(given, asked.views, clock)
+            return cached, clock.run("encode", WrittenFace.of, message)
 
         found = await pipeline.each_face(asked.source, clock, work, asked.size.check)
-        for cached, message in found.faces:
-            message.posterior_id = pipeline.keep(asked.source, cached)
-        messages = [message for _, message in found.faces]
-        asked.size.check_sparse(messages)
-        pipeline.answered(clock, messages)
+        asked.size.check_sparse(sum(face.size for _, face in found.faces))
+        parts = [face.parts(pipeline.keep(asked.source, cached)) for cached, face in found.faces]
+        pipeline.answered(clock, [face.summary for _, face in found.faces])
         height, width = (0, 0) if found.shape is None else found.shape[:2]
-        return _Faces(messages, found.left_out, width, height)
+        return _Faces(parts, found.left_out, width, height)
+
+    async def _written(self, response: Message, faces: _Faces, clock: StageClock) -> bytes:
+        """The answer: a response without its faces, and these."""
+        parts = [serialized(response)]
+        for face in faces.parts:
+            parts += field_parts(type(response), "faces", face)
+        return await join(self._pipeline, parts, clock)
+
+
+async def join(pipeline: Pipeline, parts: list[bytes], clock: StageClock) -> bytes:
+    """Put the parts of an answer together; those of a large one in a thread, where others are not held up."""
+    if sum(map(len, parts)) < LARGE:
+        return b"".join(parts)
+    return await pipeline.run_stage(clock, "encode", b"".join, parts)

@@ -6,10 +6,9 @@ thousand bytes. The size of a sparse heatmap is known only afterwards; `AnswerSi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from exalign.v1 import face_pb2, heatmap_pb2
+from exalign.v1 import heatmap_pb2
 from exalign_engine.errors import InvalidInputError, Violations
 from exalign_service.requests.picture import LandmarkOptions
 from exalign_service.requests.views import HeatmapOptions, PoseOptions, ViewOptions
@@ -68,13 +67,16 @@ class AnswerSize:
         if text is not None:
             raise InvalidInputError.of(self.field, text)
 
-    def check_sparse(self, faces: Iterable[face_pb2.Face]) -> None:
+    def check_sparse(self, size: int) -> None:
         """Refuse an answer that sparse heatmaps have made too large.
+
+        Args:
+            size: of its faces, bytes.
 
         Raises:
             InvalidInputError: they have.
         """
-        if self.sparse and (size := sum(face.ByteSize() for face in faces)) > self.bound:
+        if self.sparse and size > self.bound:
             text = f"are too much for one answer: {size:,} bytes, at most max_answer_bytes = {self.bound:,}"
             raise InvalidInputError.of("heatmaps", text)
 

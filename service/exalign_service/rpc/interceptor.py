@@ -105,7 +105,7 @@ class CallInterceptor(ServerInterceptor):
             (True, True): grpc.stream_stream_rpc_method_handler,
         }[handler.request_streaming, handler.response_streaming]
         behaviour = call.answer_stream if handler.response_streaming else call.answer_one
-        return make(behaviour, request_deserializer=None, response_serializer=handler.response_serializer)
+        return make(behaviour, request_deserializer=None, response_serializer=_serializer(handler))
 
 
 class _RpcHandler:
@@ -290,6 +290,16 @@ class _CountingContext:
     async def write(self, message: Any) -> None:
         await self._context.write(message)
         self._call._metrics.sent.labels(*self._call._method.labels).inc()
+
+
+def _serializer(handler: MethodHandler) -> Callable[[Any], bytes]:
+    """What gRPC writes a response with, on the event loop; one that is in its wire format already stays as it is."""
+    serialize: Callable[[Any], bytes] | None = handler.response_serializer
+
+    def written(response: Any) -> bytes:
+        return response if isinstance(response, bytes) or serialize is None else serialize(response)
+
+    return written
 
 
 def _unknown(name: str) -> Callable[[object, object], Awaitable[NoReturn]]:

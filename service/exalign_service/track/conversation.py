@@ -9,15 +9,19 @@ answered first.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from exalign.v1 import service_pb2, track_pb2
 from exalign_engine.errors import InvalidInputError
 from exalign_service.methods.stage_clock import StageClock
+from exalign_service.requests.answer_size import answer_size
+from exalign_service.responses.wire import LARGE, field_parts, message_parts, serialized
 from exalign_service.rpc.errors import PreconditionError
-from exalign_service.track.frame_step import SessionSteps, StepResult
+from exalign_service.track.frame_step import FrameStepResult, SessionSteps
 from exalign_service.track.inbox import Failed, HalfClosed, Inbox, ReceivedFrame
+from exalign_service.track.pace import MessagePace
 from exalign_service.track.registry import AdmittedSession, SessionRegistry
 from exalign_service.track.requests import RequestedPastEvidence, TrackOptions, read_frame, read_past_evidence
 from exalign_service.track.response_writer import ResponseWriter
@@ -54,9 +58,14 @@ class Conversation:
         self.record = admitted.record
         self._options, self._requests, self._writer = options, requests, writer
         self._pipeline, self._store, self._observer = sessions.pipeline, sessions.store, sessions.observer
-        self._max_unacked = sessions.config.max_unacked_frames
+        kept = sessions.config
+        self._max_unacked, self._max_unacked_bytes = kept.max_unacked_frames, kept.max_unacked_bytes
+        bound = sessions.pipeline.request_limits.config.max_answer_bytes
+        per_face = answer_size(options.views, bound, at_worst=True).face
+        self._large = per_face * options.session.max_faces >= LARGE
         self._steps = SessionSteps(sessions.pipeline, admitted.session, options)
         self._inbox = Inbox(options.live, lambda: self.stalled, self._max_unacked, sessions.max_read_ahead_bytes)
+        self._pace = MessagePace(kept.max_message_rate, kept.message_burst, sessions.clock)
         self._saving = asyncio.Lock()
         #: Newest frame received, and newest that the client has acknowledged.
         self._newest, self._acked = self.record.frame, NO_FRAME
@@ -65,8 +74,9 @@ class Conversation:
 
     @property
     def stalled(self) -> bool:
-        """Whether frames wait for acknowledgements."""
-        return self.record.unacked >= self._max_unacked
+        """Whether frames wait for acknowledgements. Never where no result waits: nothing could end it."""
+        waiting = self.record.unacked
+        return waiting >= self._max_unacked or (waiting > 0 and self.record.retained_bytes >= self._max_unacked_bytes)
 
     async def run(self) -> None:
         """Answer the client until it half-closes, then send `TrackClosed`.
@@ -76,8 +86,7 @@ class Conversation:
             PreconditionError: it has sent something at the wrong time.
         """
         for retained in self.record.retained:
-            for message in retained.messages:
-                await self._writer.write(Response.FromString(message))
+            await self._writer.write(*retained.messages)
         await self._remind()
         reading = asyncio.create_task(self._read())
         try:
@@ -97,6 +106,7 @@ class Conversation:
                 self._writer.touch()
                 await self._receive(message)
                 await self._inbox.wait_for_room()
+                await self._pace.wait()
         except Exception as e:  # noqa: BLE001  # whatever it is, it ends the stream in its turn: see _answer
             self._inbox.put(Failed(e))
         else:
@@ -129,6 +139,7 @@ class Conversation:
         before = self.record
         self.record = before.acknowledged(self._acked)
         if self.record is not before:
+            self._reminded = self._reminded and self._reminder_due
             self._inbox.notify()
             await self._save()
 
@@ -148,44 +159,62 @@ class Conversation:
         requested, clock = received.requested, received.clock
         with self._writer.active():
             step = await self._steps.frame(requested, self.record, clock)
-            old, skipped = self.record, received.skipped  # acknowledgements may have come in the meantime
-            newer = replace(
-                old,
-                state=step.state,
-                state_hash=step.state_hash,
-                frame=requested.index,
-                size=step.size,
-                boxes=step.boxes,
-                counts=old.counts.with_frame(step.answer, skipped=len(skipped), with_problems=bool(step.problems)),
-            )
+            changes: dict[str, Any] = {
+                "state": step.state,
+                "state_hash": step.state_hash,
+                "frame": requested.index,
+                "size": step.size,
+                "boxes": step.boxes,
+                "counts": self.record.counts.with_frame(
+                    step.answer, skipped=len(received.skipped), with_problems=bool(step.problems)
+                ),
+            }
             result = track_pb2.FrameResult(
                 frame_index=requested.index,
                 media_time=requested.media_time,
-                tracks=step.tracks,
-                skipped_frames=skipped,
-                resume_token=newer.token(),
+                skipped_frames=received.skipped,
+                resume_token=replace(self.record, **changes).token(),
                 problems=step.problems,
                 timing=clock.message(),
             )
             result.latency.FromNanoseconds(round(clock.elapsed * 1e9))
-            answers = [Response(result=result), *_revisions(step)]
-            self.record = old.answered(newer, [a.SerializeToString(deterministic=True) for a in answers])
+            answers = await self._serialize(clock, _frame_answers, result, step)
+            # Not before: acknowledgements may have come in the meantime.
+            self.record = self.record.answered(replace(self.record, **changes), answers)
             self._inbox.notify()  # this may have been the last result before a stall, which has rules of its own
             await self._save()
             self._pipeline.observe(clock)
-            self._observer.frame_answered(clock.elapsed, problem=bool(step.problems), skipped=len(skipped))
+            self._observer.frame_answered(clock.elapsed, problem=bool(step.problems), skipped=len(received.skipped))
             self._pipeline.answered(clock, [track.face for track in step.tracks])
         await self._writer.write(*answers)
         await self._acknowledge(self._acked)  # it may have been acknowledged in advance
         await self._remind()
 
+    async def _serialize(self, clock: StageClock, work: Callable[..., list[bytes]], *args: object) -> list[bytes]:
+        """Write messages; in a thread where they may be large."""
+        if self._large:
+            return await self._pipeline.run_stage(clock, "encode", work, *args)
+        return work(*args)
+
+    @property
+    def _reminder_due(self) -> bool:
+        """Whether half of a bound waits to be acknowledged."""
+        waiting, half = self.record.unacked, self._max_unacked // 2
+        by_bytes = waiting > 0 and self.record.retained_bytes >= self._max_unacked_bytes / 2
+        return by_bytes or waiting >= half >= _LEAST_REMINDED
+
     async def _remind(self) -> None:
         """Say that results must be acknowledged, before no more frames are answered; once for what waits."""
-        waiting, bound = self.record.unacked, self._max_unacked
-        due = waiting >= bound // 2 >= _LEAST_REMINDED
+        due = self._reminder_due
         if due and not self._reminded:
-            newest = self.record.frame
-            message = track_pb2.MustAcknowledge(unacked_frames=waiting, max_unacked_frames=bound, newest_frame=newest)
+            record = self.record
+            message = track_pb2.MustAcknowledge(
+                unacked_frames=record.unacked,
+                max_unacked_frames=self._max_unacked,
+                newest_frame=record.frame,
+                unacked_bytes=record.retained_bytes,
+                max_unacked_bytes=self._max_unacked_bytes,
+            )
             await self._writer.write(Response(must_acknowledge=message))
         self._reminded = due
 
@@ -199,16 +228,15 @@ class Conversation:
         if message is None:
             text = f"frame.frame_index: is {index}, which was not sent in its turn: the newest is {self.record.frame}"
             raise PreconditionError("FRAME_OUT_OF_ORDER", text)
-        await self._writer.write(Response.FromString(message))
+        await self._writer.write(message)
 
     async def _revise(self, requested: RequestedPastEvidence) -> None:
         clock = StageClock()
         with self._writer.active():
             step = await self._steps.revise(requested, self.record, clock)
-            answers = _revisions(step)
             about = [(r.frame_index, *(t.track_id for t in r.tracks)) for r in step.revisions]
-            messages = [a.SerializeToString(deterministic=True) for a in answers]
-            pairs = list(zip(about, messages, strict=True))
+            answers = await self._serialize(clock, _revisions, step.revisions)
+            pairs = list(zip(about, answers, strict=True))
             self.record = self.record.revised(step.state, step.state_hash, pairs)
             await self._save()
             self._pipeline.observe(clock)
@@ -220,7 +248,8 @@ class Conversation:
             revisions, closed = await self._steps.close(clock)
             closed.summary.CopyFrom(self.record.counts.message())
             self._pipeline.observe(clock)
-        await self._writer.write(*(Response(revision=r) for r in revisions), Response(closed=closed))
+            last = await self._serialize(clock, _revisions, revisions)
+        await self._writer.write(*last, Response(closed=closed))
 
     async def _save(self) -> None:
         """Store the newest record there is; what is stored is never older than what is sent.
@@ -235,5 +264,14 @@ class Conversation:
                 raise PreconditionError("SESSION_TAKEN_OVER", str(e)) from e
 
 
-def _revisions(step: StepResult) -> list[Response]:
-    return [Response(revision=r) for r in step.revisions]
+def _frame_answers(result: track_pb2.FrameResult, step: FrameStepResult) -> list[bytes]:
+    """The result of a frame, then the revisions that it causes, serialized."""
+    parts = [serialized(result)]
+    for track in step.tracks:
+        parts += field_parts(track_pb2.FrameResult, "tracks", [serialized(track)])
+    return [b"".join(field_parts(Response, "result", parts)), *_revisions(step.revisions)]
+
+
+def _revisions(revisions: Sequence[track_pb2.FrameRevision]) -> list[bytes]:
+    """Revisions, serialized; they are empty after that."""
+    return [b"".join(field_parts(Response, "revision", message_parts(r, "tracks"))) for r in revisions]

@@ -114,9 +114,14 @@ class SessionRecord:
         return sum(k.state_hash is not None for k in self.retained)
 
     @property
+    def retained_bytes(self) -> int:
+        """Bytes of all that may have to be sent again."""
+        return sum(len(m) for k in self.retained for m in k.messages)
+
+    @property
     def size_bytes(self) -> int:
         """About what it takes in memory."""
-        return len(self.state) + len(self.config) + sum(len(m) for k in self.retained for m in k.messages)
+        return len(self.state) + len(self.config) + self.retained_bytes
 
     def token(self) -> bytes:
         """Resumes the session after the newest frame answered."""

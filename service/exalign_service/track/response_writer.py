@@ -30,8 +30,8 @@ class ResponseWriter:
         self._sink, self._clock, self._lock = sink, clock, asyncio.Lock()
         self._last_activity, self._active = clock.now(), False
 
-    async def write(self, *messages: service_pb2.TrackVideoResponse) -> None:
-        """Send messages, with nothing between them."""
+    async def write(self, *messages: service_pb2.TrackVideoResponse | bytes) -> None:
+        """Send messages, or what they were serialized to, with nothing between them."""
         async with self._lock:
             for message in messages:
                 await self._sink.write(message)
