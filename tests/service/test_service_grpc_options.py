@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -69,6 +70,97 @@ class _Quiet(health_pb2_grpc.HealthServicer):
         yield health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
         await asyncio.sleep(3.5)
         yield health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.NOT_SERVING)
+
+
+class HalfOpen:
+    """A way to a server that may go dead: both connections stay open, and nothing moves any more."""
+
+    def __init__(self, port: int) -> None:
+        self._port, self._alive = port, asyncio.Event()
+        self._alive.set()
+        self._moving: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> HalfOpen:
+        self._server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
+        self.address = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._server.close()
+        for task in self._moving:
+            task.cancel()
+        await asyncio.gather(*self._moving, return_exceptions=True)
+
+    def die(self) -> None:
+        self._alive.clear()
+
+    def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._moving.add(asyncio.create_task(self._carry(reader, writer)))
+
+    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        beyond, to_server = await asyncio.open_connection("127.0.0.1", self._port)
+        try:
+            await asyncio.gather(self._move(reader, to_server), self._move(beyond, writer))
+        finally:
+            to_server.close()
+            writer.close()
+
+    async def _move(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            await self._alive.wait()
+            writer.write(data)
+
+
+class _Waiting(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # its stubs have no types
+    """Says one word, and notes when its call is over."""
+
+    def __init__(self) -> None:
+        self.over = asyncio.Event()
+
+    async def Watch(self, request: object, context: Any) -> None:
+        try:
+            await context.write(health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING))
+            await asyncio.Event().wait()
+        finally:
+            self.over.set()
+
+
+def hurried(options: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """Options at a fiftieth of their times."""
+    return [(name, value // 50 if name.endswith("_ms") else value) for name, value in options]
+
+
+@pytest.mark.parametrize("side", ["server", "client"])
+async def test_a_connection_that_is_half_open_is_found(side: str) -> None:
+    """At a fiftieth of 40 s. What gRPC waits for by itself, a minute, is not shortened: nobody waits so long here."""
+    servicer = _Waiting()
+    server = grpc.aio.server(options=hurried(server_options(1024)) if side == "server" else [])
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with HalfOpen(port) as way:
+            options = hurried(channel_options("127.0.0.1:1")) if side == "client" else [("grpc.enable_http_proxy", 0)]
+            async with grpc.aio.insecure_channel(way.address, options) as channel:
+                watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+                await watch.read()
+                way.die()
+                if side == "server":
+                    await asyncio.wait_for(servicer.over.wait(), 30)
+                else:
+                    with pytest.raises(grpc.aio.AioRpcError) as caught:
+                        await asyncio.wait_for(watch.read(), 30)
+                    assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
+                watch.cancel()
+    finally:
+        await server.stop(0)
+
+
+@pytest.mark.parametrize("options", [server_options(1024), channel_options("example.org:1")], ids=["server", "client"])
+def test_a_half_open_connection_is_found_within_40_seconds(options: list[tuple[str, Any]]) -> None:
+    times = dict(options)
+    for timeout in ("grpc.keepalive_timeout_ms", "grpc.http2.ping_timeout_ms"):
+        assert times["grpc.keepalive_time_ms"] + times[timeout] <= 40_000
 
 
 async def test_the_server_is_made_with_these_options(live: Running, monkeypatch: pytest.MonkeyPatch) -> None:

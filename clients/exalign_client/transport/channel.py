@@ -63,6 +63,8 @@ def channel_options(address: str) -> list[tuple[str, str | int]]:
         # many servers count those pings as abuse.
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
+        # Without this, a ping is waited for a minute, whatever the timeout of the keep-alive says.
+        ("grpc.http2.ping_timeout_ms", 10_000),
         ("grpc.keepalive_permit_without_calls", 0),
         # A server that is just starting is found soon, not after gRPC's usual second.
         ("grpc.initial_reconnect_backoff_ms", 100),

@@ -36,7 +36,9 @@ def server_options(
         ("grpc.max_send_message_length", -1),
         ("grpc.http2.min_ping_interval_without_data_ms", round(_PING_SLACK * shortest_ping_interval * 1000)),
         ("grpc.keepalive_permit_without_calls", 1),
-        # We find dead connections within 40 s.
+        # We find dead connections within 40 s. Both timeouts: without its own, a ping is waited for a minute, however
+        # short that of the keep-alive is.
         ("grpc.keepalive_time_ms", 30_000),
         ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.http2.ping_timeout_ms", 10_000),
     ]
