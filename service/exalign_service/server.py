@@ -15,7 +15,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from exalign.v1 import service_pb2, service_pb2_grpc
@@ -25,6 +25,7 @@ from exalign_service.metrics_port import MetricsPort
 from exalign_service.observability.calibration_metrics import export_calibration, export_divergence
 from exalign_service.observability.metrics import Metrics
 from exalign_service.rpc.clock import Clock, LoopClock
+from exalign_service.rpc.health import HealthService
 from exalign_service.rpc.interceptor import CallInterceptor
 from exalign_service.rpc.late_service import LateService
 from exalign_service.rpc.lifecycle import Lifecycle
@@ -132,7 +133,7 @@ class Server:
         self.metrics.export_limits(config)
         #: Where gRPC and the metrics are served; the real ports once started.
         self.address, self.metrics_address = config.address, config.metrics_address
-        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs lack it
+        self._health = HealthService()
         self._http = MetricsPort(self.metrics.registry, self.lifecycle)
         self._interceptor = CallInterceptor(
             self.metrics, config.limits.max_deadline, max_message_bytes=config.limits.max_message_bytes
