@@ -69,7 +69,18 @@ def test_json_holds_the_same_numbers(service: FakeService) -> None:
 def test_a_model_is_read_in_full(service: FakeService, call: Call) -> None:
     model = call("model", service.address)
     assert (model.exemplars, model.landmark_names[3], model.server_version) == (1000, "point_3", "0.1.0")
-    assert (model.limits.max_faces, model.limits.max_deadline, model.limits.min_box_side) == (16, 30.0, 8.5)
+    limits = model.limits
+    assert (limits.max_faces, limits.max_deadline, limits.min_box_side) == (16, 30.0, 8.5)
+    assert (limits.max_posterior_bytes, limits.max_sessions_per_caller, limits.max_resumable_bytes) == (
+        2**28,
+        64,
+        2**27,
+    )
+    assert (limits.max_unacked_bytes, limits.max_message_rate, limits.message_burst) == (2**24, 250.5, 500)
+    assert (limits.session_grace, limits.session_retention, limits.min_ping_interval) == (10.0, 60.0, 3.0)
+    assert (limits.max_tracks, limits.max_pose_bins, limits.min_pose_bin_width) == (16, 180, 0.001)
+    assert (limits.max_pose_intervals, limits.max_clicks, limits.max_regions) == (8, 68, 67)
+    assert (limits.max_pose_ranges, limits.max_polygon_vertices) == (7, 63)
     assert (model.runtime.name, model.runtime.divergence) == ("openvino", None)
     assert (model.detectors[0].name, model.detectors[0].min_score) == ("mtcnn", 0.7)
     assert [row.yaw for row in model.calibration.coverage] == [(-30.0, 30.0), None]

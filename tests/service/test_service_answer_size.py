@@ -108,6 +108,47 @@ async def test_a_video_is_refused_at_its_config(tmp_path: Path) -> None:
         assert set(details.violations) == {"config.heatmaps"}
 
 
+async def test_every_frame_that_late_evidence_revises_counts(tmp_path: Path) -> None:
+    async with running(tmp_path, config(max_answer_bytes=BOUND)) as live:
+        for lag, fits in ((1, True), (2, False)):
+            it = talk(live)
+            await it.say(track_pb2.TrackConfig(heatmaps=LARGE, smoothing_lag=lag))
+            if fits:
+                await it.hear("opened")
+                await it.cut()
+                continue
+            _, details = await it.refused()
+            (text,) = details.violations.values()
+            assert text.startswith("is too much for one answer: 1 face × 3 frames × 265,")
+            assert text.endswith("not one would fit")
+
+
+ONE_BOX: dict[str, Any] = {"box": geometry_pb2.Box(x0=10, y0=10, x1=40, y1=40)}
+BOXES: dict[str, Any] = {"boxes": [ONE_BOX["box"]]}
+
+
+@pytest.mark.parametrize(
+    ("name", "fields"),
+    [
+        ("PredictLandmarks", BOXES),
+        ("PredictHeatmaps", BOXES),
+        ("EstimatePose", BOXES),
+        ("QueryConditional", {**ONE_BOX, "evidence": evidence_pb2.Evidence()}),
+        ("SuggestEvidence", ONE_BOX),
+    ],
+)
+async def test_every_method_refuses_what_is_too_large_before_it_is_computed(
+    tmp_path: Path, name: str, fields: dict[str, Any]
+) -> None:
+    async with running(tmp_path, config(max_answer_bytes=200_000)) as live:
+        asked = getattr(service_pb2, f"{name}Request")(image=image_pb2.Image(encoded=encoded()), **fields)
+        asked.heatmaps.CopyFrom(LARGE)
+        assert set(await refused(getattr(live.stub, name)(asked))) == {"heatmaps"}
+        assert not live.runtime.batches
+        asked.heatmaps.CopyFrom(BYTES)
+        assert (await getattr(live.stub, name)(asked)).ByteSize() <= 200_000
+
+
 async def test_what_is_counted_is_never_less_than_what_is_sent(live: Running) -> None:
     everything = geometry_pb2.LandmarkSelection(landmarks={"indices": range(68)})
     asked = request(GOOD_BOX)

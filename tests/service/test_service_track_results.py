@@ -199,3 +199,13 @@ async def test_limits_of_sessions_are_told(live: Running) -> None:
     assert (limits.max_smoothing_lag, limits.max_path_frames) == (30, 256)
     assert limits.session_idle_timeout.ToSeconds() == 60
     assert limits.session_max_age.ToSeconds() == 3600
+    assert (limits.session_grace.ToSeconds(), limits.session_retention.ToSeconds()) == (10, 60)
+    assert (limits.max_sessions_per_caller, limits.max_resumable_bytes) == (64, 128 * 2**20)
+    assert (limits.max_unacked_bytes, limits.max_message_rate, limits.message_burst) == (16 * 2**20, 250, 500)
+    assert limits.max_tracks == 64
+
+
+async def test_no_limit_is_left_unsaid(live: Running) -> None:
+    """Every field of Limits is set: a bound of 0 would be one that nothing passes."""
+    limits = (await live.stub.GetModel(service_pb2.GetModelRequest())).limits
+    assert {field.name for field, _ in limits.ListFields()} == {field.name for field in limits.DESCRIPTOR.fields}

@@ -40,20 +40,26 @@ class AnswerSize:
     bound: int
     sparse: bool = False
 
-    def violation(self, faces: int) -> str | None:
-        """Why so many faces do not fit into one answer; None: they do."""
-        if faces * self.face <= self.bound:
+    def violation(self, faces: int, frames: int = 1) -> str | None:
+        """Why so many faces do not fit into one answer; None: they do.
+
+        Args:
+            faces: in one frame.
+            frames: of a video, that may be answered together.
+        """
+        if faces * frames * self.face <= self.bound:
             return None
-        most = self.bound // self.face
+        most = self.bound // (frames * self.face)
         fit = f"{most} would fit" if most else "not one would fit"
+        count = f"{faces} {'face' if faces == 1 else 'faces'}" + (f" × {frames} frames" if frames > 1 else "")
         return (
-            f"is too much for one answer: {faces} {'face' if faces == 1 else 'faces'} × {self.face:,} bytes, at most"
+            f"is too much for one answer: {count} × {self.face:,} bytes, at most"
             f" max_answer_bytes = {self.bound:,}; {fit}"
         )
 
-    def add_violation(self, faces: int, violations: Violations) -> None:
-        """Add what is wrong with so many faces, if anything."""
-        text = self.violation(faces)
+    def add_violation(self, faces: int, violations: Violations, frames: int = 1) -> None:
+        """Add what is wrong with so many faces, if anything; see `violation`."""
+        text = self.violation(faces, frames)
         if text is not None:
             violations.add(self.field, text)
 

@@ -143,7 +143,8 @@ def read_config(config: track_pb2.TrackConfig, limits: RequestLimits) -> TrackOp
     )
     # Not by what is tracked: a frame in the middle of a video could only be refused with all that come after it.
     size = answer_size(views, limits.config.max_answer_bytes, at_worst=True)
-    size.add_violation(session.max_faces, violations)
+    # Late evidence is answered by a revision of every frame in the lag, all at once.
+    size.add_violation(session.max_faces, violations, frames=session.smoothing_lag + 1)
     suggestion = None
     if config.HasField("suggestion"):
         given = read_suggestion_options(config.suggestion, violations)
