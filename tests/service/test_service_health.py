@@ -52,8 +52,8 @@ async def test_list_is_counted_as_what_it_is(live: Running) -> None:
 
 
 async def test_a_service_that_there_is_not_is_unknown_until_it_is_there() -> None:
-    health, told = HealthService(), Told()
-    watching = asyncio.create_task(health.Watch(health_pb2.HealthCheckRequest(service="x"), told))
+    health, watcher = HealthService(), Told()
+    watching = asyncio.create_task(health.Watch(health_pb2.HealthCheckRequest(service="x"), watcher))
     await settle()
     await health.set("x", NOT_SERVING)
     await settle()
@@ -61,7 +61,7 @@ async def test_a_service_that_there_is_not_is_unknown_until_it_is_there() -> Non
     await settle()
     await health.set("x", SERVING)
     await settle()
-    assert told.statuses == [health_pb2.HealthCheckResponse.SERVICE_UNKNOWN, NOT_SERVING, SERVING]
+    assert watcher.statuses == [health_pb2.HealthCheckResponse.SERVICE_UNKNOWN, NOT_SERVING, SERVING]
     watching.cancel()
 
 
@@ -75,7 +75,7 @@ async def test_a_watcher_that_takes_nothing_holds_nobody_up() -> None:
     await health.set("", SERVING)  # too late
     await settle()
     assert (deaf.statuses, other.statuses) == ([], [SERVING, NOT_SERVING])
-    deaf.takes.set()  # it hears what holds now, and what it was being told
+    deaf.takes.set()  # it hears what holds now, and what it was being watcher
     await settle()
     assert deaf.statuses == [SERVING, NOT_SERVING]
     for task in watching:
@@ -90,7 +90,7 @@ async def test_a_check_of_a_service_that_there_is_not_is_not_found(live: Running
 
 
 class Told:
-    """A context of gRPC's: what a watcher is told."""
+    """A context of gRPC's: what a watcher is watcher."""
 
     def __init__(self) -> None:
         self.statuses: list[int] = []

@@ -223,7 +223,8 @@ class TrackConfig(_message.Message):
     """How frames are joined."""
     smoothing_lag: _builtins.int
     """Frames of look-ahead for smoothing, 0 (default, no revisions) to Limits.max_smoothing_lag. INVALID_ARGUMENT
-    outside, or when > 0 with a model other than FILTER. Revisions are also means over two frames to either side
+    outside, or when > 0 with a model other than FILTER, or when the faces of all its frames and one more would take more
+    than Limits.max_answer_bytes: late evidence revises them at once. Revisions are also means over two frames to either side
     (one with a lag of 1), so that a face at rest does not tremble.
     """
     detect_every: _builtins.int
