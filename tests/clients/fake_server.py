@@ -198,6 +198,9 @@ def model_response() -> service_pb2.GetModelResponse:
             max_pose_ranges=7,
             max_polygon_vertices=63,
             min_ping_interval=Duration(seconds=3),
+            max_unacked_bytes_per_caller=2**27 + 1,
+            max_request_bytes=2**28 + 1,
+            max_wait=Duration(seconds=5),
         ),
         detectors=[model_pb2.DetectorInfo(name="mtcnn", available=True, is_default=True, min_score=0.7)],
         calibration=model_pb2.CalibrationCard(

@@ -80,6 +80,8 @@ def test_a_model_is_read_in_full(service: FakeService, call: Call) -> None:
     assert (limits.session_grace, limits.session_retention, limits.min_ping_interval) == (10.0, 60.0, 3.0)
     assert (limits.max_tracks, limits.max_pose_bins, limits.min_pose_bin_width) == (16, 180, 0.001)
     assert (limits.max_pose_intervals, limits.max_clicks, limits.max_regions) == (8, 68, 67)
+    assert (limits.max_unacked_bytes_per_caller, limits.max_request_bytes) == (2**27 + 1, 2**28 + 1)
+    assert limits.max_wait == 5.0
     assert (limits.max_pose_ranges, limits.max_polygon_vertices) == (7, 63)
     assert (model.runtime.name, model.runtime.divergence) == ("openvino", None)
     assert (model.detectors[0].name, model.detectors[0].min_score) == ("mtcnn", 0.7)

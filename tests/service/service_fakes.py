@@ -182,6 +182,14 @@ async def running(
             await server.stop(0)
 
 
+@asynccontextmanager
+async def another_caller(live: Running) -> AsyncIterator[Running]:
+    """The same server, over a connection of its own."""
+    own = [("grpc.use_local_subchannel_pool", 1)]
+    async with grpc.aio.insecure_channel(live.server.address, own) as channel:
+        yield Running(live.server, live.runtime, live.detector, channel)
+
+
 async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
     """Wait for something that must happen."""
     async with asyncio.timeout(seconds):

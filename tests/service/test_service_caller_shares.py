@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc
@@ -18,19 +16,12 @@ from exalign_engine.evidence.evidence import Evidence, Polygon, RegionConstraint
 from exalign_service.inference.posterior_cache import CachedFace, PosteriorCache
 from exalign_service.rpc.caller_shares import CallerShares
 from exalign_service.rpc.errors import PosteriorNotFoundError
-from service_fakes import GOOD_BOX, Running, config, request, running, until
+from exalign_service.track.unacked_budget import UnackedBudget
+from service_fakes import GOOD_BOX, Running, another_caller, config, request, running, until
 from track_fakes import config as track_config
 from track_fakes import frame, sessions, talk, talking
 
 K = 1000
-
-
-@asynccontextmanager
-async def another_caller(live: Running) -> AsyncIterator[Running]:
-    """The same server, over a connection of its own."""
-    own = [("grpc.use_local_subchannel_pool", 1)]
-    async with grpc.aio.insecure_channel(live.server.address, own) as channel:
-        yield Running(live.server, live.runtime, live.detector, channel)
 
 
 class Nobody:
@@ -201,3 +192,27 @@ async def test_the_largest_state_that_is_kept_is_told(tmp_path: Path, share: flo
     async with running(tmp_path, config(max_detached_bytes=1000, caller_share=share)) as live:
         limits = (await live.stub.GetModel(service_pb2.GetModelRequest())).limits
         assert limits.max_resumable_bytes == 1000 * share
+
+
+def test_the_streams_of_a_caller_have_one_budget_for_what_is_not_acknowledged() -> None:
+    budget, news = UnackedBudget(100), list[str]()
+    a, b, other = (
+        budget.share(caller, lambda name=name: news.append(name))  # type: ignore[misc]
+        for name, caller in (("a", "one"), ("b", "one"), ("other", "two"))
+    )
+    for share in (a, b, other):
+        share.join()
+    a.hold(90)
+    assert not a.full(1000)  # nobody else keeps anything
+    assert (b.full(10), b.full(11), other.full(1000)) == (False, True, False)
+    b.hold(5)
+    assert (a.full(5), a.full(6)) == (False, True)
+    assert news == []
+    a.hold(40)
+    assert news == ["b"]
+    assert not b.full(55)
+    b.leave()
+    assert (news, a.full(1000)) == (["b", "a"], False)
+    for share in (a, other):
+        share.leave()
+    assert budget.streams == {}

@@ -14,7 +14,7 @@ from exalign.v1 import service_pb2, service_pb2_grpc, track_pb2
 from exalign_client import AsyncClient, TrackFrame, TrackResult
 from exalign_service.track.inbox import READ_AHEAD
 from manual_clock import ManualClock
-from service_fakes import GOOD_BOX, Running, encoded, picture, request, running, until
+from service_fakes import GOOD_BOX, Running, another_caller, encoded, picture, request, running, until
 from service_fakes import config as server_config
 from track_fakes import LIVE, config, frame, plain, received, sessions, talk, talking
 
@@ -111,6 +111,27 @@ async def test_no_more_frames_are_taken_than_may_be_unacknowledged_in_bytes(tmp_
         await it.say(track_pb2.TrackAck(acked_frame=3))
         assert [(await it.hear("result")).frame_index for _ in range(2)] == [4, 5]
         await it.cut()
+
+
+async def test_the_streams_of_one_caller_share_a_bound_on_what_is_not_acknowledged(tmp_path: Path) -> None:
+    settings = server_config(max_unacked_bytes_per_caller=1, stage_threads=1)
+    async with running(tmp_path, settings) as live, talking(live) as first, talking(live) as second:
+        await first.results(frame(0, GOOD_BOX), frame(1))  # where no other keeps anything, one's own bounds hold
+        await second.say(frame(0, GOOD_BOX), track_pb2.Heartbeat(sequence=1))
+        await second.hear("heartbeat")  # the frame is there
+        async with another_caller(live) as other, talking(other) as third:
+            await third.results(frame(0, GOOD_BOX), frame(1))
+        answered = "exalign_frame_latency_seconds_count"
+        assert live.sample(answered) == 4
+        await first.say(track_pb2.TrackAck(acked_frame=1))
+        assert (await second.hear("result")).frame_index == 0
+        # Now it is the first that waits, until the second has ended.
+        await first.say(frame(2), track_pb2.Heartbeat(sequence=2))
+        await first.hear("heartbeat")
+        await live.stub.PredictLandmarks(request(GOOD_BOX))
+        assert live.sample(answered) == 5
+        await second.cut()
+        assert (await first.hear("result")).frame_index == 2
 
 
 async def test_a_result_larger_than_the_bound_passes_where_nothing_waits(tmp_path: Path) -> None:

@@ -86,6 +86,9 @@ class Limits:
     max_pose_ranges: int
     max_polygon_vertices: int
     min_ping_interval: float
+    max_unacked_bytes_per_caller: int
+    max_request_bytes: int
+    max_wait: float
 
 
 @dataclass(frozen=True)

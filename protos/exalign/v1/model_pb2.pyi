@@ -189,6 +189,9 @@ class Limits(_message.Message):
     MAX_POSE_RANGES_FIELD_NUMBER: _builtins.int
     MAX_POLYGON_VERTICES_FIELD_NUMBER: _builtins.int
     MIN_PING_INTERVAL_FIELD_NUMBER: _builtins.int
+    MAX_UNACKED_BYTES_PER_CALLER_FIELD_NUMBER: _builtins.int
+    MAX_REQUEST_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_WAIT_FIELD_NUMBER: _builtins.int
     max_message_bytes: _builtins.int
     """Largest request message, bytes. Beyond: RESOURCE_EXHAUSTED (MESSAGE_TOO_LARGE); far beyond, by gRPC itself."""
     max_encoded_bytes: _builtins.int
@@ -255,6 +258,12 @@ class Limits(_message.Message):
     """Most pose ranges in one Evidence."""
     max_polygon_vertices: _builtins.int
     """Most corners of one polygon."""
+    max_unacked_bytes_per_caller: _builtins.int
+    """The same as max_unacked_bytes, of all streams of one caller together, where more than one of them keeps any."""
+    max_request_bytes: _builtins.int
+    """Requests of the calls in progress together, bytes, shared between callers. Beyond: RESOURCE_EXHAUSTED with a
+    RetryInfo.
+    """
     @_builtins.property
     def max_deadline(self) -> _duration_pb2.Duration:
         """Longest time that a unary call may take; a longer or absent deadline of the caller is cut to it.
@@ -280,6 +289,10 @@ class Limits(_message.Message):
     @_builtins.property
     def min_ping_interval(self) -> _duration_pb2.Duration:
         """Clients may ping so often. More often: the connection is cut (too_many_pings)."""
+
+    @_builtins.property
+    def max_wait(self) -> _duration_pb2.Duration:
+        """A call that would be answered later than so is refused at once: RESOURCE_EXHAUSTED with a RetryInfo."""
 
     def __init__(
         self,
@@ -321,10 +334,13 @@ class Limits(_message.Message):
         max_pose_ranges: _builtins.int = ...,
         max_polygon_vertices: _builtins.int = ...,
         min_ping_interval: _duration_pb2.Duration | None = ...,
+        max_unacked_bytes_per_caller: _builtins.int = ...,
+        max_request_bytes: _builtins.int = ...,
+        max_wait: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["max_deadline", b"max_deadline", "min_ping_interval", b"min_ping_interval", "session_grace", b"session_grace", "session_idle_timeout", b"session_idle_timeout", "session_max_age", b"session_max_age", "session_retention", b"session_retention"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["max_deadline", b"max_deadline", "max_wait", b"max_wait", "min_ping_interval", b"min_ping_interval", "session_grace", b"session_grace", "session_idle_timeout", b"session_idle_timeout", "session_max_age", b"session_max_age", "session_retention", b"session_retention"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_answer_bytes", b"max_answer_bytes", "max_clicks", b"max_clicks", "max_constraints", b"max_constraints", "max_deadline", b"max_deadline", "max_encoded_bytes", b"max_encoded_bytes", "max_exemplars", b"max_exemplars", "max_faces", b"max_faces", "max_heatmap_side", b"max_heatmap_side", "max_landmark_groups", b"max_landmark_groups", "max_message_bytes", b"max_message_bytes", "max_message_rate", b"max_message_rate", "max_path_frames", b"max_path_frames", "max_pixels", b"max_pixels", "max_polygon_vertices", b"max_polygon_vertices", "max_pose_bins", b"max_pose_bins", "max_pose_intervals", b"max_pose_intervals", "max_pose_ranges", b"max_pose_ranges", "max_posterior_bytes", b"max_posterior_bytes", "max_posteriors", b"max_posteriors", "max_queue", b"max_queue", "max_regions", b"max_regions", "max_resumable_bytes", b"max_resumable_bytes", "max_sessions", b"max_sessions", "max_sessions_per_caller", b"max_sessions_per_caller", "max_smoothing_lag", b"max_smoothing_lag", "max_top_exemplars", b"max_top_exemplars", "max_tracks", b"max_tracks", "max_unacked_bytes", b"max_unacked_bytes", "max_unacked_frames", b"max_unacked_frames", "message_burst", b"message_burst", "min_box_side", b"min_box_side", "min_ping_interval", b"min_ping_interval", "min_pose_bin_width", b"min_pose_bin_width", "session_grace", b"session_grace", "session_idle_timeout", b"session_idle_timeout", "session_max_age", b"session_max_age", "session_retention", b"session_retention"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_answer_bytes", b"max_answer_bytes", "max_clicks", b"max_clicks", "max_constraints", b"max_constraints", "max_deadline", b"max_deadline", "max_encoded_bytes", b"max_encoded_bytes", "max_exemplars", b"max_exemplars", "max_faces", b"max_faces", "max_heatmap_side", b"max_heatmap_side", "max_landmark_groups", b"max_landmark_groups", "max_message_bytes", b"max_message_bytes", "max_message_rate", b"max_message_rate", "max_path_frames", b"max_path_frames", "max_pixels", b"max_pixels", "max_polygon_vertices", b"max_polygon_vertices", "max_pose_bins", b"max_pose_bins", "max_pose_intervals", b"max_pose_intervals", "max_pose_ranges", b"max_pose_ranges", "max_posterior_bytes", b"max_posterior_bytes", "max_posteriors", b"max_posteriors", "max_queue", b"max_queue", "max_regions", b"max_regions", "max_request_bytes", b"max_request_bytes", "max_resumable_bytes", b"max_resumable_bytes", "max_sessions", b"max_sessions", "max_sessions_per_caller", b"max_sessions_per_caller", "max_smoothing_lag", b"max_smoothing_lag", "max_top_exemplars", b"max_top_exemplars", "max_tracks", b"max_tracks", "max_unacked_bytes", b"max_unacked_bytes", "max_unacked_bytes_per_caller", b"max_unacked_bytes_per_caller", "max_unacked_frames", b"max_unacked_frames", "max_wait", b"max_wait", "message_burst", b"message_burst", "min_box_side", b"min_box_side", "min_ping_interval", b"min_ping_interval", "min_pose_bin_width", b"min_pose_bin_width", "session_grace", b"session_grace", "session_idle_timeout", b"session_idle_timeout", "session_max_age", b"session_max_age", "session_retention", b"session_retention"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -8,8 +8,9 @@ the frames, and, after the client has half-closed, `closed`.
 
 The client must acknowledge results: with `acked_frame` in its next frame, or with `ack`. The server keeps every
 result that is not acknowledged, to send it again after a break, at most TrackOpened.max_unacked_frames of them, and
-none after TrackOpened.max_unacked_bytes are reached. Then it answers no more frames until it is told, and after
-TrackOpened.idle_timeout the stream ends with IDLE_TIMEOUT. At half of either bound (of frames, where that is 8
+none after TrackOpened.max_unacked_bytes are reached, or, by all streams of a caller together,
+Limits.max_unacked_bytes_per_caller. Then it answers no more frames until it is told, and after
+TrackOpened.idle_timeout the stream ends with IDLE_TIMEOUT. At half of a stream's bounds (of frames, where that is 8
 results or more) the server says so with `must_acknowledge`.
 
 Messages that come faster than Limits.max_message_rate, after a burst of Limits.message_burst, are read no faster:

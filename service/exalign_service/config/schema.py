@@ -130,6 +130,9 @@ class SessionsConfig:
     max_unacked_bytes: Annotated[
         int, Rule("bytes of such results from which no more frames are taken; the last may pass it", 1, 2**40)
     ] = 16 * 1024 * 1024
+    max_unacked_bytes_per_caller: Annotated[
+        int, Rule("the same of all streams of one caller together, where more than one of them keeps any", 1, 2**40)
+    ] = 256 * 1024 * 1024
     max_message_rate: Annotated[
         float, Rule("messages of one stream that are read in a second, after a burst", least=0.1, most=1_000_000.0)
     ] = 250.0

@@ -133,6 +133,18 @@ class Metrics:
             "exalign_refused_calls", "Calls refused before any work: too many calls or bytes, or too late.", ("reason",)
         )
         self.stage_queue = Gauge("exalign_stage_queue_depth", "Stages that wait for a thread.", registry=self.registry)
+        self._add_kept()
+        self._add_faces()
+        for reason in REFUSALS:
+            self.refused.labels(reason)
+        for service in services:
+            for one in service.methods:
+                kind = method_type(one.client_streaming, one.server_streaming)
+                self._initialise(Method(kind, service.full_name, one.name))
+        self._initialise(OTHER)
+
+    def _add_kept(self) -> None:
+        """What is kept between calls: posteriors and sessions."""
         self.posteriors = Gauge("exalign_posteriors", "Posteriors kept behind posterior ids.", registry=self.registry)
         self.posterior_lookups = self._counter(
             "exalign_posterior_lookups", "Posterior ids looked up, by whether they were still known.", ("result",)
@@ -146,20 +158,12 @@ class Metrics:
             "States of broken streams that were given up before their time: too large by itself, or without room.",
             ("reason",),
         )
-        self._add_faces()
-        for reason in DROP_REASONS:
-            self.sessions_dropped.labels(reason)
         for result in LOOKUP_RESULTS:
             self.posterior_lookups.labels(result)
-        for reason in REFUSALS:
-            self.refused.labels(reason)
+        for reason in DROP_REASONS:
+            self.sessions_dropped.labels(reason)
         for state in SESSION_STATES:
             self.sessions.labels(state)
-        for service in services:
-            for one in service.methods:
-                kind = method_type(one.client_streaming, one.server_streaming)
-                self._initialise(Method(kind, service.full_name, one.name))
-        self._initialise(OTHER)
 
     def _add_faces(self) -> None:
         """What was seen, and where the time went."""

@@ -81,6 +81,8 @@ def _limits(config: ServerConfig) -> model_pb2.Limits:
         max_posterior_bytes=limits.max_posterior_bytes,
         max_sessions_per_caller=sessions.max_sessions_per_caller,
         max_unacked_bytes=sessions.max_unacked_bytes,
+        max_unacked_bytes_per_caller=sessions.max_unacked_bytes_per_caller,
+        max_request_bytes=limits.max_request_bytes,
         max_message_rate=sessions.max_message_rate,
         message_burst=sessions.message_burst,
         max_resumable_bytes=sessions.max_resumable_bytes,
@@ -95,6 +97,7 @@ def _limits(config: ServerConfig) -> model_pb2.Limits:
     )
     durations = (
         (message.max_deadline, limits.max_deadline),
+        (message.max_wait, limits.max_wait),
         (message.session_idle_timeout, sessions.session_idle_timeout),
         (message.session_max_age, sessions.session_max_age),
         (message.session_grace, sessions.session_grace),

@@ -9,7 +9,8 @@ answered first.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -62,21 +63,36 @@ class Conversation:
         self._max_unacked, self._max_unacked_bytes = kept.max_unacked_frames, kept.max_unacked_bytes
         bound = sessions.pipeline.request_limits.config.max_answer_bytes
         per_face = answer_size(options.views, bound, at_worst=True).face
-        self._large = per_face * options.session.max_faces >= LARGE
+        #: Bytes of an answer, at most; revisions aside.
+        self._expected = per_face * options.session.max_faces
+        self._large = self._expected >= LARGE
         self._steps = SessionSteps(sessions.pipeline, admitted.session, options)
         self._inbox = Inbox(options.live, lambda: self.stalled, self._max_unacked, sessions.max_read_ahead_bytes)
+        self._share = sessions.unacked.share(admitted.caller, self._inbox.notify)
         self._pace = MessagePace(kept.max_message_rate, kept.message_burst, sessions.clock)
         self._saving = asyncio.Lock()
         #: Newest frame received, and newest that the client has acknowledged.
         self._newest, self._acked = self.record.frame, NO_FRAME
         #: Whether the client has been reminded to acknowledge what waits now.
         self._reminded = False
+        #: Whether a frame is being answered.
+        self._answering = False
+        self._share.hold(self._unacked_bytes)
 
     @property
     def stalled(self) -> bool:
-        """Whether frames wait for acknowledgements. Never where no result waits: nothing could end it."""
+        """Whether frames wait for acknowledgements: of this stream's results, or of the caller's other streams'.
+
+        Never where nothing could end it: where no result waits.
+        """
         waiting = self.record.unacked
-        return waiting >= self._max_unacked or (waiting > 0 and self.record.retained_bytes >= self._max_unacked_bytes)
+        own = waiting >= self._max_unacked or self._unacked_bytes >= self._max_unacked_bytes
+        return own or self._share.full(self._expected)
+
+    @property
+    def _unacked_bytes(self) -> int:
+        """Bytes that an acknowledgement would free; 0 where only revisions are kept, for a frame to come."""
+        return self.record.retained_bytes if self.record.unacked else 0
 
     async def run(self) -> None:
         """Answer the client until it half-closes, then send `TrackClosed`.
@@ -85,6 +101,13 @@ class Conversation:
             InvalidInputError: the client has sent something wrong.
             PreconditionError: it has sent something at the wrong time.
         """
+        self._share.join()
+        try:
+            await self._converse()
+        finally:
+            self._share.leave()
+
+    async def _converse(self) -> None:
         for retained in self.record.retained:
             await self._writer.write(*retained.messages)
         await self._remind()
@@ -140,6 +163,8 @@ class Conversation:
         self.record = before.acknowledged(self._acked)
         if self.record is not before:
             self._reminded = self._reminded and self._reminder_due
+            if not self._answering:
+                self._share.hold(self._unacked_bytes)
             self._inbox.notify()
             await self._save()
 
@@ -157,7 +182,7 @@ class Conversation:
 
     async def _answer_frame(self, received: ReceivedFrame) -> None:
         requested, clock = received.requested, received.clock
-        with self._writer.active():
+        with self._writer.active(), self._reserved():
             step = await self._steps.frame(requested, self.record, clock)
             changes: dict[str, Any] = {
                 "state": step.state,
@@ -190,6 +215,17 @@ class Conversation:
         await self._acknowledge(self._acked)  # it may have been acknowledged in advance
         await self._remind()
 
+    @contextmanager
+    def _reserved(self) -> Iterator[None]:
+        """Count the answer that is being made, as large as it may become, before other streams begin theirs."""
+        self._answering = True
+        self._share.hold(self._unacked_bytes + self._expected)
+        try:
+            yield
+        finally:
+            self._answering = False
+            self._share.hold(self._unacked_bytes)
+
     async def _serialize(self, clock: StageClock, work: Callable[..., list[bytes]], *args: object) -> list[bytes]:
         """Write messages; in a thread where they may be large."""
         if self._large:
@@ -200,7 +236,9 @@ class Conversation:
     def _reminder_due(self) -> bool:
         """Whether half of a bound waits to be acknowledged."""
         waiting, half = self.record.unacked, self._max_unacked // 2
-        by_bytes = waiting > 0 and self.record.retained_bytes >= self._max_unacked_bytes / 2
+        by_bytes = waiting > 0 and (
+            self._unacked_bytes >= self._max_unacked_bytes / 2 or self._share.full(2 * self._expected)
+        )
         return by_bytes or waiting >= half >= _LEAST_REMINDED
 
     async def _remind(self) -> None:

@@ -36,6 +36,7 @@ from exalign_service.track.resume_checks import check_record, check_token, state
 from exalign_service.track.resume_token import SECRET_BYTES, ResumeToken, state_hash
 from exalign_service.track.session_factory import SessionFactory
 from exalign_service.track.store import SessionStore
+from exalign_service.track.unacked_budget import UnackedBudget
 
 T = TypeVar("T")
 
@@ -76,10 +77,12 @@ class AdmittedSession:
     Attributes:
         record: its newest record.
         session: the engine's session.
+        caller: whose stream it is.
     """
 
     record: SessionRecord
     session: TrackingSession
+    caller: str
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,7 @@ class SessionRegistry:
     ) -> None:
         self.config, self.store, self.pipeline, self.observer = config, store, pipeline, observer
         self.max_read_ahead_bytes, self.clock = max_read_ahead_bytes, clock
+        self.unacked = UnackedBudget(config.max_unacked_bytes_per_caller)
         self._factory, self._lifecycle = factory, lifecycle
         #: The stream that has each session, by name. Streams that were fenced off are not here any more.
         self._streams: dict[str, Stream] = {}
@@ -205,7 +209,7 @@ class SessionRegistry:
         )
         await self.store.create(record)
         self._leases[stream] = record
-        return AdmittedSession(record, session)
+        return AdmittedSession(record, session, caller)
 
     async def _resume(self, stream: Stream, options: TrackOptions, token: ResumeToken, caller: str) -> AdmittedSession:
         name = token.session
@@ -225,7 +229,7 @@ class SessionRegistry:
             session = await self._run(self._factory.restore, record.state, options.session)
         except StateError as e:
             raise state_error_to_precondition(e) from e
-        return AdmittedSession(record, session)
+        return AdmittedSession(record, session, caller)
 
     def _reserve(self, stream: Stream, name: str, caller: str) -> None:
         """Reserve a name and one of the places; a session that is taken over has its place already.

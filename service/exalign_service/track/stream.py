@@ -144,7 +144,7 @@ class TrackStream:
         while (idle := self._writer.idle_seconds) < limit:
             await self._clock.sleep(limit - idle)
         text = f"nothing came for {idle:.3g} s, at most {limit:g} s are allowed"
-        if self._conversation is not None and self._conversation.stalled:
+        if self._conversation is not None and self._conversation.stalled and self._conversation.record.unacked:
             text += f"; {self._conversation.record.unacked} results wait to be acknowledged"
         raise IdleTimeoutError(text)
 
