@@ -84,9 +84,8 @@ class TrackStream:
         text = f"the stream was told to go away and has not, within {grace:g} s; go on with its resume token"
         self._timers.append(self._clock.call_later(grace, self.end, GoneAwayError(text)))
         if self._conversation is not None:
-            task = asyncio.create_task(self._send_go_away(self._conversation, reason, grace))
-            self._go_away_tasks.add(task)
-            task.add_done_callback(self._go_away_tasks.discard)
+            # Kept to the end, where its error is taken: of a client that has left, say.
+            self._go_away_tasks.add(asyncio.create_task(self._send_go_away(self._conversation, reason, grace)))
 
     async def _serve(self) -> None:
         """From the config to `TrackClosed`."""
