@@ -43,7 +43,7 @@ class TrackStream:
         self._go_away_tasks: set[asyncio.Task[None]] = set()
         self._going_away: tuple[track_pb2.GoAwayReason.ValueType, float] | None = None
         self._conversation: Conversation | None = None
-        self._closed = False
+        self._closed = self._ending = False
         self.finished = asyncio.Event()
 
     async def run(self) -> None:
@@ -61,6 +61,7 @@ class TrackStream:
                     done.result()
                     break
         finally:
+            self._ending = True
             for timer in self._timers:
                 timer.cancel()
             rest = (*tasks, *self._go_away_tasks, self._cut)
@@ -78,7 +79,9 @@ class TrackStream:
             self._cut.set_exception(error)
 
     def go_away(self, reason: track_pb2.GoAwayReason.ValueType, grace: float) -> None:
-        """Send `GoAway`, and end the stream where it has not ended after ``grace`` seconds."""
+        """Send `GoAway`, and end the stream where it has not ended after ``grace`` seconds; not where it is ending."""
+        if self._ending:
+            return
         self._going_away = (reason, grace)
         self._sessions.mark_draining(self)
         text = f"the stream was told to go away and has not, within {grace:g} s; go on with its resume token"
