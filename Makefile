@@ -12,7 +12,7 @@ READY_DEMO := $(VENV)/.ready-demo
 READY_DEV := $(VENV)/.ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-gpu check check-style check-types check-fast explore lint unit golden reason bench wheels protos clean
+.PHONY: help demo test test-gpu check check-style check-types check-fast trust explore lint unit golden reason bench wheels protos clean
 
 # Worker processes of the tests; a file's tests stay in one, which then starts one server for them.
 WORKERS ?= 2
@@ -71,6 +71,9 @@ check-types:
 
 check-fast:
 	$(BIN)/python -m pytest -q $(FAST)
+
+trust: $(READY_DEV) ## calls end in every way, wherever they are; nothing of them stays
+	$(BIN)/python tests/service/trust_matrix.py
 
 explore: $(READY_DEV) ## search for examples that break a property, at random: EXAMPLES=1000 of each
 	EXALIGN_EXPLORE=$(EXAMPLES) $(BIN)/python -m pytest -m hypothesis --timeout 0

@@ -164,10 +164,13 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    folder: Path, settings: ServerConfig | None = None, clock: Clock | None = None
+    folder: Path,
+    settings: ServerConfig | None = None,
+    clock: Clock | None = None,
+    detector: FakeDetector | None = None,
 ) -> AsyncIterator[Running]:
     """A started server with a client; stopped at the end."""
-    runtime, detector = FakeRuntime(), FakeDetector()
+    runtime, detector = FakeRuntime(), detector or FakeDetector()
     aligner = Aligner(tiny_bundle(folder), runtime, {"mtcnn": detector})
     server = Server(settings or config(), aligner, clock=clock)
     await server.start()

@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from exalign_client.transport.channel import channel_options
 from exalign_service.rpc.options import message_ceiling, server_options
+from half_open import HalfOpen, hurried
 from service_fakes import Running
 
 #: The library that reads the options.
@@ -72,45 +73,6 @@ class _Quiet(health_pb2_grpc.HealthServicer):
         yield health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.NOT_SERVING)
 
 
-class HalfOpen:
-    """A way to a server that may go dead: both connections stay open, and nothing moves any more."""
-
-    def __init__(self, port: int) -> None:
-        self._port, self._alive = port, asyncio.Event()
-        self._alive.set()
-        self._moving: set[asyncio.Task[None]] = set()
-
-    async def __aenter__(self) -> HalfOpen:
-        self._server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
-        self.address = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        self._server.close()
-        for task in self._moving:
-            task.cancel()
-        await asyncio.gather(*self._moving, return_exceptions=True)
-
-    def die(self) -> None:
-        self._alive.clear()
-
-    def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._moving.add(asyncio.create_task(self._carry(reader, writer)))
-
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        beyond, to_server = await asyncio.open_connection("127.0.0.1", self._port)
-        try:
-            await asyncio.gather(self._move(reader, to_server), self._move(beyond, writer))
-        finally:
-            to_server.close()
-            writer.close()
-
-    async def _move(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65_536):
-            await self._alive.wait()
-            writer.write(data)
-
-
 class _Waiting(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # its stubs have no types
     """Says one word, and notes when its call is over."""
 
@@ -123,11 +85,6 @@ class _Waiting(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # its stu
             await asyncio.Event().wait()
         finally:
             self.over.set()
-
-
-def hurried(options: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """Options at a fiftieth of their times."""
-    return [(name, value // 50 if name.endswith("_ms") else value) for name, value in options]
 
 
 @pytest.mark.parametrize("side", ["server", "client"])
