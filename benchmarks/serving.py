@@ -36,7 +36,8 @@ from skimage import data
 
 from exalign_client import AsyncClient
 from exalign_engine import Aligner, Face
-from exalign_engine.geometry.image import ImageLimits, decode
+from exalign_engine.geometry.image import decode
+from exalign_engine.geometry.image_limits import ImageLimits
 
 #: The face box in that picture; the network is content with it. About a box that is off, a server looks twice.
 BOX = (221.0, 107.0, 340.0, 225.0)

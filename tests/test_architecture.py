@@ -28,8 +28,11 @@ CANVAS = "exalign.canvas"
 #: The one reader of videos, which client and data sets share.
 VIDEO = "exalign.video"
 
+#: Whether the data of a JPEG are whole, which engine and client must see alike.
+PICTURES = "exalign.pictures"
+
 #: What the engine may import of `exalign`: nothing of the contract.
-SHARED = (*COMMANDS, CANVAS, VIDEO)
+SHARED = (*COMMANDS, CANVAS, PICTURES, VIDEO)
 
 #: Most .py files that lie flat in a package, beside its rooms.
 MOST_FLAT = 6

@@ -14,7 +14,8 @@ from exalign_engine.data.face_source import FaceSource
 from exalign_engine.data.prepared import AnnotatedPhoto
 from exalign_engine.evaluation.stress.suite import CONDITIONS
 from exalign_engine.geometry.frames import diagonal, tight_box
-from exalign_engine.geometry.image import ImageLimits, decode
+from exalign_engine.geometry.image import decode
+from exalign_engine.geometry.image_limits import ImageLimits
 from exalign_engine.metrics.accuracy import summarise
 from exalign_engine.sampling.corruptions import stress
 

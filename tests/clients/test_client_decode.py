@@ -241,6 +241,32 @@ def test_what_one_refuses_all_refuse(name: str, share: float, tmp_path: Path) ->
         read_image(path)
 
 
+def ended_early(name: str, share: float) -> bytes:
+    """A JPEG whose data end after a share of them, with an end marker behind."""
+    data = MODES[name]
+    begin = data.rindex(b"\xff\xda")
+    return data[: begin + 14 + int((len(data) - begin - 16) * share)].rstrip(b"\xff") + b"\xff\xd9"
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.6])
+@pytest.mark.parametrize("name", [name for name in MODES if name.endswith("jpg") and not name.startswith("mpo")])
+def test_a_jpeg_whose_data_end_early_is_refused_with_its_end_marker_too(name: str, share: float) -> None:
+    data = ended_early(name, share)
+    with pytest.raises(InvalidInputError, match="end before its picture does"):
+        decode(data)
+    with pytest.raises(InvalidRequestError, match="end before its picture does"):
+        decode_picture(data)
+
+
+@pytest.mark.parametrize("keywords", [{}, {"progressive": True}, {"restart_marker_blocks": 2}])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_whole_picture_as_grey_as_missing_data_is_none_the_less_one(
+    mode: str, keywords: dict[str, Any], tmp_path: Path
+) -> None:
+    grey = Image.new("RGB", (70, 50), (128, 128, 128)).convert(mode)
+    assert (agree(encoded(grey, "JPEG", **keywords), tmp_path) == 128).all()
+
+
 @pytest.mark.parametrize("kind", ["GIF", "TIFF", "PPM"])
 def test_other_formats_are_refused_alike(kind: str) -> None:
     data = encoded(SCENE, kind)

@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from exalign_engine.errors import InvalidInputError
-from exalign_engine.geometry.image import ImageLimits, decode, from_raw
+from exalign_engine.geometry.image import decode
+from exalign_engine.geometry.image_limits import ImageLimits
+from exalign_engine.geometry.raw_image import from_raw
 from properties import examples
 
 ASTRONAUT = np.ascontiguousarray(skimage.data.astronaut()[40:240, 120:330])  # (200, 210, 3): not square

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import io
-import re
 import struct
 from types import ModuleType
 from typing import Any
@@ -17,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from exalign.pictures import jpeg_data
+from exalign.pictures.jpeg_data import JpegStructure
 from exalign_client.errors import InvalidRequestError, MissingExtraError, Violation
 from exalign_client.opencv import require_opencv
 
@@ -33,9 +34,6 @@ _HEIC_MODULES = ("pi_heif", "pillow_heif")
 
 #: What Pillow's readers raise on damaged files; its own guard against huge ones is a plain Exception.
 _DAMAGED = (OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, struct.error)
-
-#: A JPEG marker that ends entropy-coded data: not a stuffed byte, a restart marker or a fill byte.
-_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 
 _ORIENTATION = 0x0112
 
@@ -67,16 +65,14 @@ def decode_picture(data: bytes) -> Pixels:
         MissingExtraError: OpenCV or Pillow is not installed, or what reads HEIC.
     """
     cv2 = require_opencv()
+    jpeg = jpeg_data.read_structure(data) if data.startswith(b"\xff\xd8") else None
     header = _open(data)
-    if header.format in ("JPEG", "MPO"):
-        if not _jpeg_is_complete(data):
-            raise _refusal(data, "it is a truncated JPEG")
-        by_opencv = header.mode in ("L", "RGB")
+    if jpeg is not None:
+        pixels = _of_jpeg(cv2, data, header, jpeg)
     elif header.format != "HEIF" and getattr(header, "is_animated", False):
         raise _refusal(data, f"it is an animated {header.format}, must be a single picture")
     else:
-        by_opencv = header.format == "WEBP"
-    pixels = _by_opencv(cv2, data, header) if by_opencv else _by_pillow(data, header)
+        pixels = _by_opencv(cv2, data, header) if header.format == "WEBP" else _by_pillow(data, header)
     return _upright(pixels, _orientation(header))
 
 
@@ -127,21 +123,30 @@ def _open_heic(data: bytes) -> Any:
     raise MissingExtraError("reading a HEIC file", "heic")
 
 
-def _jpeg_is_complete(data: bytes) -> bool:
-    """Whether the first picture of a JPEG stream reaches its end marker; OpenCV fills what is missing with grey."""
-    at = 2
-    while True:
-        found = _MARKER.search(data, at)
-        if found is None:
-            return False
-        marker, at = data[found.start() + 1], found.end()
-        if marker == 0xD9:  # the end of the image
-            return True
-        if marker in (0x01, 0xD8):  # these have no length
-            continue
-        if at + 2 > len(data):
-            return False
-        at += int.from_bytes(data[at : at + 2], "big")
+def _of_jpeg(cv2: Any, data: bytes, header: Any, structure: JpegStructure) -> Pixels:
+    """A JPEG whose data reach to the end of its picture; OpenCV fills what is missing with grey."""
+    if structure.cut or structure.problem:
+        raise _refusal(
+            data, f"it is a JPEG that {structure.problem}" if structure.problem else "it is a truncated JPEG"
+        )
+    if structure.scans > 1 or header.mode not in ("L", "RGB"):
+        _check_whole(header, data, structure)
+        return _by_pillow(data, header)
+    pixels = _by_opencv(cv2, data, header)
+    if (pixels[-1, -1] == 128).all():
+        small = require_pillow().open(io.BytesIO(data), formats=("JPEG", "MPO"))
+        small.draft("L", (1, 1))
+        _check_whole(small, data, structure)
+    return pixels
+
+
+def _check_whole(header: Any, data: bytes, structure: JpegStructure) -> None:
+    try:
+        whole = jpeg_data.load_whole(header, data, structure)
+    except _DAMAGED:
+        whole = False
+    if not whole:
+        raise _refusal(data, "it is a truncated or damaged JPEG: its data end before its picture does")
 
 
 def _by_opencv(cv2: Any, data: bytes, header: Any) -> Pixels:
@@ -164,7 +169,7 @@ def _by_pillow(data: bytes, header: Any) -> Pixels:
             grey = (np.asarray(header).astype(np.uint16) >> 8).astype(np.uint8)
             pixels: Pixels = np.repeat(grey[..., None], 3, axis=2)
         else:
-            pixels = np.array(header.convert("RGB"), dtype=np.uint8)
+            pixels = np.array(header if header.mode == "RGB" else header.convert("RGB"), dtype=np.uint8)
     except _DAMAGED:
         raise _refusal(data, f"it is a truncated or damaged {header.format} file") from None
     if header.size != stated:

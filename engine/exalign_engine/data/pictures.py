@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exalign_engine.errors import DataError, InvalidInputError
-from exalign_engine.geometry.image import ImageLimits, decode, stored_size
+from exalign_engine.geometry.image import decode
+from exalign_engine.geometry.image_header import stored_size
+from exalign_engine.geometry.image_limits import ImageLimits
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".avif", ".heic")
 

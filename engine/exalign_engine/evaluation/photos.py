@@ -19,7 +19,8 @@ from exalign_engine.data.prepared import AnnotatedPhoto
 from exalign_engine.detect import MISS_IOU
 from exalign_engine.face.aligner import Aligner, LocatedFace
 from exalign_engine.geometry.frames import iou, tight_box
-from exalign_engine.geometry.image import ImageLimits, decode
+from exalign_engine.geometry.image import decode
+from exalign_engine.geometry.image_limits import ImageLimits
 from exalign_engine.geometry.landmark_formats import format_error
 from exalign_engine.geometry.landmarks import N_LANDMARKS
 from exalign_engine.metrics.accuracy import summarise

@@ -11,7 +11,8 @@ import numpy as np
 
 from exalign_engine.arrays import U8
 from exalign_engine.errors import InvalidInputError
-from exalign_engine.geometry.image import ImageLimits, decode
+from exalign_engine.geometry.image import decode
+from exalign_engine.geometry.image_limits import ImageLimits
 
 #: A picture: (H, W, 3) uint8 RGB, the bytes of an encoded image, or the path of one.
 ImageInput = U8 | bytes | bytearray | memoryview | str | Path

@@ -7,7 +7,9 @@ from numpy.typing import NDArray
 
 from exalign.v1 import image_pb2
 from exalign_engine.errors import InvalidInputError, Violations
-from exalign_engine.geometry.image import ImageLimits, PixelFormat, decode, from_raw
+from exalign_engine.geometry.image import decode
+from exalign_engine.geometry.image_limits import ImageLimits
+from exalign_engine.geometry.raw_image import PixelFormat, from_raw
 from exalign_service.requests.enums import add_unknown_enum
 
 _PIXEL_FORMATS: dict[int, PixelFormat] = {

@@ -19,7 +19,7 @@ from exalign.v1 import face_pb2, geometry_pb2, image_pb2
 from exalign_engine import FACE_BOX
 from exalign_engine.errors import InvalidInputError, Violation, Violations
 from exalign_engine.geometry.boxes import box_misplacement
-from exalign_engine.geometry.image import ImageLimits
+from exalign_engine.geometry.image_limits import ImageLimits
 from exalign_engine.geometry.landmarks import GROUPS, N_LANDMARKS
 from exalign_service.config.schema import LimitsConfig
 from exalign_service.requests.enums import add_unknown_enum

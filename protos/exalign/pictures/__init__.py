@@ -1,0 +1,1 @@
+"""What server, data sets and client must see alike in picture files."""
