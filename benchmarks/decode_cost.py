@@ -103,10 +103,10 @@ def measure(data: bytes) -> tuple[float, int]:
         os.write(writing, f"{best} {grown}".encode())
         os._exit(0)
     os.waitpid(child, 0)
-    seconds, grown = os.read(reading, 100).split()
+    seconds, more = os.read(reading, 100).split()
     os.close(reading)
     os.close(writing)
-    return float(seconds), int(grown)
+    return float(seconds), int(more)
 
 
 def main(arguments: list[str]) -> None:

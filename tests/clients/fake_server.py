@@ -180,6 +180,7 @@ def model_response() -> service_pb2.GetModelResponse:
             max_smoothing_lag=30,
             max_path_frames=256,
             max_deadline=Duration(seconds=30),
+            max_decode_time=Duration(seconds=5),
             min_box_side=8.5,
             max_posterior_bytes=2**28,
             max_sessions_per_caller=64,

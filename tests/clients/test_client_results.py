@@ -83,6 +83,7 @@ def test_a_model_is_read_in_full(service: FakeService, call: Call) -> None:
     assert (limits.max_unacked_bytes_per_caller, limits.max_request_bytes) == (2**27 + 1, 2**28 + 1)
     assert limits.max_wait == 5.0
     assert (limits.max_pose_ranges, limits.max_polygon_vertices) == (7, 63)
+    assert limits.max_decode_time == 5.0
     assert (model.runtime.name, model.runtime.divergence) == ("openvino", None)
     assert (model.detectors[0].name, model.detectors[0].min_score) == ("mtcnn", 0.7)
     assert [row.yaw for row in model.calibration.coverage] == [(-30.0, 30.0), None]

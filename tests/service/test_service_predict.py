@@ -341,6 +341,7 @@ async def test_get_model_says_what_answers(live: Running) -> None:
     assert (model.runtime.name, model.runtime.max_batch) == ("fake", 8)
     assert model.limits.max_faces == 64
     assert model.limits.max_deadline.seconds == 30
+    assert model.limits.max_decode_time.seconds == 5
     assert [(d.name, d.available, d.is_default) for d in model.detectors] == [
         ("mtcnn", True, True),
         ("yunet", False, False),

@@ -16,9 +16,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from exalign.v1 import service_pb2
-from exalign_service.observability.metrics import CODES, FACE_METHODS, STAGES
+from exalign_service.observability.metrics import CODES, FACE_METHODS, STAGES, Metrics
 from exalign_service.rpc.options import message_ceiling
-from service_fakes import GOOD_BOX, Running, config, details_of, request, running, until
+from exalign_service.server import SERVICES
+from service_fakes import GOOD_BOX, Running, config, details_of, encoded, picture, request, running, until
 
 PREDICT = {
     "grpc_type": "unary",
@@ -219,6 +220,32 @@ async def test_faces_detections_and_pictures_are_counted(tmp_path: Path) -> None
         assert live.sample("exalign_detections_total", detector="mtcnn") == 6
         assert live.sample("exalign_undecodable_pictures_total", method="PredictLandmarks") == 1
         assert live.sample("exalign_undecodable_pictures_total", method="TrackVideo") == 0
+
+
+def test_decoders_and_decoded_bytes_are_there_at_zero_and_rise() -> None:
+    metrics = Metrics(SERVICES, 8)
+
+    def sample(name: str, **labels: str) -> float | None:
+        return metrics.registry.get_sample_value(name, labels)
+
+    for reason in ("cpu_time", "died", "not_started"):
+        assert sample("exalign_decoder_failures_total", reason=reason) == 0
+        metrics.decoder_failed(reason)
+        assert sample("exalign_decoder_failures_total", reason=reason) == 1
+    assert sample("exalign_decoders") == 0
+    metrics.decoders_changed(2)
+    metrics.decode_jobs_changed(waiting=3, running=1)
+    metrics.decoded_bytes_changed(held=100, waiting=50)
+    assert sample("exalign_decoders") == 2
+    assert [sample("exalign_decode_jobs", state=s) for s in ("waiting", "running")] == [3, 1]
+    assert [sample("exalign_decoded_bytes", state=s) for s in ("held", "waiting")] == [100, 50]
+
+
+async def test_a_picture_that_costs_too_much_is_refused_by_the_limit(tmp_path: Path) -> None:
+    async with running(tmp_path, config(max_decode_seconds=0.001)) as live:
+        with pytest.raises(grpc.aio.AioRpcError, match=r"image\.encoded: is a .+ to decode, at most 0\.001 s accepted"):
+            await live.stub.PredictLandmarks(request(GOOD_BOX, data=encoded(picture(640, 480))))
+        assert live.sample("exalign_undecodable_pictures_total", method="PredictLandmarks") == 1
 
 
 async def test_what_answers_and_what_bounds_it_is_shown(live: Running) -> None:

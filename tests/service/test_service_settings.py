@@ -53,6 +53,7 @@ def test_every_setting_can_be_set_everywhere(tmp_path: Path) -> None:
         "presence_threshold": "0.25",
         "max_deadline": "2.5",
         "caller_share": "0.25",
+        "decode_processes": "3",
     }
     flags = {s.name: values.get(s.name, "100") for s in SCHEMA.settings()}
     flags |= {"max_message_bytes": "2000", "max_encoded_bytes": "2000", "max_request_bytes": "4000"}
@@ -77,6 +78,9 @@ def test_every_setting_can_be_set_everywhere(tmp_path: Path) -> None:
         ("max_unacked_bytes", "0"),
         ("max_message_rate", "0.0"),
         ("message_burst", "0"),
+        ("max_decode_seconds", "0.0"),
+        ("max_decoded_bytes", "0"),
+        ("decode_processes", "65"),
         ("shutdown_grace", "-1.0"),
         ("presence_threshold", "1.01"),
         ("runtime", "tpu"),

@@ -53,6 +53,7 @@ class Limits:
     max_answer_bytes: int
     max_encoded_bytes: int
     max_pixels: int
+    max_decode_time: float
     max_faces: int
     min_box_side: float
     max_landmark_groups: int

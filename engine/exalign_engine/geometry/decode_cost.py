@@ -16,8 +16,8 @@ _RATES = {
     "JPEG in one scan": (6.5, 12.0),
     "JPEG in one scan of other colours": (19.0, 12.0),
     "JPEG in several scans": (12.0, 45.0),
-    "WebP": (10.0, 25.0),
-    "lossless WebP": (19.0, 8.0),
+    "WebP": (12.0, 35.0),
+    "lossless WebP": (22.0, 12.0),
     "PNG": (6.0, 6.0),
     "BMP": (10.0, 0.0),
     "BMP in runs": (150.0, 1000.0),
@@ -29,7 +29,7 @@ _RATES = {
 _SCAN, _PIXEL_BYTE = 0.5, 8.0
 
 #: A PNG in seven passes takes so many times as long; turning a picture takes so many ms a megapixel.
-_INTERLACED, _TURN = 1.6, 13.0
+_INTERLACED, _TURN = 1.3, 13.0
 
 #: CPU milliseconds a part of a file (chunk, segment), and a megabyte of decompressed metadata.
 _PART, _TEXT = 0.006, 2.5
@@ -37,8 +37,9 @@ _PART, _TEXT = 0.006, 2.5
 #: Ways whose cost their structure does not bound: what their encoders chose can make it many times the estimate.
 _UNBOUNDED = ("lossless WebP", "BMP in runs", "AVIF", "HEIC")
 
-#: Bytes a pixel that are held while decoding: OpenCV works in the picture itself, Pillow has its own and copies it.
-_OPENCV_BYTES, _PILLOW_BYTES, _TURN_BYTES = 3, 10, 3
+#: Bytes a pixel that are held while decoding: two copies by OpenCV, a third and a fourth by Pillow. Turning a picture
+#: needs two, when the others are gone.
+_OPENCV_BYTES, _WEBP_BYTES, _PILLOW_BYTES = 6, 8, 10
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,10 @@ def estimate(
             way, by_pixel = "interlaced PNG", by_pixel * _INTERLACED
     if turned:
         by_pixel += _TURN
-    in_place = way in ("JPEG in one scan", "WebP", "lossless WebP")
-    peak = pixels * ((_OPENCV_BYTES if in_place else _PILLOW_BYTES) + (_TURN_BYTES if turned else 0))
-    return Estimate(way, megapixels * by_pixel + size / 1e6 * by_byte + extra, peak, way not in _UNBOUNDED)
+    peak = {"JPEG in one scan": _OPENCV_BYTES, "WebP": _WEBP_BYTES, "lossless WebP": _WEBP_BYTES}.get(
+        way, _PILLOW_BYTES
+    )
+    return Estimate(way, megapixels * by_pixel + size / 1e6 * by_byte + extra, peak * pixels, way not in _UNBOUNDED)
 
 
 def _jpeg_way(mode: str, structure: JpegStructure) -> str:

@@ -192,6 +192,7 @@ class Limits(_message.Message):
     MAX_UNACKED_BYTES_PER_CALLER_FIELD_NUMBER: _builtins.int
     MAX_REQUEST_BYTES_FIELD_NUMBER: _builtins.int
     MAX_WAIT_FIELD_NUMBER: _builtins.int
+    MAX_DECODE_TIME_FIELD_NUMBER: _builtins.int
     max_message_bytes: _builtins.int
     """Largest request message, bytes. Beyond: RESOURCE_EXHAUSTED (MESSAGE_TOO_LARGE); far beyond, by gRPC itself."""
     max_encoded_bytes: _builtins.int
@@ -294,6 +295,12 @@ class Limits(_message.Message):
     def max_wait(self) -> _duration_pb2.Duration:
         """A call that would be answered later than so is refused at once: RESOURCE_EXHAUSTED with a RetryInfo."""
 
+    @_builtins.property
+    def max_decode_time(self) -> _duration_pb2.Duration:
+        """Most CPU time that decoding a picture may take. What a file's structure promises to take more is INVALID_ARGUMENT
+        before it is decoded; so is what does take more.
+        """
+
     def __init__(
         self,
         *,
@@ -337,10 +344,11 @@ class Limits(_message.Message):
         max_unacked_bytes_per_caller: _builtins.int = ...,
         max_request_bytes: _builtins.int = ...,
         max_wait: _duration_pb2.Duration | None = ...,
+        max_decode_time: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["max_deadline", b"max_deadline", "max_wait", b"max_wait", "min_ping_interval", b"min_ping_interval", "session_grace", b"session_grace", "session_idle_timeout", b"session_idle_timeout", "session_max_age", b"session_max_age", "session_retention", b"session_retention"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["max_deadline", b"max_deadline", "max_decode_time", b"max_decode_time", "max_wait", b"max_wait", "min_ping_interval", b"min_ping_interval", "session_grace", b"session_grace", "session_idle_timeout", b"session_idle_timeout", "session_max_age", b"session_max_age", "session_retention", b"session_retention"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_answer_bytes", b"max_answer_bytes", "max_clicks", b"max_clicks", "max_constraints", b"max_constraints", "max_deadline", b"max_deadline", "max_encoded_bytes", b"max_encoded_bytes", "max_exemplars", b"max_exemplars", "max_faces", b"max_faces", "max_heatmap_side", b"max_heatmap_side", "max_landmark_groups", b"max_landmark_groups", "max_message_bytes", b"max_message_bytes", "max_message_rate", b"max_message_rate", "max_path_frames", b"max_path_frames", "max_pixels", b"max_pixels", "max_polygon_vertices", b"max_polygon_vertices", "max_pose_bins", b"max_pose_bins", "max_pose_intervals", b"max_pose_intervals", "max_pose_ranges", b"max_pose_ranges", "max_posterior_bytes", b"max_posterior_bytes", "max_posteriors", b"max_posteriors", "max_queue", b"max_queue", "max_regions", b"max_regions", "max_request_bytes", b"max_request_bytes", "max_resumable_bytes", b"max_resumable_bytes", "max_sessions", b"max_sessions", "max_sessions_per_caller", b"max_sessions_per_caller", "max_smoothing_lag", b"max_smoothing_lag", "max_top_exemplars", b"max_top_exemplars", "max_tracks", b"max_tracks", "max_unacked_bytes", b"max_unacked_bytes", "max_unacked_bytes_per_caller", b"max_unacked_bytes_per_caller", "max_unacked_frames", b"max_unacked_frames", "max_wait", b"max_wait", "message_burst", b"message_burst", "min_box_side", b"min_box_side", "min_ping_interval", b"min_ping_interval", "min_pose_bin_width", b"min_pose_bin_width", "session_grace", b"session_grace", "session_idle_timeout", b"session_idle_timeout", "session_max_age", b"session_max_age", "session_retention", b"session_retention"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["max_answer_bytes", b"max_answer_bytes", "max_clicks", b"max_clicks", "max_constraints", b"max_constraints", "max_deadline", b"max_deadline", "max_decode_time", b"max_decode_time", "max_encoded_bytes", b"max_encoded_bytes", "max_exemplars", b"max_exemplars", "max_faces", b"max_faces", "max_heatmap_side", b"max_heatmap_side", "max_landmark_groups", b"max_landmark_groups", "max_message_bytes", b"max_message_bytes", "max_message_rate", b"max_message_rate", "max_path_frames", b"max_path_frames", "max_pixels", b"max_pixels", "max_polygon_vertices", b"max_polygon_vertices", "max_pose_bins", b"max_pose_bins", "max_pose_intervals", b"max_pose_intervals", "max_pose_ranges", b"max_pose_ranges", "max_posterior_bytes", b"max_posterior_bytes", "max_posteriors", b"max_posteriors", "max_queue", b"max_queue", "max_regions", b"max_regions", "max_request_bytes", b"max_request_bytes", "max_resumable_bytes", b"max_resumable_bytes", "max_sessions", b"max_sessions", "max_sessions_per_caller", b"max_sessions_per_caller", "max_smoothing_lag", b"max_smoothing_lag", "max_top_exemplars", b"max_top_exemplars", "max_tracks", b"max_tracks", "max_unacked_bytes", b"max_unacked_bytes", "max_unacked_bytes_per_caller", b"max_unacked_bytes_per_caller", "max_unacked_frames", b"max_unacked_frames", "max_wait", b"max_wait", "message_burst", b"message_burst", "min_box_side", b"min_box_side", "min_ping_interval", b"min_ping_interval", "min_pose_bin_width", b"min_pose_bin_width", "session_grace", b"session_grace", "session_idle_timeout", b"session_idle_timeout", "session_max_age", b"session_max_age", "session_retention", b"session_retention"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

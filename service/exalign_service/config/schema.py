@@ -76,6 +76,9 @@ class BatchingConfig:
     threads: Annotated[int, Rule("threads of one call of the network", least=1, most=256)] = 1
     max_batch: Annotated[int, Rule("faces in one call of the network", least=1, most=256)] = 8
     queue: Annotated[int, Rule("calls in progress, and faces that wait for the network", least=1, most=65_536)] = 128
+    decode_processes: Annotated[
+        int, Rule("processes that decode pictures that take long; one caller has half", least=1, most=64)
+    ] = 2
     stage_threads: Annotated[int, Rule("threads that decode, detect, crop and read posteriors", least=1, most=256)] = 2
 
     def __post_init__(self) -> None:
@@ -94,6 +97,16 @@ class LimitsConfig:
     ] = 64 * 1024 * 1024
     max_encoded_bytes: Annotated[int, Rule("largest encoded image, bytes", least=1, most=2**31 - 1)] = 8 * 1024 * 1024
     max_pixels: Annotated[int, Rule("largest image, width × height", least=1, most=89_478_485)] = 40_000_000
+    max_decode_seconds: Annotated[
+        float,
+        Rule(
+            "CPU time of decoding a picture, seconds; estimated from its file, then measured", least=0.001, most=3600.0
+        ),
+    ] = 5.0
+    max_decoded_bytes: Annotated[
+        int,
+        Rule("memory for decoded pictures of all calls, bytes; one caller has half, but always one picture", 1, 2**40),
+    ] = 256 * 1024 * 1024
     max_faces: Annotated[int, Rule("faces in one call, given or detected", least=1, most=1024)] = 64
     max_landmark_groups: Annotated[int, Rule("landmark groups in one call", least=0, most=1024)] = 16
     max_top_exemplars: Annotated[int, Rule("exemplars named in one answer", least=0, most=10_000)] = 100

@@ -98,7 +98,12 @@ class _ServerThread(threading.Thread):
         from exalign_service.config.start_checks import StartError, check_start
         from exalign_service.server import Server
 
-        flags = {"address": self._address, "metrics_address": "127.0.0.1:0", "max_deadline": _MAX_DEADLINE}
+        flags = {
+            "address": self._address,
+            "metrics_address": "127.0.0.1:0",
+            "max_deadline": _MAX_DEADLINE,
+            "max_decode_seconds": _MAX_DEADLINE,
+        }
         try:
             config = SCHEMA.load(flags, os.environ).config
             check_start(config)

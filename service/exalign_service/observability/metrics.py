@@ -33,6 +33,9 @@ LOOKUP_RESULTS = ("hit", "miss")
 REFUSALS = ("calls", "bytes", "time")
 SESSION_STATES = ("active", "detached", "draining")
 DROP_REASONS = ("too_large", "no_room")
+DECODE_STATES = ("waiting", "running")
+DECODER_FAILURES = ("cpu_time", "died", "not_started")
+MEMORY_STATES = ("held", "waiting")
 FRAME_OUTCOMES = ("answered", "problem", "skipped")
 
 #: Upper ends of the buckets of presence.
@@ -135,6 +138,7 @@ class Metrics:
         self.stage_queue = Gauge("exalign_stage_queue_depth", "Stages that wait for a thread.", registry=self.registry)
         self._add_kept()
         self._add_faces()
+        self._add_decoding()
         for reason in REFUSALS:
             self.refused.labels(reason)
         for service in services:
@@ -195,6 +199,27 @@ class Metrics:
         for outcome in FRAME_OUTCOMES:
             self.frames.labels(outcome)
 
+    def _add_decoding(self) -> None:
+        """Pictures that take long, and the memory of decoded ones."""
+        self._decoders = Gauge("exalign_decoders", "Processes that decode pictures.", registry=self.registry)
+        self._decode_jobs = Gauge(
+            "exalign_decode_jobs", "Pictures that take long to decode, by state.", ("state",), registry=self.registry
+        )
+        self._decoder_failures = self._counter(
+            "exalign_decoder_failures",
+            "Processes that decode pictures: ended for the CPU time of one, died of one, or not started.",
+            ("reason",),
+        )
+        self._decoded_bytes = Gauge(
+            "exalign_decoded_bytes", "Memory for decoded pictures, by state.", ("state",), registry=self.registry
+        )
+        for state in DECODE_STATES:
+            self._decode_jobs.labels(state)
+        for reason in DECODER_FAILURES:
+            self._decoder_failures.labels(reason)
+        for state in MEMORY_STATES:
+            self._decoded_bytes.labels(state)
+
     def export_limits(self, config: ServerConfig) -> None:
         """Show every setting that bounds something; they do not change while the server runs."""
         for section in (config.limits, config.batching, config.sessions):
@@ -253,6 +278,24 @@ class Metrics:
         """See `CacheObserver`."""
         self.posteriors.set(count)
         self.posteriors_evicted.inc(evicted)
+
+    def decoders_changed(self, processes: int) -> None:
+        """See `DecoderObserver`."""
+        self._decoders.set(processes)
+
+    def decode_jobs_changed(self, waiting: int, running: int) -> None:
+        """See `DecoderObserver`."""
+        self._decode_jobs.labels("waiting").set(waiting)
+        self._decode_jobs.labels("running").set(running)
+
+    def decoder_failed(self, reason: str) -> None:
+        """See `DecoderObserver`."""
+        self._decoder_failures.labels(reason).inc()
+
+    def decoded_bytes_changed(self, held: int, waiting: int) -> None:
+        """See `BudgetObserver`."""
+        self._decoded_bytes.labels("held").set(held)
+        self._decoded_bytes.labels("waiting").set(waiting)
 
     def frame_answered(self, seconds: float, *, problem: bool, skipped: int) -> None:
         """See `TrackObserver`."""

@@ -57,7 +57,8 @@ class RequestLimits:
     @cached_property
     def image_limits(self) -> ImageLimits:
         """As the engine takes them."""
-        return ImageLimits(max_bytes=self.config.max_encoded_bytes, max_pixels=self.config.max_pixels)
+        config = self.config
+        return ImageLimits(config.max_encoded_bytes, config.max_pixels, max_seconds=config.max_decode_seconds)
 
 
 @dataclass(frozen=True, eq=False)

@@ -98,6 +98,7 @@ def _limits(config: ServerConfig) -> model_pb2.Limits:
     durations = (
         (message.max_deadline, limits.max_deadline),
         (message.max_wait, limits.max_wait),
+        (message.max_decode_time, limits.max_decode_seconds),
         (message.session_idle_timeout, sessions.session_idle_timeout),
         (message.session_max_age, sessions.session_max_age),
         (message.session_grace, sessions.session_grace),

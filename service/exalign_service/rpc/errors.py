@@ -5,6 +5,7 @@
     ├── OverloadedError           it would be answered too late
     ├── DeadlineExpiredError      no time is left
     ├── NotServingError           starting or shutting down
+    ├── DecoderUnavailableError   no process that decodes pictures can be started
     ├── UnknownMethodError        there is no such method
     ├── MalformedMessageError     the bytes are not the message that the method takes
     ├── MessageTooLargeError      the bytes are more than the server takes
@@ -82,6 +83,10 @@ class DeadlineExpiredError(ServiceError):
 
 class NotServingError(ServiceError):
     """The server is starting or shutting down."""
+
+
+class DecoderUnavailableError(ServiceError):
+    """No process that decodes pictures can be started now."""
 
 
 class UnknownMethodError(ServiceError):
@@ -280,6 +285,10 @@ def _not_serving(error: NotServingError) -> ErrorStatus:
     return ErrorStatus(grpc.StatusCode.UNAVAILABLE, str(error), (_info("NOT_SERVING"), _retry(1.0)))
 
 
+def _no_decoder(error: DecoderUnavailableError) -> ErrorStatus:
+    return ErrorStatus(grpc.StatusCode.UNAVAILABLE, str(error), (_info("DECODER_UNAVAILABLE"), _retry(1.0)))
+
+
 def _not_found(error: PosteriorNotFoundError) -> ErrorStatus:
     return ErrorStatus(grpc.StatusCode.NOT_FOUND, str(error), (_info("POSTERIOR_NOT_FOUND"),))
 
@@ -332,6 +341,7 @@ _TABLE: dict[type[BaseException], Callable[..., ErrorStatus]] = {
     OverloadedError: _overloaded,
     DeadlineExpiredError: _expired,
     NotServingError: _not_serving,
+    DecoderUnavailableError: _no_decoder,
     PosteriorNotFoundError: _not_found,
     PreconditionError: _precondition,
     SessionsFullError: _sessions_full,
