@@ -34,7 +34,7 @@ class MetricsPort:
 
     Args:
         registry: what /metrics shows.
-        lifecycle: /readyz is 200 only while it is serving.
+        lifecycle: /readyz is 200 only while it is serving; its body says in which state it is.
     """
 
     def __init__(self, registry: CollectorRegistry, lifecycle: Lifecycle) -> None:
@@ -126,7 +126,7 @@ class MetricsPort:
             return HTTPStatus.OK, b"ok\n"
         if path == "/readyz":
             status = HTTPStatus.OK if self._lifecycle.serving else HTTPStatus.SERVICE_UNAVAILABLE
-            return status, f"{self._lifecycle.phase.value}\n".encode()
+            return status, f"{self._lifecycle.state}\n".encode()
         return HTTPStatus.NOT_FOUND, b"/metrics, /healthz or /readyz\n"
 
 

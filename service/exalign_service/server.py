@@ -129,6 +129,7 @@ class Server:
         self._on_failure = on_failure
         self._loop: asyncio.AbstractEventLoop | None = None
         self.lifecycle = Lifecycle()
+        self.lifecycle.on_trouble = self._health_changed
         self.metrics = Metrics(SERVICES, config.batching.max_batch)
         self.metrics.export_limits(config)
         #: Where gRPC and the metrics are served; the real ports once started.
@@ -141,6 +142,8 @@ class Server:
         self._late_service = LateService(SERVICES[0], self.lifecycle)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="start")
         self._service: ModelService | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._reporting = set[asyncio.Task[None]]()
         self._grpc: grpc.aio.Server | None = None
         self._grace_ended = asyncio.Event()
 
@@ -166,7 +169,7 @@ class Server:
             ExalignError: the model cannot be loaded.
         """
         self._loop = asyncio.get_running_loop()
-        await self._report_not_serving()
+        await self._report_health()
         self._grpc = self._wire()
         await self._listen(self._grpc)
         where = {"address": self.address, "metrics_address": self.metrics_address}
@@ -179,8 +182,9 @@ class Server:
             await self._loop.run_in_executor(self._executor, service.warm_up)
         self.lifecycle.warm()
         if self.lifecycle.serving:  # `stop` may have been called while warming up
-            for name in _HEALTH_NAMES:
-                await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+            await self._report_health()
+            if not self._embedded:  # what was not warmed up may compile for longer than anything may be stuck
+                self._watching = asyncio.create_task(service.watchdog(self._end_calls).run())
 
     async def stop(self, grace: float | None = None) -> None:
         """Refuse new calls, let running ones finish, then free everything. Once only.
@@ -201,6 +205,8 @@ class Server:
             grace: seconds.
         """
         self.lifecycle.drain()
+        if self._watching is not None:
+            self._watching.cancel()
         await self._health.enter_graceful_shutdown()
         if self._grpc is None:
             return
@@ -264,9 +270,19 @@ class Server:
             known = ", ".join(sorted(aligner.bundle.detectors)) or "none"
             raise StartError(f"detector is {self.config.model.detector!r}, must be one that the bundle knows: {known}")
 
-    async def _report_not_serving(self) -> None:
+    async def _report_health(self) -> None:
         for name in _HEALTH_NAMES:
-            await self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
+            serving = self.lifecycle.serving
+            status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
+            await self._health.set(name, status)
+
+    def _health_changed(self) -> None:
+        task = asyncio.create_task(self._report_health())
+        self._reporting.add(task)  # tasks are only weakly held
+        task.add_done_callback(self._reporting.discard)
+
+    def _end_calls(self, age: float, error: Exception) -> None:
+        self._interceptor.end_overdue(_FACE_ALIGNMENT, age, error)
 
     def device_lost(self, error: DeviceLostError) -> None:
         """End the service: no call can be answered any more in this process. From any thread."""
@@ -279,7 +295,7 @@ class Server:
         self.failure = error
         _log.error("the device is lost", extra={"fields": {"error": str(error)}})
         self.lifecycle.drain()
-        self._reporting = asyncio.create_task(self._report_not_serving())  # kept: tasks are only weakly held
+        self._health_changed()
         self._on_failure()
 
     def _close(self) -> None:

@@ -25,7 +25,7 @@ from exalign_engine.exemplars.poses import Poses
 from exalign_engine.network.outputs import Outputs
 from exalign_engine.posterior.calibration import Calibration
 from exalign_service import Server, ServerConfig
-from exalign_service.config.schema import BatchingConfig, LimitsConfig, SessionsConfig
+from exalign_service.config.schema import BatchingConfig, LimitsConfig, SessionsConfig, WatchingConfig
 from exalign_service.rpc.clock import Clock
 
 U8 = NDArray[np.uint8]
@@ -40,6 +40,8 @@ class FakeRuntime:
 
     Attributes:
         held: batches at the gate now.
+        error: what every batch raises; None: nothing.
+        alter: makes another answer of the right one, given the crops.
         batches: sizes of those answered, in order.
         brightness: of every crop answered, in order.
     """
@@ -50,6 +52,7 @@ class FakeRuntime:
         self.gate = threading.Event()
         self.gate.set()
         self.error: Exception | None = None
+        self.alter: Callable[[U8, Outputs], Outputs] = lambda crops, out: out
         self.batches: list[int] = []
         self.brightness: list[float] = []
         self.held = 0
@@ -70,7 +73,8 @@ class FakeRuntime:
         self.brightness += brightness.tolist()
         scores = -np.abs(np.arange(K) - brightness[:, None] / 255 * (K - 1))
         b = len(crops)
-        return Outputs(scores.astype(np.float32), np.zeros((b, 4), np.float32), np.zeros((b, 2, 1, 1), np.float32))
+        features = np.zeros((b, 2, 1, 1), np.float32)
+        return self.alter(crops, Outputs(scores.astype(np.float32), np.zeros((b, 4), np.float32), features))
 
     def close(self) -> None:
         """See `exalign_engine.runtime.Runtime`."""
@@ -137,6 +141,7 @@ def config(**changes: object) -> ServerConfig:
         "batching": BatchingConfig(**part(BatchingConfig)),  # type: ignore[arg-type]
         "limits": LimitsConfig(**part(LimitsConfig)),  # type: ignore[arg-type]
         "sessions": SessionsConfig(**part(SessionsConfig)),  # type: ignore[arg-type]
+        "watching": WatchingConfig(**part(WatchingConfig)),  # type: ignore[arg-type]
     }
     values = {"address": "127.0.0.1:0", "metrics_address": "127.0.0.1:0", **changes}
     return ServerConfig(**sections, **values)  # type: ignore[arg-type]

@@ -145,7 +145,11 @@ def test_nothing_is_lost_nothing_is_answered_twice_and_every_row_gets_its_own(
 
     asyncio.run(everyone())
     it.close()
-    assert len(network.seen) == len(set(network.seen))
+    # What has failed together is seen once more, alone.
+    answered_here = [n for batch in network.batches if not network.fails_on(batch) for n in batch]
+    assert len(answered_here) == len(set(answered_here))
+    together = [n for batch in network.batches if not (failing and len(batch) == 1) for n in batch]
+    assert len(together) == len(set(together))
     assert not expired & set(network.seen)
     assert all(1 <= len(batch) <= max_batch for batch in network.batches)
     assert it.depth == 0
@@ -283,6 +287,38 @@ async def test_a_failing_batch_fails_its_own_callers_only() -> None:
         assert isinstance(bad, RuntimeError)
         assert isinstance(good, list)
         assert answered(good) == [2]
+
+
+async def test_a_row_that_fails_its_batch_fails_alone() -> None:
+    network = Network()
+    network.fails_on = lambda batch: 1 in batch
+    with batcher(network) as it:
+        first = held(network, it)
+        await until(lambda: [999] in network.batches)
+        calls = asyncio.gather(*(it.infer([crop(n)]) for n in range(3)), return_exceptions=True)
+        await until(lambda: it.depth == 3)
+        network.gate.set()
+        zero, one, two = await calls
+        await first
+    assert network.batches == [[999], [0, 1, 2], [0], [1], [2]]
+    assert isinstance(one, RuntimeError)
+    assert [answered(rows) for rows in (zero, two) if isinstance(rows, list)] == [[0], [2]]
+
+
+async def test_it_says_for_how_long_its_oldest_batch_has_been_running() -> None:
+    network, now = Network(), 100.0
+    with batcher(network, clock=lambda: now, workers=2, max_batch=1) as it:
+        assert it.oldest_running() is None
+        first = held(network, it)
+        await until(lambda: [999] in network.batches)
+        now = 107.0
+        second = asyncio.create_task(it.infer([crop(1)]))
+        await until(lambda: [1] in network.batches)
+        now = 109.0
+        assert it.oldest_running() == 9.0
+        network.gate.set()
+        await asyncio.gather(first, second)
+        await until(lambda: it.oldest_running() is None)
 
 
 async def test_close_answers_what_waits() -> None:

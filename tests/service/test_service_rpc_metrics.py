@@ -16,7 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from exalign.v1 import service_pb2
-from exalign_service.observability.metrics import CODES, FACE_METHODS, STAGES, Metrics
+from exalign_service.observability.metrics import CODES, FACE_METHODS, RUNTIME_FAULTS, STAGES, WATCHED, Metrics
 from exalign_service.rpc.options import message_ceiling
 from exalign_service.server import SERVICES
 from service_fakes import GOOD_BOX, Running, config, details_of, encoded, picture, request, running, until
@@ -356,6 +356,10 @@ async def test_every_label_value_is_there_from_the_start(live: Running) -> None:
         assert counts(live, labels) == (0, 0, 0, 0)
     for method in FACE_METHODS:
         assert [stage_count(live, stage, method) for stage in STAGES] == [0] * len(STAGES)
+    for kind in RUNTIME_FAULTS:
+        assert live.sample("exalign_runtime_faults_total", kind=kind) == 0
+    for what in WATCHED:
+        assert live.sample("exalign_stuck", where=what) == live.sample(f"exalign_oldest_{what}_seconds") == 0
 
 
 async def test_codes_have_the_names_of_grpc_go() -> None:

@@ -82,6 +82,8 @@ def test_every_setting_can_be_set_everywhere(tmp_path: Path) -> None:
         ("max_decoded_bytes", "0"),
         ("decode_processes", "65"),
         ("shutdown_grace", "-1.0"),
+        ("stuck_after", "0.0"),
+        ("max_runtime_faults", "0"),
         ("presence_threshold", "1.01"),
         ("runtime", "tpu"),
         ("detector", "haar"),
@@ -214,7 +216,7 @@ def test_the_help_has_a_group_a_section_and_says_what_a_value_is(capsys: pytest.
     with pytest.raises(SystemExit):
         main(["serve", "--help"])
     shown = capsys.readouterr().out
-    for section in ("model", "batching", "limits", "sessions"):
+    for section in ("model", "batching", "limits", "sessions", "watching"):
         assert f"\n{section} settings:\n" in shown
     for flag in (
         "--address HOST:PORT",

@@ -18,6 +18,7 @@ __all__ = [
     "ModelConfig",
     "ServerConfig",
     "SessionsConfig",
+    "WatchingConfig",
 ]
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
@@ -184,6 +185,22 @@ class SessionsConfig:
 
 
 @dataclass(frozen=True)
+class WatchingConfig:
+    """When the server says that it is not serving."""
+
+    stuck_after: Annotated[
+        float,
+        Rule("a stage or a batch that runs for so long is stuck: NOT_SERVING until it ends, seconds", 0.01, 3600.0),
+    ] = 10.0
+    max_runtime_faults: Annotated[
+        int, Rule("failures of the network in a row after which a crop of the server's own decides", 1, 10_000)
+    ] = 5
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
 class ServerConfig:
     """Everything that can be set about a server.
 
@@ -203,6 +220,7 @@ class ServerConfig:
     batching: BatchingConfig = field(default_factory=BatchingConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     sessions: SessionsConfig = field(default_factory=SessionsConfig)
+    watching: WatchingConfig = field(default_factory=WatchingConfig)
 
     def __post_init__(self) -> None:
         check(self)

@@ -19,11 +19,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-
 from exalign_engine.arrays import U8
 from exalign_engine.network.outputs import FaceOutputs, Outputs
 from exalign_service.inference.fair_queue import Claim, FairQueue
+from exalign_service.inference.network import each_row
 from exalign_service.inference.running import Running
 from exalign_service.rpc.errors import DeadlineExpiredError, NotServingError, QueueFullError
 
@@ -255,19 +254,16 @@ class Batcher:
         if self._observer is not None:
             self._observer.batch_launched(len(batch))
         started = self._clock()
-        try:
-            out = self._infer(np.stack([item.crop for item in batch]))
-            if len(out.scores) != len(batch):
-                raise RuntimeError(f"the runtime answered {len(out.scores)} rows to {len(batch)} crops")
-        except Exception as e:  # noqa: BLE001  # whatever it is belongs to the callers, not to this thread
-            for item in batch:
-                item.future.set_exception(e)
-            return self._clock() - started
+        rows = each_row(self._infer, [item.crop for item in batch])
         finished = self._clock()
-        with self._changed:
-            self._cost += _NEWEST * ((finished - started) / len(batch) - self._cost)
-        for i, item in enumerate(batch):
-            item.future.set_result(Row(out.row(i), started, finished, (finished - started) / len(batch)))
+        if not all(isinstance(row, Exception) for row in rows):  # what fails at once costs nothing
+            with self._changed:
+                self._cost += _NEWEST * ((finished - started) / len(batch) - self._cost)
+        for item, row in zip(batch, rows, strict=True):
+            if isinstance(row, Exception):
+                item.future.set_exception(row)
+            else:
+                item.future.set_result(Row(row, started, finished, (finished - started) / len(batch)))
         return finished - started
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 
 import grpc
@@ -36,6 +36,9 @@ DROP_REASONS = ("too_large", "no_room")
 DECODE_STATES = ("waiting", "running")
 DECODER_FAILURES = ("cpu_time", "died", "not_started")
 MEMORY_STATES = ("held", "waiting")
+#: What is watched, and what may be wrong with a call of the runtime (`inference.network`).
+WATCHED = ("stage", "batch")
+RUNTIME_FAULTS = ("raised", "rows", "shape", "not_finite")
 FRAME_OUTCOMES = ("answered", "problem", "skipped")
 
 #: Upper ends of the buckets of presence.
@@ -139,6 +142,7 @@ class Metrics:
         self._add_kept()
         self._add_faces()
         self._add_decoding()
+        self._add_watched()
         for reason in REFUSALS:
             self.refused.labels(reason)
         for service in services:
@@ -220,9 +224,44 @@ class Metrics:
         for state in MEMORY_STATES:
             self._decoded_bytes.labels(state)
 
+    def _add_watched(self) -> None:
+        """What the server finds where it watches itself."""
+        self.oldest = {
+            what: Gauge(
+                f"exalign_oldest_{what}_seconds",
+                f"For how long the oldest running {what} has been running; 0 where none runs.",
+                registry=self.registry,
+            )
+            for what in WATCHED
+        }
+        self.stuck = Gauge(
+            "exalign_stuck",
+            "1 while something has been running for longer than stuck_after.",
+            ("where",),
+            registry=self.registry,
+        )
+        self.runtime_faults = self._counter(
+            "exalign_runtime_faults",
+            "Calls of the network that failed, by kind: it raised, or answered wrong rows, shapes or numbers.",
+            ("kind",),
+        )
+        for what in WATCHED:
+            self.stuck.labels(what)
+        for kind in RUNTIME_FAULTS:
+            self.runtime_faults.labels(kind)
+
+    def watch(self, what: str, age: Callable[[], float | None]) -> None:
+        """Show for how long work has been running.
+
+        Args:
+            what: one of `WATCHED`.
+            age: of the oldest that runs, seconds; None where none runs. Called from any thread.
+        """
+        self.oldest[what].set_function(lambda: age() or 0.0)
+
     def export_limits(self, config: ServerConfig) -> None:
         """Show every setting that bounds something; they do not change while the server runs."""
-        for section in (config.limits, config.batching, config.sessions):
+        for section in (config.limits, config.batching, config.sessions, config.watching):
             for field in fields(section):
                 self._limits.labels(field.name).set(getattr(section, field.name))
 
@@ -247,6 +286,14 @@ class Metrics:
     def expose(self) -> bytes:
         """Everything in Prometheus' text format."""
         return generate_latest(self.registry)
+
+    def stuck_changed(self, where: str, stuck: bool) -> None:
+        """See `WatchObserver`."""
+        self.stuck.labels(where).set(stuck)
+
+    def runtime_failed(self, kind: str) -> None:
+        """See `FaultObserver`."""
+        self.runtime_faults.labels(kind).inc()
 
     def batch_launched(self, size: int) -> None:
         """See `BatchObserver`."""

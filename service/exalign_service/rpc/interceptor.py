@@ -66,14 +66,23 @@ class CallInterceptor(ServerInterceptor):
     ) -> None:
         self._metrics, self._max_deadline, self._max_message_bytes = metrics, max_deadline, max_message_bytes
         self._clock = LoopClock() if clock is None else clock
-        self._running: dict[asyncio.Task[Any], Method] = {}
-        self._cancelled_here: set[asyncio.Task[Any]] = set()
+        self._running: dict[asyncio.Task[Any], _RpcHandler] = {}
+        #: What the callers of handlers are told that were cancelled here.
+        self._cancelled_here: dict[asyncio.Task[Any], Exception] = {}
 
     def cancel_all(self) -> None:
         """Cancel every handler that still runs; its status is UNAVAILABLE."""
         for task in self._running:
-            self._cancelled_here.add(task)
+            self._cancelled_here.setdefault(task, NotServingError("the server is shutting down"))
             task.cancel()
+
+    def end_overdue(self, service: str, age: float, error: Exception) -> None:
+        """End every unary call of a service that has been running for longer than ``age`` seconds with an error."""
+        for task, call in self._running.items():
+            unary = call.method.type == "unary" and call.method.service == service
+            if unary and call.seconds > age and task not in self._cancelled_here:
+                self._cancelled_here[task] = error
+                task.cancel()
 
     async def finished(self, service: str | None = None) -> None:
         """Wait until no handler runs any more, its ``finally`` blocks included.
@@ -81,7 +90,7 @@ class CallInterceptor(ServerInterceptor):
         Args:
             service: only handlers of this service; others (a health watcher) may run for ever.
         """
-        while tasks := [t for t, m in self._running.items() if service in (None, m.service)]:
+        while tasks := [t for t, call in self._running.items() if service in (None, call.method.service)]:
             await asyncio.wait(tasks)
 
     async def intercept_service(
@@ -123,6 +132,16 @@ class _RpcHandler:
         self._request_id = request_id_of(details.invocation_metadata or ())
         self._started = self._clock.now()
         self._begun = False
+
+    @property
+    def method(self) -> Method:
+        """Its labels."""
+        return self._method
+
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+        return self._clock.now() - self._started
 
     def __del__(self) -> None:
         # gRPC drops the handler of a unary call whose request never came, and tells nobody.
@@ -175,7 +194,7 @@ class _RpcHandler:
         self._metrics.started.labels(*self._method.labels).inc()
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  # gRPC runs every handler in a task
-        self._owner._running[task] = self._method
+        self._owner._running[task] = self
         deadline = self._deadline(context)
         live = self._method.type == "bidi_stream"
         token = current_call.set(Call(self._request_id, deadline, self._method.name, context.peer(), live))
@@ -187,7 +206,7 @@ class _RpcHandler:
                 self._done(context, self._code_of_cancellation(deadline))
                 raise
             task.uncancel()  # we cancelled it: the caller gets a status
-            await self._fail(context, NotServingError("the server is shutting down"))
+            await self._fail(context, self._owner._cancelled_here[task])
         except grpc.aio.AbortError:  # a handler of gRPC's own (health) has sent its status
             self._done(context, _code(context))
             raise
@@ -199,7 +218,7 @@ class _RpcHandler:
         finally:
             current_call.reset(token)
             del self._owner._running[task]
-            self._owner._cancelled_here.discard(task)
+            self._owner._cancelled_here.pop(task, None)
 
     async def _fail(self, context: Context, error: Exception) -> NoReturn:
         """Count, log and send the status of an exception. Sending it ends the handler: by an exception, too."""
@@ -233,7 +252,7 @@ class _RpcHandler:
 
     def _done(self, context: Context | None, code: grpc.StatusCode, message: str = "") -> None:
         """Count and log the end of the call."""
-        seconds = self._clock.now() - self._started
+        seconds = self.seconds
         self._metrics.handled.labels(*self._method.labels, CODES[code]).inc()
         self._metrics.handling.labels(*self._method.labels).observe(seconds)
         fields: dict[str, Any] = {

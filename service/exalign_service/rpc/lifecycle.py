@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
 
 
@@ -14,12 +15,18 @@ class Phase(Enum):
 
 
 class Lifecycle:
-    """The phase, shared by everything that depends on it. It only moves forward."""
+    """The phase, shared by everything that depends on it, and what is wrong meanwhile. For the event loop's thread.
+
+    The phase only moves forward. Troubles come and go; while there is one, the server says that it is not serving.
+    """
 
     def __init__(self) -> None:
         self._phase = Phase.STARTING
+        self._troubles: dict[str, str] = {}
         #: What a starting server is busy with, for whoever calls it.
         self.step = "opening its ports"
+        #: Called when a trouble has come or gone.
+        self.on_trouble: Callable[[], object] = lambda: None
 
     @property
     def phase(self) -> Phase:
@@ -29,7 +36,7 @@ class Lifecycle:
     @property
     def serving(self) -> bool:
         """Whether requests are answered and more are welcome."""
-        return self._phase is Phase.SERVING
+        return self._phase is Phase.SERVING and not self._troubles
 
     @property
     def draining(self) -> bool:
@@ -41,7 +48,15 @@ class Lifecycle:
         """Why requests are not answered, in one sentence."""
         if self._phase is Phase.STARTING:
             return f"the server is starting: it is {self.step}"
-        return "the server is shutting down" if self.draining else "the server is serving"
+        if self.draining:
+            return "the server is shutting down"
+        return "; ".join(self._troubles.values()) or "the server is serving"
+
+    @property
+    def state(self) -> str:
+        """The phase in a word; where something is wrong, "not serving" and what it is."""
+        troubled = self._phase is Phase.SERVING and self._troubles
+        return f"not serving: {self.why_not}" if troubled else self._phase.value
 
     def warm(self) -> None:
         """The first answer would be as fast as the next; nothing changes when draining has begun."""
@@ -51,3 +66,26 @@ class Lifecycle:
     def drain(self) -> None:
         """No more requests are welcome."""
         self._phase = Phase.DRAINING
+
+    def troubled(self, cause: str, reason: str) -> bool:
+        """Something is wrong.
+
+        Args:
+            cause: names it for `recovered`.
+            reason: one sentence.
+
+        Returns:
+            Whether it is news.
+        """
+        if cause in self._troubles:
+            return False
+        self._troubles[cause] = reason
+        self.on_trouble()
+        return True
+
+    def recovered(self, cause: str) -> bool:
+        """It is right again; returns whether it was wrong."""
+        if self._troubles.pop(cause, None) is None:
+            return False
+        self.on_trouble()
+        return True

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from exalign_engine.arrays import U8
 from exalign_engine.face.aligner import Aligner, Face
 from exalign_engine.face.views import warm_up
 from exalign_service.config.schema import ServerConfig
@@ -24,6 +25,7 @@ from exalign_service.responses import model as model_info
 from exalign_service.rpc.clock import Clock
 from exalign_service.rpc.lifecycle import Lifecycle
 from exalign_service.servicer import FaceAlignmentServicer
+from exalign_service.serving.watchdog import Watchdog, Watched
 from exalign_service.track.registry import SessionRegistry
 from exalign_service.track.session_factory import SessionFactory
 from exalign_service.track.store import MemoryStore
@@ -63,10 +65,12 @@ class ModelService:
         device_lost: Callable[[DeviceLostError], object],
     ) -> None:
         self._config, self._aligner = config, aligner
+        self._metrics, self._lifecycle, self._clock = metrics, lifecycle, clock
         batching, kept = config.batching, config.sessions
         self._stages = StagePool(batching.stage_threads, observer=metrics)
+        self._network = Network(aligner.runtime, aligner.bundle.manifest.exemplars, device_lost, metrics)
         self._batcher = Batcher(
-            Network(aligner.runtime, device_lost).infer,
+            self._network.infer,
             workers=batching.workers,
             max_batch=batching.max_batch,
             max_queue=batching.queue,
@@ -104,6 +108,41 @@ class ModelService:
         model = model_info.describe(aligner, config)
         self.servicer = FaceAlignmentServicer(pipeline, self.sessions, model, lifecycle, config.limits.max_exemplars)
 
+    def watchdog(self, end_calls: Callable[[float, Exception], object]) -> Watchdog:
+        """Watches the stages, the batches and the network.
+
+        Args:
+            end_calls: ends unary calls older than so many seconds with an error.
+        """
+
+        def end_overdue(age: float, error: Exception) -> None:
+            end_calls(age, error)
+            self.sessions.end_overdue(age, error)
+
+        watched: dict[str, Watched] = {"stage": self._stages, "batch": self._batcher}
+        for what, work in watched.items():
+            self._metrics.watch(what, work.oldest_running)
+        watching = self._config.watching
+        return Watchdog(
+            watched,
+            watching.stuck_after,
+            self._network,
+            watching.max_runtime_faults,
+            self._probe,
+            self._lifecycle,
+            self._metrics,
+            end_overdue,
+            self._clock,
+        )
+
+    async def _probe(self) -> None:
+        """A crop of our own through the network."""
+        await self._batcher.infer([self._grey_crop()])
+
+    def _grey_crop(self) -> U8:
+        size = self._aligner.bundle.manifest.input_size
+        return np.full((size, size, 3), 128, np.uint8)
+
     def warm_up(self) -> None:
         """Once through everything that is slow the first time, for every size of batch. Blocks."""
         start = time.monotonic()
@@ -111,7 +150,7 @@ class ModelService:
         _log.info("warming up", extra={"fields": {"step": "network and landmarks"}})
         aligner.warm_up(range(1, self._config.batching.max_batch + 1))
         place = aligner.place(np.array([0.0, 0.0, size, size]))
-        answer = aligner.runtime.infer(np.full((1, int(size), int(size), 3), 128, np.uint8)).row(0)
+        answer = aligner.runtime.infer(self._grey_crop()[None]).row(0)
         # Where all scores are alike, every exemplar counts.
         row = replace(answer, scores=np.zeros_like(answer.scores))
         _log.info("warming up", extra={"fields": {"step": "heatmaps, evidence and pose"}})

@@ -53,6 +53,10 @@ class Stream(Protocol):
     #: Set when the stream and all of its tasks have ended.
     finished: asyncio.Event
 
+    @property
+    def busy_seconds(self) -> float:
+        """For how long its client has waited for the server; 0 while the server waits for the client."""
+
     def end(self, error: Exception) -> None:
         """End with this error, now."""
 
@@ -147,7 +151,7 @@ class SessionRegistry:
             PreconditionError: the token, or the config with it, does not fit the session.
         """
         if not self._lifecycle.serving:
-            raise NotServingError(f"the server is {self._lifecycle.phase.value}")
+            raise NotServingError(self._lifecycle.why_not)
         if options.token is None:
             return await self._open(stream, options, caller)
         return await self._resume(stream, options, options.token, caller)
@@ -178,6 +182,12 @@ class SessionRegistry:
         """Send every client `GoAway`; streams that have not ended after ``grace`` seconds are ended."""
         for stream in tuple(self._alive):
             stream.go_away(track_pb2.GO_AWAY_REASON_DRAIN, grace)
+
+    def end_overdue(self, age: float, error: Exception) -> None:
+        """End every stream whose client has waited for longer than ``age`` seconds for one answer."""
+        for stream in tuple(self._alive):
+            if stream.busy_seconds > age:
+                stream.end(error)
 
     async def close(self) -> None:
         """End every stream, wait until all of them have ended, and close the store."""

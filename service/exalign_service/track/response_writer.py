@@ -28,7 +28,9 @@ class ResponseWriter:
 
     def __init__(self, sink: ResponseSink, clock: Clock) -> None:
         self._sink, self._clock, self._lock = sink, clock, asyncio.Lock()
-        self._last_activity, self._active = clock.now(), False
+        self._last_activity = clock.now()
+        #: Since when the server has been working for the client; None while it waits for it.
+        self._active_since: float | None = None
 
     async def write(self, *messages: service_pb2.TrackVideoResponse | bytes) -> None:
         """Send messages, or what they were serialized to, with nothing between them."""
@@ -44,14 +46,19 @@ class ResponseWriter:
     @contextmanager
     def active(self) -> Iterator[None]:
         """While the server works for the client, the client is not idle."""
-        self._active = True
+        self._active_since = self._clock.now()
         try:
             yield
         finally:
-            self._active = False
+            self._active_since = None
             self.touch()
 
     @property
     def idle_seconds(self) -> float:
         """For how long the server has waited for the client; 0 while the client waits for the server."""
-        return 0.0 if self._active else self._clock.now() - self._last_activity
+        return 0.0 if self._active_since is not None else self._clock.now() - self._last_activity
+
+    @property
+    def busy_seconds(self) -> float:
+        """For how long the client has waited for the server; 0 while the server waits for the client."""
+        return 0.0 if self._active_since is None else self._clock.now() - self._active_since

@@ -73,6 +73,11 @@ class TrackStream:
                 await self._sessions.leave(self, closed=self._closed)
                 self._log_end()
 
+    @property
+    def busy_seconds(self) -> float:
+        """For how long the client has waited for the server; 0 while the server waits for the client."""
+        return self._writer.busy_seconds
+
     def end(self, error: Exception) -> None:
         """End with this error, now."""
         if not self._cut.done():
