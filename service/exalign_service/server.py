@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -52,8 +54,14 @@ SERVICES = (
 _FACE_ALIGNMENT = SERVICES[0].full_name
 _HEALTH_NAMES = ("", _FACE_ALIGNMENT)
 
-#: So long after a handler was cancelled gRPC cuts its call, seconds.
-_CUT_AFTER = 1.0
+#: So long after a handler was cancelled gRPC cuts its call; and what has been cut has so long to end, seconds.
+_CUT_AFTER, _CUT_ENDS = 1.0, 1.0
+
+#: Threads have so long to end, and the metrics port, seconds.
+_THREADS_END, _METRICS_END = 4.0, 0.5
+
+#: The longest time of `Server.stop` after its grace, whatever hangs, seconds.
+LONGEST_END = _CUT_AFTER + _CUT_ENDS + _THREADS_END + _METRICS_END
 
 
 @dataclass(frozen=True)
@@ -146,6 +154,8 @@ class Server:
         self._reporting = set[asyncio.Task[None]]()
         self._grpc: grpc.aio.Server | None = None
         self._grace_ended = asyncio.Event()
+        #: What `stop` has not ended yet; before it begins, nothing but the event loop can be in its way.
+        self._unfinished = {"event loop"}
 
     @property
     def aligner(self) -> Aligner:
@@ -189,14 +199,44 @@ class Server:
     async def stop(self, grace: float | None = None) -> None:
         """Refuse new calls, let running ones finish, then free everything. Once only.
 
-        Where the model is still being loaded or warmed up, that is waited for: no thread can be interrupted.
+        No thread can be interrupted: one that does not end is left behind after `LONGEST_END`, and named by
+        `still_running`. So is one that loads or warms up the model.
 
         Args:
             grace: seconds; None is the configuration's.
         """
         await self.close_ports(self.config.shutdown_grace if grace is None else grace)
-        await asyncio.to_thread(self._close)
-        await self._http.close()
+        loop, freed, errors = asyncio.get_running_loop(), asyncio.Event(), list[Exception]()
+
+        def free() -> None:
+            try:
+                self._close()
+            except Exception as e:  # noqa: BLE001  # raised below
+                errors.append(e)
+            finally:
+                with suppress(RuntimeError):  # the loop has been closed meanwhile
+                    loop.call_soon_threadsafe(freed.set)
+
+        # Not one of the loop's own threads: the loop would wait for it when it ends.
+        threading.Thread(target=free, name="free", daemon=True).start()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(freed.wait(), _THREADS_END)
+            self._unfinished.discard("threads")
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._http.close(), _METRICS_END)
+        if errors:
+            raise errors[0]
+
+    def still_running(self) -> list[str]:
+        """What has not ended, in words; empty once `stop` has ended everything. From any thread."""
+        if not self._unfinished:
+            return []
+        found = sorted(self._unfinished)
+        if self._watching is None:
+            found.append(self.lifecycle.step)
+        watched = {} if self._service is None else self._service.watched
+        ages = {what: work.oldest_running() for what, work in watched.items()}
+        return found + [f"a {what}, for {age:.1f} s" for what, age in ages.items() if age is not None]
 
     async def close_ports(self, grace: float) -> None:
         """Refuse new calls, and let running ones finish.
@@ -204,11 +244,13 @@ class Server:
         Args:
             grace: seconds.
         """
+        self._unfinished = {"calls", "threads"}
         self.lifecycle.drain()
         if self._watching is not None:
             self._watching.cancel()
         await self._health.enter_graceful_shutdown()
         if self._grpc is None:
+            self._unfinished.discard("calls")
             return
         refusing = asyncio.create_task(self._grpc.stop(grace + _CUT_AFTER))
         finished = asyncio.create_task(self._interceptor.finished(_FACE_ALIGNMENT))
@@ -221,6 +263,14 @@ class Server:
             task.cancel()
         # What has outlasted the grace; and health watchers, which never end by themselves.
         self._interceptor.cancel_all()
+        self._cutting = asyncio.create_task(self._cut(refusing))
+        done, _ = await asyncio.wait([self._cutting], timeout=_CUT_AFTER + _CUT_ENDS)
+        if done:
+            self._unfinished.discard("calls")
+            self._cutting.result()
+
+    async def _cut(self, refusing: asyncio.Task[None]) -> None:
+        """Wait for the end of what was cancelled."""
         await refusing
         await self._interceptor.finished()  # gRPC does not wait for the finally blocks of handlers that it cut
         if self._service is not None:

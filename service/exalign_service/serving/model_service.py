@@ -53,6 +53,7 @@ class ModelService:
         servicer: answers the calls.
         sessions: of video streams.
         store: records of video sessions, also of those whose stream broke.
+        watched: what works in threads, by what one piece of its work is called.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class ModelService:
             max_queue=batching.queue,
             observer=metrics,
         )
+        self.watched: dict[str, Watched] = {"stage": self._stages, "batch": self._batcher}
         self.store = MemoryStore(
             kept.session_retention,
             kept.max_detached,
@@ -119,12 +121,11 @@ class ModelService:
             end_calls(age, error)
             self.sessions.end_overdue(age, error)
 
-        watched: dict[str, Watched] = {"stage": self._stages, "batch": self._batcher}
-        for what, work in watched.items():
+        for what, work in self.watched.items():
             self._metrics.watch(what, work.oldest_running)
         watching = self._config.watching
         return Watchdog(
-            watched,
+            self.watched,
             watching.stuck_after,
             self._network,
             watching.max_runtime_faults,

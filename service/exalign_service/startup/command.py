@@ -1,8 +1,9 @@
 """``exalign-server``: serve until a signal.
 
-Exit codes: 0 stopped by a signal, at whatever time it comes; 1 cannot start or the GPU was lost; 2 wrong arguments or
-settings; 130 interrupted from the keyboard before the log begins. The log says from the first line on what the server
-is doing. When the server answers requests, it writes one line to standard output, for the program that started it:
+Exit codes: 0 stopped by a signal, at whatever time it comes; 1 cannot start, the GPU was lost, or something was still
+running when the time to stop was over; 2 wrong arguments or settings; 130 interrupted from the keyboard before the log
+begins. The log says from the first line on what the server is doing. When the server answers requests, it writes one
+line to standard output, for the program that started it:
 
     {"event": "serving", "address": "127.0.0.1:50051", "metrics_address": "127.0.0.1:9464"}
 
@@ -18,9 +19,9 @@ import argparse
 import json
 import logging
 import os
-import signal
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -28,8 +29,9 @@ from exalign.cli_support import DONE, WRONG_USAGE, OneLineParser, report, run_co
 from exalign_engine.errors import ExalignError
 from exalign_service.observability import logs
 from exalign_service.observability.native_stderr import captured_stderr
-from exalign_service.startup.early_exit import leave, log_to
+from exalign_service.startup.early_exit import leave, leave_unfinished, log_to
 from exalign_service.startup.memory import hopeless_limit, lack_of_memory
+from exalign_service.startup.signals import EndGuard, signals_caught
 
 if TYPE_CHECKING:
     import asyncio
@@ -44,6 +46,9 @@ PROGRAM = "exalign-server"
 
 #: Longest time for closing the ports while the model is still being loaded, seconds.
 _CLOSING = 0.5
+
+#: So much longer than the server itself may take for its end the process lives at most, seconds.
+_SLACK = 1.0
 
 
 class _CannotServeError(Exception):
@@ -111,14 +116,18 @@ def _serve(config: ServerConfig, *, exit_with_stdin: bool) -> None:
         check_start(config)
         with captured_stderr() as log_stream:
             logs.configure(config.log_level, log_stream)
-            log_to(log_stream.fileno() if _log.isEnabledFor(logging.INFO) else None)
+            log_to(log_stream.fileno(), info=_log.isEnabledFor(logging.INFO))
             _log.info("starting", extra={"fields": {"version": version("exalign"), "pid": os.getpid()}})
             # Not on the event loop, which could obey nothing meanwhile: until it runs, our own handler does.
             import asyncio
 
             import exalign_service.server  # noqa: F401
 
-            asyncio.run(_until_stopped(config, exit_with_stdin=exit_with_stdin))
+            guard = EndGuard(leave_unfinished)
+            try:
+                asyncio.run(_until_stopped(config, guard, exit_with_stdin=exit_with_stdin))
+            finally:
+                guard.disarm()
     except StartError as e:
         raise _CannotServeError(str(e)) from e
 
@@ -143,24 +152,44 @@ def _parser(schema: Schema[ServerConfig]) -> argparse.ArgumentParser:
     return parser
 
 
-async def _until_stopped(config: ServerConfig, *, exit_with_stdin: bool) -> None:
+async def _until_stopped(config: ServerConfig, guard: EndGuard, *, exit_with_stdin: bool) -> None:
     import asyncio
 
-    loop, stops = asyncio.get_running_loop(), asyncio.Queue[str]()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stops.put_nowait, number.name)
-    if exit_with_stdin:
-        _watch_stdin(lambda: loop.call_soon_threadsafe(stops.put_nowait, "stdin closed"))
-    from exalign_service.server import Server
+    from exalign_service.rpc.lifecycle import Phase
+    from exalign_service.server import LONGEST_END, Server
 
-    server = Server(config, on_failure=lambda: stops.put_nowait("failure"))
+    loop, stops = asyncio.get_running_loop(), asyncio.Queue[str]()
+    server = Server(config, on_failure=lambda: stop("failure"))
+    guard.still_running = server.still_running
+    stopping = False
+
+    def stop(reason: str) -> None:
+        """From any thread."""
+        nonlocal stopping
+        nothing_to_finish = stopping or server.lifecycle.phase is Phase.STARTING
+        stopping = True
+        guard.arm((0.0 if nothing_to_finish else config.shutdown_grace) + LONGEST_END + _SLACK)
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(stops.put_nowait, reason)
+
+    if exit_with_stdin:
+        _watch_stdin(lambda: stop("stdin closed"))
+    with signals_caught(stop):
+        await _serve_until(stops, server)
+
+
+async def _serve_until(stops: asyncio.Queue[str], server: Server) -> None:
+    """Serve until there is a reason to stop."""
+    import asyncio
+
     starting, stop = asyncio.create_task(server.start()), asyncio.create_task(stops.get())
     try:
         await asyncio.wait((starting, stop), return_when=asyncio.FIRST_COMPLETED)
         if not stop.done():
             await _started(starting)
             _announce(server)
-        _log.info("stopping", extra={"fields": {"reason": await stop, "grace_seconds": config.shutdown_grace}})
+        grace = server.config.shutdown_grace
+        _log.info("stopping", extra={"fields": {"reason": await stop, "grace_seconds": grace}})
         if not starting.done():
             await _abandon(server)
     finally:
@@ -170,6 +199,8 @@ async def _until_stopped(config: ServerConfig, *, exit_with_stdin: bool) -> None
         second_stop.add_done_callback(lambda _: server.end_grace())
         await server.stop()
         second_stop.cancel()
+        if still_running := server.still_running():
+            leave_unfinished(still_running)
         # Its error, if any, has been raised above, unless a stop came first: then it does not matter.
         await asyncio.gather(starting, return_exceptions=True)
     _log.info("stopped")

@@ -1,7 +1,8 @@
-"""Leaving before the server serves: SIGTERM is obeyed at once, whatever the process is busy with.
+"""Leaving without waiting for any thread: before the server serves, and where its end takes too long.
 
-Until the event loop runs, a handler of ours ends the process. Later the loop obeys; while a thread still loads the
-model, which nothing can interrupt, it ends the process too, once its ports are closed. Nothing is in flight then.
+Until the event loop runs, a handler of ours ends the process at SIGTERM, whatever it is busy with. Later
+`startup.signals` catches it; while a thread still loads the model, which nothing can interrupt, the process is left as
+soon as its ports are closed. Nothing is in flight then.
 
 Imported before anything else: little of the standard library, and no logging.
 """
@@ -13,14 +14,15 @@ import os
 import signal
 import sys
 import time
+from contextlib import suppress
 from typing import NoReturn
 
-DONE = 0
+DONE, FAILED = 0, 1
 
 _STDERR = 2
 
-#: Where the log goes; None: it wants no line as little severe as these.
-_log_descriptor: int | None = _STDERR
+#: Where the log goes, and whether it wants lines as little severe as "info".
+_log_descriptor, _log_info = _STDERR, True
 
 
 def obey_sigterm() -> None:
@@ -33,14 +35,15 @@ def disobey_sigterm() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def log_to(descriptor: int | None) -> None:
+def log_to(descriptor: int, *, info: bool) -> None:
     """Say where the log goes from now on.
 
     Args:
-        descriptor: of a file; None: it wants no line as little severe as these.
+        descriptor: of a file.
+        info: whether it wants lines as little severe as "info".
     """
-    global _log_descriptor
-    _log_descriptor = descriptor
+    global _log_descriptor, _log_info
+    _log_descriptor, _log_info = descriptor, info
 
 
 def leave(code: int) -> NoReturn:
@@ -49,11 +52,26 @@ def leave(code: int) -> NoReturn:
     os._exit(code)
 
 
+def leave_unfinished(still_running: list[str]) -> NoReturn:
+    """End the process with 1 and a line in the log, whatever else hangs: nothing of ours is waited for.
+
+    Args:
+        still_running: what has not ended.
+    """
+    _write_line("error", {"event": "not stopped in time", "still_running": still_running})
+    os._exit(FAILED)
+
+
 def _leave(number: int, frame: object) -> NoReturn:
-    # Written past `logging`, which this may have interrupted, and may not have imported yet.
+    if _log_info:
+        _write_line("info", {"event": "stopping", "reason": signal.Signals(number).name})
+        _write_line("info", {"event": "stopped"})
+    leave(DONE)
+
+
+def _write_line(level: str, fields: dict[str, object]) -> None:
+    # Written past `logging`, which may be interrupted or stuck here, and may not have been imported yet.
     now = time.time()
     ts = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}+00:00"
-    for fields in ({"event": "stopping", "reason": signal.Signals(number).name}, {"event": "stopped"}):
-        if _log_descriptor is not None:
-            os.write(_log_descriptor, (json.dumps({"ts": ts, "level": "info", **fields}) + "\n").encode())
-    leave(DONE)
+    with suppress(OSError):  # nobody reads the log any more
+        os.write(_log_descriptor, (json.dumps({"ts": ts, "level": level, **fields}) + "\n").encode())
