@@ -30,7 +30,7 @@ from exalign_service.rpc.clock import Clock, LoopClock
 from exalign_service.rpc.health import HealthService
 from exalign_service.rpc.interceptor import CallInterceptor
 from exalign_service.rpc.late_service import LateService
-from exalign_service.rpc.lifecycle import Lifecycle
+from exalign_service.rpc.lifecycle import CUT_AFTER, CUT_ENDS, METRICS_END, THREADS_END, Lifecycle
 from exalign_service.rpc.options import server_options
 
 if TYPE_CHECKING:
@@ -53,15 +53,6 @@ SERVICES = (
 
 _FACE_ALIGNMENT = SERVICES[0].full_name
 _HEALTH_NAMES = ("", _FACE_ALIGNMENT)
-
-#: So long after a handler was cancelled gRPC cuts its call; and what has been cut has so long to end, seconds.
-_CUT_AFTER, _CUT_ENDS = 1.0, 1.0
-
-#: Threads have so long to end, and the metrics port, seconds.
-_THREADS_END, _METRICS_END = 4.0, 0.5
-
-#: The longest time of `Server.stop` after its grace, whatever hangs, seconds.
-LONGEST_END = _CUT_AFTER + _CUT_ENDS + _THREADS_END + _METRICS_END
 
 
 @dataclass(frozen=True)
@@ -95,7 +86,7 @@ def load_model(config: ServerConfig) -> LoadedModel:
         config.model.runtime,
         bundle,
         threads=batching.threads,
-        streams=batching.workers + 1,  # one stands by: see `Batcher`
+        streams=batching.network_calls + 1,  # one stands by: see `Batcher`
         gpu=GpuOptions(max_batch=batching.max_batch, cache=config.model.engine_cache),
         precision=config.model.precision,
         device_sums=config.model.sums == "device",
@@ -113,6 +104,7 @@ class Server:
         on_failure: called on the event loop, once, when nothing more can be answered; `failure` says why.
         clock: of time limits: of streams, of what is kept of broken ones, and of `stop`.
         embedded: a part of its only caller's process: nothing is warmed up, and there is no metrics port.
+        process: which one it is, of several.
 
     Raises:
         StartError: the bundle of ``aligner`` does not know the default detector.
@@ -126,6 +118,7 @@ class Server:
         clock: Clock | None = None,
         *,
         embedded: bool = False,
+        process: int = 0,
     ) -> None:
         self.config, self._embedded = config, embedded
         self._clock = LoopClock() if clock is None else clock
@@ -140,6 +133,7 @@ class Server:
         self.lifecycle.on_trouble = self._health_changed
         self.metrics = Metrics(SERVICES, config.batching.max_batch)
         self.metrics.export_limits(config)
+        self.metrics.export_process(process)
         #: Where gRPC and the metrics are served; the real ports once started.
         self.address, self.metrics_address = config.address, config.metrics_address
         self._health = HealthService()
@@ -199,7 +193,7 @@ class Server:
     async def stop(self, grace: float | None = None) -> None:
         """Refuse new calls, let running ones finish, then free everything. Once only.
 
-        No thread can be interrupted: one that does not end is left behind after `LONGEST_END`, and named by
+        No thread can be interrupted: one that does not end is left behind after `lifecycle.LONGEST_END`, and named by
         `still_running`. So is one that loads or warms up the model.
 
         Args:
@@ -220,10 +214,10 @@ class Server:
         # Not one of the loop's own threads: the loop would wait for it when it ends.
         threading.Thread(target=free, name="free", daemon=True).start()
         with suppress(TimeoutError):
-            await asyncio.wait_for(freed.wait(), _THREADS_END)
+            await asyncio.wait_for(freed.wait(), THREADS_END)
             self._unfinished.discard("threads")
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._http.close(), _METRICS_END)
+            await asyncio.wait_for(self._http.close(), METRICS_END)
         if errors:
             raise errors[0]
 
@@ -252,7 +246,7 @@ class Server:
         if self._grpc is None:
             self._unfinished.discard("calls")
             return
-        refusing = asyncio.create_task(self._grpc.stop(grace + _CUT_AFTER))
+        refusing = asyncio.create_task(self._grpc.stop(grace + CUT_AFTER))
         finished = asyncio.create_task(self._interceptor.finished(_FACE_ALIGNMENT))
         ended = asyncio.create_task(self._grace_ended.wait())
         over = asyncio.create_task(self._clock.sleep(grace))
@@ -264,7 +258,7 @@ class Server:
         # What has outlasted the grace; and health watchers, which never end by themselves.
         self._interceptor.cancel_all()
         self._cutting = asyncio.create_task(self._cut(refusing))
-        done, _ = await asyncio.wait([self._cutting], timeout=_CUT_AFTER + _CUT_ENDS)
+        done, _ = await asyncio.wait([self._cutting], timeout=CUT_AFTER + CUT_ENDS)
         if done:
             self._unfinished.discard("calls")
             self._cutting.result()

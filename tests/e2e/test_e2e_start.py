@@ -66,7 +66,8 @@ def test_a_port_in_use_is_one_line(flag: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("flag", "value"), [("--max-batch", "0"), ("--runtime", "tpu"), ("--address", "nowhere"), ("--workers", "two")]
+    ("flag", "value"),
+    [("--max-batch", "0"), ("--runtime", "tpu"), ("--address", "nowhere"), ("--network-calls", "two")],
 )
 def test_a_wrong_setting_is_usage(flag: str, value: str) -> None:
     result = start(flag, value)

@@ -123,7 +123,7 @@ async def test_no_unary_call_is_longer_than_the_servers_deadline(tmp_path: Path)
 
 
 async def test_work_whose_caller_has_gone_never_reaches_the_network(tmp_path: Path) -> None:
-    async with running(tmp_path, config(workers=1)) as live:
+    async with running(tmp_path, config(network_calls=1)) as live:
         warm = live.sample("exalign_batch_size_count")
         live.runtime.gate.clear()
         busy = asyncio.create_task(_answer(live.stub.PredictLandmarks(request(GOOD_BOX))))
@@ -312,7 +312,7 @@ async def test_a_stream_that_fails_is_counted(live: Running) -> None:
 
 
 async def test_a_full_queue_is_resource_exhausted_with_a_retry_hint(tmp_path: Path) -> None:
-    async with running(tmp_path, config(queue=2, max_faces=2, workers=1, max_batch=1)) as live:
+    async with running(tmp_path, config(queue=2, max_faces=2, network_calls=1, max_batch=1)) as live:
         live.runtime.gate.clear()
         tasks = [asyncio.create_task(_answer(live.stub.PredictLandmarks(request(GOOD_BOX)))) for _ in range(2)]
         await until(lambda: counts(live, PREDICT)[0] == 2)
@@ -330,7 +330,7 @@ async def test_a_full_queue_is_resource_exhausted_with_a_retry_hint(tmp_path: Pa
 
 
 async def test_faces_beyond_the_queue_are_refused(tmp_path: Path) -> None:
-    async with running(tmp_path, config(queue=3, max_faces=3, workers=1, max_batch=1)) as live:
+    async with running(tmp_path, config(queue=3, max_faces=3, network_calls=1, max_batch=1)) as live:
         live.runtime.gate.clear()
         task = asyncio.create_task(_answer(live.stub.PredictLandmarks(request(*[GOOD_BOX] * 3))))
         await until(lambda: live.sample("exalign_queue_depth") == 2)

@@ -10,6 +10,7 @@ import pytest
 
 from exalign_service import ServerConfig
 from exalign_service.cli import main
+from exalign_service.config.ports import address_of
 from exalign_service.config.schema import BatchingConfig, ConfigError, SessionsConfig
 from exalign_service.config.sources import SCHEMA
 
@@ -21,14 +22,14 @@ def written(tmp_path: Path, text: str) -> Path:
 
 
 def test_flags_win_over_environment_over_file_over_defaults(tmp_path: Path) -> None:
-    file = written(tmp_path, "[batching]\nmax_batch = 3\nworkers = 3\nthreads = 3\n")
-    environ = {"EXALIGN_MAX_BATCH": "4", "EXALIGN_WORKERS": "4"}
-    loaded = SCHEMA.load({"max_batch": "5", "workers": None}, environ, file)
+    file = written(tmp_path, "[batching]\nmax_batch = 3\nnetwork_calls = 3\nthreads = 3\n")
+    environ = {"EXALIGN_MAX_BATCH": "4", "EXALIGN_NETWORK_CALLS": "4"}
+    loaded = SCHEMA.load({"max_batch": "5", "network_calls": None}, environ, file)
     batching = loaded.config.batching
-    assert (batching.max_batch, batching.workers, batching.threads, batching.queue) == (5, 4, 3, 128)
-    assert [loaded.origins[name] for name in ("max_batch", "workers", "threads", "queue")] == [
+    assert (batching.max_batch, batching.network_calls, batching.threads, batching.queue) == (5, 4, 3, 128)
+    assert [loaded.origins[name] for name in ("max_batch", "network_calls", "threads", "queue")] == [
         "flag --max-batch",
-        "environment EXALIGN_WORKERS",
+        "environment EXALIGN_NETWORK_CALLS",
         f"file {file}",
         "default",
     ]
@@ -83,6 +84,8 @@ def test_every_setting_can_be_set_everywhere(tmp_path: Path) -> None:
         ("decode_processes", "65"),
         ("shutdown_grace", "-1.0"),
         ("stuck_after", "0.0"),
+        ("restart_after", "0.0"),
+        ("processes", "0"),
         ("max_runtime_faults", "0"),
         ("presence_threshold", "1.01"),
         ("runtime", "tpu"),
@@ -125,6 +128,45 @@ def test_a_wrong_file_is_named(tmp_path: Path, text: str, says: str) -> None:
     assert str(file) in str(caught.value)
 
 
+def test_a_setting_by_its_former_name_is_refused_with_its_present_one(tmp_path: Path) -> None:
+    for flags, environ, file, says in (
+        ({"workers": "4"}, {}, None, "--workers is called --network-calls now"),
+        ({}, {"EXALIGN_WORKERS": "4"}, None, "EXALIGN_WORKERS is called EXALIGN_NETWORK_CALLS now"),
+        ({}, {}, written(tmp_path, "[batching]\nworkers = 4\n"), "workers is called network_calls now"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            SCHEMA.load(flags, environ, file)
+        (line,) = str(caught.value).splitlines()
+        assert line.startswith(f"{says} (from ")
+
+
+def test_a_flag_by_its_former_name_ends_with_2_and_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["serve", "--workers", "4"]) == 2
+    assert capsys.readouterr().err == "exalign-server: --workers is called --network-calls now (from command line)\n"
+
+
+def test_ports_of_several_processes_must_fit() -> None:
+    with pytest.raises(ConfigError, match="address has port 65535, with 2 processes must be at most 65534"):
+        ServerConfig(address="127.0.0.1:65535", processes=2)
+    with pytest.raises(ConfigError, match="have ports 9463 and 9464, must be 2 apart or more"):
+        ServerConfig(address="127.0.0.1:9463", processes=2)
+    ServerConfig(address="127.0.0.1:9463", processes=1)
+    ServerConfig(address="127.0.0.1:9462", processes=2)
+    ServerConfig(address="127.0.0.1:0", metrics_address="127.0.0.1:0", processes=256)
+    ServerConfig(address="unix:/s", processes=256)
+
+
+def test_each_process_has_the_next_port_up() -> None:
+    addresses = ("127.0.0.1:50051", "[::1]:9464", "127.0.0.1:0", "unix:/tmp/s")
+    assert [address_of(address, 0) for address in addresses] == list(addresses)
+    assert [address_of(address, 2) for address in addresses] == [
+        "127.0.0.1:50053",
+        "[::1]:9466",
+        "127.0.0.1:0",
+        "unix:/tmp/s.2",
+    ]
+
+
 def test_every_wrong_setting_is_named_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         SCHEMA.load({"max_batch": "0", "runtime": "tpu"}, {"EXALIGN_QUEUE": "x"})
@@ -159,7 +201,7 @@ def test_print_config_prints_what_can_be_read_again(
     text = capsys.readouterr().out
     assert re.search(r"^queue = 99  # flag --queue: ", text, re.MULTILINE)
     assert re.search(r"^max_faces = 7  # environment EXALIGN_MAX_FACES: ", text, re.MULTILINE)
-    assert re.search(r"^workers = 2  # default: ", text, re.MULTILINE)
+    assert re.search(r"^network_calls = 2  # default: ", text, re.MULTILINE)
     monkeypatch.delenv("EXALIGN_MAX_FACES")
     again = SCHEMA.load({}, {}, written(tmp_path, text)).config
     assert (again.batching.queue, again.limits.max_faces) == (99, 7)

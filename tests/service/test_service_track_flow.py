@@ -297,7 +297,7 @@ async def test_64_sessions_at_once_are_all_answered_in_order_and_alike(tmp_path:
 
 async def test_frames_of_sessions_take_turns_at_the_network(tmp_path: Path) -> None:
     """A session of many faces does not hold up one of a single face."""
-    async with running(tmp_path, server_config(workers=1, max_batch=1)) as live:
+    async with running(tmp_path, server_config(network_calls=1, max_batch=1)) as live:
         crowd, single = talk(live), talk(live)
         await crowd.open(config(detection={"max_faces": 8}))
         await single.open()

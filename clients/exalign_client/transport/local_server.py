@@ -83,6 +83,8 @@ def local_server(
             address,
             "--metrics-address",
             "127.0.0.1:0",
+            "--processes",
+            "1",
             "--exit-with-stdin",
             *arguments,
         ]

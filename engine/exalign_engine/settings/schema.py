@@ -7,26 +7,19 @@ its section.
 from __future__ import annotations
 
 import argparse
-import difflib
 import inspect
 import json
-import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from pathlib import Path
-from types import NoneType, UnionType
+from types import MappingProxyType, NoneType, UnionType
 from typing import Any, Generic, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from exalign_engine.settings.names import UnknownVariable, renamed_problems, unknown_variables
 from exalign_engine.settings.rules import ConfigError, Family, Problem, Rule, annotated_fields
 
 Config = TypeVar("Config")
-
-#: What Kubernetes and Docker set for the other containers beside a service: its host and its ports.
-_OF_PLATFORMS = re.compile(r"(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
-
-#: From this likeness on a name is taken for another one misspelt (`difflib`, 0 to 1).
-_MISSPELT = 0.8
 
 #: Types that a TOML file may give for each type of setting.
 _FROM_TOML: dict[type, tuple[type, ...]] = {
@@ -135,21 +128,6 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class UnknownVariable:
-    """A variable of the environment that begins as ours and is none.
-
-    Attributes:
-        name: of the variable.
-        nearest: the one of ours that it is most like.
-        misspelt: whether it is so like it that it must be meant.
-    """
-
-    name: str
-    nearest: str
-    misspelt: bool
-
-
-@dataclass(frozen=True)
 class Loaded(Generic[Config]):
     """A configuration and where each of its values is from, by label of the setting."""
 
@@ -181,10 +159,18 @@ class Schema(Generic[Config]):
         prefix: of variables in the environment.
         qualified: names are unique in their section only, so that messages name it: ``section.name``. Such settings
             come from files alone.
+        renamed: names that settings had before, with those that they have now: an error says so.
     """
 
-    def __init__(self, root: type[Config], *, prefix: str = "", qualified: bool = False) -> None:
-        self.root, self.prefix, self.qualified = root, prefix, qualified
+    def __init__(
+        self,
+        root: type[Config],
+        *,
+        prefix: str = "",
+        qualified: bool = False,
+        renamed: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self.root, self.prefix, self.qualified, self.renamed = root, prefix, qualified, renamed
         hints = get_type_hints(root)
         #: Dataclass of every section, by name; "" is the root.
         self.sections: dict[str, type[Any]] = {"": root}
@@ -220,6 +206,8 @@ class Schema(Generic[Config]):
             groups[setting.section].add_argument(
                 setting.flag, dest=setting.name, metavar=setting.metavar, help=text.replace("%", "%%")
             )
+        for old in self.renamed:
+            parser.add_argument("--" + old.replace("_", "-"), dest=old, help=argparse.SUPPRESS)
 
     def load(self, flags: Mapping[str, Any], environ: Mapping[str, str], file: Path | None = None) -> Loaded[Config]:
         """Put the configuration together.
@@ -248,7 +236,7 @@ class Schema(Generic[Config]):
         Raises:
             ConfigError: see `load`.
         """
-        problems = self._unknown(table, file)
+        problems = self._unknown(table, file) + renamed_problems(self.renamed, flags, environ, self.prefix)
         problems += [
             Problem(
                 (unknown.name,), f"{unknown.name} is not a setting; the nearest is {unknown.nearest}", "environment"
@@ -279,22 +267,9 @@ class Schema(Generic[Config]):
         return Loaded(self._build(values, origins), origins, self)
 
     def unknown_variables(self, environ: Mapping[str, str]) -> list[UnknownVariable]:
-        """Variables that begin as ours and are none.
-
-        What platforms set by themselves beside a service of this name (``EXALIGN_SERVICE_HOST``) is left out.
-        """
-        if not self.prefix:
-            return []
-        known = [setting.variable.removeprefix(self.prefix) for setting in self.settings()]
-        found = []
-        for variable in sorted(environ):
-            name = variable.removeprefix(self.prefix)
-            if name == variable or name in known or _OF_PLATFORMS.fullmatch(name):
-                continue
-            (nearest,) = difflib.get_close_matches(name.upper(), known, 1, 0.0)
-            alike = difflib.SequenceMatcher(None, name.upper(), nearest).ratio()
-            found.append(UnknownVariable(variable, self.prefix + nearest, alike >= _MISSPELT))
-        return found
+        """See `exalign_engine.settings.names.unknown_variables`."""
+        known = [setting.variable for setting in self.settings()]
+        return unknown_variables(environ, self.prefix, known, {self.prefix + old.upper() for old in self.renamed})
 
     def _build(self, values: Mapping[str, Any], origins: Mapping[str, str]) -> Config:
         """The configuration of values that are right one by one."""
@@ -335,6 +310,8 @@ class Schema(Generic[Config]):
         return problems
 
     def _is_unknown(self, section: str, name: str, file: str) -> Problem:
+        if name in self.renamed:
+            return Problem((name,), f"{name} is called {self.renamed[name]} now", file)
         if not self.qualified:
             where = f"[{section}] {name}" if section else name
             return Problem((name,), f"{where} is not a setting", file)

@@ -10,6 +10,7 @@ from typing import Annotated
 from exalign_engine.detect import DEFAULT_DETECTOR, DETECTORS
 from exalign_engine.runtime import PRECISIONS, runtime_names
 from exalign_engine.settings import ConfigError, Family, Problem, Rule, check
+from exalign_service.config.ports import port_problems
 
 __all__ = [
     "BatchingConfig",
@@ -73,7 +74,7 @@ class ModelConfig:
 class BatchingConfig:
     """How the network and the stages around it share the machine."""
 
-    workers: Annotated[int, Rule("calls of the network that may run at once", least=1, most=256)] = 2
+    network_calls: Annotated[int, Rule("calls of the network that may run at once", least=1, most=256)] = 2
     threads: Annotated[int, Rule("threads of one call of the network", least=1, most=256)] = 1
     max_batch: Annotated[int, Rule("faces in one call of the network", least=1, most=256)] = 8
     queue: Annotated[int, Rule("calls in progress, and faces that wait for the network", least=1, most=65_536)] = 128
@@ -186,7 +187,7 @@ class SessionsConfig:
 
 @dataclass(frozen=True)
 class WatchingConfig:
-    """When the server says that it is not serving."""
+    """How the server watches itself."""
 
     stuck_after: Annotated[
         float,
@@ -195,6 +196,9 @@ class WatchingConfig:
     max_runtime_faults: Annotated[
         int, Rule("failures of the network in a row after which a crop of the server's own decides", 1, 10_000)
     ] = 5
+    restart_after: Annotated[
+        float, Rule("with several processes, one that is not serving for so long is replaced, seconds", 0.1, 86_400.0)
+    ] = 20.0
 
     def __post_init__(self) -> None:
         check(self)
@@ -212,6 +216,9 @@ class ServerConfig:
     metrics_address: Annotated[
         str, Rule("where /metrics, /healthz and /readyz are served", pattern=_METRICS_ADDRESS)
     ] = "127.0.0.1:9464"
+    processes: Annotated[
+        int, Rule("server processes; each has the next port up of address and of metrics_address", least=1, most=256)
+    ] = 1
     log_level: Annotated[str, Rule("least severe log lines that are written", choices=LOG_LEVELS)] = "info"
     shutdown_grace: Annotated[
         float, Rule("time that running calls have to finish after SIGTERM, seconds", least=0.0, most=3600.0)
@@ -238,5 +245,6 @@ class ServerConfig:
         if spec is not None and spec.model is not None and spec.name not in self.model.detector_models:
             text = f"detector is {spec.name!r}, must not be without {spec.model_setting}"
             problems.append(Problem(("detector", spec.model_setting), text))
+        problems += port_problems(self.address, self.metrics_address, self.processes)
         if problems:
             raise ConfigError(problems)

@@ -10,4 +10,4 @@ from exalign_engine.settings import Schema
 from exalign_service.config.schema import ServerConfig
 
 #: Every setting of the server; `Schema.load` puts a configuration together.
-SCHEMA = Schema(ServerConfig, prefix="EXALIGN_")
+SCHEMA = Schema(ServerConfig, prefix="EXALIGN_", renamed={"workers": "network_calls"})

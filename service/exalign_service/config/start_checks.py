@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import socket
 from contextlib import ExitStack
+from itertools import product
 from pathlib import Path
 
 from exalign_engine.errors import BundleError, RuntimeUnavailableError
 from exalign_engine.runtime.precision import check_precision_on_cpu
 from exalign_engine.runtime.registry import RUNTIMES
+from exalign_service.config.ports import address_of
 from exalign_service.config.schema import ModelConfig, ServerConfig
 
 _UNIX = "unix:"
@@ -32,14 +34,14 @@ def check_start(config: ServerConfig) -> None:
 
 
 def check_addresses(config: ServerConfig) -> None:
-    """Take both addresses, and release them.
+    """Take both addresses, of every process, and release them.
 
     Raises:
         StartError: one cannot be listened on.
     """
     with ExitStack() as held:  # together: they may be one and the same
-        for name in ("address", "metrics_address"):
-            address = getattr(config, name)
+        for name, index in product(("address", "metrics_address"), range(config.processes)):
+            address = address_of(getattr(config, name), index)
             try:
                 _take(address, held)
             except OSError as e:

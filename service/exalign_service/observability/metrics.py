@@ -265,6 +265,11 @@ class Metrics:
             for field in fields(section):
                 self._limits.labels(field.name).set(getattr(section, field.name))
 
+    def export_process(self, index: int) -> None:
+        """Show which of several processes this is."""
+        which = Gauge("exalign_process", "1; which process of its parent this is.", ("index",), registry=self.registry)
+        which.labels(str(index)).set(1)
+
     def loaded(self, version: str, bundle: str, runtime: str, precision: str, detectors: Iterable[str] = ()) -> None:
         """The model is loaded: what answers, and the detectors that may be asked."""
         self._build.info({"version": version, "bundle": bundle, "runtime": runtime, "precision": precision})

@@ -5,6 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum
 
+#: So long after a handler was cancelled gRPC cuts its call; and what has been cut has so long to end, seconds.
+CUT_AFTER, CUT_ENDS = 1.0, 1.0
+
+#: Threads have so long to end, and the metrics port, seconds.
+THREADS_END, METRICS_END = 4.0, 0.5
+
+#: The longest time from the end of the grace to the end of the server, whatever hangs, and of its process, seconds.
+LONGEST_END = CUT_AFTER + CUT_ENDS + THREADS_END + METRICS_END
+GONE_AFTER = LONGEST_END + 1.0
+
 
 class Phase(Enum):
     """The three parts of a server's life, in order."""

@@ -72,7 +72,7 @@ class ModelService:
         self._network = Network(aligner.runtime, aligner.bundle.manifest.exemplars, device_lost, metrics)
         self._batcher = Batcher(
             self._network.infer,
-            workers=batching.workers,
+            workers=batching.network_calls,
             max_batch=batching.max_batch,
             max_queue=batching.queue,
             observer=metrics,

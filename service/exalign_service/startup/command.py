@@ -7,8 +7,9 @@ line to standard output, for the program that started it:
 
     {"event": "serving", "address": "127.0.0.1:50051", "metrics_address": "127.0.0.1:9464"}
 
-``address`` is what a gRPC client connects to (HOST:PORT or unix:/PATH). Nothing else is written there; logs go
-to standard error.
+``address`` is what a gRPC client connects to (HOST:PORT or unix:/PATH). Where there are several processes, their parent
+writes one line when all of them answer, with both addresses of each under ``processes``. Nothing else is written there;
+logs go to standard error.
 
 Nothing heavy is imported before SIGTERM is obeyed, nor before the ports are known to be free.
 """
@@ -19,13 +20,14 @@ import argparse
 import json
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from exalign.cli_support import DONE, WRONG_USAGE, OneLineParser, report, run_command
+from exalign.cli_support import DONE, FAILED, WRONG_USAGE, OneLineParser, report, run_command
 from exalign_engine.errors import ExalignError
 from exalign_service.observability import logs
 from exalign_service.observability.native_stderr import captured_stderr
@@ -47,8 +49,8 @@ PROGRAM = "exalign-server"
 #: Longest time for closing the ports while the model is still being loaded, seconds.
 _CLOSING = 0.5
 
-#: So much longer than the server itself may take for its end the process lives at most, seconds.
-_SLACK = 1.0
+#: So long after the grace the parent of several processes has ended, whatever hangs, seconds.
+_FAMILY_ENDS = 15.0
 
 
 class _CannotServeError(Exception):
@@ -99,11 +101,49 @@ def _run(argv: Sequence[str] | None) -> int:
     if args.print_config:
         print(loaded.to_toml(), end="")
         return DONE
-    _serve(loaded.config, exit_with_stdin=args.exit_with_stdin)
+    if loaded.config.processes > 1:
+        return _supervise(loaded.config, argv, exit_with_stdin=args.exit_with_stdin)
+    _serve(loaded.config, exit_with_stdin=args.exit_with_stdin, process=args.process_index)
     return DONE
 
 
-def _serve(config: ServerConfig, *, exit_with_stdin: bool) -> None:
+def _supervise(config: ServerConfig, argv: Sequence[str] | None, *, exit_with_stdin: bool) -> int:
+    """Be the parent of several processes that serve.
+
+    Raises:
+        _CannotServeError: an address cannot be listened on, or a process could not start.
+    """
+    from exalign_service.config.start_checks import StartError, check_start
+    from exalign_service.startup.supervisor import ProcessFailedError, Supervisor, command_of
+
+    try:
+        check_start(config)
+    except StartError as e:
+        raise _CannotServeError(str(e)) from e
+    logs.configure(config.log_level)
+    log_to(sys.stderr.fileno(), info=_log.isEnabledFor(logging.INFO))
+    supervisor = Supervisor(config, command_of(argv), sys.stderr.buffer)
+    guard = EndGuard(leave_unfinished)
+    guard.still_running = supervisor.still_running
+
+    def stop(reason: str) -> None:
+        """From any thread."""
+        guard.arm(config.shutdown_grace + _FAMILY_ENDS)
+        supervisor.stop(reason)
+
+    if exit_with_stdin:
+        _watch_stdin(lambda: stop("stdin closed"))
+    try:
+        with signals_caught(stop):
+            _log.info("starting", extra={"fields": {"version": version("exalign"), "pid": os.getpid()}})
+            return DONE if supervisor.run() else FAILED
+    except ProcessFailedError as e:
+        raise _CannotServeError(str(e)) from e
+    finally:
+        guard.disarm()
+
+
+def _serve(config: ServerConfig, *, exit_with_stdin: bool, process: int | None) -> None:
     """Serve until a signal, the end of standard input or a lost device.
 
     Raises:
@@ -115,8 +155,9 @@ def _serve(config: ServerConfig, *, exit_with_stdin: bool) -> None:
     try:
         check_start(config)
         with captured_stderr() as log_stream:
-            logs.configure(config.log_level, log_stream)
-            log_to(log_stream.fileno(), info=_log.isEnabledFor(logging.INFO))
+            logs.configure(config.log_level, log_stream, process)
+            fields = {} if process is None else {"process": process}
+            log_to(log_stream.fileno(), info=_log.isEnabledFor(logging.INFO), fields=fields)
             _log.info("starting", extra={"fields": {"version": version("exalign"), "pid": os.getpid()}})
             # Not on the event loop, which could obey nothing meanwhile: until it runs, our own handler does.
             import asyncio
@@ -125,7 +166,7 @@ def _serve(config: ServerConfig, *, exit_with_stdin: bool) -> None:
 
             guard = EndGuard(leave_unfinished)
             try:
-                asyncio.run(_until_stopped(config, guard, exit_with_stdin=exit_with_stdin))
+                asyncio.run(_until_stopped(config, guard, exit_with_stdin=exit_with_stdin, process=process or 0))
             finally:
                 guard.disarm()
     except StartError as e:
@@ -148,18 +189,20 @@ def _parser(schema: Schema[ServerConfig]) -> argparse.ArgumentParser:
         action="store_true",
         help="also stop when standard input is closed, so that the server does not outlive who started it",
     )
+    # Given by the parent of several processes.
+    serve.add_argument("--process-index", type=int, help=argparse.SUPPRESS)
     schema.add_flags(serve)
     return parser
 
 
-async def _until_stopped(config: ServerConfig, guard: EndGuard, *, exit_with_stdin: bool) -> None:
+async def _until_stopped(config: ServerConfig, guard: EndGuard, *, exit_with_stdin: bool, process: int) -> None:
     import asyncio
 
-    from exalign_service.rpc.lifecycle import Phase
-    from exalign_service.server import LONGEST_END, Server
+    from exalign_service.rpc.lifecycle import GONE_AFTER, Phase
+    from exalign_service.server import Server
 
     loop, stops = asyncio.get_running_loop(), asyncio.Queue[str]()
-    server = Server(config, on_failure=lambda: stop("failure"))
+    server = Server(config, on_failure=lambda: stop("failure"), process=process)
     guard.still_running = server.still_running
     stopping = False
 
@@ -168,7 +211,7 @@ async def _until_stopped(config: ServerConfig, guard: EndGuard, *, exit_with_std
         nonlocal stopping
         nothing_to_finish = stopping or server.lifecycle.phase is Phase.STARTING
         stopping = True
-        guard.arm((0.0 if nothing_to_finish else config.shutdown_grace) + LONGEST_END + _SLACK)
+        guard.arm((0.0 if nothing_to_finish else config.shutdown_grace) + GONE_AFTER)
         with suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(stops.put_nowait, reason)
 

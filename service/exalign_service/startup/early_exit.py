@@ -14,15 +14,18 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
+from types import MappingProxyType
 from typing import NoReturn
 
 DONE, FAILED = 0, 1
 
 _STDERR = 2
 
-#: Where the log goes, and whether it wants lines as little severe as "info".
+#: Where the log goes, whether it wants lines as little severe as "info", and what every line has.
 _log_descriptor, _log_info = _STDERR, True
+_log_fields: dict[str, object] = {}
 
 
 def obey_sigterm() -> None:
@@ -35,15 +38,16 @@ def disobey_sigterm() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def log_to(descriptor: int, *, info: bool) -> None:
+def log_to(descriptor: int, *, info: bool, fields: Mapping[str, object] = MappingProxyType({})) -> None:
     """Say where the log goes from now on.
 
     Args:
         descriptor: of a file.
         info: whether it wants lines as little severe as "info".
+        fields: what every line has.
     """
-    global _log_descriptor, _log_info
-    _log_descriptor, _log_info = descriptor, info
+    global _log_descriptor, _log_info, _log_fields
+    _log_descriptor, _log_info, _log_fields = descriptor, info, dict(fields)
 
 
 def leave(code: int) -> NoReturn:
@@ -74,4 +78,4 @@ def _write_line(level: str, fields: dict[str, object]) -> None:
     now = time.time()
     ts = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}+00:00"
     with suppress(OSError):  # nobody reads the log any more
-        os.write(_log_descriptor, (json.dumps({"ts": ts, "level": level, **fields}) + "\n").encode())
+        os.write(_log_descriptor, (json.dumps({"ts": ts, "level": level, **fields, **_log_fields}) + "\n").encode())
