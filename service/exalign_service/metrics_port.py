@@ -1,19 +1,22 @@
 """The port beside gRPC: /metrics for Prometheus, /healthz and /readyz for orchestrators.
 
-It runs on the server's own event loop: /healthz answers only while that loop runs. Format and compression of /metrics
-are as the caller accepts them, which prometheus_client decides.
+It runs on the server's own event loop: /healthz answers only while that loop runs. It answers also where the process
+has no descriptor left. Format and compression of /metrics are as the caller accepts them, which prometheus_client
+decides.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import MutableMapping
 from http import HTTPStatus
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest, make_asgi_app
 
+from exalign_service.observability.listener import Listener
 from exalign_service.rpc.lifecycle import Lifecycle
 
 _log = logging.getLogger(__name__)
@@ -22,6 +25,9 @@ _TEXT = "text/plain; charset=utf-8"
 
 #: A client has so long to send its request and to take the answer, seconds.
 _TIMEOUT = 5.0
+
+#: Where a request's head ends, and how long it may be, bytes.
+_HEAD_ENDS, _LONGEST_HEAD = b"\r\n\r\n", 16 * 1024
 
 #: What prometheus_client reads of a request's headers.
 _NEGOTIATED = ("accept", "accept-encoding")
@@ -40,7 +46,7 @@ class MetricsPort:
     def __init__(self, registry: CollectorRegistry, lifecycle: Lifecycle) -> None:
         self._registry, self._lifecycle = registry, lifecycle
         self._metrics = make_asgi_app(registry)
-        self._server: asyncio.Server | None = None
+        self._listener = Listener(self._connected)
 
     async def start(self, host: str, port: int) -> int:
         """Listen.
@@ -55,26 +61,26 @@ class MetricsPort:
         Raises:
             OSError: the address cannot be listened on.
         """
-        self._server = await asyncio.start_server(self._connected, host, port, limit=16 * 1024)
-        bound: int = self._server.sockets[0].getsockname()[1]
-        return bound
+        return await self._listener.start(host, port)
 
     async def close(self) -> None:
         """Stop listening; answers under way are finished."""
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
+        await self._listener.close()
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _connected(self, connection: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(_TIMEOUT):
-                head = await reader.readuntil(b"\r\n\r\n")
-                writer.write(await self._answer(head.decode("latin-1")))
-                await writer.drain()
-        except (TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            pass  # a client that does not speak HTTP, or has gone: it gets no answer
-        finally:
-            writer.close()
+                head = b""
+                while _HEAD_ENDS not in head:
+                    more = await loop.sock_recv(connection, 4096)
+                    if not more or len(head) > _LONGEST_HEAD:
+                        return  # a client that does not speak HTTP, or has gone: it gets no answer
+                    head += more
+                answer = await self._answer(head.partition(_HEAD_ENDS)[0].decode("latin-1"))
+                await loop.sock_sendall(connection, answer)
+        except (TimeoutError, OSError):
+            pass  # the same
 
     async def _answer(self, head: str) -> bytes:
         """The whole response to a request's head."""

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
+import threading
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TextIO
+
+#: What Python itself reports that nobody catches.
+_python = logging.getLogger("python")
 
 
 class JsonFormatter(logging.Formatter):
@@ -39,6 +46,34 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
+class Seldom:
+    """Lets one line pass in a while, of those that would come by the thousand. From any thread.
+
+    Args:
+        seconds: between two lines.
+        clock: seconds, monotonic.
+
+    Attributes:
+        left_out: lines that did not pass before the last that did.
+    """
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds, self._clock, self._lock = seconds, clock, threading.Lock()
+        self._next, self._waiting = -math.inf, 0
+        self.left_out = 0
+
+    def due(self) -> bool:
+        """Whether a line may pass now; otherwise it is counted."""
+        with self._lock:
+            now = self._clock()
+            if now < self._next:
+                self._waiting += 1
+                return False
+            self._next = now + self._seconds
+            self.left_out, self._waiting = self._waiting, 0
+            return True
+
+
 def configure(level: str, stream: TextIO | None = None, process: int | None = None) -> None:
     """Send all logs of this process, other packages' and Python's own warnings among them, to one place.
 
@@ -53,4 +88,20 @@ def configure(level: str, stream: TextIO | None = None, process: int | None = No
     logging.captureWarnings(True)
     # Where nobody reads the log any more, a line about that would be the next one that cannot be written.
     logging.raiseExceptions = False
+    sys.unraisablehook = _log_unraisable
+    threading.excepthook = _log_of_thread
     logging.getLogger("exalign_service").setLevel(level.upper())
+
+
+def _log_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    error = unraisable.exc_value
+    _python.error("%s", unraisable.err_msg or "exception ignored", exc_info=error, extra=_about(unraisable.object))
+
+
+def _log_of_thread(args: threading.ExceptHookArgs) -> None:
+    if args.exc_type is not SystemExit:
+        _python.error("a thread failed", exc_info=args.exc_value, extra=_about(args.thread and args.thread.name))
+
+
+def _about(subject: object) -> dict[str, dict[str, str]]:
+    return {"fields": {"about": str(subject)}}

@@ -18,7 +18,7 @@
     ├── IdleTimeoutError          a stream has sent nothing for too long
     └── GoneAwayError             a stream was sent GoAway, and has not ended in time
 
-The engine's own errors (`exalign_engine.errors`) are in the table too. Any other exception is a bug:
+The engine's own errors (`exalign_engine.errors`) are in the table too, and `MemoryError`. Any other exception is a bug:
 INTERNAL, with a request id and nothing else.
 """
 
@@ -331,6 +331,11 @@ def _device_memory(error: DeviceMemoryError) -> ErrorStatus:
     return ErrorStatus(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), (_info("DEVICE_MEMORY"), _retry(1.0)))
 
 
+def _no_memory(error: MemoryError) -> ErrorStatus:
+    text = "the server has too little memory for this call now"
+    return ErrorStatus(grpc.StatusCode.RESOURCE_EXHAUSTED, text, (_info("OUT_OF_MEMORY"), _retry(1.0)))
+
+
 #: The table. A subclass without an entry of its own takes its base's.
 _TABLE: dict[type[BaseException], Callable[..., ErrorStatus]] = {
     InvalidInputError: _invalid,
@@ -352,4 +357,5 @@ _TABLE: dict[type[BaseException], Callable[..., ErrorStatus]] = {
     GoneAwayError: _gone_away,
     DeviceLostError: _device_lost,
     DeviceMemoryError: _device_memory,
+    MemoryError: _no_memory,
 }

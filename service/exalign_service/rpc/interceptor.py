@@ -18,6 +18,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from grpc.aio import EOF  # type: ignore[attr-defined]  # the stubs lack it
 
+from exalign_service.observability.logs import Seldom
 from exalign_service.observability.metrics import CODES, OTHER, Method, Metrics, method_type
 from exalign_service.rpc.call_context import REQUEST_ID, Call, current_call, request_id_of
 from exalign_service.rpc.clock import Clock, LoopClock
@@ -67,6 +68,8 @@ class CallInterceptor(ServerInterceptor):
         self._metrics, self._max_deadline, self._max_message_bytes = metrics, max_deadline, max_message_bytes
         self._clock = LoopClock() if clock is None else clock
         self._running: dict[asyncio.Task[Any], _RpcHandler] = {}
+        #: One line a second, where every call may end so.
+        self.out_of_memory = Seldom(1.0)
         #: What the callers of handlers are told that were cancelled here.
         self._cancelled_here: dict[asyncio.Task[Any], Exception] = {}
 
@@ -223,6 +226,9 @@ class _RpcHandler:
     async def _fail(self, context: Context, error: Exception) -> NoReturn:
         """Count, log and send the status of an exception. Sending it ends the handler: by an exception, too."""
         answer = status_of(error, self._request_id)
+        if isinstance(error, MemoryError) and self._owner.out_of_memory.due():
+            fields = {"request_id": self._request_id, "left_out": self._owner.out_of_memory.left_out}
+            _log.error("out of memory", exc_info=error, extra={"fields": fields})
         if not is_known(error):
             _log.error("handler_failed", exc_info=error, extra={"fields": {"request_id": self._request_id}})
         self._done(context, answer.code, answer.message)
