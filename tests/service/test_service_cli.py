@@ -282,18 +282,29 @@ def test_what_libraries_write_to_stderr_is_in_the_log() -> None:
     program = PROGRAM.replace(
         "server.load_model = lambda config: server.LoadedModel(aligner)",
         "def load(config):\n"
-        "    import os, warnings\n"
+        "    import atexit, gc, logging, os, threading, warnings\n"
+        "    failing = threading.Thread(target=lambda: 1 / 0, name='unlucky')\n"
+        "    failing.start(), failing.join()\n"
+        "    class Lost:\n"
+        "        def __del__(self):\n"
+        "            raise ValueError\n"
+        "    Lost(), gc.collect()\n"
+        "    logging.getLogger('asyncio').error('two\\nlines')\n"
+        "    atexit.register(lambda: os.write(2, b'at the end\\n'))\n"
         "    os.write(2, b'[ WARN:0@0.1] a library \\xff\\n\\nno line end')\n"
         "    warnings.warn('of Python', stacklevel=1)\n"
         "    return server.LoadedModel(aligner)\n"
         "server.load_model = load",
     )
     with running_program(program, *FREE) as process:
-        log_until(process, "serving")
+        log = log_until(process, "serving")
         process.send_signal(signal.SIGTERM)
         _, err = process.communicate(timeout=60)
-    # All of it is JSON.
-    assert [json.loads(line)["event"] for line in err.splitlines()][-1] == "no line end"
+    # All of it is JSON; the last words too, which come after those of the server.
+    before = [line["event"] for line in log]
+    after = [json.loads(line)["event"] for line in err.splitlines()]
+    assert {"a thread failed", "exception ignored", "two\nlines", "[ WARN:0@0.1] a library \\xff"} <= set(before)
+    assert after[-2:] == ["stopped", "no line endat the end"]
 
 
 def test_a_missing_bundle_ends_with_1_and_one_line(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ process that crashes takes the last lines in the pipe with it: `faulthandler` sa
 
 from __future__ import annotations
 
+import atexit
 import faulthandler
 import logging
 import os
@@ -25,7 +26,8 @@ _log = logging.getLogger("stderr")
 
 @contextmanager
 def captured_stderr() -> Iterator[TextIO]:
-    """Turn lines on stderr into warnings of the logger ``stderr``.
+    """Turn lines on stderr into warnings of the logger ``stderr``: to the end of the process, so that what libraries
+    write when they are unloaded is none but JSON. Where the block ends with an error, to the end of the block.
 
     Yields:
         Where stderr went before, for the log's handler. It stays open.
@@ -38,13 +40,21 @@ def captured_stderr() -> Iterator[TextIO]:
     faulthandler.enable(before)
     reader = threading.Thread(target=_read, args=(reading,), name="stderr", daemon=True)
     reader.start()
-    try:
-        yield before
-    finally:
+
+    def end(descriptor: int) -> None:
         sys.stderr.flush()
         faulthandler.disable()
-        os.dup2(before.fileno(), _STDERR)
+        os.dup2(descriptor, _STDERR)
         reader.join(_LAST_LINES)
+
+    # What is registered first is done last: after all libraries, which are imported later.
+    at_exit = atexit.register(lambda: end(os.open(os.devnull, os.O_WRONLY)))
+    try:
+        yield before
+    except BaseException:
+        atexit.unregister(at_exit)
+        end(before.fileno())
+        raise
 
 
 def _read(descriptor: int) -> None:
