@@ -19,7 +19,7 @@ from manual_clock import ManualClock
 from service_fakes import GOOD_BOX, config, details_of, request, running, until
 from test_service_lifecycle import NOT_SERVING, SERVING, get, health
 from track_fakes import config as video
-from track_fakes import frame, talking
+from track_fakes import frame, talk, talking
 
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 LIMIT = 10.0
@@ -149,6 +149,9 @@ async def test_a_stuck_batch_ends_who_waits_for_it_and_the_server_recovers(
         assert caught.value.details() == "a batch has been running for longer than stuck_after = 0.2 s"
         assert details_of(caught.value).retry_seconds is not None
         assert await health(live.channel) == NOT_SERVING
+        fresh = talk(live)
+        await fresh.say(video())
+        assert (await fresh.refused())[0] == UNAVAILABLE  # no new session on a server in trouble
         reason = "not serving: a batch has been running for longer than stuck_after = 0.2 s\n"
         assert await get(live.server, "/readyz") == (503, reason)
         assert live.sample("exalign_stuck", where="batch") == 1
