@@ -257,15 +257,17 @@ class Server:
             task.cancel()
         # What has outlasted the grace; and health watchers, which never end by themselves.
         self._interceptor.cancel_all()
-        self._cutting = asyncio.create_task(self._cut(refusing))
+        # Sooner than it was asked first: a connection that has never spoken would hold it up for the whole grace.
+        cut = asyncio.create_task(self._grpc.stop(CUT_AFTER))
+        self._cutting = asyncio.create_task(self._end_of(refusing, cut))
         done, _ = await asyncio.wait([self._cutting], timeout=CUT_AFTER + CUT_ENDS)
         if done:
             self._unfinished.discard("calls")
             self._cutting.result()
 
-    async def _cut(self, refusing: asyncio.Task[None]) -> None:
-        """Wait for the end of what was cancelled."""
-        await refusing
+    async def _end_of(self, *cuts: asyncio.Task[None]) -> None:
+        """Wait for the end of what was cancelled, and of gRPC."""
+        await asyncio.gather(*cuts)
         await self._interceptor.finished()  # gRPC does not wait for the finally blocks of handlers that it cut
         if self._service is not None:
             await self._service.sessions.close()

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,6 +88,16 @@ def test_a_runtime_that_cannot_be_closed_does_not_hold_the_end_up() -> None:
         code, log = ended(process)
     assert code == 1
     assert (log[-1]["event"], log[-1]["still_running"]) == ("not stopped in time", ["threads"])
+
+
+def test_a_connection_that_has_never_spoken_does_not_hold_the_end_up() -> None:
+    with running_program(PROGRAM, *FREE, "--shutdown-grace", "3600") as process:
+        assert process.stdout is not None
+        host, port = json.loads(process.stdout.readline())["address"].split(":")
+        with socket.create_connection((host, int(port)), timeout=60):
+            process.send_signal(signal.SIGTERM)
+            code, log = ended(process)
+    assert (code, log[-1]["event"]) == (0, "stopped")
 
 
 async def test_stop_returns_where_a_thread_does_not_end(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from enum import Enum
 
 #: So long after a handler was cancelled gRPC cuts its call; and what has been cut has so long to end, seconds.
-CUT_AFTER, CUT_ENDS = 1.0, 1.0
+CUT_AFTER, CUT_ENDS = 1.0, 2.0
 
 #: Threads have so long to end, and the metrics port, seconds.
 THREADS_END, METRICS_END = 4.0, 0.5
