@@ -46,18 +46,28 @@ def not_finite(value: float) -> Callable[[U8, Outputs], Outputs]:
         ("not_finite", "features of 1 of 3 crops is not finite", not_finite(np.inf)),
         ("not_finite", "features of 1 of 3 crops is not finite", not_finite(-np.inf)),
         ("rows", "2 rows of embedding to 3 crops", lambda _, out: replace(out, embedding=out.embedding[:2])),
-        ("shape", "must be of .*'scores': \\(12,\\)", lambda _, out: replace(out, scores=out.scores[:, :5])),
-        ("shape", "must be of .*'embedding': \\(4,\\)", lambda _, out: replace(out, embedding=out.embedding[:, :1])),
-        ("shape", "'local': ", lambda _, out: replace(out, local=np.zeros((3, 1, 1, 1), np.float32))),
+        (
+            "shape",
+            "scores of shape .5,. a row, must be \\(12,\\)",
+            lambda _, out: replace(out, scores=out.scores[:, :5]),
+        ),
+        (
+            "shape",
+            "embedding of shape .1,. a row, must be \\(4,\\)",
+            lambda _, out: replace(out, embedding=out.embedding[:, :1]),
+        ),
+        ("shape", "local of shape None a row, must be \\(1, 1, 1\\)", lambda _, out: replace(out, local=None)),
     ],
 )
 def test_an_answer_that_cannot_be_right_is_refused_and_counted(
     kind: str, text: str, alter: Callable[[U8, Outputs], Outputs]
 ) -> None:
     runtime = FakeRuntime()
+    runtime.alter = lambda _, out: replace(out, local=np.zeros((3, 1, 1, 1), np.float32))
     it, observer = network(runtime)
     it.infer(CROPS)
-    runtime.alter = alter
+    plain = runtime.alter
+    runtime.alter = lambda crops, out: alter(crops, plain(crops, out))
     with pytest.raises(RuntimeFaultError, match=text):
         it.infer(CROPS)
     assert observer.kinds == [kind]

@@ -55,12 +55,12 @@ class Network:
         on_device_lost: Callable[[DeviceLostError], object],
         observer: FaultObserver,
     ) -> None:
-        self._runtime, self._exemplars = runtime, exemplars
-        self._on_device_lost, self._observer = on_device_lost, observer
+        self._runtime, self._on_device_lost, self._observer = runtime, on_device_lost, observer
         self._lock = threading.Lock()
         # Guarded by _lock.
         self._in_a_row = 0
-        self._shapes: dict[str, tuple[int, ...]] | None = None
+        #: Of a row of each output, as first answered.
+        self._shapes: dict[str, tuple[int, ...]] = {"scores": (exemplars,)}
 
     @property
     def in_a_row(self) -> int:
@@ -102,11 +102,13 @@ class Network:
                 raise RuntimeFaultError("rows", f"the runtime answered {len(array)} rows of {name} to {rows} crops")
         shapes = {name: array.shape[1:] for name, array in arrays.items()}
         with self._lock:
-            if self._shapes is None and shapes["scores"] == (self._exemplars,):
-                self._shapes = shapes
-            known = self._shapes or {"scores": (self._exemplars,)}
-        if shapes != known:
-            raise RuntimeFaultError("shape", f"the runtime answered rows of {shapes}, must be of {known}")
+            known = self._shapes
+            if wrong := [name for name, shape in known.items() if shapes.get(name) != shape]:
+                text = (
+                    f"the runtime answered {wrong[0]} of shape {shapes.get(wrong[0])} a row, must be {known[wrong[0]]}"
+                )
+                raise RuntimeFaultError("shape", text)
+            self._shapes = shapes | known
         for name, array in arrays.items():
             # One pass without a copy: a sum is finite where all of its terms are.
             with np.errstate(all="ignore"):
