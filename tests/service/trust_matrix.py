@@ -297,7 +297,7 @@ async def matrix(folder: Path) -> AsyncIterator[Matrix]:
     detector = HeldDetector()
     real = server_module.server_options
     with mock.patch.object(server_module, "server_options", lambda *a, **k: hurried(real(*a, **k))):
-        async with running(folder, config(session_retention=0.2, workers=1), detector=detector) as live:
+        async with running(folder, config(session_retention=0.2, network_calls=1), detector=detector) as live:
             yield Matrix(live, detector)
 
 
