@@ -116,7 +116,7 @@ def main(arguments: list[str]) -> None:
     print("| picture | MP | MB | ms | estimate | grown, bytes a pixel | estimate |\n|---|---|---|---|---|---|---|")
     for megapixels in parser.parse_args(arguments).megapixels:
         for name, data in files(megapixels):
-            plan = examine(data, ImageLimits.widest())
+            plan = examine(data, ImageLimits.widest()).plan
             seconds, grown = measure(data)
             pixels = plan.width * plan.height
             print(

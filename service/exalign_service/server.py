@@ -271,6 +271,7 @@ class Server:
         await self._interceptor.finished()  # gRPC does not wait for the finally blocks of handlers that it cut
         if self._service is not None:
             await self._service.sessions.close()
+            await self._service.close_decoders()
 
     def end_grace(self) -> None:
         """End the grace of `stop` now."""

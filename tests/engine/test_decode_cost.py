@@ -34,7 +34,7 @@ def png_with(*chunks: bytes) -> bytes:
 
 
 def cost(data: bytes) -> float:
-    return examine(data).cpu_ms
+    return examine(data).plan.cpu_ms
 
 
 FILES = {
@@ -50,7 +50,7 @@ FILES = {
 
 @pytest.mark.parametrize("name", FILES)
 def test_size_and_memory_are_known_from_the_structure(name: str) -> None:
-    plan = examine(FILES[name])
+    plan = examine(FILES[name]).plan
     assert (plan.width, plan.height) == (400, 300)
     assert plan.decoded_bytes == decode(FILES[name]).nbytes
     assert plan.peak_bytes >= 2 * plan.decoded_bytes
@@ -86,18 +86,18 @@ def test_metadata_that_are_decompressed_count() -> None:
 
 
 def test_lossless_webp_is_not_bounded_by_its_structure() -> None:
-    assert not examine(encoded(kind="WEBP", lossless=True)).bounded
+    assert not examine(encoded(kind="WEBP", lossless=True)).plan.bounded
 
 
 @pytest.mark.skipif(not features.check("avif"), reason="this Pillow was built without AVIF")
 def test_avif_is_not_bounded_by_its_structure() -> None:
-    assert not examine(encoded(kind="AVIF")).bounded
+    assert not examine(encoded(kind="AVIF")).plan.bounded
 
 
 def test_transparency_without_loss_beside_colours_with_it_is_not_bounded_either() -> None:
     clear = WIDE.convert("RGBA")
     clear.putalpha(Image.linear_gradient("L").resize(WIDE.size))
-    assert not examine(encoded(clear, "WEBP", quality=80)).bounded
+    assert not examine(encoded(clear, "WEBP", quality=80)).plan.bounded
 
 
 def test_a_bmp_in_runs_is_read_and_not_bounded() -> None:
@@ -107,12 +107,12 @@ def test_a_bmp_in_runs_is_read_and_not_bounded() -> None:
     palette = bytes(range(256)) * 4
     data = head + info + bytes(20) + palette + b"\x02\x07\x00\x01"
     assert decode(data).shape == (1, 2, 3)
-    assert not examine(data).bounded
+    assert not examine(data).plan.bounded
 
 
 def test_what_would_take_too_long_is_refused_before_it_is_decoded() -> None:
     data = encoded(progressive=True)
-    limits = ImageLimits(max_seconds=examine(data).cpu_ms / 2000)
+    limits = ImageLimits(max_seconds=examine(data).plan.cpu_ms / 2000)
     expected = (
         rf"^image\.encoded: is a JPEG in several scans of 400 × 300 pixels of 10 scans, which takes about [\d.e-]+ s "
         rf"to decode, at most {limits.max_seconds:g} s accepted$"
@@ -140,7 +140,7 @@ def large_header(name: str) -> bytes:
 
 @pytest.mark.parametrize("name", ["JPEG", "progressive JPEG", "CMYK", "PNG"])
 def test_ordinary_pictures_of_the_largest_size_are_admitted(name: str) -> None:
-    plan = examine(large_header(name))
+    plan = examine(large_header(name)).plan
     assert (plan.width, plan.height) == (8000, 5000)
 
 

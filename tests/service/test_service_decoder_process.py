@@ -87,7 +87,7 @@ async def pool(**keywords: Any):
 
 
 async def decoded(pool: DecoderPool, data: bytes) -> U8:
-    return await pool.decode(data, examine(data, LIMITS), LIMITS)
+    return await pool.decode(data, examine(data, LIMITS).plan, LIMITS)
 
 
 async def test_a_decoder_gives_the_pixels_that_the_server_would() -> None:

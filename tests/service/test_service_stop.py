@@ -25,7 +25,7 @@ from service_fakes import GOOD_BOX, Running, request
 def pipeline(stages: StagePool) -> Pipeline:
     """Only its threads."""
     nothing = cast(Any, SimpleNamespace())
-    return Pipeline(nothing, nothing, stages, nothing, nothing, 8, nothing)
+    return Pipeline(nothing, nothing, stages, nothing, nothing, nothing, nothing, nothing)
 
 
 def test_a_check_passes_until_the_calls_deadline() -> None:

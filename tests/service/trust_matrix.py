@@ -50,6 +50,8 @@ GAUGES = (
     ("exalign_request_bytes", {}),
     ("exalign_queue_depth", {}),
     ("exalign_stage_queue_depth", {}),
+    ("exalign_decoded_bytes", {"state": "held"}),
+    ("exalign_decode_jobs", {"state": "waiting"}),
     ("exalign_sessions", {"state": "active"}),
     ("exalign_sessions", {"state": "draining"}),
     ("exalign_sessions", {"state": "detached"}),

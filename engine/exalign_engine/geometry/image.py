@@ -72,30 +72,35 @@ class DecodePlan:
 
 
 @dataclass(frozen=True)
-class _Examined:
-    """A file whose header has been read."""
+class ExaminedPicture:
+    """A file whose structure has been read, and no pixel of it. `decode` once."""
 
     data: bytes
     header: Image.Image
     structure: JpegStructure | FileStructure
     estimate: Estimate
+    field: str
 
+    @property
+    def plan(self) -> DecodePlan:
+        """What decoding it will be."""
+        (width, height), cost = self.header.size, self.estimate
+        kind = self.header.format or ""
+        return DecodePlan(kind, width, height, 3 * width * height, cost.peak_bytes, cost.cpu_ms, cost.bounded)
 
-def examine(data: bytes, limits: ImageLimits | None = None, *, field: str = "image.encoded") -> DecodePlan:
-    """Read a file's structure; no pixel is decoded. Takes less than a millisecond for ordinary files.
+    def decode(self) -> NDArray[np.uint8]:
+        """See `decode`.
 
-    Args:
-        data: the whole file.
-        limits: what is accepted; default ``ImageLimits()``.
-        field: name of the field in errors.
-
-    Raises:
-        InvalidInputError: what `decode` would raise, as far as the structure tells.
-    """
-    examined = _examine(data, limits or ImageLimits(), field)
-    (width, height), cost = examined.header.size, examined.estimate
-    kind = examined.header.format or ""
-    return DecodePlan(kind, width, height, 3 * width * height, cost.peak_bytes, cost.cpu_ms, cost.bounded)
+        Raises:
+            InvalidInputError: the file is truncated or damaged.
+        """
+        if isinstance(self.structure, JpegStructure):
+            image = _decode_jpeg(self, self.structure, self.field)
+        elif self.header.format == "WEBP":
+            image = _decode_opencv(self.data, self.header, self.field)
+        else:
+            image = _decode_pillow(self.header, self.field)
+        return _upright(image, _orientation(self.header))
 
 
 def decode(data: bytes, limits: ImageLimits | None = None, *, field: str = "image.encoded") -> NDArray[np.uint8]:
@@ -113,17 +118,21 @@ def decode(data: bytes, limits: ImageLimits | None = None, *, field: str = "imag
         InvalidInputError: the file is empty, too large, too costly, of another format, animated, truncated or
             damaged.
     """
-    examined = _examine(data, limits or ImageLimits(), field)
-    if isinstance(examined.structure, JpegStructure):
-        image = _decode_jpeg(examined, examined.structure, field)
-    elif examined.header.format == "WEBP":
-        image = _decode_opencv(data, examined.header, field)
-    else:
-        image = _decode_pillow(examined.header, field)
-    return _upright(image, _orientation(examined.header))
+    return examine(data, limits, field=field).decode()
 
 
-def _examine(data: bytes, limits: ImageLimits, field: str) -> _Examined:
+def examine(data: bytes, limits: ImageLimits | None = None, *, field: str = "image.encoded") -> ExaminedPicture:
+    """Read a file's structure; no pixel is decoded. Takes less than a millisecond for ordinary files.
+
+    Args:
+        data: the whole file.
+        limits: what is accepted; default ``ImageLimits()``.
+        field: name of the field in errors.
+
+    Raises:
+        InvalidInputError: what `decode` would raise, as far as the structure tells.
+    """
+    limits = limits or ImageLimits()
     if not data:
         raise InvalidInputError.of(field, f"is empty (0 bytes), must be an {READABLE} file")
     if len(data) > limits.max_bytes:
@@ -155,7 +164,7 @@ def _examine(data: bytes, limits: ImageLimits, field: str) -> _Examined:
             f"is a {cost.way} of {header.width} × {header.height} pixels{scans}, which takes about "
             f"{cost.cpu_ms / 1000:.3g} s to decode, at most {limits.max_seconds:g} s accepted",
         )
-    return _Examined(data, header, structure, cost)
+    return ExaminedPicture(data, header, structure, cost, field)
 
 
 def _check_size(header: Image.Image, limits: ImageLimits, field: str) -> None:
@@ -168,7 +177,7 @@ def _check_size(header: Image.Image, limits: ImageLimits, field: str) -> None:
         raise InvalidInputError(Violation(field, text) for text in wrong)
 
 
-def _decode_jpeg(examined: _Examined, structure: JpegStructure, field: str) -> NDArray[np.uint8]:
+def _decode_jpeg(examined: ExaminedPicture, structure: JpegStructure, field: str) -> NDArray[np.uint8]:
     """Decode a JPEG whose data reach to its end, without orientation."""
     data, header = examined.data, examined.header
     if structure.scans > 1 or header.mode not in ("L", "RGB"):

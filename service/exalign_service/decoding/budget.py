@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from collections.abc import AsyncIterator, Hashable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Hashable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -74,6 +74,23 @@ class DecodedBytesBudget:
     def waiting(self) -> int:
         """Calls that wait for room."""
         return len(self._waiting)
+
+    def has_room(self, size: int, caller: Hashable) -> bool:
+        """Whether so many bytes would be had at once. From any thread: another may take them in the meantime."""
+        held = self._held.get(caller, 0)
+        shared = not held or held + size <= self._total // 2
+        return shared and self._sum + size <= self._total and not self._waiting_bytes
+
+    @contextmanager
+    def taken(self, size: int, caller: Hashable) -> Iterator[None]:
+        """Count bytes that are there already, for as long as the block runs; see `has_room`."""
+        self._held[caller] += size
+        self._sum += size
+        self._grant()
+        try:
+            yield
+        finally:
+            self.give_back(caller, size)
 
     @asynccontextmanager
     async def hold(self, size: int, caller: Hashable, deadline: float = math.inf) -> AsyncIterator[Hold]:

@@ -84,10 +84,10 @@ class FacesMethods:
 
     async def _detected(self, picture: Picture, clock: StageClock) -> _Faces:
         """Faces of which only the place is known."""
-        image, located, left_out = await self._pipeline.locate(picture, clock)
-        faces = [located_face(place) for place in located]
+        found = await self._pipeline.locate(picture, clock)
+        faces = [located_face(place) for place in found.faces]
         self._pipeline.answered(clock, faces)
-        return _Faces([[serialized(face)] for face in faces], left_out, image.shape[1], image.shape[0])
+        return _Faces([[serialized(face)] for face in faces], found.left_out, found.width, found.height)
 
     async def _scored(self, asked: FacesRequest, clock: StageClock) -> _Faces:
         """All faces with the views that the request names; each is kept, unless it was found by its id."""
@@ -103,8 +103,7 @@ class FacesMethods:
         asked.size.check_sparse(sum(face.size for _, face in found.faces))
         parts = [face.parts(pipeline.keep(asked.source, cached)) for cached, face in found.faces]
         pipeline.answered(clock, [face.summary for _, face in found.faces])
-        height, width = (0, 0) if found.shape is None else found.shape[:2]
-        return _Faces(parts, found.left_out, width, height)
+        return _Faces(parts, found.left_out, found.width, found.height)
 
     async def _written(self, response: Message, faces: _Faces, clock: StageClock) -> bytes:
         """The answer: a response without its faces, and these."""

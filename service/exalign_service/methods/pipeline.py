@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from exalign.v1 import face_pb2, service_pb2
 from exalign_engine.arrays import U8
-from exalign_engine.errors import InvalidInputError
 from exalign_engine.face.aligner import Aligner, Face, FaceRefinement, LocatedFace
 from exalign_engine.face.views import ConditionedFace
 from exalign_service.inference.admission import Admission, Demand
@@ -24,7 +23,8 @@ from exalign_service.inference.batcher import Batcher, Row
 from exalign_service.inference.fair_queue import Claim
 from exalign_service.inference.posterior_cache import CachedFace, PosteriorCache
 from exalign_service.inference.stage_pool import StagePool
-from exalign_service.methods.stage_clock import StageClock
+from exalign_service.methods.picture_opener import PictureOpener
+from exalign_service.methods.stage_clock import StageClock, in_thread
 from exalign_service.observability.metrics import Metrics
 from exalign_service.requests.faces import PosteriorId
 from exalign_service.requests.picture import DetectionOptions, Picture, RequestLimits
@@ -59,12 +59,14 @@ class PictureAnswer(Generic[T]):
     Attributes:
         faces: in the order of the boxes, or by falling score.
         left_out: detections left out because of max_faces.
-        shape: of the picture, (H, W, 3); None where there is none.
+        width: of the picture, pixels; 0 where there is none.
+        height: likewise.
     """
 
     faces: list[T]
     left_out: int = 0
-    shape: tuple[int, ...] | None = None
+    width: int = 0
+    height: int = 0
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,7 @@ class Pipeline:
         aligner: the engine.
         batcher: feeds the aligner's runtime.
         stages: runs what blocks.
+        opener: opens pictures.
         request_limits: what requests are checked against.
         cache: keeps faces behind posterior ids.
         admission: which calls may begin.
@@ -101,12 +104,13 @@ class Pipeline:
         aligner: Aligner,
         batcher: Batcher,
         stages: StagePool,
+        opener: PictureOpener,
         request_limits: RequestLimits,
         cache: PosteriorCache,
         admission: Admission,
         metrics: Metrics,
     ) -> None:
-        self.aligner, self.request_limits, self.cache = aligner, request_limits, cache
+        self.aligner, self.request_limits, self.cache, self.opener = aligner, request_limits, cache, opener
         self._batcher, self._stages, self._metrics = batcher, stages, metrics
         self._admission = admission
 
@@ -144,19 +148,6 @@ class Pipeline:
         """Count a run of a detector. From any thread."""
         self._metrics.detected(detector, faces)
 
-    def open_image(self, picture: Picture, method: str) -> U8:
-        """Decode a picture; one that cannot be is counted. Blocks.
-
-        Raises:
-            InvalidInputError: every violation of the request.
-        """
-        try:
-            return picture.open_image(self.request_limits.image_limits)
-        except InvalidInputError as e:
-            if any(violation.field.startswith("image") for violation in e.violations):
-                self._metrics.undecodable.labels(method).inc()
-            raise
-
     async def each_face(
         self,
         source: Picture | PosteriorId,
@@ -181,12 +172,12 @@ class Pipeline:
             case PosteriorId(name):
                 return PictureAnswer([await self._in_thread(clock, self._rebuild, self.cache.find(name), work)])
             case Picture():
-                crops = await self._crops(source, clock)
-                check(len(crops.faces))
-                if clock.ticket is not None:
-                    self._admission.found(clock.ticket, len(crops.faces))
-                made = await self._score(crops.image, crops.faces, clock, work)
-                return PictureAnswer(made, crops.left_out, crops.image.shape)
+                async with self._crops(source, clock) as crops:
+                    check(len(crops.faces))
+                    if clock.ticket is not None:
+                        self._admission.found(clock.ticket, len(crops.faces))
+                    made = await self._score(crops.image, crops.faces, clock, work)
+                    return PictureAnswer(made, crops.left_out, crops.image.shape[1], crops.image.shape[0])
 
     async def one_face(self, source: Picture | PosteriorId, clock: StageClock, work: FaceWork[T]) -> T:
         """Find and score the one face that a request is about: that of its box, or the best that is detected.
@@ -206,12 +197,12 @@ class Pipeline:
             case PosteriorId(name):
                 return await self._in_thread(clock, self._rebuild, self.cache.find(name), work)
             case Picture():
-                crops = await self._crops(source, clock, most=1)
-                if not crops.faces:
-                    detector = source.detection.detector
-                    raise PreconditionError("NO_FACE", f"no face was found by {detector}; give its box")
-                (made,) = await self._score(crops.image, crops.faces, clock, work)
-                return made
+                async with self._crops(source, clock, most=1) as crops:
+                    if not crops.faces:
+                        detector = source.detection.detector
+                        raise PreconditionError("NO_FACE", f"no face was found by {detector}; give its box")
+                    (made,) = await self._score(crops.image, crops.faces, clock, work)
+                    return made
 
     def keep(self, source: Picture | PosteriorId, face: CachedFace) -> str:
         """The posterior id of an answered face: the one that it was found by, or a new one."""
@@ -221,18 +212,15 @@ class Pipeline:
             case Picture():
                 return self.cache.keep(face)
 
-    async def locate(self, picture: Picture, clock: StageClock) -> tuple[U8, list[LocatedFace], int]:
-        """Decode a picture without boxes and detect its faces.
-
-        Returns:
-            The picture; its faces by falling score; and how many more were detected.
+    async def locate(self, picture: Picture, clock: StageClock) -> PictureAnswer[LocatedFace]:
+        """Decode a picture without boxes and detect its faces, by falling score.
 
         Raises:
             InvalidInputError: every violation of the request.
         """
-        image = await self.run_stage(clock, "decode", self.open_image, picture, clock.method)
-        found, left_out = await self.run_stage(clock, "detect", self._detect, image, picture.detection)
-        return image, found, left_out
+        async with self.opener.opened(picture, clock, lambda image: image) as image:
+            found, left_out = await self.run_stage(clock, "detect", self._detect, image, picture.detection)
+            return PictureAnswer(found, left_out, image.shape[1], image.shape[0])
 
     def write_face(self, given: ConditionedFace, options: ViewOptions, clock: StageClock) -> face_pb2.Face:
         """The message about a face, without a posterior id. Blocks: for a thread."""
@@ -274,15 +262,19 @@ class Pipeline:
         """Run one stage in a thread; a call that is cancelled before its turn never runs."""
         return await self._in_thread(clock, clock.run, stage, work, *args)
 
-    async def _crops(self, picture: Picture, clock: StageClock, most: int | None = None) -> _Crops:
-        """Decode a picture, find its faces and cut out the first ``most`` of them."""
+    @asynccontextmanager
+    async def _crops(self, picture: Picture, clock: StageClock, most: int | None = None) -> AsyncIterator[_Crops]:
+        """Decode a picture, find its faces and cut out the first ``most`` of them; it may be kept within the block."""
         if picture.boxes:
-            return await self._in_thread(clock, self._boxed_crops, picture, clock, most)
-        image = await self.run_stage(clock, "decode", self.open_image, picture, clock.method)
-        return await self._in_thread(clock, self._detected_crops, image, picture.detection, clock, most)
+            async with self.opener.opened(
+                picture, clock, lambda image: self._boxed_crops(image, picture, clock, most)
+            ) as crops:
+                yield crops
+            return
+        async with self.opener.opened(picture, clock, lambda image: image) as image:
+            yield await self._in_thread(clock, self._detected_crops, image, picture.detection, clock, most)
 
-    def _boxed_crops(self, picture: Picture, clock: StageClock, most: int | None) -> _Crops:
-        image = clock.run("decode", self.open_image, picture, clock.method)
+    def _boxed_crops(self, image: U8, picture: Picture, clock: StageClock, most: int | None) -> _Crops:
         places = [self.aligner.place(box.corners, box.source) for box in picture.boxes.values()]
         return _Crops(image, clock.run("decode", self._cut, image, places[:most]), 0)
 
@@ -345,12 +337,7 @@ class Pipeline:
                 return rows
 
     async def _in_thread(self, clock: StageClock, work: Callable[..., T], *args: object) -> T:
-        """Run something in a thread; where this is cancelled, the call's work in threads ends at its next check."""
-        try:
-            return await self._stages.run(work, *args)
-        except asyncio.CancelledError:
-            clock.stop()
-            raise
+        return await in_thread(self._stages, clock, work, *args)
 
 
 def _demand(request: FaceRequest) -> Demand:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import threading
 import time
@@ -11,6 +12,7 @@ from typing import TypeVar
 from exalign.v1 import timing_pb2
 from exalign_service.inference.admission import Ticket
 from exalign_service.inference.batcher import Row
+from exalign_service.inference.stage_pool import StagePool
 from exalign_service.rpc.call_context import Call, current_call
 from exalign_service.rpc.errors import DeadlineExpiredError
 
@@ -97,3 +99,12 @@ class StageClock:
             hmm_seconds=seconds.get("hmm", 0.0),
             total_seconds=self.elapsed,
         )
+
+
+async def in_thread(stages: StagePool, clock: StageClock, work: Callable[..., T], *args: object) -> T:
+    """Run something in a thread; where this is cancelled, the call's work in threads ends at its next check."""
+    try:
+        return await stages.run(work, *args)
+    except asyncio.CancelledError:
+        clock.stop()
+        raise

@@ -81,7 +81,7 @@ class EvidenceRequest:
 
 
 def read_predict(request: service_pb2.PredictLandmarksRequest, limits: RequestLimits) -> FacesRequest:
-    """PredictLandmarks. `Picture.open_image` raises what is wrong, once the picture is checked too."""
+    """PredictLandmarks. `Picture` raises what is wrong, once the picture is checked too."""
     violations = Violations()
     views = _views(request, limits, violations, landmarks=True)
     if request.stop_after not in service_pb2.StopAfter.values():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from exalign.v1 import image_pb2
 from exalign_engine.errors import InvalidInputError, Violations
-from exalign_engine.geometry.image import decode
+from exalign_engine.geometry.image import ExaminedPicture, examine
 from exalign_engine.geometry.image_limits import ImageLimits
 from exalign_engine.geometry.raw_image import PixelFormat, from_raw
 from exalign_service.requests.enums import add_unknown_enum
@@ -19,24 +21,42 @@ _PIXEL_FORMATS: dict[int, PixelFormat] = {
 }
 
 
-def decode_image(image: image_pb2.Image, limits: ImageLimits) -> NDArray[np.uint8]:
-    """Decode an image. Slow: for an executor.
+@dataclass(frozen=True)
+class ExaminedRaw:
+    """A raw image of which the size is right. `decode` takes its pixels."""
+
+    image: image_pb2.RawImage
+    limits: ImageLimits
+
+    @property
+    def decoded_bytes(self) -> int:
+        """Of its pixels as RGB."""
+        return 3 * self.image.width * self.image.height
+
+    def decode(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 RGB, in the image frame.
+
+        Raises:
+            InvalidInputError: every wrong field, from "image.raw" on.
+        """
+        return _decode_raw(self.image, self.limits)
+
+
+def examine_image(image: image_pb2.Image, limits: ImageLimits) -> ExaminedPicture | ExaminedRaw:
+    """Read an image as far as can be done without its pixels. Not for the event loop: a file may have many parts.
 
     Args:
         image: encoded or raw, as it was sent.
         limits: what is accepted.
 
-    Returns:
-        (H, W, 3) uint8 RGB, in the image frame.
-
     Raises:
-        InvalidInputError: every wrong field, from "image" on.
+        InvalidInputError: every wrong field, from "image" on, as far as it can be told.
     """
     source = image.WhichOneof("source")
     if source == "encoded":
-        return decode(image.encoded, limits, field="image.encoded")
+        return examine(image.encoded, limits, field="image.encoded")
     if source == "raw":
-        return _decode_raw(image.raw, limits)
+        return ExaminedRaw(image.raw, limits)
     raise InvalidInputError.of("image", "is not set, must hold an encoded or a raw image")
 
 

@@ -1,16 +1,17 @@
 """Pictures, boxes, detection and landmark options of a request, as checked values.
 
 Each reader adds what is wrong to a collection, so that one answer names every wrong field. What does not depend on the
-pixels is checked while reading. The pixels, and the boxes against them, are checked by `Picture.open_image`, which
-reports both kinds together.
+pixels is checked while reading. The pixels, and the boxes against them, are checked by `Picture`'s methods, which
+report both kinds together.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +20,14 @@ from exalign.v1 import face_pb2, geometry_pb2, image_pb2
 from exalign_engine import FACE_BOX
 from exalign_engine.errors import InvalidInputError, Violation, Violations
 from exalign_engine.geometry.boxes import box_misplacement
+from exalign_engine.geometry.image import ExaminedPicture
 from exalign_engine.geometry.image_limits import ImageLimits
 from exalign_engine.geometry.landmarks import GROUPS, N_LANDMARKS
 from exalign_service.config.schema import LimitsConfig
 from exalign_service.requests.enums import add_unknown_enum
-from exalign_service.requests.image import decode_image
+from exalign_service.requests.image import ExaminedRaw, examine_image
+
+T = TypeVar("T")
 
 #: Most probable exemplars named where the request does not say how many.
 DEFAULT_TOP_EXEMPLARS = 5
@@ -126,25 +130,35 @@ class Picture:
     detection: DetectionOptions
     violations: tuple[Violation, ...] = field(default=())
 
-    def open_image(self, limits: ImageLimits) -> NDArray[np.uint8]:
-        """Decode the picture and finish the checks. Slow: for an executor.
+    def examine(self, limits: ImageLimits) -> ExaminedPicture | ExaminedRaw:
+        """Read the picture as far as can be done without its pixels. Slow: for a thread.
 
-        Returns:
-            (H, W, 3) uint8 RGB, in the image frame.
+        Raises:
+            InvalidInputError: every violation of the request, as far as it can be told.
+        """
+        return self.complete(lambda: examine_image(self.image, limits))
+
+    def complete(self, work: Callable[[], T]) -> T:
+        """Do something with the picture; what it finds wrong is reported with what was found before.
+
+        Raises:
+            InvalidInputError: every violation of the request.
+        """
+        try:
+            return work()
+        except InvalidInputError as e:
+            raise InvalidInputError([*self.violations, *e.violations]) from None
+
+    def check(self, image: NDArray[np.uint8]) -> None:
+        """Check the boxes against the decoded picture.
 
         Raises:
             InvalidInputError: every violation of the request.
         """
         violations = Violations()
         violations.extend(self.violations)
-        try:
-            image = decode_image(self.image, limits)
-        except InvalidInputError as e:
-            violations.extend(e.violations)
-            raise InvalidInputError(violations) from None
         add_misplaced(violations, self.boxes, image.shape)
         violations.raise_if_any()
-        return image
 
 
 def add_misplaced(violations: Violations, boxes: Mapping[str, GivenBox], shape: Sequence[int]) -> None:

@@ -13,11 +13,14 @@ from exalign_engine.arrays import U8
 from exalign_engine.face.aligner import Aligner, Face
 from exalign_engine.face.views import warm_up
 from exalign_service.config.schema import ServerConfig
+from exalign_service.decoding.budget import DecodedBytesBudget
+from exalign_service.decoding.pool import DecoderPool
 from exalign_service.inference.admission import Admission, AdmissionLimits
 from exalign_service.inference.batcher import Batcher
 from exalign_service.inference.network import Network
 from exalign_service.inference.posterior_cache import PosteriorCache
 from exalign_service.inference.stage_pool import StagePool
+from exalign_service.methods.picture_opener import PictureOpener
 from exalign_service.methods.pipeline import Pipeline
 from exalign_service.observability.metrics import Metrics
 from exalign_service.requests.picture import RequestLimits
@@ -96,7 +99,12 @@ class ModelService:
         cache = PosteriorCache(config.limits.max_posteriors, config.limits.max_posterior_bytes, metrics)
         most = AdmissionLimits(batching.queue, config.limits.max_request_bytes, config.limits.max_wait)
         admission = Admission(most, batching.stage_threads, metrics)
-        pipeline = Pipeline(aligner, self._batcher, self._stages, request_limits, cache, admission, metrics)
+        self._decoders = DecoderPool(
+            batching.decode_processes, config.limits.max_decode_seconds, observer=metrics, clock=clock
+        )
+        budget = DecodedBytesBudget(config.limits.max_decoded_bytes, metrics, clock)
+        opener = PictureOpener(self._stages, self._decoders, budget, request_limits.image_limits, metrics)
+        pipeline = Pipeline(aligner, self._batcher, self._stages, opener, request_limits, cache, admission, metrics)
         self.sessions = SessionRegistry(
             kept,
             self.store,
@@ -159,6 +167,10 @@ class ModelService:
         _log.info("warming up", extra={"fields": {"step": "videos"}})
         self._session_factory.warm_up(place, row)
         _log.info("warm", extra={"fields": {"seconds": round(time.monotonic() - start, 3)}})
+
+    async def close_decoders(self) -> None:
+        """End the processes that decode."""
+        await self._decoders.close()
 
     def close(self) -> None:
         """Free what works in threads. Blocks."""

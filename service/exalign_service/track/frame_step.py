@@ -6,7 +6,8 @@ After a cancellation the session must not be used again: a thread may still work
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -102,35 +103,37 @@ class SessionSteps:
             InvalidInputError: something in it contradicts itself, its picture or the session.
         """
         run, session = self._pipeline.run_stage, self._session
-        image, problems = await self._open(requested, record, clock)
-        size = None if image is None else (image.shape[0], image.shape[1])
-        within = size or record.size  # a box also says where a hidden face is
-        boxes = () if within is None else self._boxes(requested, within)
-        known = {track_id: np.array(box) for track_id, box in record.boxes}
-        known |= {track_id: place.box for track_id, place in boxes if track_id}
-        evidence = () if not known else resolve(requested.evidence, known)
-        pending = _in_frame(session.begin, Frame(requested.index, size, boxes, evidence, occluded=size is None))
-        detections: Sequence[LocatedFace] = ()
-        if pending.detect and image is not None:
-            how = self._options.detection
+        async with self._opened(requested, record, clock) as (image, problems):
+            size = None if image is None else (image.shape[0], image.shape[1])
+            within = size or record.size  # a box also says where a hidden face is
+            boxes = () if within is None else self._boxes(requested, within)
+            known = {track_id: np.array(box) for track_id, box in record.boxes}
+            known |= {track_id: place.box for track_id, place in boxes if track_id}
+            evidence = () if not known else resolve(requested.evidence, known)
+            pending = _in_frame(session.begin, Frame(requested.index, size, boxes, evidence, occluded=size is None))
+            detections: Sequence[LocatedFace] = ()
+            if pending.detect and image is not None:
+                how = self._options.detection
 
-            def detect() -> list[LocatedFace]:
-                found = self._pipeline.aligner.locate(image, how.detector, min_score=how.min_score)
-                self._pipeline.detected(how.detector, len(found))
-                return found
+                def detect() -> list[LocatedFace]:
+                    found = self._pipeline.aligner.locate(image, how.detector, min_score=how.min_score)
+                    self._pipeline.detected(how.detector, len(found))
+                    return found
 
-            detections = await run(clock, "detect", detect)
-        places = _in_frame(session.places, pending, detections)
-        if requested.evidence and not known:
-            # σ of a click depends on the face, and only now there is one, if any.
-            if places:
-                # No key is 0, which is how a request says that it names no track.
-                evidence = resolve(requested.evidence, {-1 - i: place.box for i, place in enumerate(places)})
-                pending = _in_frame(session.begin, Frame(requested.index, size, boxes, evidence, occluded=size is None))
-                places = _in_frame(session.places, pending, detections)
-            else:
-                problems += (_problem(Violation("evidence", "is not used: no face is known in this frame")),)
-        rows = await self._rows(image, places, clock)
+                detections = await run(clock, "detect", detect)
+            places = _in_frame(session.places, pending, detections)
+            if requested.evidence and not known:
+                # σ of a click depends on the face, and only now there is one, if any.
+                if places:
+                    # No key is 0, which is how a request says that it names no track.
+                    evidence = resolve(requested.evidence, {-1 - i: place.box for i, place in enumerate(places)})
+                    pending = _in_frame(
+                        session.begin, Frame(requested.index, size, boxes, evidence, occluded=size is None)
+                    )
+                    places = _in_frame(session.places, pending, detections)
+                else:
+                    problems += (_problem(Violation("evidence", "is not used: no face is known in this frame")),)
+            rows = await self._rows(image, places, clock)
 
         def step() -> tuple[FrameAnswer, bytes, bytes]:
             answer = session.finish(pending, rows, clock.check)
@@ -187,22 +190,27 @@ class SessionSteps:
         )
         return await self._revisions(closing.revisions, clock), closed
 
-    async def _open(
+    @asynccontextmanager
+    async def _opened(
         self, requested: RequestedFrame, record: SessionRecord, clock: StageClock
-    ) -> tuple[U8 | None, tuple[track_pb2.FrameProblem, ...]]:
-        """The picture; None, with the reason, where it cannot be used."""
+    ) -> AsyncIterator[tuple[U8 | None, tuple[track_pb2.FrameProblem, ...]]]:
+        """The picture, for the length of the block; None, with the reason, where it cannot be used."""
         picture: Picture | None = requested.picture
         if picture is None:
-            return None, ()
-        try:
-            image = await self._pipeline.run_stage(clock, "decode", self._pipeline.open_image, picture, clock.method)
-        except InvalidInputError as e:
-            return None, tuple(_problem(v) for v in e.violations)
-        if record.size is not None and image.shape[:2] != record.size:
-            (h, w), (height, width) = image.shape[:2], record.size
-            text = f"is {w} × {h} pixels, all frames of the session must have {width} × {height}"
-            return None, (_problem(Violation("image", text)),)
-        return image, ()
+            yield None, ()
+            return
+        async with AsyncExitStack() as stack:
+            image, problems = None, tuple[track_pb2.FrameProblem, ...]()
+            try:
+                opening = self._pipeline.opener.opened(picture, clock, lambda image: image)
+                image = await stack.enter_async_context(opening)
+            except InvalidInputError as e:
+                problems = tuple(_problem(v) for v in e.violations)
+            if image is not None and record.size is not None and image.shape[:2] != record.size:
+                (h, w), (height, width) = image.shape[:2], record.size
+                text = f"is {w} × {h} pixels, all frames of the session must have {width} × {height}"
+                image, problems = None, (_problem(Violation("image", text)),)
+            yield image, problems
 
     def _boxes(self, requested: RequestedFrame, size: tuple[int, int]) -> tuple[tuple[int, LocatedFace], ...]:
         """The caller's boxes, checked against the picture.
