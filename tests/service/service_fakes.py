@@ -89,6 +89,9 @@ class FakeDetector:
     def __init__(self, *faces: tuple[Corners, float]) -> None:
         self.faces = list(faces)
 
+    def release(self) -> None:
+        """Let go of what is held."""
+
     def detect(self, image: U8) -> list[RawDetection]:
         """See `exalign_engine.detect.Detector`."""
         return [RawDetection(np.array(box), score) for box, score in self.faces]
@@ -186,6 +189,7 @@ async def running(
             yield Running(server, runtime, detector, channel)
     finally:
         runtime.gate.set()
+        detector.release()
         if not runtime.closed:
             await server.stop(0)
 

@@ -70,6 +70,9 @@ class HeldDetector(FakeDetector):
         self.gate.set()
         self.error: Exception | None = None
 
+    def release(self) -> None:
+        self.gate.set()
+
     def detect(self, image: Any) -> Any:
         self.held += 1
         self.gate.wait()
