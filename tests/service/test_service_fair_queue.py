@@ -158,6 +158,28 @@ def test_one_more_thread_works_for_a_frame_while_all_others_work_for_calls() -> 
     assert not it.allows("c", live=True)
 
 
+@pytest.mark.parametrize(
+    ("running", "around", "allowed"),
+    [
+        (["a"], "a", True),  # alone: all threads
+        (["a"], "ab", False),  # not alone: one is left to others
+        ([], "ab", True),
+        (["ab"], "ab", True),  # half of a batch
+        (["ab", "ab"], "ab", False),
+    ],
+)
+def test_each_leaves_a_thread_to_others_who_are_around(running: list[str], around: str, allowed: bool) -> None:
+    now = [0.0]
+    it = Running(2, lambda: now[0])
+    for i, callers in enumerate(running):
+        it.begin(i, [Claim(name) for name in callers])
+    for name in around:
+        it.seen(name)
+    assert it.allows("a", live=False) is allowed
+    now[0] = 5.0  # nobody is around any more
+    assert it.allows("a", live=False) is (len(running) < 2)
+
+
 def test_the_age_of_the_oldest_work_is_known() -> None:
     now = [0.0]
     it = Running(2, lambda: now[0])

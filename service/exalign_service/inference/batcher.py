@@ -180,6 +180,7 @@ class Batcher:
                     expired = self._sweep()
                     if not self._has_room(claim.caller, len(items)):
                         raise QueueFullError("faces", len(self._queue), self._max_queue, self._retry_after())
+                self._running.seen(claim.caller)
                 for item in items:
                     self._queue.put(claim, item)
                 self._report()

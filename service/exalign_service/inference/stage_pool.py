@@ -98,6 +98,7 @@ class StagePool:
         with self._changed:
             if self._closed:
                 raise NotServingError("the server is shutting down")
+            self._running.seen(claim.caller)
             self._queue.put(claim, job)
             self._report()
             self._changed.notify()
