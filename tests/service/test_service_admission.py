@@ -214,3 +214,30 @@ def test_what_a_header_tells_goes_before_the_mean() -> None:
     machine = learned()
     with machine.admission.admit(Call("", math.inf), Demand(KIND, 1, decoding=5.0)):
         assert machine.counted.seconds > 2.0
+
+
+async def test_who_is_refused_again_and_again_is_told_more_slowly() -> None:
+    machine, pauses = Machine(), list[float]()
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        machine.now += seconds
+
+    async def refuse(caller: str, times: int, size: int = 100) -> None:
+        for _ in range(times):
+            await machine.admission.pace_refusal(caller, size, sleep)
+
+    await refuse("hostile", 50)
+    assert sum(pauses) < 1e-9  # a burst
+    pauses.clear()
+    await refuse("hostile", 100)
+    assert len(pauses) >= 98
+    assert sum(pauses) == pytest.approx(100 / 50, rel=0.05)  # fifty a second
+    assert max(pauses) <= 2.0
+    count = len(pauses)
+    await refuse("polite", 40)
+    await refuse("hostile", 1, size=2**30)  # what cannot be held is told at once
+    assert len(pauses) == count
+    machine.now += 60.0
+    await refuse("hostile", 50)
+    assert len(pauses) == count

@@ -8,12 +8,14 @@ is less. A call that would be answered after its deadline, or after the longest 
 The hint when to try again is when there will be room: callers that were refused before get their turns first.
 
 The rate is measured while calls wait; it holds what streams leave to calls, and what the machine really does.
+
+Refusing costs something too. Who is refused again and again, beyond a burst, is told so more slowly.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -32,6 +34,10 @@ _MARGIN = 0.8
 
 #: Bounds of the retry hint, seconds.
 _SHORTEST, _LONGEST = 0.05, 30.0
+
+#: Refusals of one caller a second, after a burst of as many; the longest time by which one is put off, seconds; and the
+#: bytes of all requests that are held for it.
+_REFUSALS, _LONGEST_PAUSE, _PUT_OFF_BYTES = 50.0, 2.0, 64 * 2**20
 
 
 class AdmissionObserver(Protocol):
@@ -129,6 +135,9 @@ class Admission:
         self._window_began, self._done, self._waited = clock(), 0.0, False
         #: Up to when the room of each caller is promised to those who were refused.
         self._promised: dict[str, float] = {}
+        #: When the refusals of each caller will have been told at their rate; and what is held meanwhile.
+        self._refusing: dict[str, float] = {}
+        self._put_off = 0
 
     @contextmanager
     def admit(self, call: Call, demand: Demand) -> Iterator[Ticket]:
@@ -153,6 +162,27 @@ class Admission:
             del self._tickets[ticket]
             self._learn(ticket)
             self._report()
+
+    async def pace_refusal(self, caller: str, size: int, sleep: Callable[[float], Awaitable[object]]) -> None:
+        """Wait before a refusal is told, where a caller has been refused too often.
+
+        Args:
+            caller: who is refused.
+            size: of the request, bytes.
+            sleep: waits for seconds.
+        """
+        now = self._clock()
+        self._refusing = {name: until for name, until in self._refusing.items() if until > now}
+        until = self._refusing[caller] = max(self._refusing.get(caller, now), now) + 1 / _REFUSALS
+        pause = until - now - 1.0  # a second's refusals are the burst
+        if pause <= 0 or self._put_off + size > _PUT_OFF_BYTES:
+            return
+        self._refusing[caller] = min(until, now + 1.0 + _LONGEST_PAUSE)
+        self._put_off += size
+        try:
+            await sleep(min(pause, _LONGEST_PAUSE))
+        finally:
+            self._put_off -= size
 
     def found(self, ticket: Ticket, faces: int) -> None:
         """So many faces were found in the picture of a call."""

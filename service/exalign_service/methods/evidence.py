@@ -54,7 +54,7 @@ class EvidenceMethods:
     async def conditional(self, request: service_pb2.QueryConditionalRequest) -> bytes:
         """QueryConditional; see service.proto."""
         pipeline = self._pipeline
-        with pipeline.call(request) as clock:
+        async with pipeline.call(request) as clock:
             asked = read_conditional(request, pipeline.request_limits)
 
             def work(before: CachedFace, face: Face) -> _Conditional:
@@ -94,7 +94,7 @@ class EvidenceMethods:
     async def suggest(self, request: service_pb2.SuggestEvidenceRequest) -> bytes:
         """SuggestEvidence; see service.proto."""
         pipeline = self._pipeline
-        with pipeline.call(request) as clock:
+        async with pipeline.call(request) as clock:
             asked = read_suggest(request, pipeline.request_limits)
 
             def work(

@@ -48,7 +48,7 @@ class FacesMethods:
 
     async def landmarks(self, request: service_pb2.PredictLandmarksRequest) -> bytes:
         """PredictLandmarks; see service.proto."""
-        with self._pipeline.call(request) as clock:
+        async with self._pipeline.call(request) as clock:
             asked = read_predict(request, self._pipeline.request_limits)
             match asked.source:
                 case Picture() as picture if asked.detect_only:
@@ -66,7 +66,7 @@ class FacesMethods:
 
     async def heatmaps(self, request: service_pb2.PredictHeatmapsRequest) -> bytes:
         """PredictHeatmaps; see service.proto."""
-        with self._pipeline.call(request) as clock:
+        async with self._pipeline.call(request) as clock:
             faces = await self._scored(read_heatmaps(request, self._pipeline.request_limits), clock)
             response = service_pb2.PredictHeatmapsResponse(
                 bundle_id=self._bundle_id, faces_left_out=faces.left_out, timing=clock.message()
@@ -75,7 +75,7 @@ class FacesMethods:
 
     async def pose(self, request: service_pb2.EstimatePoseRequest) -> bytes:
         """EstimatePose; see service.proto."""
-        with self._pipeline.call(request) as clock:
+        async with self._pipeline.call(request) as clock:
             faces = await self._scored(read_pose(request, self._pipeline.request_limits), clock)
             response = service_pb2.EstimatePoseResponse(
                 bundle_id=self._bundle_id, faces_left_out=faces.left_out, timing=clock.message()

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -32,7 +32,7 @@ from exalign_service.requests.views import ViewOptions
 from exalign_service.responses.face_views import compute_views
 from exalign_service.responses.faces import face_message
 from exalign_service.rpc.call_context import current_call
-from exalign_service.rpc.errors import PreconditionError, QueueFullError
+from exalign_service.rpc.errors import OverloadedError, PreconditionError, QueueFullError
 
 T = TypeVar("T")
 
@@ -114,15 +114,21 @@ class Pipeline:
         self._batcher, self._stages, self._metrics = batcher, stages, metrics
         self._admission = admission
 
-    @contextmanager
-    def call(self, request: FaceRequest) -> Iterator[StageClock]:
+    @asynccontextmanager
+    async def call(self, request: FaceRequest) -> AsyncIterator[StageClock]:
         """Room for one call, and the clock of its stages; they are observed when it ends.
 
         Raises:
             QueueFullError: too many calls are in progress.
             OverloadedError: the call would be answered too late.
         """
-        with self._admission.admit(current_call.get(), _demand(request)) as ticket:
+        call, demand = current_call.get(), _demand(request)
+        with ExitStack() as stack:
+            try:
+                ticket = stack.enter_context(self._admission.admit(call, demand))
+            except (QueueFullError, OverloadedError):
+                await self._admission.pace_refusal(call.caller, demand.size, asyncio.sleep)
+                raise
             clock = StageClock(ticket)
             try:
                 yield clock

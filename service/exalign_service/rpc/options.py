@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+#: Calls and streams of one connection at once: more than there may be calls in progress and sessions by default.
+MAX_CALLS_OF_CONNECTION = 512
+
 #: Clients may ping so often, also where nothing is said on a connection, seconds.
 SHORTEST_PING_INTERVAL = 3.0
 
@@ -32,6 +35,8 @@ def server_options(
         # One process a port: the kernel must not spread connections over processes with other sessions.
         ("grpc.so_reuseport", 0),
         ("grpc.max_receive_message_length", message_ceiling(max_message_bytes)),
+        # Calls of one connection that are in progress; further ones wait with their caller.
+        ("grpc.max_concurrent_streams", MAX_CALLS_OF_CONNECTION),
         # What a request may ask for is bounded before anything is computed: `requests.answer_size`.
         ("grpc.max_send_message_length", -1),
         ("grpc.http2.min_ping_interval_without_data_ms", round(_PING_SLACK * shortest_ping_interval * 1000)),

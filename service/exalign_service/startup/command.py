@@ -46,6 +46,10 @@ _log = logging.getLogger("exalign_service")
 
 PROGRAM = "exalign-server"
 
+#: Python's own is ten times as long. Beside busy streams, the slowest hundredth of another caller's calls took half as
+#: long with this one (docs/decisions/overload.md), seconds.
+_SWITCH_INTERVAL = 0.0005
+
 #: Longest time for closing the ports while the model is still being loaded, seconds.
 _CLOSING = 0.5
 
@@ -159,6 +163,8 @@ def _serve(config: ServerConfig, *, exit_with_stdin: bool, process: int | None) 
             fields = {} if process is None else {"process": process}
             log_to(log_stream.fileno(), info=_log.isEnabledFor(logging.INFO), fields=fields)
             _log.info("starting", extra={"fields": {"version": version("exalign"), "pid": os.getpid()}})
+            # A thread that computes in Python gives way to the event loop sooner than by itself.
+            sys.setswitchinterval(_SWITCH_INTERVAL)
             # Not on the event loop, which could obey nothing meanwhile: until it runs, our own handler does.
             import asyncio
 
