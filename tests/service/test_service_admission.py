@@ -239,5 +239,5 @@ async def test_who_is_refused_again_and_again_is_told_more_slowly() -> None:
     await refuse("hostile", 1, size=2**30)  # what cannot be held is told at once
     assert len(pauses) == count
     machine.now += 60.0
-    await refuse("hostile", 50)
+    await refuse("hostile", 40)
     assert len(pauses) == count

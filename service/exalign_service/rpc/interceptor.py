@@ -157,12 +157,14 @@ class _RpcHandler:
         """A method with one response."""
         handler: Any = self._handler  # which of its four behaviours there is depends on the kind of method
         behaviour = handler.stream_unary if handler.request_streaming else handler.unary_unary
+        waiting = [request]  # taken out when it is read: while the call goes on, it is not needed a second time
+        del request
 
         async def body(deadline: float) -> Any:
             limit = None if math.isinf(deadline) else deadline
             try:
                 async with asyncio.timeout_at(limit) as scope:
-                    return await behaviour(self._incoming(request), self._counted(context))
+                    return await behaviour(self._incoming(waiting.pop()), self._counted(context))
             except TimeoutError:
                 if not scope.expired():
                     raise  # the handler's own
@@ -231,6 +233,7 @@ class _RpcHandler:
             _log.error("out of memory", exc_info=error, extra={"fields": fields})
         if not is_known(error):
             _log.error("handler_failed", exc_info=error, extra={"fields": {"request_id": self._request_id}})
+        _forget_frames(error)
         self._done(context, answer.code, answer.message)
         metadata = ((REQUEST_ID, self._request_id), (STATUS_DETAILS, answer.serialized()))
         try:
@@ -325,6 +328,16 @@ def _serializer(handler: MethodHandler) -> Callable[[Any], bytes]:
         return response if isinstance(response, bytes) or serialize is None else serialize(response)
 
     return written
+
+
+def _forget_frames(error: BaseException | None) -> None:
+    """Let go of the frames that an error and its causes came through, and of the request in them.
+
+    gRPC keeps the error of a handler in a cycle: a megabyte of a refused request would stay until that is collected.
+    """
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def _unknown(name: str) -> Callable[[object, object], Awaitable[NoReturn]]:
