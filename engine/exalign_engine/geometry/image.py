@@ -137,7 +137,7 @@ def examine(data: bytes, limits: ImageLimits | None = None, *, field: str = "ima
         raise InvalidInputError.of(field, f"is empty (0 bytes), must be an {READABLE} file")
     if len(data) > limits.max_bytes:
         raise InvalidInputError.of(field, f"has {len(data):,} bytes, at most {limits.max_bytes:,} accepted")
-    is_jpeg = data.startswith(b"\xff\xd8")
+    is_jpeg = data.startswith(b"\xff\xd8\xff")  # so Pillow has it; what follows is not looked through otherwise
     structure = jpeg_data.read_structure(data) if is_jpeg else image_structure.read_structure(data)
     if not is_jpeg and structure.problem:
         raise InvalidInputError.of(field, f"is a file that {structure.problem}")

@@ -122,7 +122,8 @@ class Pipeline:
             QueueFullError: too many calls are in progress.
             OverloadedError: the call would be answered too late.
         """
-        call, demand = current_call.get(), _demand(request)
+        call = current_call.get()
+        demand = _demand(request, call.size)
         with ExitStack() as stack:
             try:
                 ticket = stack.enter_context(self._admission.admit(call, demand))
@@ -346,7 +347,7 @@ class Pipeline:
         return await in_thread(self._stages, clock, work, *args)
 
 
-def _demand(request: FaceRequest) -> Demand:
+def _demand(request: FaceRequest, size: int) -> Demand:
     """What is known of a request before it is read."""
     match request:
         case service_pb2.QueryConditionalRequest() | service_pb2.SuggestEvidenceRequest():
@@ -354,4 +355,4 @@ def _demand(request: FaceRequest) -> Demand:
         case _:
             boxes = len(request.boxes)
     detects = request.HasField("image") and not boxes
-    return Demand((request.DESCRIPTOR.name, detects), request.ByteSize(), max(boxes, 1))
+    return Demand((request.DESCRIPTOR.name, detects), size, max(boxes, 1))

@@ -24,6 +24,7 @@ class Call:
         method: its name, as in the contract.
         caller: who must not take the service from others: the peer of the connection, as gRPC writes it. All
             connections over one Unix socket are one caller.
+        size: of the request of a unary call as it came, bytes.
         live: whether it is a stream, whose messages are worth less the later they are answered.
     """
 
@@ -32,6 +33,7 @@ class Call:
     method: str = ""
     caller: str = ""
     live: bool = False
+    size: int = 0
 
 
 #: Set by the interceptor for as long as a handler runs.

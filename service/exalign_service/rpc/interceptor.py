@@ -157,6 +157,7 @@ class _RpcHandler:
         """A method with one response."""
         handler: Any = self._handler  # which of its four behaviours there is depends on the kind of method
         behaviour = handler.stream_unary if handler.request_streaming else handler.unary_unary
+        size = len(request) if isinstance(request, bytes) else 0
         waiting = [request]  # taken out when it is read: while the call goes on, it is not needed a second time
         del request
 
@@ -172,7 +173,7 @@ class _RpcHandler:
                     f"the call was not answered within {deadline - self._started:.3g} s"
                 ) from None
 
-        response = await self._run(context, body)
+        response = await self._run(context, body, size)
         self._metrics.sent.labels(*self._method.labels).inc()
         return response
 
@@ -193,7 +194,7 @@ class _RpcHandler:
 
         await self._run(context, body)
 
-    async def _run(self, context: Context, body: Callable[[float], Awaitable[Any]]) -> Any:
+    async def _run(self, context: Context, body: Callable[[float], Awaitable[Any]], size: int = 0) -> Any:
         """Run a handler; count, log and answer whatever comes of it."""
         self._begun = True
         self._metrics.started.labels(*self._method.labels).inc()
@@ -202,7 +203,7 @@ class _RpcHandler:
         self._owner._running[task] = self
         deadline = self._deadline(context)
         live = self._method.type == "bidi_stream"
-        token = current_call.set(Call(self._request_id, deadline, self._method.name, context.peer(), live))
+        token = current_call.set(Call(self._request_id, deadline, self._method.name, context.peer(), live, size))
         context.set_trailing_metadata(((REQUEST_ID, self._request_id),))
         try:
             result = await body(deadline)
