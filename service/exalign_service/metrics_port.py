@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from http import HTTPStatus
 from typing import Any
 
@@ -41,12 +41,15 @@ class MetricsPort:
     Args:
         registry: what /metrics shows.
         lifecycle: /readyz is 200 only while it is serving; its body says in which state it is.
+        exhausted: called for each connection for which no descriptor is left.
     """
 
-    def __init__(self, registry: CollectorRegistry, lifecycle: Lifecycle) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, lifecycle: Lifecycle, exhausted: Callable[[], object] = lambda: None
+    ) -> None:
         self._registry, self._lifecycle = registry, lifecycle
         self._metrics = make_asgi_app(registry)
-        self._listener = Listener(self._connected)
+        self._listener = Listener(self._connected, exhausted)
 
     async def start(self, host: str, port: int) -> int:
         """Listen.

@@ -104,7 +104,6 @@ class Server:
         on_failure: called on the event loop, once, when nothing more can be answered; `failure` says why.
         clock: of time limits: of streams, of what is kept of broken ones, and of `stop`.
         embedded: a part of its only caller's process: nothing is warmed up, and there is no metrics port.
-        process: which one it is, of several.
 
     Raises:
         StartError: the bundle of ``aligner`` does not know the default detector.
@@ -118,7 +117,6 @@ class Server:
         clock: Clock | None = None,
         *,
         embedded: bool = False,
-        process: int = 0,
     ) -> None:
         self.config, self._embedded = config, embedded
         self._clock = LoopClock() if clock is None else clock
@@ -133,11 +131,10 @@ class Server:
         self.lifecycle.on_trouble = self._health_changed
         self.metrics = Metrics(SERVICES, config.batching.max_batch)
         self.metrics.export_limits(config)
-        self.metrics.export_process(process)
         #: Where gRPC and the metrics are served; the real ports once started.
         self.address, self.metrics_address = config.address, config.metrics_address
         self._health = HealthService()
-        self._http = MetricsPort(self.metrics.registry, self.lifecycle)
+        self._http = MetricsPort(self.metrics.registry, self.lifecycle, self.metrics.descriptors_exhausted.inc)
         self._interceptor = CallInterceptor(
             self.metrics, config.limits.max_deadline, max_message_bytes=config.limits.max_message_bytes
         )
@@ -212,7 +209,10 @@ class Server:
                     loop.call_soon_threadsafe(freed.set)
 
         # Not one of the loop's own threads: the loop would wait for it when it ends.
-        threading.Thread(target=free, name="free", daemon=True).start()
+        try:
+            threading.Thread(target=free, name="free", daemon=True).start()
+        except RuntimeError:  # there is no memory for one: then here, and what hangs is bounded by who ends the process
+            free()
         with suppress(TimeoutError):
             await asyncio.wait_for(freed.wait(), THREADS_END)
             self._unfinished.discard("threads")

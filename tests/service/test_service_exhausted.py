@@ -47,6 +47,8 @@ def test_without_descriptors_the_metrics_port_answers_and_the_log_says_so_once_a
         for path in ("readyz", "metrics") * 8:
             with urllib.request.urlopen(f"http://{said['metrics_address']}/{path}", timeout=60) as response:
                 assert response.status == 200
+                body = response.read().decode()
+        assert float(body.partition("\nexalign_descriptors_exhausted_total ")[2].partition("\n")[0]) > 0
         stack.pop_all().close()
         with grpc.insecure_channel(said["address"]) as channel:
             stub = service_pb2_grpc.FaceAlignmentServiceStub(channel)

@@ -119,7 +119,10 @@ def test_a_process_that_is_stuck_is_replaced() -> None:
             stub = service_pb2_grpc.FaceAlignmentServiceStub(channel)
             with pytest.raises(grpc.RpcError):
                 stub.PredictLandmarks(request(GOOD_BOX), timeout=60)
+        assert "exalign_process_restarts_total 0.0" in metrics_of(it.said["processes"][0]["metrics_address"])
+        noticed = it.log_until("process not serving")
         replaced = it.log_until("process replaced")
+        assert (noticed["process"], noticed["reason"]) == (replaced["process"], replaced["reason"])
         assert (replaced["process"], replaced["reason"]) == (
             0,
             "a batch has been running for longer than stuck_after = 0.2 s",
@@ -128,6 +131,7 @@ def test_a_process_that_is_stuck_is_replaced() -> None:
         assert left["process"] == 0
         it.log_until("process started")
         assert model_of(address).bundle_id == "b" * 64
+        assert "exalign_process_restarts_total 1.0" in metrics_of(it.said["processes"][0]["metrics_address"])
         assert it.end() == 0
 
 

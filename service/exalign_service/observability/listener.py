@@ -32,10 +32,13 @@ class Listener:
 
     Args:
         connected: has a connection, non-blocking, until it returns.
+        exhausted: called for each connection for which no descriptor is left, before it is accepted by the reserve.
     """
 
-    def __init__(self, connected: Callable[[socket.socket], Awaitable[None]]) -> None:
-        self._connected = connected
+    def __init__(
+        self, connected: Callable[[socket.socket], Awaitable[None]], exhausted: Callable[[], object] = lambda: None
+    ) -> None:
+        self._connected, self._on_exhausted = connected, exhausted
         self._sockets: list[socket.socket] = []
         #: Descriptors of the null device, the first of which stays.
         self._reserve: list[int] = []
@@ -58,7 +61,8 @@ class Listener:
             OSError: the address cannot be listened on.
         """
         loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        # Not in a thread of the loop's, to end which it starts another one: there may be no memory for that.
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         try:
             for family, _, _, _, address in dict.fromkeys(found):
                 self._sockets.append(_listening(socket.AddressFamily(family), address))
@@ -105,6 +109,7 @@ class Listener:
 
     def _accept_by_reserve(self, listening: socket.socket, error: OSError) -> None:
         """Accept one connection, for which a descriptor of the reserve is given up."""
+        self._on_exhausted()
         if self._exhausted.due():
             fields = {"error": error.strerror, "left_out": self._exhausted.left_out}
             _log.error("no descriptor is left", extra={"fields": fields})

@@ -245,6 +245,17 @@ class Metrics:
             "Calls of the network that failed, by kind: it raised, or answered wrong rows, shapes or numbers.",
             ("kind",),
         )
+        self.descriptors_exhausted = Counter(
+            "exalign_descriptors_exhausted",
+            "Connections to the metrics port for which no descriptor was left but those in reserve.",
+            registry=self.registry,
+        )
+        self._process = Gauge(
+            "exalign_process", "1; which process of its parent this is.", ("index",), registry=self.registry
+        )
+        self._restarts = Counter(
+            "exalign_process_restarts", "Processes that were in its place before it.", registry=self.registry
+        )
         for what in WATCHED:
             self.stuck.labels(what)
         for kind in RUNTIME_FAULTS:
@@ -265,10 +276,10 @@ class Metrics:
             for field in fields(section):
                 self._limits.labels(field.name).set(getattr(section, field.name))
 
-    def export_process(self, index: int) -> None:
-        """Show which of several processes this is."""
-        which = Gauge("exalign_process", "1; which process of its parent this is.", ("index",), registry=self.registry)
-        which.labels(str(index)).set(1)
+    def export_process(self, index: int, restarts: int) -> None:
+        """Show which of several processes this is, and how many were started in its place before it."""
+        self._process.labels(str(index)).set(1)
+        self._restarts.inc(restarts)
 
     def loaded(self, version: str, bundle: str, runtime: str, precision: str, detectors: Iterable[str] = ()) -> None:
         """The model is loaded: what answers, and the detectors that may be asked."""

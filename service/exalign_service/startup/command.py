@@ -107,7 +107,7 @@ def _run(argv: Sequence[str] | None) -> int:
         return DONE
     if loaded.config.processes > 1:
         return _supervise(loaded.config, argv, exit_with_stdin=args.exit_with_stdin)
-    _serve(loaded.config, exit_with_stdin=args.exit_with_stdin, process=args.process_index)
+    _serve(loaded.config, args)
     return DONE
 
 
@@ -147,7 +147,7 @@ def _supervise(config: ServerConfig, argv: Sequence[str] | None, *, exit_with_st
         guard.disarm()
 
 
-def _serve(config: ServerConfig, *, exit_with_stdin: bool, process: int | None) -> None:
+def _serve(config: ServerConfig, args: argparse.Namespace) -> None:
     """Serve until a signal, the end of standard input or a lost device.
 
     Raises:
@@ -156,6 +156,7 @@ def _serve(config: ServerConfig, *, exit_with_stdin: bool, process: int | None) 
     """
     from exalign_service.config.start_checks import StartError, check_start
 
+    process: int | None = args.process_index
     try:
         check_start(config)
         with captured_stderr() as log_stream:
@@ -172,7 +173,7 @@ def _serve(config: ServerConfig, *, exit_with_stdin: bool, process: int | None) 
 
             guard = EndGuard(leave_unfinished)
             try:
-                asyncio.run(_until_stopped(config, guard, exit_with_stdin=exit_with_stdin, process=process or 0))
+                asyncio.run(_until_stopped(config, guard, args))
             finally:
                 guard.disarm()
     except StartError as e:
@@ -197,18 +198,20 @@ def _parser(schema: Schema[ServerConfig]) -> argparse.ArgumentParser:
     )
     # Given by the parent of several processes.
     serve.add_argument("--process-index", type=int, help=argparse.SUPPRESS)
+    serve.add_argument("--process-restarts", type=int, default=0, help=argparse.SUPPRESS)
     schema.add_flags(serve)
     return parser
 
 
-async def _until_stopped(config: ServerConfig, guard: EndGuard, *, exit_with_stdin: bool, process: int) -> None:
+async def _until_stopped(config: ServerConfig, guard: EndGuard, args: argparse.Namespace) -> None:
     import asyncio
 
     from exalign_service.rpc.lifecycle import GONE_AFTER, Phase
     from exalign_service.server import Server
 
     loop, stops = asyncio.get_running_loop(), asyncio.Queue[str]()
-    server = Server(config, on_failure=lambda: stop("failure"), process=process)
+    server = Server(config, on_failure=lambda: stop("failure"))
+    server.metrics.export_process(args.process_index or 0, args.process_restarts)
     guard.still_running = server.still_running
     stopping = False
 
@@ -221,7 +224,7 @@ async def _until_stopped(config: ServerConfig, guard: EndGuard, *, exit_with_std
         with suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(stops.put_nowait, reason)
 
-    if exit_with_stdin:
+    if args.exit_with_stdin:
         _watch_stdin(lambda: stop("stdin closed"))
     with signals_caught(stop):
         await _serve_until(stops, server)

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Collection, Sequence
 from typing import IO
 
@@ -42,6 +43,8 @@ class ServerProcess:
         self.announced: dict[str, str] | None = None
         #: The last line that was none of its log: why it ended, where it could not start.
         self.last_words = ""
+        #: When it was asked to end, on `time.monotonic`; None: it was not.
+        self.ending_since: float | None = None
         self._ended = threading.Event()
         if cores is not None:
             os.sched_setaffinity(0, cores)  # of this thread, hence of its child
@@ -60,6 +63,8 @@ class ServerProcess:
 
     def terminate(self) -> None:
         """Ask it to end."""
+        if self.ending_since is None:
+            self.ending_since = time.monotonic()
         if not self._ended.is_set():
             self._child.send_signal(signal.SIGTERM)
 

@@ -30,7 +30,7 @@ _ASKED_EVERY = 1.0
 _FIRST_PAUSE, _LONGEST_PAUSE, _HEALTHY = 1.0, 30.0, 60.0
 
 #: Time beyond the bound of its own end after which a process is killed, seconds.
-_KILLED_AFTER = 2.0
+_KILLED_AFTER = 0.3
 
 
 class ProcessFailedError(Exception):
@@ -129,7 +129,7 @@ class _Keeper(threading.Thread):
         #: Where it serves: as configured, and as announced once it has served. The ports stay when it is replaced.
         self.addresses = {name: address_of(getattr(config, name), index) for name in ("address", "metrics_address")}
         self.code: int | None = 0
-        self._served = False
+        self._served, self._starts = False, 0
         self._lock = threading.Lock()
         # Guarded by _lock.
         self._process: ServerProcess | None = None
@@ -178,7 +178,7 @@ class _Keeper(threading.Thread):
         return process.last_words or f"it ended with {self.code}"
 
     def _start(self) -> ServerProcess | None:
-        flags = {"--processes": "1", "--process-index": str(self.index)}
+        flags = {"--processes": "1", "--process-index": str(self.index), "--process-restarts": str(self._starts)}
         flags |= {f"--{name.replace('_', '-')}": value for name, value in self.addresses.items()}
         words = (word for pair in flags.items() for word in pair)
         with self._lock:
@@ -187,6 +187,7 @@ class _Keeper(threading.Thread):
             self._process = ServerProcess(
                 [*self._command, *words, "--exit-with-stdin"], self.index, self._cores, self._forward, self._is_serving
             )
+            self._starts += 1
             fields = {"process": self.index, "pid": self._process.pid, "cores": sorted(self._cores or ())}
             _log.info("process started", extra={"fields": fields})
             return self._process
@@ -204,20 +205,24 @@ class _Keeper(threading.Thread):
             if self._stopping.is_set():
                 return self._end(process)
             reason = process.trouble()
+            now, fields = time.monotonic(), {"process": self.index, "reason": reason}
             if reason is None:
                 troubled_since = None
                 continue
-            now = time.monotonic()
-            troubled_since = now if troubled_since is None else troubled_since
+            if troubled_since is None:
+                troubled_since = now
+                _log.error("process not serving", extra={"fields": fields})
             if now - troubled_since >= self._restart_after:
-                _log.error("process replaced", extra={"fields": {"process": self.index, "reason": reason}})
+                _log.error("process replaced", extra={"fields": fields})
                 process.terminate()
                 return self._end(process)
         return code
 
     def _end(self, process: ServerProcess) -> int:
         """Wait for a process that was told to end; kill it where it does not."""
-        code = process.wait(self._grace + GONE_AFTER + _KILLED_AFTER)
+        now = time.monotonic()
+        since = now if process.ending_since is None else process.ending_since
+        code = process.wait(max(since + self._grace + GONE_AFTER + _KILLED_AFTER - now, 0.0))
         if code is None:
             _log.error("process killed", extra={"fields": {"process": self.index, "pid": process.pid}})
             process.kill()
