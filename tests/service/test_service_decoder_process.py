@@ -159,6 +159,21 @@ async def test_where_no_decoder_can_be_started_the_picture_is_not_at_fault(
         np.testing.assert_array_equal(await decoded(made, SMALL), drawn(64, 48))
 
 
+async def test_where_no_thread_can_wait_for_a_decoder_the_picture_is_not_at_fault(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def start(*arguments: object, **keywords: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async with pool() as (made, seen):
+        with monkeypatch.context() as patch:
+            patch.setattr(asyncio, "create_subprocess_exec", start)
+            with pytest.raises(DecoderUnavailableError):
+                await decoded(made, SMALL)
+        assert seen.failures == ["not_started"]
+        np.testing.assert_array_equal(await decoded(made, SMALL), drawn(64, 48))
+
+
 async def test_a_decoder_that_died_while_it_was_idle_is_replaced_unseen() -> None:
     started: list[DecoderProcess] = []
 

@@ -146,6 +146,28 @@ def test_a_guard_ends_what_does_not_end_and_says_what() -> None:
     assert ends == [["something"]]
 
 
+def test_a_guard_ends_what_does_not_end_where_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+    guard = EndGuard(lambda what: over.set())
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    guard.arm(0.01)
+    assert over.wait(60)
+
+
+async def test_stop_returns_where_no_thread_can_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with running(tmp_path) as live:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", no_thread)
+            await live.server.stop(0)
+        assert live.server.still_running() == []
+        assert live.runtime.closed
+
+
+def no_thread(thread: threading.Thread) -> None:
+    """As where there is no memory for its stack."""
+    raise RuntimeError("can't start new thread")
+
+
 def test_a_guard_that_is_disarmed_ends_nothing() -> None:
     ends, over = list[str](), threading.Event()
     guard = EndGuard(lambda what: (ends.append("first"), over.set()))

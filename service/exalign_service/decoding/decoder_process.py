@@ -94,13 +94,13 @@ class DecoderProcess:
                 os.setpriority(os.PRIO_PROCESS, process.pid, _NICE)  # from the start: it imports for 0.15 s
             if await asyncio.get_running_loop().sock_recv(own, len(READY)) != READY:
                 raise DecoderUnavailableError(f"a decoder ended at its start with {await process.wait()}")
-        except OSError as e:
-            raise DecoderUnavailableError(f"no decoder could be started: {e.strerror}") from e
-        except BaseException:
+        except BaseException as e:
             if started is None:
                 own.close()
             else:
                 started.kill()
+            if isinstance(e, OSError | RuntimeError):  # the latter: no memory for the thread in which asyncio waits
+                raise DecoderUnavailableError(f"no decoder could be started: {e}") from e
             raise
         return started
 

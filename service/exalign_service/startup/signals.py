@@ -44,6 +44,8 @@ def signals_caught(received: Callable[[str], object]) -> Iterator[None]:
 class EndGuard:
     """Ends the process where its orderly end takes too long.
 
+    Its thread is there from the start: when it is needed, there may be no memory for another.
+
     Args:
         end: ends it; called in a thread of its own.
 
@@ -56,7 +58,7 @@ class EndGuard:
         self._end, self._changed = end, threading.Condition()
         #: On `time.monotonic`; guarded by _changed. None: nothing is to end.
         self._due: float | None = None
-        self._waiting = False
+        threading.Thread(target=self._wait, name="end", daemon=True).start()
 
     def arm(self, seconds: float) -> None:
         """It ends in so many seconds at the latest; an earlier end that was set stays. From any thread."""
@@ -64,9 +66,6 @@ class EndGuard:
         with self._changed:
             self._due = due if self._due is None else min(self._due, due)
             self._changed.notify_all()
-            if not self._waiting:
-                self._waiting = True
-                threading.Thread(target=self._wait, name="end", daemon=True).start()
 
     def disarm(self) -> None:
         """It has ended in good order."""
@@ -76,9 +75,6 @@ class EndGuard:
 
     def _wait(self) -> None:
         with self._changed:
-            while self._due is not None and (left := self._due - time.monotonic()) > 0:
-                self._changed.wait(left)
-            self._waiting = False
-            if self._due is None:
-                return
+            while self._due is None or (left := self._due - time.monotonic()) > 0:
+                self._changed.wait(None if self._due is None else left)
         self._end(self.still_running())
