@@ -24,6 +24,7 @@ from exalign_engine.network.outputs import FaceOutputs, Outputs
 from exalign_service.inference.fair_queue import Claim, FairQueue
 from exalign_service.inference.network import each_row
 from exalign_service.inference.running import Running
+from exalign_service.inference.workers import error_of, start_workers
 from exalign_service.rpc.errors import DeadlineExpiredError, NotServingError, QueueFullError
 
 #: What a crop is assumed to cost before the first batch has been timed, seconds.
@@ -104,11 +105,7 @@ class Batcher:
         self._running = Running(workers, clock)
         self._cost = _FIRST_GUESS
         self._closed = False
-        self._threads = [
-            threading.Thread(target=self._work, name=f"batcher-{i}", daemon=True) for i in range(workers + 1)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._threads = start_workers("batcher", workers + 1, self._work)
 
     @property
     def depth(self) -> int:
@@ -213,25 +210,36 @@ class Batcher:
         if self._observer is not None:
             self._observer.queue_changed(len(self._queue))
 
-    def _work(self) -> None:
-        while True:
-            with self._changed:
+    def _work(self) -> bool:
+        """Wait for a batch and answer it; False where there will be none."""
+        with self._changed:
+            batch, expired = self._take()
+            while not batch and not expired:
+                if self._closed and not self._queue:
+                    return False
+                self._changed.wait()
                 batch, expired = self._take()
-                while not batch and not expired:
-                    if self._closed and not self._queue:
-                        return
-                    self._changed.wait()
-                    batch, expired = self._take()
-                if batch:
-                    self._running.begin(batch[0], [item.claim for item in batch])
-            _expire(expired)
             if batch:
-                seconds = self._launch(batch)
-                with self._changed:
-                    self._running.end(batch[0])
-                    for item in batch:
-                        self._queue.charge(item.claim, seconds / len(batch), item.expected)
-                    self._changed.notify_all()
+                self._running.begin(batch[0], [item.claim for item in batch])
+        _expire(expired)
+        if batch:
+            seconds = self._answer(batch)
+            with self._changed:
+                self._running.end(batch[0])
+                for item in batch:
+                    self._queue.charge(item.claim, seconds / len(batch), item.expected)
+                self._changed.notify_all()
+        return True
+
+    def _answer(self, batch: list[_Item]) -> float:
+        """`_launch`; whatever it raises is answered too, or its callers would wait for ever."""
+        try:
+            return self._launch(batch)
+        except BaseException as e:  # noqa: BLE001
+            for item in batch:
+                if not item.future.done():
+                    item.future.set_exception(error_of(e))
+            return 0.0
 
     def _take(self) -> tuple[list[_Item], list[_Item]]:
         """Up to a batch of items, fairly; and the expired ones met on the way."""

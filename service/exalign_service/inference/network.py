@@ -81,7 +81,7 @@ class Network:
         except DeviceLostError as e:
             self._on_device_lost(e)
             raise
-        except Exception as e:
+        except BaseException as e:
             with self._lock:
                 self._in_a_row += 1
             self._observer.runtime_failed(e.kind if isinstance(e, RuntimeFaultError) else "raised")

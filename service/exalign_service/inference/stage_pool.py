@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeVar
 
 from exalign_service.inference.fair_queue import Claim, FairQueue
 from exalign_service.inference.running import Running
+from exalign_service.inference.workers import error_of, start_workers
 from exalign_service.rpc.call_context import current_call
 from exalign_service.rpc.errors import DeadlineExpiredError, NotServingError
 
@@ -67,12 +68,7 @@ class StagePool:
         self._queue = FairQueue[_Job](live_share * threads, clock)
         self._running = Running(threads, clock)
         self._mean = 0.0
-        # Daemons: a job that never ends must not keep the process.
-        self._threads = [
-            threading.Thread(target=self._work, name=f"stage-{i}", daemon=True) for i in range(threads + 1)
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._threads = start_workers("stage", threads + 1, self._work)
 
     @property
     def depth(self) -> int:
@@ -136,24 +132,28 @@ class StagePool:
         if self._observer is not None:
             self._observer.stages_changed(len(self._queue))
 
-    def _work(self) -> None:
-        while (job := self._next()) is not None:
-            started, result, error = time.thread_time(), None, None
-            try:
-                result = job.work()
-            except BaseException as e:  # noqa: BLE001  # whatever it is belongs to the caller, not to this thread
-                error = e
-            seconds = time.thread_time() - started
-            with self._changed:
-                self._running.end(job)
-                self._mean += _NEWEST * (seconds - self._mean)
-                self._queue.charge(job.claim, seconds, job.expected)
-                self._changed.notify()
-            if error is None:
-                job.future.set_result(result)
-            else:
-                job.future.set_exception(error)
-            del job, result, error  # this thread may wait for long: what it holds of a call goes first
+    def _work(self) -> bool:
+        """Wait for a job and do it; False where there will be none."""
+        job = self._next()
+        if job is None:
+            return False
+        started, result, error = time.thread_time(), None, None
+        try:
+            result = job.work()
+        except BaseException as e:  # noqa: BLE001  # whatever it is belongs to the caller, not to this thread
+            error = error_of(e)
+        seconds = time.thread_time() - started
+        with self._changed:
+            self._running.end(job)
+            self._mean += _NEWEST * (seconds - self._mean)
+            self._queue.charge(job.claim, seconds, job.expected)
+            self._changed.notify()
+        if error is None:
+            job.future.set_result(result)
+        else:
+            job.future.set_exception(error)
+        del error  # it refers to this frame, which refers to it
+        return True
 
     def _next(self) -> _Job | None:
         """The next job that somebody waits for, and that may run; None where the pool is closed."""
