@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grpc
 import pytest
+from google.protobuf.message import EncodeError
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from exalign_engine.errors import InvalidInputError, Violation
@@ -32,6 +33,8 @@ class DerivedError(NotServingError):
         (NotServingError("x"), grpc.StatusCode.UNAVAILABLE),
         (DecoderUnavailableError("x"), grpc.StatusCode.UNAVAILABLE),
         (DerivedError("x"), grpc.StatusCode.UNAVAILABLE),
+        (MemoryError("x"), grpc.StatusCode.RESOURCE_EXHAUSTED),
+        (EncodeError("of protobuf"), grpc.StatusCode.RESOURCE_EXHAUSTED),
         (RuntimeError("x"), grpc.StatusCode.INTERNAL),
         (TimeoutError("of something inside"), grpc.StatusCode.INTERNAL),
     ],

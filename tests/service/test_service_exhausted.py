@@ -21,6 +21,7 @@ from exalign.v1 import service_pb2, service_pb2_grpc
 from exalign_engine import Aligner
 from exalign_service.observability.listener import MOST_CONNECTIONS, Listener
 from exalign_service.observability.logs import Seldom
+from exalign_service.rpc import interceptor
 from service_fakes import GOOD_BOX, Running, details_of, request, until
 from test_service_cli import FREE, PROGRAM, running_program
 from test_service_lifecycle import get
@@ -104,6 +105,19 @@ def test_of_lines_that_come_too_often_one_passes_and_the_others_are_counted() ->
     now = 7.0
     assert lines.due()
     assert lines.left_out == 0
+
+
+async def test_a_message_for_which_there_is_no_memory_is_not_called_malformed(
+    live: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check_memory(size: int) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(interceptor, "check_memory", check_memory)
+    call = live.channel.unary_unary("/exalign.v1.FaceAlignmentService/PredictLandmarks", None, None)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call(b"\xff\xff\xff")
+    assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 async def test_too_little_memory_is_resource_exhausted_with_a_retry_hint(

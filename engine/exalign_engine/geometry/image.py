@@ -39,7 +39,7 @@ from exalign.pictures.jpeg_data import JpegStructure
 from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.geometry import image_structure
 from exalign_engine.geometry.decode_cost import Estimate, estimate
-from exalign_engine.geometry.image_header import DAMAGED, READABLE, open_header
+from exalign_engine.geometry.image_header import DAMAGED, READABLE, check_memory, open_header
 from exalign_engine.geometry.image_limits import ImageLimits, too_large
 from exalign_engine.geometry.image_structure import FileStructure
 
@@ -117,6 +117,7 @@ def decode(data: bytes, limits: ImageLimits | None = None, *, field: str = "imag
     Raises:
         InvalidInputError: the file is empty, too large, too costly, of another format, animated, truncated or
             damaged.
+        MemoryError: there is no memory for it.
     """
     return examine(data, limits, field=field).decode()
 
@@ -182,14 +183,14 @@ def _decode_jpeg(examined: ExaminedPicture, structure: JpegStructure, field: str
     data, header = examined.data, examined.header
     if structure.scans > 1 or header.mode not in ("L", "RGB"):
         if not _load_whole(header, data, structure):
-            raise _ends_early(data, field)
+            raise _ends_early(data, header, field)
         return _decode_pillow(header, field)
     image = _decode_opencv(data, header, field)
     if (image[-1, -1] == _NO_DATA).all():  # so it is where data are missing; or the picture is that grey
         small = Image.open(io.BytesIO(data), formats=("JPEG", "MPO"))
         small.draft("L", (1, 1))  # an eighth of the size, brightness alone: twice as fast
         if not _load_whole(small, data, structure):
-            raise _ends_early(data, field)
+            raise _ends_early(data, header, field)
     return image
 
 
@@ -200,7 +201,8 @@ def _load_whole(header: Image.Image, data: bytes, structure: JpegStructure) -> b
         return False
 
 
-def _ends_early(data: bytes, field: str) -> InvalidInputError:
+def _ends_early(data: bytes, header: Image.Image, field: str) -> InvalidInputError:
+    check_memory(header.width * header.height)
     return InvalidInputError.of(
         field, f"is a truncated or damaged JPEG: the data in its {len(data):,} bytes end before its picture does"
     )
@@ -211,11 +213,13 @@ def _decode_opencv(data: bytes, header: Image.Image, field: str) -> NDArray[np.u
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        if bgr is None or bgr.shape[:2] != (header.height, header.width):
+            raise _damaged(header, field)
+        rgb: NDArray[np.uint8] = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr)
     except cv2.error as error:
+        if error.code == cv2.Error.StsNoMem:
+            raise MemoryError(error.err) from error
         raise _damaged(header, field) from error
-    if bgr is None or bgr.shape[:2] != (header.height, header.width):
-        raise _damaged(header, field)
-    rgb: NDArray[np.uint8] = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr)
     return rgb
 
 
@@ -235,6 +239,7 @@ def _decode_pillow(header: Image.Image, field: str) -> NDArray[np.uint8]:
 
 
 def _damaged(header: Image.Image, field: str) -> InvalidInputError:
+    check_memory(header.width * header.height)
     return InvalidInputError.of(field, f"is a truncated or damaged {header.format} file")
 
 

@@ -8,6 +8,7 @@ import struct
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 from PIL import Image
 
 from exalign_engine.errors import InvalidInputError
@@ -27,6 +28,9 @@ _HEIC_MODULES = ("pi_heif", "pillow_heif")
 
 #: Formats that people send and that are not read, by their first bytes: an error should call them by name.
 _REFUSED = {"GIF": b"GIF8", "TIFF": b"II*\0", "big-endian TIFF": b"MM\0*", "PDF": b"%PDF"}
+
+#: Most bytes that decoding takes for a pixel: 4 in the decoder of WebP, 3 in the picture, and what it keeps beside.
+_MOST_BYTES = 8
 
 #: What Pillow's readers raise on damaged files, its bomb warning among them where warnings are errors.
 DAMAGED = (
@@ -66,7 +70,12 @@ def _is_heic(data: bytes) -> bool:
 
 
 def open_header(data: bytes, limits: ImageLimits, field: str) -> Image.Image:
-    """Read the header; no pixel is decoded."""
+    """Read the header; no pixel is decoded.
+
+    Raises:
+        InvalidInputError: it cannot be read.
+        MemoryError: there is no memory for its decoder.
+    """
     if _is_heic(data):
         return _open_heic(data, field)
     try:
@@ -76,9 +85,20 @@ def open_header(data: bytes, limits: ImageLimits, field: str) -> Image.Image:
             field, f"claims more than {PILLOW_MAX_PIXELS:,} pixels, at most {limits.max_pixels:,} accepted"
         ) from error
     except DAMAGED as error:
+        if data.startswith(b"RIFF"):  # of a WebP, the decoder and its memory are there from here on
+            check_memory(limits.max_pixels)
         kind = next((name for name, magic in _REFUSED.items() if data.startswith(magic)), None)
         found = f"it is a {kind} file" if kind else f"it begins with {data[:4].hex(' ')}"
         raise InvalidInputError.of(field, f"is not a readable {READABLE} file ({found})") from error
+
+
+def check_memory(pixels: int) -> None:
+    """Find out whether a picture that could not be decoded may lack nothing but memory: decoders do not say.
+
+    Raises:
+        MemoryError: there is not enough for so many pixels.
+    """
+    np.empty(_MOST_BYTES * pixels, np.uint8)  # taken, not touched: it costs nothing
 
 
 def _says_avif(data: bytes) -> bool:

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 
 import grpc
 from google.protobuf import any_pb2
-from google.protobuf.message import Message
+from google.protobuf.message import EncodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
 from exalign_engine.errors import InvalidInputError, Violation
@@ -40,6 +40,10 @@ DOMAIN = "exalign.v1"
 #: Status details and message travel in trailing metadata, which many clients limit to 8 KiB, base64 included.
 _MAX_DETAIL_BYTES = 4096
 _MAX_MESSAGE_CHARS = 600
+
+
+#: What too little memory is called. protobuf has its own word; it writes our messages, which lack no field, otherwise.
+NO_MEMORY = (MemoryError, EncodeError)
 
 
 class ServiceError(Exception):
@@ -218,6 +222,15 @@ def status_of(error: BaseException, request_id: str) -> ErrorStatus:
     )
 
 
+def check_memory(size: int) -> None:
+    """Find out whether there is memory.
+
+    Raises:
+        MemoryError: so many bytes are not to be had.
+    """
+    bytearray(size)
+
+
 def is_known(error: BaseException) -> bool:
     """Whether the table has an entry for an exception; otherwise it is a fault of ours."""
     return any(kind in _TABLE for kind in type(error).__mro__)
@@ -331,7 +344,7 @@ def _device_memory(error: DeviceMemoryError) -> ErrorStatus:
     return ErrorStatus(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), (_info("DEVICE_MEMORY"), _retry(1.0)))
 
 
-def _no_memory(error: MemoryError) -> ErrorStatus:
+def _no_memory(error: Exception) -> ErrorStatus:
     text = "the server has too little memory for this call now"
     return ErrorStatus(grpc.StatusCode.RESOURCE_EXHAUSTED, text, (_info("OUT_OF_MEMORY"), _retry(1.0)))
 
@@ -357,5 +370,5 @@ _TABLE: dict[type[BaseException], Callable[..., ErrorStatus]] = {
     GoneAwayError: _gone_away,
     DeviceLostError: _device_lost,
     DeviceMemoryError: _device_memory,
-    MemoryError: _no_memory,
+    **dict.fromkeys(NO_MEMORY, _no_memory),
 }

@@ -23,16 +23,21 @@ from exalign_service.observability.metrics import CODES, OTHER, Method, Metrics,
 from exalign_service.rpc.call_context import REQUEST_ID, Call, current_call, request_id_of
 from exalign_service.rpc.clock import Clock, LoopClock
 from exalign_service.rpc.errors import (
+    NO_MEMORY,
     DeadlineExpiredError,
     MalformedMessageError,
     MessageTooLargeError,
     NotServingError,
     UnknownMethodError,
+    check_memory,
     is_known,
     status_of,
 )
 
 _log = logging.getLogger(__name__)
+
+#: A parsed message takes at most so many times its bytes, or nearly.
+_PARSED = 2
 
 STATUS_DETAILS = "grpc-status-details-bin"
 
@@ -229,7 +234,7 @@ class _RpcHandler:
     async def _fail(self, context: Context, error: Exception) -> NoReturn:
         """Count, log and send the status of an exception. Sending it ends the handler: by an exception, too."""
         answer = status_of(error, self._request_id)
-        if isinstance(error, MemoryError) and self._owner.out_of_memory.due():
+        if isinstance(error, NO_MEMORY) and self._owner.out_of_memory.due():
             fields = {"request_id": self._request_id, "left_out": self._owner.out_of_memory.left_out}
             _log.error("out of memory", exc_info=error, extra={"fields": fields})
         if not is_known(error):
@@ -296,6 +301,7 @@ class _RpcHandler:
         try:
             return parse(raw)
         except DecodeError as e:
+            check_memory(_PARSED * len(raw))  # protobuf says the same where nothing is lacking but memory
             text = f"the {len(raw):,} bytes received are not a message of {self._method.name}"
             raise MalformedMessageError(text) from e
 
