@@ -192,7 +192,7 @@ class WatchingConfig:
     stuck_after: Annotated[
         float,
         Rule("a stage or a batch that runs for so long is stuck: NOT_SERVING until it ends, seconds", 0.01, 3600.0),
-    ] = 10.0
+    ] = 8.0
     max_runtime_faults: Annotated[
         int, Rule("failures of the network in a row after which a crop of the server's own decides", 1, 10_000)
     ] = 5

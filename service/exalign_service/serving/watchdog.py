@@ -18,7 +18,7 @@ from exalign_service.rpc.lifecycle import Lifecycle
 _log = logging.getLogger(__name__)
 
 #: Looks in the time after which work counts as stuck, and the longest time between two looks, seconds.
-_LOOKS, _LONGEST_PAUSE = 8, 1.0
+_LOOKS, _LONGEST_PAUSE = 16, 1.0
 
 #: A network that fails is tried so often, seconds.
 PROBE_INTERVAL = 2.0
