@@ -72,8 +72,9 @@ check-types:
 check-fast:
 	$(BIN)/python -m pytest -q $(FAST)
 
-trust: $(READY_DEV) ## calls end in every way, wherever they are; nothing of them stays
+trust: $(READY_DEV) ## calls end in every way, and servers meet every fault: nothing stays, all recovers
 	$(BIN)/python tests/service/trust_matrix.py
+	$(BIN)/python tests/service/trust_faults.py
 
 explore: $(READY_DEV) ## search for examples that break a property, at random: EXAMPLES=1000 of each
 	EXALIGN_EXPLORE=$(EXAMPLES) $(BIN)/python -m pytest -m hypothesis --timeout 0
