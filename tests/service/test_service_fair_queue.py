@@ -29,9 +29,9 @@ class Served:
         self.now = 0.0
         self.queue = FairQueue[tuple[Claim, float]](live_share, lambda: self.now)
 
-    def put(self, claim: Claim, seconds: float, times: int = 1) -> None:
+    def put(self, claim: Claim, seconds: float, times: int = 1, *, fresh: bool = False) -> None:
         for _ in range(times):
-            self.queue.put(claim, (claim, seconds))
+            self.queue.put(claim, (claim, seconds), fresh=fresh)
 
     def serve(self) -> Claim:
         taken = self.queue.take(0.01)
@@ -83,6 +83,22 @@ def test_the_calls_and_streams_of_one_caller_take_turns() -> None:
     served.put(Claim("one", key="many"), 1.0, 5)
     served.put(Claim("one", key="few"), 1.0, 2)
     assert [served.serve().key for _ in range(5)] == ["many", "few", "many", "few", "many"]
+
+
+def test_a_call_that_has_begun_is_finished_before_the_next_begins() -> None:
+    served = Served()
+    for key in "abc":
+        served.put(Claim("one", key=key), 1.0, fresh=True)
+    assert served.serve().key == "a"
+    served.put(Claim("one", key="a"), 1.0)  # its next stage
+    assert [served.serve().key for _ in range(3)] == ["a", "b", "c"]
+    served.put(Claim("one", key="d", live=True), 1.0, fresh=True)
+    served.put(Claim("one", key="e"), 1.0, fresh=True)
+    served.put(Claim("other", key="f"), 1.0, fresh=True)
+    assert len(served.queue) == 3
+    assert (served.queue.callers, served.queue.waiting("one")) == (2, 2)
+    assert len(served.queue.drop(lambda item: item[0].key == "e")) == 1
+    assert sorted(str(served.serve().key) for _ in range(2)) == ["d", "f"]
 
 
 def test_frames_go_before_calls_up_to_their_share() -> None:

@@ -66,9 +66,9 @@ class VisitCounter(StagePool):
 
     visits = 0
 
-    async def run(self, work: Callable[..., T], *args: object) -> T:
+    async def run(self, work: Callable[..., T], *args: object, fresh: bool = False) -> T:
         self.visits += 1
-        return await super().run(work, *args)
+        return await super().run(work, *args, fresh=fresh)
 
 
 class Served:

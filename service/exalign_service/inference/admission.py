@@ -30,7 +30,7 @@ _NEWEST, _NEWEST_WINDOW = 0.1, 0.3
 _WINDOW = 0.25
 
 #: Share of the time until its deadline in which a call must be expected to be answered: the forecast is a mean.
-_MARGIN = 0.8
+_MARGIN = 0.7
 
 #: Bounds of the retry hint, seconds.
 _SHORTEST, _LONGEST = 0.05, 30.0

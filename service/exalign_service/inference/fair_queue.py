@@ -7,7 +7,8 @@ comes back begins at the clock of those who are there: nobody saves up a claim b
 Frames of streams go before calls, for a late frame is worth nothing. That right has a bound, or one stream would take
 everything: a caller's frames use at most a share of the threads by it (a token bucket), and wait like calls beyond it.
 
-Between the calls and streams of one caller, turns are taken.
+Between the calls and streams of one caller, turns are taken. But a call that has not begun waits until those of its
+caller that have need nothing, in the order in which they came: calls end one after the other, and not all of them late.
 """
 
 from __future__ import annotations
@@ -57,6 +58,12 @@ class _Caller(Generic[T]):
     credit: float
     credited_at: float
     waiting: OrderedDict[Hashable, tuple[bool, deque[T]]] = field(default_factory=OrderedDict)
+    fresh: deque[T] = field(default_factory=deque)
+
+    @property
+    def here(self) -> bool:
+        """Whether something waits."""
+        return bool(self.waiting or self.fresh)
 
 
 class FairQueue(Generic[T]):
@@ -80,7 +87,7 @@ class FairQueue(Generic[T]):
     @property
     def callers(self) -> int:
         """Callers that have something waiting."""
-        return sum(bool(caller.waiting) for caller in self._callers.values())
+        return sum(caller.here for caller in self._callers.values())
 
     @property
     def remembered(self) -> int:
@@ -90,14 +97,23 @@ class FairQueue(Generic[T]):
     def waiting(self, caller: str) -> int:
         """Items of a caller that wait."""
         known = self._callers.get(caller)
-        return 0 if known is None else sum(len(items) for _, items in known.waiting.values())
+        return 0 if known is None else sum(len(items) for _, items in known.waiting.values()) + len(known.fresh)
 
-    def put(self, claim: Claim, item: T) -> None:
-        """Add an item behind those of its key."""
+    def put(self, claim: Claim, item: T, *, fresh: bool = False) -> None:
+        """Add an item behind those of its key.
+
+        Args:
+            claim: whose it is.
+            item: what waits.
+            fresh: it is the first of its call, and waits behind those that are not.
+        """
         caller = self._caller(claim.caller)
-        if not caller.waiting:
+        if not caller.here:
             caller.clock = max(caller.clock, self._virtual)
-        caller.waiting.setdefault(claim.key, (claim.live, deque()))[1].append(item)
+        if fresh and not claim.live:
+            caller.fresh.append(item)
+        else:
+            caller.waiting.setdefault(claim.key, (claim.live, deque()))[1].append(item)
         self._length += 1
 
     def take(self, expected: float, allowed: Callable[[str, bool], bool] = lambda caller, live: True) -> T | None:
@@ -110,7 +126,7 @@ class FairQueue(Generic[T]):
         Returns:
             The item; None where nobody who is allowed has one.
         """
-        waiting = [(name, caller) for name, caller in self._callers.items() if caller.waiting]
+        waiting = [(name, caller) for name, caller in self._callers.items() if caller.here]
         first = [c for n, c in waiting if _live_key(c) is not _NO_KEY and self._credit(c) > 0 and allowed(n, True)]
         ready = first or [c for n, c in waiting if allowed(n, False)]
         if not ready:
@@ -118,13 +134,15 @@ class FairQueue(Generic[T]):
         chosen = min(ready, key=lambda caller: caller.clock)
         self._virtual = max(self._virtual, chosen.clock)
         chosen.clock += expected
+        self._length -= 1
+        self._taken += 1
+        if not chosen.waiting:
+            return chosen.fresh.popleft()
         key = _live_key(chosen) if first else next(iter(chosen.waiting))
         live, items = chosen.waiting.pop(key)
         item = items.popleft()
         if items:
             chosen.waiting[key] = live, items  # to the end of the line
-        self._length -= 1
-        self._taken += 1
         return item
 
     def charge(self, claim: Claim, seconds: float, expected: float) -> None:
@@ -155,6 +173,8 @@ class FairQueue(Generic[T]):
                     caller.waiting[key] = live, stays
                 else:
                     del caller.waiting[key]
+            dropped += [item for item in caller.fresh if unwanted(item)]
+            caller.fresh = deque(item for item in caller.fresh if not unwanted(item))
         self._length -= len(dropped)
         return dropped
 
@@ -162,6 +182,7 @@ class FairQueue(Generic[T]):
         for caller in self._callers.values():
             for _, items in caller.waiting.values():
                 yield from items
+            yield from caller.fresh
 
     def _caller(self, name: str) -> _Caller[T]:
         known = self._callers.get(name)
@@ -174,7 +195,7 @@ class FairQueue(Generic[T]):
 
     def _forget(self) -> None:
         """Forget who has nothing here and would begin where it stands."""
-        idle = [n for n, c in self._callers.items() if not c.waiting and c.clock <= self._virtual]
+        idle = [n for n, c in self._callers.items() if not c.here and c.clock <= self._virtual]
         for name in idle:
             del self._callers[name]
 

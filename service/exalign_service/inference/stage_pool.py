@@ -81,8 +81,13 @@ class StagePool:
         with self._changed:
             return self._running.oldest()
 
-    async def run(self, work: Callable[..., T], *args: object) -> T:
+    async def run(self, work: Callable[..., T], *args: object, fresh: bool = False) -> T:
         """Run something in a thread, for the call that is being handled. Cancelled before its turn, it never runs.
+
+        Args:
+            work: what to run.
+            args: of it.
+            fresh: it is the first that is done for its call: those that have begun go before it.
 
         Raises:
             DeadlineExpiredError: the call's deadline passed before its turn.
@@ -95,7 +100,7 @@ class StagePool:
             if self._closed:
                 raise NotServingError("the server is shutting down")
             self._running.seen(claim.caller)
-            self._queue.put(claim, job)
+            self._queue.put(claim, job, fresh=fresh)
             self._report()
             self._changed.notify()
         try:

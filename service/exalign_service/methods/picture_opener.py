@@ -83,7 +83,7 @@ class PictureOpener:
             DecoderUnavailableError: no process can be started.
         """
         call = current_call.get()
-        first = await in_thread(self._stages, clock, self._at_once, picture, clock, then, call.caller)
+        first = await in_thread(self._stages, clock, self._at_once, picture, clock, then, call.caller, fresh=True)
         if isinstance(first, _Opened):
             with self._budget.taken(first.size, call.caller):
                 yield first.made

@@ -101,10 +101,12 @@ class StageClock:
         )
 
 
-async def in_thread(stages: StagePool, clock: StageClock, work: Callable[..., T], *args: object) -> T:
-    """Run something in a thread; where this is cancelled, the call's work in threads ends at its next check."""
+async def in_thread(
+    stages: StagePool, clock: StageClock, work: Callable[..., T], *args: object, fresh: bool = False
+) -> T:
+    """`StagePool.run`; where this is cancelled, the call's work in threads ends at its next check."""
     try:
-        return await stages.run(work, *args)
+        return await stages.run(work, *args, fresh=fresh)
     except asyncio.CancelledError:
         clock.stop()
         raise
