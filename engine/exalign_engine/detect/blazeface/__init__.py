@@ -1,0 +1,1 @@
+"""BlazeFace's networks and what surrounds them; ``detect.blazeface_detector`` looks through them."""
