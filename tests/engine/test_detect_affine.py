@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from exalign_engine.detect import BoxAffine, RawDetection, ResidualStats, fit_affines
+from exalign_engine.detect import BoxAffine, FaceBoxMap, RawDetection, ResidualStats, fit_affines
 from exalign_engine.detect.suppression import suppress
 from exalign_engine.errors import InvalidInputError
 
@@ -105,17 +105,19 @@ def test_fit_affines_takes_the_nearest_detection_and_counts_misses():
     answers = [[box + 1000, box] for box in raw]
     answers[7] = []
     answers[8] = [raw[8] + 1000]
-    fitted = fit_affines(zip(numbered(40), face, strict=True), [Scripted(answers)], limit=30)["scripted"]
+    fitted = fit_affines(zip(numbered(40), face.reshape(-1, 2, 2), strict=True), [Scripted(answers)], limit=30)[
+        "scripted"
+    ]
     assert fitted.affine.scale == pytest.approx(0.932)
     assert (fitted.residuals.n, fitted.residuals.missed) == (28, 2)
     stored = json.loads(json.dumps(fitted.to_dict()))
     assert ResidualStats(**stored["residuals"]) == fitted.residuals
-    assert BoxAffine.from_dict(stored["affine"]) == fitted.affine
+    assert FaceBoxMap.of_entry(stored) == fitted.affine
 
 
 def test_fit_affines_refuses_too_few_faces():
     raw, face = noisy_pairs(9, 0.0)
-    pairs = zip(numbered(9), face, strict=True)
+    pairs = zip(numbered(9), face.reshape(-1, 2, 2), strict=True)
     with pytest.raises(InvalidInputError, match="scripted found 9 of 9 faces, fitting needs at least 10"):
         fit_affines(pairs, [Scripted([[b] for b in raw])])
 

@@ -4,7 +4,7 @@
     network.onnx       image (B, S, S, 3) uint8 → scores (B, K), embedding (B, D), features, local (B, channels, h, w)
     exemplars.npz      shapes, v_k, mirror_of, source ids, pose angles
     calibration.json   temperature, kernels, presence
-    detectors.json     each detector's affine to the face box
+    detectors.json     each detector's map to the face box
     baseline.npz       ridge regression from the features
     residual.npz       levels of the residual; a bundle may be without
     refiner.npz        regressions from what the network saw to a better box; a bundle may be without
@@ -19,6 +19,7 @@ import hashlib
 import importlib.util
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -32,7 +33,7 @@ from numpy.typing import NDArray
 from exalign.output_files import write_file
 from exalign_engine.bundle.exemplar_file import read_exemplars
 from exalign_engine.bundle.npz import read_arrays
-from exalign_engine.detect import BoxAffine
+from exalign_engine.detect import BoxAffine, FaceBoxMap
 from exalign_engine.errors import BundleError
 from exalign_engine.exemplars.exemplars import Exemplars
 from exalign_engine.exemplars.poses import Poses
@@ -131,7 +132,7 @@ class Bundle:
         exemplars: the K classes.
         poses: how each of them is turned.
         calibration: see `Calibration`.
-        detectors: affine of each known detector's box.
+        detectors: map of each known detector's answer to the face box.
         baseline: see `Baseline`.
         residual: moves the mixture to where the picture says; None where the bundle has none.
         refiner: moves boxes to where the picture says; None where the bundle has none.
@@ -143,7 +144,7 @@ class Bundle:
     exemplars: Exemplars
     poses: Poses
     calibration: Calibration
-    detectors: dict[str, BoxAffine]
+    detectors: Mapping[str, BoxAffine]
     baseline: Baseline
     residual: ResidualHead | None = None
     refiner: Refiner | None = None
@@ -378,7 +379,7 @@ def read_refiner(path: Path) -> Refiner:
         raise BundleError(path, str(e)) from e
 
 
-def read_detectors(path: Path) -> dict[str, BoxAffine]:
+def read_detectors(path: Path) -> dict[str, FaceBoxMap]:
     """Read detectors.json.
 
     Raises:
@@ -393,7 +394,7 @@ def read_detectors(path: Path) -> dict[str, BoxAffine]:
     result = {}
     for name, entry in raw.items():
         try:
-            result[name] = BoxAffine.from_dict(entry["affine"])
-        except (KeyError, TypeError, ValueError) as e:
-            raise BundleError(path, f"{name}: affine is missing or wrong ({e})") from e
+            result[name] = FaceBoxMap.of_entry(entry)
+        except ValueError as e:
+            raise BundleError(path, f"{name}: {e}") from e
     return result

@@ -27,8 +27,7 @@ from exalign_engine.calibration.mixture import (
 )
 from exalign_engine.calibration.pose import PoseFit, error_rows, fit_pose, interval_rows
 from exalign_engine.data.face_source import FaceSource
-from exalign_engine.detect import BoxAffine, Detector, fit_affines
-from exalign_engine.geometry.frames import tight_box
+from exalign_engine.detect import Detector, FaceBoxMap, convention, fit_affines
 from exalign_engine.geometry.head_pose import solve_pose, wrap
 from exalign_engine.geometry.landmarks import N_LANDMARKS
 from exalign_engine.metrics.accuracy import nrmse, summarise
@@ -148,7 +147,7 @@ def calibrate(
         network: executes the bundle's network.
         train: faces that baseline, detectors and refiner are fitted on.
         val: faces that all else is fitted on.
-        detectors: whose boxes are to be understood.
+        detectors: whose boxes are to be understood; one that answers the boxes of another is not fitted.
         threads: that simulate clicks.
     """
     size = bundle.manifest.input_size, bundle.manifest.margin
@@ -167,9 +166,10 @@ def calibrate(
         threads,
     )
     baseline, baseline_card = fit_baseline_on_crops(network, train.memory, augmenter, scored)
+    detectors = [d for d in detectors if convention(d.name) == d.name]
     fitted_detectors = fit_detectors(train.source, detectors, train.limit)
     model = PosteriorModel(bundle.exemplars, calibration, bundle.residual)
-    boxes = {d.name: (d, BoxAffine.from_dict(fitted_detectors[d.name]["affine"])) for d in detectors}
+    boxes = {d.name: (d, FaceBoxMap.of_entry(fitted_detectors[d.name])) for d in detectors}
     refiner, refiner_card = calibrate_refiner(
         model, network, train.source, val.source, boxes, *size, limit=val.limit, bar=progress_bar
     )
@@ -303,10 +303,10 @@ def fit_baseline_on_crops(
 
 
 def fit_detectors(train: FaceSource, detectors: Sequence[Detector], limit: int) -> dict[str, Any]:
-    """Fit each detector's affine on evenly spaced training faces: what detectors.json holds."""
+    """Fit each detector's map on evenly spaced training faces: what detectors.json holds."""
     count = min(limit or DETECTOR_FACES, DETECTOR_FACES)
     rows = np.unique(np.linspace(0, len(train) - 1, min(count, len(train))).astype(int))
-    pairs = ((train.image(int(i)), tight_box(train.landmarks[i])) for i in rows)
+    pairs = ((train.image(int(i)), train.landmarks[i]) for i in rows)
     return {name: fit.to_dict() for name, fit in fit_affines(pairs, detectors).items()}
 
 

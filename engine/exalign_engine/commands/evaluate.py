@@ -17,7 +17,7 @@ from exalign_engine.commands.protocol import PROTOCOLS, run_protocol
 from exalign_engine.data.face_source import FaceSource
 from exalign_engine.data.prepared import annotated_photos
 from exalign_engine.data.source import open_faces
-from exalign_engine.detect import DEFAULT_DETECTOR, create_detector
+from exalign_engine.detect import DEFAULT_DETECTOR, create_chosen_detector, create_default_detector
 from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.evaluation.photos import evaluate_crops, evaluate_photos, report
 from exalign_engine.evaluation.stress.pictures import draw_examples
@@ -72,7 +72,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--picture", type=Path, metavar="PNG", help="stress, video: draw examples")
     parser.add_argument("--boxes", choices=("truth", "detector"), default="truth", help="whose boxes (default: truth)")
     parser.add_argument(
-        "--detector", default=DEFAULT_DETECTOR, help=f"detector for --boxes detector (default: {DEFAULT_DETECTOR})"
+        "--detector", help=f"detector for --boxes detector (default: {DEFAULT_DETECTOR}, or the first the bundle knows)"
     )
     parser.add_argument(
         "--points",
@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
     if args.suite == "video":
         return _run_video(args)
     bundle = _bundle(args)
-    detectors = {args.detector: create_detector(args.detector)} if args.boxes == "detector" else {}
+    detectors = create_chosen_detector(args.detector, bundle.detectors) if args.boxes == "detector" else {}
     aligner = Aligner(
         bundle, create_runtime(args.runtime, bundle.network, threads=args.threads, precision=args.precision), detectors
     )
@@ -230,7 +230,7 @@ def _run_video(args: argparse.Namespace) -> int:
     bundle, faces = _bundle(args), open_faces(args.data, args.split)
     # Clips are the threads' work, so the network needs none of its own.
     runtime = create_runtime(args.runtime, bundle.network, threads=1, precision=args.precision)
-    aligner = Aligner(bundle, runtime, {DEFAULT_DETECTOR: create_detector(DEFAULT_DETECTOR)})
+    aligner = Aligner(bundle, runtime, create_default_detector(bundle.detectors))
     chain = Chain(bundle.exemplars.shapes, bundle.manifest.tau)
     maker = ClipMaker(faces, bundle.poses.mean_face)
     count = min(args.limit, len(maker)) if args.limit else len(maker)

@@ -8,7 +8,7 @@ from pathlib import Path
 from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.commands.arguments import bundle_path, print_json
 from exalign_engine.data.annotated_videos import open_clips
-from exalign_engine.detect import create_detector
+from exalign_engine.detect import create_chosen_detector
 from exalign_engine.errors import DataError
 from exalign_engine.evaluation.protocol_300vw import Protocol, table_2
 from exalign_engine.face.aligner import Aligner
@@ -37,7 +37,7 @@ def run_protocol(args: argparse.Namespace) -> int:
         raise DataError(root, "has no clip of a test category")
     bundle = Bundle.load(bundle_path(args))
     # A session looks for a face that it has lost, whoever gives the boxes.
-    detectors = {args.detector: create_detector(args.detector)}
+    detectors = create_chosen_detector(args.detector, bundle.detectors)
     aligner = Aligner(
         bundle, create_runtime(args.runtime, bundle.network, threads=args.threads, precision=args.precision), detectors
     )

@@ -10,15 +10,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from exalign_engine.detect.base import RawDetection
 from exalign_engine.geometry.frames import iou
 
 #: A detection whose mapped box meets the true square by less is a miss.
 MISS_IOU = 0.3
+
+#: The numbers of an affine.
+NUMBERS = ("dx", "dy", "scale")
 
 
 @dataclass(frozen=True)
@@ -42,10 +46,10 @@ class BoxAffine:
     scale: float
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for name in NUMBERS:
+            value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                raise ValueError(f"{field.name} is {value!r}, must be a finite number")
+                raise ValueError(f"{name} is {value!r}, must be a finite number")
         if self.scale <= 0:
             raise ValueError(f"scale is {self.scale}, must be greater than 0")
 
@@ -75,9 +79,13 @@ class BoxAffine:
         dx, dy = np.median(offset, axis=0)
         return cls(float(dx), float(dy), float(np.exp(np.median(log_scale))))
 
+    def face_box(self, detection: RawDetection) -> NDArray[np.float64]:
+        """A detection's face box (4,), in the same frame."""
+        return self.apply(detection.box)
+
     def to_dict(self) -> dict[str, float]:
-        """What ``detectors.json`` holds for a detector."""
-        return asdict(self)
+        """What ``detectors.json`` holds under "affine"."""
+        return {name: getattr(self, name) for name in NUMBERS}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> BoxAffine:
@@ -86,10 +94,9 @@ class BoxAffine:
         Raises:
             ValueError: a key is missing or unknown, or a value is wrong; the message names it.
         """
-        names = [field.name for field in fields(cls)]
-        if sorted(values) != sorted(names):
-            raise ValueError(f"has the keys {sorted(values)}, must have {sorted(names)}")
-        return cls(**{name: values[name] for name in names})  # type: ignore[arg-type]  # checked by __post_init__
+        if sorted(values) != sorted(NUMBERS):
+            raise ValueError(f"has the keys {sorted(values)}, must have {sorted(NUMBERS)}")
+        return cls(**{name: values[name] for name in NUMBERS})  # type: ignore[arg-type]  # checked by __post_init__
 
 
 @dataclass(frozen=True)

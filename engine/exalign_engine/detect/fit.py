@@ -1,17 +1,21 @@
-"""Fits every detector's affine to the face box on labelled faces, and says how much noise is left."""
+"""Fits every detector's map to the face box on labelled faces, and says how much noise is left."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from exalign_engine.arrays import F64
 from exalign_engine.detect.affine import BoxAffine, ResidualStats, best_overlap, square
-from exalign_engine.detect.base import Detector
+from exalign_engine.detect.base import Detector, RawDetection
+from exalign_engine.detect.face_box import FaceBoxMap, PointMap
 from exalign_engine.errors import InvalidInputError
+from exalign_engine.geometry.frames import tight_box
 
 #: Medians over fewer faces would be too loose to serve with.
 MIN_FACES = 10
@@ -19,19 +23,19 @@ MIN_FACES = 10
 
 @dataclass(frozen=True)
 class FittedAffine:
-    """An affine and what is left after it on the faces that it was fitted on.
+    """A map and what is left after it on the faces that it was fitted on.
 
     Args:
-        affine: detector box → face box.
+        affine: what the detector answers → face box; with a map of points where it has points.
         residuals: mapped box against the truth, with the number of faces measured and missed.
     """
 
-    affine: BoxAffine
+    affine: FaceBoxMap
     residuals: ResidualStats
 
-    def to_dict(self) -> dict[str, dict[str, float]]:
+    def to_dict(self) -> dict[str, Any]:
         """What ``detectors.json`` holds under the detector's name."""
-        return {"affine": self.affine.to_dict(), "residuals": self.residuals.to_dict()}
+        return self.affine.entry() | {"residuals": self.residuals.to_dict()}
 
 
 def fit_affines(
@@ -45,7 +49,7 @@ def fit_affines(
     a side of the face's; the medians forgive what this gets wrong.
 
     Args:
-        faces: pairs of an (H, W, 3) uint8 RGB image and the tight face box (4,) of one face in it.
+        faces: pairs of an (H, W, 3) uint8 RGB image and the landmarks (n, 2) of one face in it.
         detectors: the detectors.
         limit: use the first so many faces; None: all. Mix the order before, if it matters.
 
@@ -55,39 +59,43 @@ def fit_affines(
     Raises:
         InvalidInputError: a detector found fewer than ``MIN_FACES`` of the faces.
     """
-    found: list[list[NDArray[np.float64]]] = [[] for _ in detectors]
-    truth: list[NDArray[np.float64]] = []
-    for image, face_box in islice(faces, limit):
-        truth.append(np.asarray(face_box, dtype=np.float64))
-        for boxes, detector in zip(found, detectors, strict=True):
-            boxes.append(np.array([d.box for d in detector.detect(image)], dtype=np.float64).reshape(-1, 4))
-    return {d.name: _fit_one(d.name, boxes, truth) for d, boxes in zip(detectors, found, strict=True)}
+    found: list[list[list[RawDetection]]] = [[] for _ in detectors]
+    truth: list[F64] = []
+    for image, landmarks in islice(faces, limit):
+        truth.append(np.asarray(landmarks, dtype=np.float64))
+        for each, detector in zip(found, detectors, strict=True):
+            each.append(detector.detect(image))
+    return {d.name: _fit_one(d.name, each, truth) for d, each in zip(detectors, found, strict=True)}
 
 
-def _fit_one(name: str, found: Sequence[NDArray[np.float64]], truth: Sequence[NDArray[np.float64]]) -> FittedAffine:
-    """Fit from all boxes found in each image, and the true box of each image."""
-    pairs = [(box, true) for boxes, true in zip(found, truth, strict=True) for box in _nearest(boxes, true)]
+def _fit_one(name: str, found: Sequence[Sequence[RawDetection]], truth: Sequence[F64]) -> FittedAffine:
+    """Fit from all that was found in each image, and the landmarks in each image."""
+    pairs = [(d, true) for each, true in zip(found, truth, strict=True) if (d := _nearest(each, true)) is not None]
     if len(pairs) < MIN_FACES:
         raise InvalidInputError.of(
             "faces", f"{name} found {len(pairs)} of {len(truth)} faces, fitting needs at least {MIN_FACES}"
         )
-    affine = BoxAffine.fit([box for box, _ in pairs], [true for _, true in pairs])
+    boxes = [d.box for d, _ in pairs]
+    affine = BoxAffine.fit(boxes, [tight_box(true) for _, true in pairs])
+    points = [d.points for d, _ in pairs if d.points is not None]
+    of_points = PointMap.fit(boxes, points, [true for _, true in pairs]) if len(points) == len(pairs) else None
+    fitted = FaceBoxMap(affine.dx, affine.dy, affine.scale, of_points)
     mapped, matched = [], []
-    for boxes, true in zip(found, truth, strict=True):
-        faces = affine.apply(boxes)
-        best = best_overlap(faces, true)
+    for each, true in zip(found, truth, strict=True):
+        faces = np.array([fitted.face_box(d) for d in each]).reshape(-1, 4)
+        best = best_overlap(faces, tight_box(true))
         if best is not None:
             mapped.append(faces[best])
-            matched.append(true)
+            matched.append(tight_box(true))
     residuals = ResidualStats.of(mapped, matched, missed=len(truth) - len(matched))
-    return FittedAffine(affine, residuals)
+    return FittedAffine(fitted, residuals)
 
 
-def _nearest(boxes: NDArray[np.float64], true: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The box whose centre is nearest to the face's, (1, 4); (0, 4) if none is within half a side."""
-    if not len(boxes):
-        return boxes
-    target = square(true)
+def _nearest(found: Sequence[RawDetection], true: F64) -> RawDetection | None:
+    """The detection whose centre is nearest to the face's; None if none is within half a side."""
+    if not found:
+        return None
+    target, boxes = square(tight_box(true)), np.array([d.box for d in found])
     distance = np.linalg.norm(boxes[:, :2] + boxes[:, 2:] - target[:2] - target[2:], axis=1) / 2
     best = int(np.argmin(distance))
-    return boxes[[best]] if distance[best] < (target[2] - target[0]) / 2 else boxes[:0]
+    return found[best] if distance[best] < (target[2] - target[0]) / 2 else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +34,7 @@ class DetectorSpec:
         return f"{self.name}_model"
 
 
-#: Every detector; the first one that needs no file is the default.
+#: Every detector; the first one that needs no file is the default where the bundle knows it.
 DETECTORS: Registry[DetectorSpec] = Registry()
 
 
@@ -47,6 +47,18 @@ def convention(name: str) -> str:
 def default_detector() -> str:
     """Name of the detector that finds faces where none is named."""
     return next(spec.name for spec in DETECTORS if spec.model is None)
+
+
+def understood(detectors: Iterable[str], known: Container[str]) -> tuple[str, ...]:
+    """Of some detectors those whose boxes a bundle understands, in the order of registration, unregistered ones last.
+
+    Args:
+        detectors: names.
+        known: names in the bundle's detectors.json.
+    """
+    order = DETECTORS.names()
+    names = [name for name in detectors if convention(name) in known]
+    return tuple(sorted(names, key=lambda name: order.index(name) if name in order else len(order)))
 
 
 def create_detector(name: str, model: Path | None = None) -> Detector:
@@ -66,6 +78,32 @@ def create_detector(name: str, model: Path | None = None) -> Detector:
     if spec.model is not None and model is None:
         raise InvalidInputError.of(spec.model_setting, f"is not set, detector {name} needs its model file")
     return spec.open(model)
+
+
+def create_chosen_detector(name: str | None, known: Container[str]) -> dict[str, Detector]:
+    """Load the detector of a name; None: see `create_default_detector`.
+
+    Raises:
+        InvalidInputError, RuntimeUnavailableError: see `create_detector`.
+    """
+    return create_default_detector(known) if name is None else {name: create_detector(name)}
+
+
+def create_default_detector(known: Container[str]) -> dict[str, Detector]:
+    """Load the first detector that needs no file and whose boxes a bundle understands.
+
+    Args:
+        known: names in the bundle's detectors.json.
+
+    Returns:
+        By name; `default_detector` where the bundle knows none.
+
+    Raises:
+        RuntimeUnavailableError: what it needs is missing or cannot be loaded.
+    """
+    names = understood((spec.name for spec in DETECTORS if spec.model is None), known)
+    name = names[0] if names else default_detector()
+    return {name: create_detector(name)}
 
 
 def create_detectors(models: Mapping[str, Path] | None = None) -> dict[str, Detector]:

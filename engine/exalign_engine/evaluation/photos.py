@@ -53,7 +53,7 @@ def evaluate_crops(
     aligner: Aligner,
     faces: FaceSource,
     boxes: Boxes,
-    detector: str,
+    detector: str | None,
     progress: Progress | None = None,
     points: int = N_LANDMARKS,
 ) -> list[FaceError]:
@@ -82,7 +82,7 @@ def evaluate_photos(
     aligner: Aligner,
     photos: Sequence[AnnotatedPhoto],
     boxes: Boxes,
-    detector: str,
+    detector: str | None,
     progress: Progress | None = None,
     points: int = N_LANDMARKS,
 ) -> list[FaceError]:
@@ -119,7 +119,12 @@ def report(outcomes: Sequence[FaceError], subsets: Mapping[str, NDArray[np.intp]
 
 
 def _errors(
-    aligner: Aligner, image: NDArray[np.uint8], truths: NDArray[np.float64], boxes: Boxes, detector: str, points: int
+    aligner: Aligner,
+    image: NDArray[np.uint8],
+    truths: NDArray[np.float64],
+    boxes: Boxes,
+    detector: str | None,
+    points: int,
 ) -> list[tuple[float, float]]:
     """``error`` and ``inner_error`` of each annotated face of one image: (H, W, 3), (F, 68, 2) → F pairs."""
     if boxes == "truth":

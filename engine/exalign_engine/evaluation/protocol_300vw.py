@@ -23,7 +23,7 @@ import numpy as np
 
 from exalign_engine.arrays import F64, U8
 from exalign_engine.data.annotated_videos import AnnotatedClip
-from exalign_engine.detect import DEFAULT_DETECTOR, MISS_IOU
+from exalign_engine.detect import MISS_IOU
 from exalign_engine.evaluation.photos import Boxes
 from exalign_engine.face.aligner import Aligner, LocatedFace
 from exalign_engine.geometry.frames import iou, tight_box
@@ -86,7 +86,7 @@ class Protocol:
     aligner: Aligner
     chain: Chain
     boxes: Boxes = "truth"
-    detector: str = DEFAULT_DETECTOR
+    detector: str | None = None
     points: int = 68
     limit: int = 0
 

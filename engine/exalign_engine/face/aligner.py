@@ -20,7 +20,14 @@ from exalign.canvas import draw_face
 from exalign.summary import summarised
 from exalign_engine.arrays import F64, U8
 from exalign_engine.bundle.bundle import Bundle, default_bundle_path
-from exalign_engine.detect import DEFAULT_DETECTOR, Detector, create_detector
+from exalign_engine.detect import (
+    DEFAULT_DETECTOR,
+    Detector,
+    RawDetection,
+    convention,
+    create_default_detector,
+    understood,
+)
 from exalign_engine.errors import BundleError, InvalidInputError
 from exalign_engine.face.inputs import ImageInput, read_boxes, read_count, read_image
 from exalign_engine.geometry.boxes import check_boxes
@@ -221,7 +228,7 @@ class Aligner:
 
     def _check_network(self) -> None:
         """Score one grey crop, and compare the outputs' sizes with the other files."""
-        size, network = self.bundle.manifest.input_size, self.bundle.network
+        size, network, residual = self.bundle.manifest.input_size, self.bundle.network, self.bundle.residual
         out = self.runtime.infer(np.full((1, size, size, 3), 128, np.uint8))
         if out.scores.shape != (1, self.bundle.exemplars.count):
             k = self.bundle.exemplars.count
@@ -235,13 +242,12 @@ class Aligner:
                 self.bundle.refiner.check(out.row(0))
             except ValueError as e:
                 raise BundleError(network, f"does not fit refiner.npz: {e}") from e
-        if self.bundle.residual is None:
-            return
         image = out.row(0).image
-        if image is None:
+        if residual is not None and image is None:
             raise BundleError(network, "has no output 'local', which residual.npz reads")
         try:
-            self.bundle.residual.looks(image)
+            if residual is not None and image is not None:
+                residual.looks(image)
         except ValueError as e:
             raise BundleError(network, f"does not fit residual.npz: {e}") from e
 
@@ -254,7 +260,7 @@ class Aligner:
 
     @classmethod
     def default(cls, bundle: Path | str | None = None, runtime: str = "auto", threads: int = 1) -> Self:
-        """An aligner on the default bundle, with the default detector.
+        """An aligner on the default bundle, with the default detector; of another bundle, one that it knows.
 
         Args:
             bundle: another bundle's directory.
@@ -265,19 +271,21 @@ class Aligner:
             BundleError: the bundle is missing or damaged.
             RuntimeUnavailableError: the runtime is not on this machine.
         """
-        loaded = Bundle.load(bundle or default_bundle_path())
-        return cls(
-            loaded,
-            create_runtime(runtime, loaded.network, threads=threads),
-            {DEFAULT_DETECTOR: create_detector(DEFAULT_DETECTOR)},
-        )
+        made = Bundle.load(bundle or default_bundle_path())
+        detectors = create_default_detector(made.detectors)
+        return cls(made, create_runtime(runtime, made.network, threads=threads), detectors)
+
+    @property
+    def default_detector(self) -> str:
+        """Name of the detector that is used where none is named: the first one here that the bundle knows."""
+        return next(iter(understood(self.detectors, self.bundle.detectors)), DEFAULT_DETECTOR)
 
     def align(
         self,
         image: ImageInput,
         boxes: Sequence[Sequence[float]] | None = None,
         *,
-        detector: str = DEFAULT_DETECTOR,
+        detector: str | None = None,
         max_faces: int | None = None,
     ) -> list[Face]:
         """Find the landmarks of every face.
@@ -285,7 +293,7 @@ class Aligner:
         Args:
             image: (H, W, 3) uint8 RGB, an encoded image, or the path of one.
             boxes: face boxes x0, y0, x1, y1 in the image frame; None or empty runs the detector.
-            detector: its name.
+            detector: its name; None: `default_detector`.
             max_faces: at most so many detected faces, best first.
 
         Returns:
@@ -336,7 +344,7 @@ class Aligner:
     def locate(
         self,
         image: U8,
-        detector: str = DEFAULT_DETECTOR,
+        detector: str | None = None,
         *,
         max_faces: int | None = None,
         min_score: float | None = None,
@@ -345,28 +353,30 @@ class Aligner:
 
         Args:
             image: (H, W, 3) uint8 RGB.
-            detector: its name.
+            detector: its name; None: `default_detector`.
             max_faces: at most so many, best first.
             min_score: drop detections below; None keeps what the detector itself lets through.
 
         Raises:
             InvalidInputError: the detector is not known here.
         """
-        if not isinstance(detector, str) or detector not in self.detectors:
+        name = self.default_detector if detector is None else detector
+        if not isinstance(name, str) or name not in self.detectors:
             known = ", ".join(sorted(self.detectors)) or "none"
-            raise InvalidInputError.of("detector", f"{detector!r} is not available here; available: {known}")
-        found = self.detectors[detector].detect(image)
-        if min_score is not None:
-            found = [f for f in found if f.score >= min_score]
-        return [self.place(f.box, detector, score=f.score) for f in found[:max_faces]]
+            raise InvalidInputError.of("detector", f"{name!r} is not available here; available: {known}")
+        found = [f for f in self.detectors[name].detect(image) if min_score is None or f.score >= min_score]
+        return [self.place(f.box, convention(name), f.score, f.points) for f in found[:max_faces]]
 
-    def place(self, box: NDArray[Any], source: str = FACE_BOX, score: float | None = None) -> LocatedFace:
+    def place(
+        self, box: NDArray[Any], source: str = FACE_BOX, score: float | None = None, points: F64 | None = None
+    ) -> LocatedFace:
         """Map a box to the face box.
 
         Args:
             box: (4,) image frame, pixels.
             source: `FACE_BOX`, or the detector whose convention the box follows.
             score: the detector's; None for a caller's box.
+            points: (n, 2) that the detector saw beside its box.
 
         Raises:
             InvalidInputError: the bundle does not know the detector.
@@ -375,15 +385,14 @@ class Aligner:
         if source == FACE_BOX:
             return LocatedFace(given, given, source, False, score)
         if source not in self.bundle.detectors:
-            known = ", ".join(sorted(self.bundle.detectors))
-            raise InvalidInputError.of("detector", f"{source!r} is unknown to this bundle; known: {known}")
-        face_box = self.bundle.detectors[source].apply(given)
-        return LocatedFace(np.asarray(face_box, dtype=np.float64), given, source, score is not None, score)
+            names = ", ".join(sorted(self.bundle.detectors))
+            raise InvalidInputError.of("detector", f"{source!r} is unknown to this bundle; known: {names}")
+        face_box = self.bundle.detectors[source].face_box(RawDetection(given, score or 0.0, points))
+        return LocatedFace(face_box, given, source, score is not None, score)
 
     def crop(self, image: U8, located: LocatedFace) -> U8:
         """(S, S, 3) uint8: the network's input for one face."""
-        m = self.bundle.manifest
-        return extract_crop(image, located.frame, m.margin, m.input_size)
+        return extract_crop(image, located.frame, self.bundle.manifest.margin, self.bundle.manifest.input_size)
 
     def posterior(self, row: FaceOutputs) -> Posterior:
         """The posterior of the network's outputs for one crop."""

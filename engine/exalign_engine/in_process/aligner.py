@@ -13,7 +13,6 @@ from functools import cached_property
 
 import numpy as np
 
-from exalign_engine.detect import DEFAULT_DETECTOR
 from exalign_engine.errors import InvalidInputError
 from exalign_engine.evidence.evidence import Evidence
 from exalign_engine.evidence.suggestion import Criterion, Suggestions
@@ -183,7 +182,7 @@ class Aligner(FaceAligner):
         max_faces: int = 1,
         detect_every: int = DETECT_EVERY,
         path_frames: int = 0,
-        detector: str = DEFAULT_DETECTOR,
+        detector: str | None = None,
     ) -> TrackedFrames:
         """Track faces through a video.
 
@@ -194,7 +193,7 @@ class Aligner(FaceAligner):
             max_faces: most faces at once.
             detect_every: the detector runs on every n-th frame; 0: only at the start and while a face is not seen.
             path_frames: length of the most probable path at the end; 0: none.
-            detector: its name.
+            detector: its name; None: `default_detector`.
 
         Returns:
             An iterator over the answers, one a frame; the last ones are in its ``closing``.
@@ -241,14 +240,14 @@ class TrackedFrames(Iterator[FrameAnswer]):
         aligner: the model.
         session: new.
         frames: pictures of one size.
-        detector: its name.
+        detector: its name; None: the aligner's default.
 
     Attributes:
         closing: the answers at the end; None before it.
     """
 
     def __init__(
-        self, aligner: FaceAligner, session: TrackingSession, frames: Iterable[ImageInput], detector: str
+        self, aligner: FaceAligner, session: TrackingSession, frames: Iterable[ImageInput], detector: str | None
     ) -> None:
         self._aligner, self._session, self._detector = aligner, session, detector
         self._frames = enumerate(frames)

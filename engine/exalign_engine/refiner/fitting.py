@@ -290,7 +290,7 @@ def _figures(seen: ScoredBoxes, sources: Sequence[str], round_: int) -> list[dic
 
 def _detected(image: U8, true: BoxFrame, detector: Detector, affine: BoxAffine) -> BoxFrame | None:
     """The detection that overlaps a face most, as its face box; None for a miss."""
-    frames = [BoxFrame.from_box(affine.apply(found.box)) for found in detector.detect(image)]
+    frames = [BoxFrame.from_box(affine.face_box(found)) for found in detector.detect(image)]
     overlaps = [iou(frame.box, true.box) for frame in frames]
     return frames[int(np.argmax(overlaps))] if overlaps and max(overlaps) >= MISS_IOU else None
 

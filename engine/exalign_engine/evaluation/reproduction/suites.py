@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from exalign_engine.arrays import F64
 from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.data.face_source import FaceSource
-from exalign_engine.detect import DEFAULT_DETECTOR, BoxAffine, create_detector, create_detectors
+from exalign_engine.detect import BoxAffine, create_default_detector, create_detectors
 from exalign_engine.evaluation.photos import evaluate_crops
 from exalign_engine.evaluation.refinement import RefinementOutcome, measure, table
 from exalign_engine.evaluation.reproduction.tables import Row
@@ -90,7 +90,7 @@ def accuracy_rows(setting: SuiteInputs) -> tuple[list[Row], list[Row]]:
     errors: dict[tuple[str, str, int], F64] = {}
     for method in (MIXTURE, RESIDUAL) if bundle.residual is not None else (MIXTURE,):
         used = bundle if method == RESIDUAL else replace(bundle, residual=None)
-        aligner = Aligner(used, setting.runtime, {DEFAULT_DETECTOR: create_detector(DEFAULT_DETECTOR)})
+        aligner = Aligner(used, setting.runtime, create_default_detector(bundle.detectors))
         progress = setting.bar(len(rows), f"accuracy, {method}")
         answers: list[tuple[F64, F64, F64]] = []
         for done, i in enumerate(rows, 1):
@@ -104,7 +104,7 @@ def accuracy_rows(setting: SuiteInputs) -> tuple[list[Row], list[Row]]:
                 errors[TOP, "truth", points] = np.array([format_error(top, t, points) for _, top, t in answers])
         if len(rows) == len(faces):
             progress = setting.bar(len(rows), f"accuracy, {method}, detector")
-            found = evaluate_crops(aligner, faces, "detector", DEFAULT_DETECTOR, progress)
+            found = evaluate_crops(aligner, faces, "detector", None, progress)
             errors[method, "detector", 68] = np.array([o.error for o in found])
     subsets = _subsets(setting)
     figures, curves = [], []
@@ -150,7 +150,7 @@ def video_rows(setting: SuiteInputs) -> list[Row]:
     maker = ClipMaker(setting.faces, setting.bundle.poses.mean_face)
     count = min(setting.limit, len(maker)) if setting.limit else len(maker)
     found = run_video_suite(
-        Aligner(setting.bundle, setting.runtime, {DEFAULT_DETECTOR: create_detector(DEFAULT_DETECTOR)}),
+        Aligner(setting.bundle, setting.runtime, create_default_detector(setting.bundle.detectors)),
         chain,
         maker,
         count=count,
