@@ -21,6 +21,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from exalign.v1 import service_pb2, service_pb2_grpc
+from exalign_engine.detect import DEFAULT_DETECTOR, convention
 from exalign_service.config.schema import ServerConfig
 from exalign_service.config.start_checks import StartError, cannot_listen, check_addresses
 from exalign_service.metrics_port import MetricsPort
@@ -313,9 +314,15 @@ class Server:
         return model
 
     def _check_detector(self, aligner: Aligner) -> None:
-        if self.config.model.detector not in aligner.bundle.detectors:
+        name = self.config.model.detector or aligner.default_detector
+        if convention(name) not in aligner.bundle.detectors:
             known = ", ".join(sorted(aligner.bundle.detectors)) or "none"
-            raise StartError(f"detector is {self.config.model.detector!r}, must be one that the bundle knows: {known}")
+            raise StartError(f"detector is {name!r}, must be one that the bundle knows: {known}")
+        if name != (self.config.model.detector or DEFAULT_DETECTOR):
+            _log.warning(
+                "the bundle does not know the default detector: another one finds faces",
+                extra={"fields": {"default": DEFAULT_DETECTOR, "used": name}},
+            )
 
     async def _report_health(self) -> None:
         for name in _HEALTH_NAMES:

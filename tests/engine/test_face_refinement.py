@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -11,7 +13,7 @@ from exalign_engine.face.aligner import FACE_BOX, Face, FaceRefinement, LocatedF
 from exalign_engine.network.outputs import FaceOutputs
 from exalign_engine.posterior.calibration import Calibration
 from exalign_engine.posterior.posterior import PosteriorModel
-from exalign_engine.refiner.refiner import MIN_MOVE_DETECTED, MIN_MOVE_GIVEN, NOISE, Refiner, Round
+from exalign_engine.refiner.refiner import MIN_MOVE_DETECTED, MIN_MOVE_GIVEN, MIN_MOVE_POINTS, NOISE, Refiner, Round
 from exalign_engine.tracking import TRACK_BOX
 
 K, D, F = 6, 4, 2
@@ -64,6 +66,12 @@ def test_a_bundle_without_a_refiner_looks_once(model: PosteriorModel) -> None:
     count, face = looks(FaceRefinement(model, None, located("mtcnn")))
     assert count == 1
     assert face.located.box.tolist() == [10, 20, 50, 60]
+
+
+@pytest.mark.parametrize(("move", "count"), [(MIN_MOVE_POINTS - 0.01, 1), (MIN_MOVE_POINTS + 0.01, 2)])
+def test_a_box_that_points_told_moves_where_it_is_farther_off(model: PosteriorModel, move: float, count: int) -> None:
+    place = replace(located("mtcnn"), by_points=True)
+    assert looks(FaceRefinement(model, refiner((move, 0.0)), place))[0] == count
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from exalign_engine.refiner.fitting import (
     UNIFORM,
     BoxedFace,
     CropScorer,
+    add_source,
     boxed_faces,
     calibrate_refiner,
     disturb,
@@ -192,6 +193,29 @@ def test_boxes_are_brought_to_the_face(fitted: tuple[Refiner, dict[str, object]]
     for source in ("blobs", NOISE):
         assert error[source, 1] < 0.15 * error[source, 0]
         assert auc[source, 1] > auc[source, 0]
+
+
+def test_one_source_more_leaves_the_others_as_they_were(
+    toy_exemplars: Exemplars, shape: F64, fitted: tuple[Refiner, dict[str, object]]
+) -> None:
+    train, val = BlobFaces(shape, 30, 3), BlobFaces(shape, 16, 4)
+    boxes = []
+    for faces, training in ((train, True), (val, False)):
+        of_blobs = [box for box in boxes_of(faces, training=training) if box.source == "blobs"]
+        # Another detector: its boxes are moved once more.
+        boxes.append([replace(box, source="more", frame=box.frame.moved(-0.1, 0.05, 1.1)) for box in of_blobs])
+    grown, figures = add_source(fitted[0], scorer(toy_exemplars, train), boxes[0], scorer(toy_exemplars, val), boxes[1])
+    assert grown.sources == ("blobs", NOISE, "more")
+    for before, after in zip(fitted[0].rounds, grown.rounds, strict=True):
+        np.testing.assert_array_equal(after.geometry[:2], before.geometry)
+        np.testing.assert_array_equal(after.weight, before.weight)
+        assert not after.geometry[2, 0, 1:3].any()
+        assert not after.geometry[2, 1:, 0].any()
+    assert [(row["source"], row["round"]) for row in figures] == [("more", n) for n in range(len(grown.rounds) + 1)]
+    assert figures[1]["box_error"] < 0.2 * figures[0]["box_error"]
+    again, _ = add_source(grown, scorer(toy_exemplars, train), boxes[0], scorer(toy_exemplars, val), boxes[1])
+    assert again.sources == grown.sources
+    np.testing.assert_array_equal(again.rounds[0].geometry, grown.rounds[0].geometry)
 
 
 def test_calibration_looks_at_both_splits_by_itself(toy_exemplars: Exemplars, shape: F64) -> None:

@@ -130,7 +130,7 @@ async def test_a_model_that_cannot_be_loaded_is_the_error_of_the_start(
     aligner = Aligner(bundle, FakeRuntime(), {})
     monkeypatch.setattr(server_module, "load_model", lambda settings: server_module.LoadedModel(aligner))
     server = Server(config())
-    with pytest.raises(StartError, match="detector is 'mtcnn', must be one that the bundle knows: yunet"):
+    with pytest.raises(StartError, match="detector is 'blazeface', must be one that the bundle knows: yunet"):
         await server.start()
     await server.stop(0)
 
@@ -220,7 +220,7 @@ async def test_an_address_in_use_is_named(live: Running, tmp_path: Path) -> None
 async def test_a_default_detector_that_the_bundle_does_not_know_is_named(tmp_path: Path) -> None:
     bundle = tiny_bundle(tmp_path)
     del bundle.detectors["mtcnn"]
-    with pytest.raises(StartError, match="detector is 'mtcnn', must be one that the bundle knows: yunet"):
+    with pytest.raises(StartError, match="detector is 'blazeface', must be one that the bundle knows: yunet"):
         Server(config(), Aligner(bundle, FakeRuntime(), {}))
 
 

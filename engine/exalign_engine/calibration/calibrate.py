@@ -15,6 +15,7 @@ from exalign_engine.arrays import F32, F64
 from exalign_engine.bundle.atomic_rewrite import rewritten
 from exalign_engine.bundle.bundle import Baseline, Bundle, seal, write_baseline, write_refiner
 from exalign_engine.calibration.clicks import CLICK_FACES, fit_clicks
+from exalign_engine.calibration.detector import fit_detectors
 from exalign_engine.calibration.mixture import (
     FACTORS,
     CoverageFit,
@@ -26,8 +27,7 @@ from exalign_engine.calibration.mixture import (
     flat_features,
 )
 from exalign_engine.calibration.pose import PoseFit, error_rows, fit_pose, interval_rows
-from exalign_engine.data.face_source import FaceSource
-from exalign_engine.detect import Detector, FaceBoxMap, convention, fit_affines
+from exalign_engine.detect import Detector, FaceBoxMap, convention
 from exalign_engine.geometry.head_pose import solve_pose, wrap
 from exalign_engine.geometry.landmarks import N_LANDMARKS
 from exalign_engine.metrics.accuracy import nrmse, summarise
@@ -54,9 +54,6 @@ BASELINE_ROUNDS = 3
 
 #: Crops of the baseline that are scored at once: the scores of all of them (K floats each) are never held together.
 BASELINE_CHUNK = 256
-
-#: Training faces that a detector's affine is fitted on.
-DETECTOR_FACES = 600
 
 
 @dataclass(frozen=True)
@@ -300,14 +297,6 @@ def fit_baseline_on_crops(
     x = flat_features(np.concatenate(features), np.concatenate(embeddings))
     val_features = flat_features(val.outputs.features, val.outputs.embedding)
     return fit_baseline(x, np.stack(shapes), val_features, val.truth.astype(np.float32))
-
-
-def fit_detectors(train: FaceSource, detectors: Sequence[Detector], limit: int) -> dict[str, Any]:
-    """Fit each detector's map on evenly spaced training faces: what detectors.json holds."""
-    count = min(limit or DETECTOR_FACES, DETECTOR_FACES)
-    rows = np.unique(np.linspace(0, len(train) - 1, min(count, len(train))).astype(int))
-    pairs = ((train.image(int(i)), train.landmarks[i]) for i in rows)
-    return {name: fit.to_dict() for name, fit in fit_affines(pairs, detectors).items()}
 
 
 def mixture_card(bundle: Bundle, mixture: MixtureFit, posteriors: Sequence[Posterior], truth: F64) -> Mapping[str, Any]:

@@ -9,9 +9,10 @@ from pathlib import Path
 from exalign.output_files import report_written
 from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.calibration.calibrate import calibrate, summary_line, write_calibration
+from exalign_engine.calibration.detector import calibrate_detector, detector_line, write_detector
 from exalign_engine.commands.arguments import add_bundle, add_data, bundle_path
 from exalign_engine.commands.files import Files, bundle_read, given
-from exalign_engine.detect import DETECTORS, create_detectors
+from exalign_engine.detect import DETECTORS, create_detector, create_detectors
 from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.runtime import create_runtime
 from exalign_engine.sampling.faces import LoadedFaces
@@ -29,6 +30,11 @@ def add(parser: argparse.ArgumentParser) -> None:
         if spec.model is not None:
             text = f"also fit the affine of {spec.name}, from its model file"
             parser.add_argument(f"--{spec.name}", dest=spec.model_setting, type=Path, metavar="FILE", help=text)
+    parser.add_argument(
+        "--detector",
+        choices=[spec.name for spec in DETECTORS if spec.boxes is None],
+        help="fit this detector alone and leave everything else as it is",
+    )
     parser.add_argument("--report", type=Path, metavar="FILE", help="also write what was measured, as .html or .png")
 
 
@@ -44,10 +50,18 @@ def run(args: argparse.Namespace) -> int:
         raise InvalidInputError(
             [Violation("--report", f"is {str(args.report)!r}, must end in {' or '.join(REPORT_SUFFIXES)}")]
         )
+    if args.report and args.detector:
+        raise InvalidInputError([Violation("--report", "does not go with --detector")])
     bundle = Bundle.load(bundle_path(args))
     network = create_runtime(args.runtime, bundle.network, threads=args.threads, precision=args.precision)
     train, val = (LoadedFaces.open(args.data, split, args.limit) for split in ("train", "val"))
     models = {spec.name: getattr(args, spec.model_setting) for spec in DETECTORS if spec.model is not None}
+    if args.detector is not None:
+        fit = calibrate_detector(bundle, network, train, val, create_detector(args.detector, models.get(args.detector)))
+        write_detector(bundle, fit)
+        report_written("exalign-model", bundle.path)
+        print(detector_line(fit), file=sys.stderr)
+        return 0
     detectors = create_detectors({name: file for name, file in models.items() if file is not None})
     result = calibrate(bundle, network, train, val, list(detectors.values()), threads=args.threads)
     write_calibration(bundle, result)

@@ -15,6 +15,7 @@ from exalign_engine.detect.registry import (
     create_default_detector,
     create_detector,
     create_detectors,
+    default_among,
     default_detector,
     understood,
 )
@@ -36,11 +37,12 @@ __all__ = [
     "create_default_detector",
     "create_detector",
     "create_detectors",
+    "default_among",
     "fit_affines",
     "understood",
 ]
 
-for _spec in (mtcnn.SPEC, yunet.SPEC, blazeface_detector.SPEC, blazeface_detector.THOROUGH):
+for _spec in (blazeface_detector.SPEC, mtcnn.SPEC, yunet.SPEC, blazeface_detector.THOROUGH):
     DETECTORS.register(_spec)
 
 #: Finds faces where no detector is named and the bundle knows it.

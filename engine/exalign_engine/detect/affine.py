@@ -79,6 +79,11 @@ class BoxAffine:
         dx, dy = np.median(offset, axis=0)
         return cls(float(dx), float(dy), float(np.exp(np.median(log_scale))))
 
+    @property
+    def reads_points(self) -> bool:
+        """Whether a detection's points tell its face box."""
+        return False
+
     def face_box(self, detection: RawDetection) -> NDArray[np.float64]:
         """A detection's face box (4,), in the same frame."""
         return self.apply(detection.box)

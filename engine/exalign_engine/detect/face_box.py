@@ -124,6 +124,11 @@ class FaceBoxMap(BoxAffine):
 
     points: PointMap | None = None
 
+    @property
+    def reads_points(self) -> bool:
+        """See `BoxAffine.reads_points`."""
+        return self.points is not None
+
     def face_box(self, detection: RawDetection) -> F64:
         """By the points. Those that say something quite else than the box are not heard."""
         by_box = super().face_box(detection)

@@ -61,6 +61,11 @@ def understood(detectors: Iterable[str], known: Container[str]) -> tuple[str, ..
     return tuple(sorted(names, key=lambda name: order.index(name) if name in order else len(order)))
 
 
+def default_among(detectors: Iterable[str], known: Container[str]) -> str:
+    """Name of the first of some detectors whose boxes a bundle understands; `default_detector` where there is none."""
+    return next(iter(understood(detectors, known)), default_detector())
+
+
 def create_detector(name: str, model: Path | None = None) -> Detector:
     """Load a detector.
 
@@ -101,8 +106,7 @@ def create_default_detector(known: Container[str]) -> dict[str, Detector]:
     Raises:
         RuntimeUnavailableError: what it needs is missing or cannot be loaded.
     """
-    names = understood((spec.name for spec in DETECTORS if spec.model is None), known)
-    name = names[0] if names else default_detector()
+    name = default_among((spec.name for spec in DETECTORS if spec.model is None), known)
     return {name: create_detector(name)}
 
 

@@ -20,14 +20,7 @@ from exalign.canvas import draw_face
 from exalign.summary import summarised
 from exalign_engine.arrays import F64, U8
 from exalign_engine.bundle.bundle import Bundle, default_bundle_path
-from exalign_engine.detect import (
-    DEFAULT_DETECTOR,
-    Detector,
-    RawDetection,
-    convention,
-    create_default_detector,
-    understood,
-)
+from exalign_engine.detect import Detector, RawDetection, convention, create_default_detector, default_among
 from exalign_engine.errors import BundleError, InvalidInputError
 from exalign_engine.face.inputs import ImageInput, read_boxes, read_count, read_image
 from exalign_engine.geometry.boxes import check_boxes
@@ -37,6 +30,7 @@ from exalign_engine.posterior.posterior import GroupUncertainty, Posterior, Post
 from exalign_engine.refiner.refiner import (
     MIN_MOVE_DETECTED,
     MIN_MOVE_GIVEN,
+    MIN_MOVE_POINTS,
     BoxObservation,
     Refiner,
     next_frames,
@@ -58,6 +52,7 @@ class LocatedFace:
         source: `FACE_BOX` or the detector's name whose convention ``source_box`` follows.
         detected: True if a detector of ours found it, False if the caller gave the box.
         score: the detector's score, or None.
+        by_points: True if the detector's points told the face box.
     """
 
     __repr__ = summarised
@@ -67,6 +62,7 @@ class LocatedFace:
     source: str
     detected: bool
     score: float | None
+    by_points: bool = False
 
     @cached_property
     def frame(self) -> BoxFrame:
@@ -205,7 +201,8 @@ class FaceRefinement:
         if refiner is None or self._round == len(refiner.rounds) or place.source not in (*refiner.sources, FACE_BOX):
             return None
         look = BoxObservation(place.source, place.frame, outputs, seen_shape(posterior))
-        (frame,) = next_frames(refiner, [look], self._round, MIN_MOVE_DETECTED, MIN_MOVE_GIVEN)
+        least = MIN_MOVE_POINTS if place.by_points else MIN_MOVE_DETECTED
+        (frame,) = next_frames(refiner, [look], self._round, least, MIN_MOVE_GIVEN)
         return None if frame is None else replace(place, box=frame.box)
 
 
@@ -278,7 +275,7 @@ class Aligner:
     @property
     def default_detector(self) -> str:
         """Name of the detector that is used where none is named: the first one here that the bundle knows."""
-        return next(iter(understood(self.detectors, self.bundle.detectors)), DEFAULT_DETECTOR)
+        return default_among(self.detectors, self.bundle.detectors)
 
     def align(
         self,
@@ -387,8 +384,9 @@ class Aligner:
         if source not in self.bundle.detectors:
             names = ", ".join(sorted(self.bundle.detectors))
             raise InvalidInputError.of("detector", f"{source!r} is unknown to this bundle; known: {names}")
-        face_box = self.bundle.detectors[source].face_box(RawDetection(given, score or 0.0, points))
-        return LocatedFace(face_box, given, source, score is not None, score)
+        known = self.bundle.detectors[source]
+        face_box = known.face_box(RawDetection(given, score or 0.0, points))
+        return LocatedFace(face_box, given, source, score is not None, score, points is not None and known.reads_points)
 
     def crop(self, image: U8, located: LocatedFace) -> U8:
         """(S, S, 3) uint8: the network's input for one face."""

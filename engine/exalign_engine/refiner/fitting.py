@@ -24,7 +24,7 @@ from exalign_engine.network.outputs import Runtime
 from exalign_engine.posterior.posterior import PosteriorModel
 from exalign_engine.progress import Progress
 from exalign_engine.refiner.refiner import NOISE, BoxMove, BoxObservation, Refiner, Round, next_frames, seen_shape
-from exalign_engine.refiner.regression import IMPORTANCE, ScoredBoxes, choose_round
+from exalign_engine.refiner.regression import IMPORTANCE, ScoredBoxes, choose_round, fit_geometry
 from exalign_engine.sampling.augment import add_noise, blur, lower_resolution, mirror_image, occlude, recolour
 
 #: Opens a bar of so many steps of some work.
@@ -217,13 +217,18 @@ def calibrate_refiner(
     Returns:
         See `fit_refiner`.
     """
-    boxes = []
-    for faces, most in ((train, REFINER_FACES), (val, len(val))):
-        count = min(len(faces), most, limit or most)
-        rows = [int(i) for i in np.unique(np.linspace(0, len(faces) - 1, count).astype(int))]
-        boxes.append(boxed_faces(faces, rows, detectors, training=faces is train, bar=bar))
+    boxes = [
+        boxed_faces(faces, refiner_rows(faces, most, limit), detectors, training=faces is train, bar=bar)
+        for faces, most in ((train, REFINER_FACES), (val, len(val)))
+    ]
     scorers = [CropScorer(model, network, faces, size, margin, bar) for faces in (train, val)]
     return fit_refiner(scorers[0], boxes[0], scorers[1], boxes[1])
+
+
+def refiner_rows(faces: FaceSource, most: int, limit: int) -> list[int]:
+    """At most so many rows, evenly spaced; a limit of 0 is none."""
+    count = min(len(faces), most, limit or most)
+    return [int(i) for i in np.unique(np.linspace(0, len(faces) - 1, count).astype(int))]
 
 
 def fit_refiner(
@@ -269,6 +274,41 @@ def fit_refiner(
             train_boxes = _moved(refiner, train_boxes, seen, n - 1)
             seen = train.observe(train_boxes, f"train, round {n}")
     return Refiner(sources, tuple(rounds)), {"rounds": cards, "val": [row for rows in figures for row in rows]}
+
+
+def add_source(
+    refiner: Refiner,
+    train: CropScorer,
+    train_boxes: Sequence[BoxedFace],
+    val: CropScorer,
+    val_boxes: Sequence[BoxedFace],
+) -> tuple[Refiner, list[dict[str, Any]]]:
+    """A refiner that knows one detector more, or knows it anew. About all other boxes it answers as before, to the bit.
+
+    Args:
+        refiner: fitted before.
+        train: scores training faces.
+        train_boxes: of `boxed_faces`, of one source alone.
+        val: scores validation faces.
+        val_boxes: likewise.
+
+    Returns:
+        The refiner, and its figures on ``val`` before and after each round.
+    """
+    (name,) = {box.source for box in (*train_boxes, *val_boxes)}
+    others = [i for i, source in enumerate(refiner.sources) if source != name]
+    sources = (*(refiner.sources[i] for i in others), name)
+    held_out = val.observe(val_boxes, "val, round 0")
+    figures, rounds = _figures(held_out, [name], 0), []
+    for n, each in enumerate(refiner.rounds):
+        seen = train.observe(train_boxes, f"train, round {n}")
+        geometry = np.concatenate([each.geometry[others], fit_geometry(seen, each.weight)[None]])
+        rounds.append(Round(geometry, each.weight))
+        grown = Refiner(sources, tuple(rounds))
+        train_boxes, val_boxes = _moved(grown, train_boxes, seen, n), _moved(grown, val_boxes, held_out, n)
+        held_out = val.observe(val_boxes, f"val, round {n + 1}")
+        figures += _figures(held_out, [name], n + 1)
+    return Refiner(sources, tuple(rounds)), figures
 
 
 def _moved(refiner: Refiner, boxes: Sequence[BoxedFace], seen: ScoredBoxes, round_: int) -> list[BoxedFace]:

@@ -31,9 +31,10 @@ from exalign_engine.posterior.posterior import Posterior
 #: Source of boxes that are off at random: what a refiner does about boxes of which no more is known.
 NOISE = "noise"
 
-#: Smallest moves (`BoxMove.size`) that are made: of detected boxes, and of boxes that a caller gave.
+#: Smallest moves (`BoxMove.size`) that are made: of detected boxes, of boxes that a detector's points told, and of
+#: boxes that a caller gave.
 # docs/decisions/refiner-min-moves.md
-MIN_MOVE_DETECTED, MIN_MOVE_GIVEN = 0.03, 0.06
+MIN_MOVE_DETECTED, MIN_MOVE_POINTS, MIN_MOVE_GIVEN = 0.03, 0.08, 0.06
 
 #: No refiner was fitted on boxes that were off by more: box sides, and ln of the scale.
 MAX_SHIFT, MAX_LOG_SCALE = 0.3, 0.4

@@ -81,6 +81,26 @@ def choose_round(train: ScoredBoxes, val: ScoredBoxes, sources: Sequence[str]) -
     return fitted, {"inputs": row["inputs"], "penalty": row["penalty"], "val_error": row["val_error"], "tried": best}
 
 
+def fit_geometry(seen: ScoredBoxes, weight: F32) -> F32:
+    """A of Eq. B2 for boxes of one more source, where W stays as it is.
+
+    Args:
+        seen: boxes of that source alone.
+        weight: W of the round.
+
+    Returns:
+        (3, 4) float32.
+    """
+    b = np.stack([answer_geometry(look.answer) for look in seen.observations])
+    said = np.stack([weight @ network_inputs(look.outputs) for look in seen.observations])
+    geometry = np.zeros((3, 4), np.float32)
+    for row, allowed in enumerate(GEOMETRY):
+        # As in a fit of all sources: the mean of what the network says has to be taken off dx too.
+        terms = np.flatnonzero(allowed | (np.array([False, False, False, True]) & bool(weight.any())))
+        geometry[row, terms] = np.linalg.lstsq(b[:, terms], seen.moves[:, row] - said[:, row], rcond=None)[0]
+    return geometry
+
+
 @dataclass(frozen=True)
 class _System:
     """Normal equations of Eq. B2 over [geometry of each source | embedding | components of the features].

@@ -58,9 +58,13 @@ class ModelConfig:
     engine_cache: Annotated[
         Path | None, Rule("directory where TensorRT engines are kept; not set: ~/.cache/exalign/engines")
     ] = None
-    detector: Annotated[str, Rule("detector used when a request names none", choices=DETECTORS.names)] = (
-        DEFAULT_DETECTOR
-    )
+    detector: Annotated[
+        str | None,
+        Rule(
+            f"detector used when a request names none; not set: {DEFAULT_DETECTOR}, or the first that the bundle knows",
+            choices=DETECTORS.names,
+        ),
+    ] = None
     detector_models: Annotated[Mapping[str, Path], Family(_detector_models)] = field(default_factory=dict)
     presence_threshold: Annotated[
         float | None, Rule("presence from which a face counts as there; not set: the bundle's", least=0.0, most=1.0)
@@ -241,7 +245,7 @@ class ServerConfig:
                 f"must be at least max_encoded_bytes = {self.limits.max_encoded_bytes}"
             )
             problems.append(Problem(("max_message_bytes", "max_encoded_bytes"), text))
-        spec = DETECTORS.get(self.model.detector)
+        spec = None if self.model.detector is None else DETECTORS.get(self.model.detector)
         if spec is not None and spec.model is not None and spec.name not in self.model.detector_models:
             text = f"detector is {spec.name!r}, must not be without {spec.model_setting}"
             problems.append(Problem(("detector", spec.model_setting), text))

@@ -7,6 +7,7 @@ from typing import Any
 
 from exalign.v1 import geometry_pb2, model_pb2, service_pb2
 from exalign_engine.bundle.bundle import MANIFEST
+from exalign_engine.detect import convention, understood
 from exalign_engine.evidence.evidence import MAX_POSES, MAX_REGIONS, MAX_VERTICES
 from exalign_engine.face.aligner import Aligner
 from exalign_engine.geometry.boxes import MAX_FACES, MIN_BOX_SIDE
@@ -47,7 +48,7 @@ def describe(aligner: Aligner, config: ServerConfig) -> service_pb2.GetModelResp
             max_batch=config.batching.max_batch,
         ),
         limits=_limits(config),
-        detectors=_detectors(aligner, config.model.detector),
+        detectors=_detectors(aligner, config.model.detector or aligner.default_detector),
         calibration=_calibration(aligner),
         presence_threshold=bundle.calibration.presence_threshold if threshold is None else threshold,
         licences=[model_pb2.Licence(subject=e.subject, name=e.name, terms=e.terms) for e in manifest.licences],
@@ -111,17 +112,19 @@ def _limits(config: ServerConfig) -> model_pb2.Limits:
 
 
 def _detectors(aligner: Aligner, default: str) -> list[model_pb2.DetectorInfo]:
+    """What the bundle knows, and what runs here and answers boxes that the bundle knows."""
+    known, here = aligner.bundle.detectors, aligner.detectors
     return [
         model_pb2.DetectorInfo(
             name=name,
-            available=name in aligner.detectors,
+            available=name in here,
             is_default=name == default,
-            min_score=aligner.detectors[name].min_score if name in aligner.detectors else 0.0,
-            dx=affine.dx,
-            dy=affine.dy,
-            scale=affine.scale,
+            min_score=here[name].min_score if name in here else 0.0,
+            dx=known[convention(name)].dx,
+            dy=known[convention(name)].dy,
+            scale=known[convention(name)].scale,
         )
-        for name, affine in sorted(aligner.bundle.detectors.items())
+        for name in sorted({*known, *understood(here, known)})
     ]
 
 

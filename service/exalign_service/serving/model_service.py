@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from exalign_engine.arrays import U8
+from exalign_engine.detect import understood
 from exalign_engine.face.aligner import Aligner, Face
 from exalign_engine.face.views import warm_up
 from exalign_service.config.schema import ServerConfig
@@ -93,8 +94,8 @@ class ModelService:
         request_limits = RequestLimits(
             config=config.limits,
             box_conventions=frozenset(aligner.bundle.detectors),
-            detectors=frozenset(aligner.detectors) & frozenset(aligner.bundle.detectors),
-            default_detector=config.model.detector,
+            detectors=frozenset(understood(aligner.detectors, aligner.bundle.detectors)),
+            default_detector=config.model.detector or aligner.default_detector,
         )
         cache = PosteriorCache(config.limits.max_posteriors, config.limits.max_posterior_bytes, metrics)
         most = AdmissionLimits(batching.queue, config.limits.max_request_bytes, config.limits.max_wait)
