@@ -55,7 +55,7 @@ class Ours:
     """This project's engine.
 
     Args:
-        aligner: with the detector "mtcnn", on one thread.
+        aligner: with a detector, on one thread.
     """
 
     name = "exalign"
@@ -78,7 +78,7 @@ class Ours:
     def detected(self, image: U8, box: F64) -> Reply:
         """See `Contestant.detected`."""
         start = time.process_time()
-        found = self.aligner.locate(image, "mtcnn")
+        found = self.aligner.locate(image)
         best = max(found, key=lambda f: iou(f.box, box), default=None)
         hit = best is not None and iou(best.box, box) >= MISS_IOU
         points = self.aligner.answer(image, [best])[0].compute().landmarks if hit and best is not None else None

@@ -34,6 +34,8 @@ TILE_OVERLAP = 85
 
 #: Lowest scores: of a near face, which hardly anything else looks like, and of others.
 NEAR_SCORE, FAR_SCORE = 0.3, 0.5
+#: Lowest score in tiles that are looked at whatever the picture shows: there are many of them.
+THOROUGH_SCORE = 0.65
 #: A near face of this score ends the search.
 SURE = 0.8
 #: So does one of this size and score: it reaches out of the picture, where a finer look sees faces in its parts.
@@ -82,12 +84,12 @@ class BlazeFaceDetector:
         found = joined(sure, near, far)
         small = not len(found.scores) or _sizes(found).min() < SMALL * long_side
         if self._thorough:
-            return joined(found, *self._tiles(image, TILE_SCALES))
-        return joined(found, *self._tiles(image, TILE_SCALES[:1])) if small else found
+            return joined(found, *self._tiles(image, TILE_SCALES, THOROUGH_SCORE))
+        return joined(found, *self._tiles(image, TILE_SCALES[:1], FAR_SCORE)) if small else found
 
-    def _tiles(self, image: U8, scales: Iterable[int]) -> Iterable[Found]:
+    def _tiles(self, image: U8, scales: Iterable[int], min_score: float) -> Iterable[Found]:
         for scale in scales:
-            yield from Scaled(image, scale).tiles(self._far, FAR, TILE_OVERLAP, FAR_SCORE)
+            yield from Scaled(image, scale).tiles(self._far, FAR, TILE_OVERLAP, min_score)
 
 
 def joined(first: Found, *looks: Found) -> Found:
