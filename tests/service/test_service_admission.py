@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import math
 from collections import deque
@@ -223,21 +224,26 @@ async def test_who_is_refused_again_and_again_is_told_more_slowly() -> None:
         pauses.append(seconds)
         machine.now += seconds
 
-    async def refuse(caller: str, times: int, size: int = 100) -> None:
+    async def refuse(caller: str, times: int, size: int = 100, left: float = math.inf) -> None:
         for _ in range(times):
-            await machine.admission.pace_refusal(caller, size, sleep)
+            await machine.admission.pace_refusal(Call("", machine.now + left, "", caller, size=size), sleep)
 
-    await refuse("hostile", 50)
+    await refuse("hostile", 150)
     assert sum(pauses) < 1e-9  # a burst
     pauses.clear()
-    await refuse("hostile", 100)
-    assert len(pauses) >= 98
-    assert sum(pauses) == pytest.approx(100 / 50, rel=0.05)  # fifty a second
+    await refuse("hostile", 300)
+    assert sum(pauses) == pytest.approx(300 / 150, rel=0.05)  # a hundred and fifty a second
     assert max(pauses) <= 2.0
     count = len(pauses)
-    await refuse("polite", 40)
+    await refuse("polite", 100)
     await refuse("hostile", 1, size=2**30)  # what cannot be held is told at once
     assert len(pauses) == count
+    for _ in range(600):  # at once, not one after the other
+        call = asyncio.ensure_future(refuse("other", 1, left=1.0))
+        await call
+        machine.now -= pauses[-1] if len(pauses) > count else 0.0
+        count = len(pauses)
+    assert max(pauses) <= 0.5  # told before the deadline
     machine.now += 60.0
-    await refuse("hostile", 40)
+    await refuse("hostile", 100)
     assert len(pauses) == count

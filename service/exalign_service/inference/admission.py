@@ -37,7 +37,11 @@ _SHORTEST, _LONGEST = 0.05, 30.0
 
 #: Refusals of one caller a second, after a burst of as many; the longest time by which one is put off, seconds; and the
 #: bytes of all requests that are held for it.
-_REFUSALS, _LONGEST_PAUSE, _PUT_OFF_BYTES = 50.0, 2.0, 64 * 2**20
+_REFUSALS, _LONGEST_PAUSE, _PUT_OFF_BYTES = 150.0, 2.0, 64 * 2**20
+
+
+#: Callers whose refusals are remembered, before those that are over are forgotten.
+_REMEMBERED = 256
 
 
 class AdmissionObserver(Protocol):
@@ -80,6 +84,20 @@ class Demand:
     size: int
     faces: int = 1
     decoding: float | None = None
+
+
+@dataclass
+class _Load:
+    """What the calls in progress of one caller, or of all, come to."""
+
+    calls: int = 0
+    size: int = 0
+    cost: float = 0.0
+
+    def add(self, ticket: Ticket, sign: int) -> None:
+        self.calls += sign
+        self.size += sign * ticket.demand.size
+        self.cost += sign * ticket.cost
 
 
 @dataclass
@@ -127,7 +145,8 @@ class Admission:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._limits, self._threads, self._observer, self._clock = limits, threads, observer, clock
-        self._tickets: dict[Ticket, None] = {}
+        #: Of all calls, and of each caller that has any.
+        self._all, self._each = _Load(), dict[str, _Load]()
         self._pictures: dict[tuple[str, bool], _Mean] = {}
         self._faces: dict[tuple[str, bool], _Mean] = {}
         #: Thread seconds that are worked off a second.
@@ -151,28 +170,38 @@ class Admission:
         self._check_counts(call.caller, demand.size)
         self._check_time(call, cost)
         ticket = Ticket(call.caller, demand, cost)
-        if not self._tickets:
+        if not self._all.calls:
             self._window_began, self._done = self._clock(), 0.0
-        self._tickets[ticket] = None
-        self._waited |= len(self._tickets) > 2 * self._threads
-        self._report()
+        self._count(ticket, 1)
+        self._waited |= self._all.calls > 2 * self._threads
         try:
             yield ticket
         finally:
-            del self._tickets[ticket]
+            self._count(ticket, -1)
             self._learn(ticket)
-            self._report()
 
-    async def pace_refusal(self, caller: str, size: int, sleep: Callable[[float], Awaitable[object]]) -> None:
+    def _count(self, ticket: Ticket, sign: int) -> None:
+        """A call begins, or ends."""
+        mine = self._each.setdefault(ticket.caller, _Load())
+        for load in (mine, self._all):
+            load.add(ticket, sign)
+        if not mine.calls:
+            del self._each[ticket.caller]
+        if not self._all.calls:
+            self._all.cost = 0.0  # what rounding has left
+        self._observer.calls_changed(self._all.calls, self._all.size, self._all.cost / self._rate)
+
+    async def pace_refusal(self, call: Call, sleep: Callable[[float], Awaitable[object]]) -> None:
         """Wait before a refusal is told, where a caller has been refused too often.
 
         Args:
-            caller: who is refused.
-            size: of the request, bytes.
+            call: that is refused.
             sleep: waits for seconds.
         """
+        caller, size = call.caller, call.size
         now = self._clock()
-        self._refusing = {name: until for name, until in self._refusing.items() if until > now}
+        if len(self._refusing) > _REMEMBERED:
+            self._refusing = {name: until for name, until in self._refusing.items() if until > now}
         until = self._refusing[caller] = max(self._refusing.get(caller, now), now) + 1 / _REFUSALS
         pause = until - now - 1.0  # a second's refusals are the burst
         if pause <= 0 or self._put_off + size > _PUT_OFF_BYTES:
@@ -180,16 +209,17 @@ class Admission:
         self._refusing[caller] = min(until, now + 1.0 + _LONGEST_PAUSE)
         self._put_off += size
         try:
-            await sleep(min(pause, _LONGEST_PAUSE))
+            await sleep(min(pause, _LONGEST_PAUSE, max(call.deadline - now, 0.0) / 2))
         finally:
             self._put_off -= size
 
     def found(self, ticket: Ticket, faces: int) -> None:
         """So many faces were found in the picture of a call."""
         demand = ticket.demand
+        self._count(ticket, -1)
         ticket.demand = Demand(demand.kind, demand.size, faces, demand.decoding)
         ticket.cost = self._expected(ticket.demand)
-        self._report()
+        self._count(ticket, 1)
 
     def _expected(self, demand: Demand) -> float:
         picture = demand.decoding
@@ -198,22 +228,21 @@ class Admission:
         return picture + demand.faces * (self._faces.get(demand.kind, _Mean()).value or 0.0)
 
     def _check_counts(self, caller: str, size: int) -> None:
-        mine = [ticket for ticket in self._tickets if ticket.caller == caller]
-        callers = len({ticket.caller for ticket in self._tickets} | {caller})
-        calls, most = len(self._tickets) + 1, self._limits.calls
+        mine = self._each.get(caller, _Load())
+        callers = len(self._each) + (not mine.calls)
+        calls, most = self._all.calls + 1, self._limits.calls
         # Others than the one who fills it have their share.
-        if calls > most and (callers == 1 or len(mine) + 1 > max(most // callers, 1)):
+        if calls > most and (callers == 1 or mine.calls + 1 > max(most // callers, 1)):
             self._observer.call_refused("calls")
             raise QueueFullError("calls", calls - 1, most, self._retry_after(caller, 0.0))
-        held, most = sum(ticket.demand.size for ticket in self._tickets), self._limits.size
-        own = sum(ticket.demand.size for ticket in mine)
-        if held + size > most and ((mine and own + size > most // callers) or held > most):
+        held, most = self._all.size, self._limits.size
+        if held + size > most and ((mine.calls and mine.size + size > most // callers) or held > most):
             self._observer.call_refused("bytes")
             raise QueueFullError("bytes of requests", held, most, self._retry_after(caller, 0.0))
 
     def _check_time(self, call: Call, cost: float) -> None:
         """Refuse what would be late. With nothing else in progress it is tried: the forecast may be wrong."""
-        if not self._tickets:
+        if not self._all.calls:
             return
         left = _MARGIN * (call.deadline - self._clock())
         allowed, expected = min(self._limits.wait, left), self._answered_in(call.caller, cost)
@@ -224,13 +253,9 @@ class Admission:
 
     def _answered_in(self, caller: str, cost: float) -> float:
         """Seconds until a new call of a caller would be answered."""
-        total = own = cost
-        callers = {caller}
-        for ticket in self._tickets:
-            total += ticket.cost
-            own += ticket.cost if ticket.caller == caller else 0.0
-            callers.add(ticket.caller)
-        return min(total, own * len(callers)) / self._rate
+        mine = self._each.get(caller, _Load())
+        callers = len(self._each) + (not mine.calls)
+        return min(self._all.cost + cost, (mine.cost + cost) * callers) / self._rate
 
     def _retry_after(self, caller: str, seconds: float, cost: float = 0.0) -> float:
         """When there will be room, behind those of the caller who were told so before.
@@ -241,10 +266,11 @@ class Admission:
             cost: of the call; the next one is told to come so much later.
         """
         now = self._clock()
-        callers = len({ticket.caller for ticket in self._tickets} | {caller})
-        mean = sum(ticket.cost for ticket in self._tickets) / max(len(self._tickets), 1)
+        callers = len(self._each) + (caller not in self._each)
+        mean = self._all.cost / max(self._all.calls, 1)
         turn = max(self._promised.get(caller, 0.0), now + seconds)
-        self._promised = {name: until for name, until in self._promised.items() if until > now}
+        if len(self._promised) > _REMEMBERED:
+            self._promised = {name: until for name, until in self._promised.items() if until > now}
         self._promised[caller] = min(turn + (cost or mean) * callers / self._rate, now + _LONGEST)
         return min(max(turn - now, _SHORTEST), _LONGEST)
 
@@ -267,9 +293,4 @@ class Admission:
                 self._rate = max(self._rate, rate)
             self._rate = min(max(self._rate, 0.01), 4.0 * self._threads)
             self._window_began, self._done = now, 0.0
-            self._waited = len(self._tickets) > 2 * self._threads
-
-    def _report(self) -> None:
-        size = sum(ticket.demand.size for ticket in self._tickets)
-        total = sum(ticket.cost for ticket in self._tickets)
-        self._observer.calls_changed(len(self._tickets), size, total / self._rate)
+            self._waited = self._all.calls > 2 * self._threads

@@ -128,7 +128,7 @@ class Pipeline:
             try:
                 ticket = stack.enter_context(self._admission.admit(call, demand))
             except (QueueFullError, OverloadedError):
-                await self._admission.pace_refusal(call.caller, demand.size, asyncio.sleep)
+                await self._admission.pace_refusal(call, asyncio.sleep)
                 raise
             clock = StageClock(ticket)
             try:
