@@ -90,7 +90,8 @@ def test_announces_itself_on_standard_output_and_ends_with_0_on_sigterm() -> Non
         assert (process.returncode, out) == (0, "")
         lines = [json.loads(line) for line in err.splitlines()]
         events = [line["event"] for line in lines]
-        beginning = ["starting", "listening", "loading", "loaded", *["warming up"] * 3, "warm"]
+        no_default = "the bundle does not know the default detector: another one finds faces"
+        beginning = ["starting", "listening", "loading", no_default, "loaded", *["warming up"] * 3, "warm"]
         assert events == [*beginning, "serving", "call", "stopping", "stopped"]
         serving = lines[events.index("serving")]
         assert (serving["runtime"], serving["bundle"], serving["reason"]) == ("fake", "b" * 12, "for tests")

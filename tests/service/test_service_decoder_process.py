@@ -62,12 +62,17 @@ class Observer:
 
 
 def program(text: str) -> Callable[[], Awaitable[DecoderProcess]]:
-    """Starts a program in the place of a decoder; it has the socket ``s``, and a message read up to its job."""
-    prelude = "import os, socket, sys; s = socket.socket(fileno=int(sys.argv[1]))\n"
+    """Starts a program in the place of a decoder; it has the socket ``s``, and ``take`` reads so many bytes from it."""
+    prelude = (
+        "import json, os, socket, sys; s = socket.socket(fileno=int(sys.argv[1]))\n"
+        "def take(n, got=b''):\n"
+        "    return got if len(got) == n else take(n, got + s.recv(n - len(got)))\n"
+    )
     return lambda: DecoderProcess.start((sys.executable, "-c", prelude + text))
 
 
-ONCE_A_JOB_IS_THERE = "s.sendall(b'r'); s.recv(1)\n"
+#: All of it is read: what a socket still holds when it is closed may cost the other side what was said before.
+ONCE_A_JOB_IS_THERE = "s.sendall(b'r'); job = json.loads(take(int.from_bytes(take(4), 'big'))); take(job['size'])\n"
 
 
 def first_then_real(first: Callable[[], Awaitable[DecoderProcess]]) -> Callable[[], Awaitable[DecoderProcess]]:

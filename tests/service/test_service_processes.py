@@ -107,6 +107,7 @@ def test_a_process_that_dies_is_started_again_on_its_ports() -> None:
         again = it.log_until("process started")
         assert again["process"] == 1
         assert again["pid"] != pids[1]
+        assert it.log_until("serving")["process"] == 1
         for one in it.said["processes"]:
             assert model_of(one["address"]).bundle_id == "b" * 64
         assert it.end() == 0

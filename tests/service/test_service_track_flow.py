@@ -155,17 +155,17 @@ async def test_our_client_goes_on_where_every_result_must_be_acknowledged_at_onc
 
 
 async def test_messages_beyond_the_burst_are_read_at_the_rate_and_none_is_refused(tmp_path: Path) -> None:
-    clock = ManualClock()
-    settings = server_config(max_message_rate=2, message_burst=4)
+    clock = ManualClock()  # others wait on it too: the watchdog, half a second
+    settings = server_config(max_message_rate=4, message_burst=4)
     async with running(tmp_path, settings, clock) as live, talking(live) as it:
         await it.say(*(track_pb2.Heartbeat(sequence=i) for i in range(10)))
         assert [(await it.hear("heartbeat")).sequence for _ in range(5)] == [0, 1, 2, 3, 4]
-        await until(lambda: clock.waits(0.5))
+        await until(lambda: clock.waits(0.25))
         assert received(live) == 1 + 5
         for index in range(5, 10):
-            await clock.advance(0.5)
+            await clock.advance(0.25)
             assert (await it.hear("heartbeat")).sequence == index
-            await until(lambda: clock.waits(0.5))
+            await until(lambda: clock.waits(0.25))
             assert received(live) == 1 + index + 1
         # A rest brings the burst back.
         await clock.advance(3)
