@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from drawn_faces import write_prepared
+from exalign import cli_support
 from exalign_engine.exemplars.building import build
 from exalign_engine.exemplars.exemplars import Exemplars
 from exalign_engine.exemplars.synthetic import rebox, rotate
@@ -29,6 +30,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     line = skip_line(terminalreporter.stats.get("skipped", []))
     if line:
         terminalreporter.write_line(line, yellow=True)
+
+
+@pytest.fixture(autouse=True)
+def end_of_commands() -> Iterator[None]:
+    """A command that leaves a thread behind ends its process; the tests' process goes on, and forgets it."""
+    yield
+    cli_support.abandoned.clear()
 
 
 @pytest.fixture(scope="session")

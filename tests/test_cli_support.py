@@ -16,6 +16,7 @@ from exalign.cli_support import (
     OneLineParser,
     Terminated,
     UsageError,
+    abandoned,
     describe,
     first_line,
     json_text,
@@ -181,3 +182,11 @@ def test_every_command_that_is_interrupted_ends_with_130(
 ) -> None:
     monkeypatch.setattr(interrupted, interrupt)
     assert import_module(module).main(arguments) == 130
+
+
+def test_a_thread_left_behind_ends_the_process_of_the_command() -> None:
+    """In a process of its own; a test of another command in this one must not meet it."""
+    script = "from exalign.cli_support import *; abandon_thread(); run_command('x', lambda: 3, extra=''); print('on')"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout) == (3, "")
+    assert not abandoned.is_set()

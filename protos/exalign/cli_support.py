@@ -141,7 +141,8 @@ def ended_by_sigterm() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-_abandoned = threading.Event()
+#: Set once a thread was left; a process that goes on, as that of tests, clears it.
+abandoned = threading.Event()
 
 
 def abandon_thread() -> None:
@@ -149,7 +150,7 @@ def abandon_thread() -> None:
 
     `run_command` then ends the process at once, after everything of its own is cleared away.
     """
-    _abandoned.set()
+    abandoned.set()
 
 
 def run_command(
@@ -174,7 +175,7 @@ def run_command(
         The exit code.
     """
     code = _run(program, command, (*failures, OSError), extra, extra_of or {})
-    if _abandoned.is_set():
+    if abandoned.is_set():
         for stream in filter(None, (sys.stdout, sys.stderr)):
             stream.flush()
         os._exit(code)
