@@ -208,7 +208,7 @@ def test_video_rows_have_an_auc_and_all_frames_as_a_phase(
         FrameOutcome("per_frame", "hidden", np.inf, None),
     ]
     monkeypatch.setattr(suites, "run_video_suite", lambda *_, **__: {"given": found, "own": []})
-    monkeypatch.setattr(suites, "create_detector", lambda name: None)
+    monkeypatch.setattr(suites, "create_default_detector", lambda known: {})
     monkeypatch.setattr(suites, "Aligner", lambda *a: Aligner(a[0], a[1], {}))
     write_table(tmp_path / "video.csv", suites.video_rows(setting))
     rows = {r["phase"]: r for r in read_table(tmp_path / "video.csv", VIDEO)}
