@@ -211,12 +211,6 @@ def test_the_faces_found_in_a_picture_are_counted() -> None:
         assert machine.counted.seconds > 5 * before
 
 
-def test_what_a_header_tells_goes_before_the_mean() -> None:
-    machine = learned()
-    with machine.admission.admit(Call("", math.inf), Demand(KIND, 1, decoding=5.0)):
-        assert machine.counted.seconds > 2.0
-
-
 async def test_who_is_refused_again_and_again_is_told_more_slowly() -> None:
     machine, pauses = Machine(), list[float]()
 

@@ -77,13 +77,11 @@ class Demand:
         kind: calls of one kind cost alike, but for their faces.
         size: of its request, bytes.
         faces: that it is about; 1 where that is not known yet.
-        decoding: thread seconds of its picture, where its header tells them; None: the mean of its kind.
     """
 
     kind: tuple[str, bool]
     size: int
     faces: int = 1
-    decoding: float | None = None
 
 
 @dataclass
@@ -217,14 +215,12 @@ class Admission:
         """So many faces were found in the picture of a call."""
         demand = ticket.demand
         self._count(ticket, -1)
-        ticket.demand = Demand(demand.kind, demand.size, faces, demand.decoding)
+        ticket.demand = Demand(demand.kind, demand.size, faces)
         ticket.cost = self._expected(ticket.demand)
         self._count(ticket, 1)
 
     def _expected(self, demand: Demand) -> float:
-        picture = demand.decoding
-        if picture is None:
-            picture = self._pictures.get(demand.kind, _Mean()).value or 0.0
+        picture = self._pictures.get(demand.kind, _Mean()).value or 0.0
         return picture + demand.faces * (self._faces.get(demand.kind, _Mean()).value or 0.0)
 
     def _check_counts(self, caller: str, size: int) -> None:

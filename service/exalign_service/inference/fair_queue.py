@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -177,12 +177,6 @@ class FairQueue(Generic[T]):
             caller.fresh = deque(item for item in caller.fresh if not unwanted(item))
         self._length -= len(dropped)
         return dropped
-
-    def __iter__(self) -> Iterator[T]:
-        for caller in self._callers.values():
-            for _, items in caller.waiting.values():
-                yield from items
-            yield from caller.fresh
 
     def _caller(self, name: str) -> _Caller[T]:
         known = self._callers.get(name)
