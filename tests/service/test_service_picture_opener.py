@@ -50,8 +50,10 @@ async def test_what_finds_no_room_waits_as_a_file_and_others_find_room(tmp_path:
     settings = config(max_decoded_bytes=5 * BYTES, stage_threads=4)  # decoding a PNG takes three times its pixels
     async with running(tmp_path, settings, detector=detector) as live, another_caller(live) as other:
         detector.gate.clear()
-        first, second = (asyncio.ensure_future(live.stub.PredictLandmarks(request())) for _ in "12")
-        await until(lambda: detector.held == 1 and waiting(live) > 0)
+        first = asyncio.ensure_future(live.stub.PredictLandmarks(request()))
+        await until(lambda: detector.held == 1)  # two at once would both be small pictures that find room
+        second = asyncio.ensure_future(live.stub.PredictLandmarks(request()))
+        await until(lambda: waiting(live) > 0)
         third = asyncio.ensure_future(other.stub.PredictLandmarks(request()))
         await until(lambda: detector.held == 2)
         assert held(live) == 2 * BYTES
