@@ -215,6 +215,26 @@ def test_a_step_learns_one_piece_of_the_head_and_every_level(trainers) -> None: 
     assert {"residual.hidden.0.weight", "residual.out.1.weight", "lateral.0.weight", "stem.0.weight"} <= moved
 
 
+@pytest.mark.parametrize(
+    ("capability", "widths", "by_onednn"),
+    [("AVX2", (4, 8, 8, 8), False), ("AVX2", (8, 8, 8, 8), True), ("AVX512", (4, 8, 8, 8), True)],
+)
+def test_narrow_convolutions_are_left_to_onednn_with_avx512_alone(
+    monkeypatch: pytest.MonkeyPatch, capability: str, widths: tuple[int, ...], by_onednn: bool
+) -> None:
+    import torch
+
+    from exalign_engine.train.optimisation import choose_convolutions
+
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    before = torch.backends.mkldnn.enabled
+    try:
+        choose_convolutions(widths)
+        assert torch.backends.mkldnn.enabled == by_onednn
+    finally:
+        torch.backends.mkldnn.enabled = before
+
+
 def test_the_averaged_weights_are_what_a_run_results_in(trainers) -> None:  # type: ignore[no-untyped-def]
     trainer = trainers("run")
     trained = trainer.run()

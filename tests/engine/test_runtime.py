@@ -15,7 +15,8 @@ from exalign_engine.data import open_faces
 from exalign_engine.errors import BundleError, RuntimeUnavailableError
 from exalign_engine.geometry.frames import BoxFrame, extract_crop, tight_box
 from exalign_engine.network.outputs import Runtime
-from exalign_engine.runtime import create_runtime
+from exalign_engine.runtime import create_runtime, openvino_runtime
+from exalign_engine.runtime.processor import int8_is_exact
 
 #: The reference first, then what is compared with it.
 RUNTIMES = ("onnxruntime", "openvino")
@@ -164,12 +165,26 @@ def test_a_damaged_network_is_a_bundle_error(name: str, tmp_path: Path) -> None:
         create_runtime(name, broken)
 
 
-def test_the_runtime_says_what_it_is_and_why(networks: dict[str, Path]) -> None:
+def test_the_runtime_says_what_it_is_and_why(networks: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino_runtime, "int8_is_exact", lambda: True)
     for precision in PRECISIONS:
         runtime = create_runtime("auto", networks[precision])
         assert (runtime.name, runtime.precision, runtime.device) == ("openvino", precision, "CPU")
         assert runtime.reason.startswith("auto: ")
         assert runtime.reason.endswith("int8 as the bundle stores it") == (precision == "int8")
+
+
+def test_openvino_computes_in_float32_where_int8_saturates_unless_int8_is_asked_for(
+    networks: dict[str, Path], noise: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino_runtime, "int8_is_exact", lambda: False)
+    runtime = create_runtime("auto", networks["int8"])
+    assert runtime.precision == "f32"
+    assert "int8 products saturate; fp32 derived from the int8 weights" in runtime.reason
+    explicit = create_runtime("openvino", networks["int8"], precision="fp32")
+    np.testing.assert_array_equal(runtime.infer(noise).scores, explicit.infer(noise).scores)
+    assert create_runtime("openvino", networks["int8"], precision="int8").precision == "int8"
+    assert "saturate" not in create_runtime("auto", networks["f32"]).reason
 
 
 @pytest.mark.parametrize("name", RUNTIMES)
@@ -191,6 +206,7 @@ def test_fp32_of_an_int8_file_is_its_dequantised_network_and_the_runtime_says_so
     assert (stored.infer(noise).scores != derived.infer(noise).scores).any()
 
 
+@pytest.mark.skipif(not int8_is_exact(), reason="needs a processor with VNNI")
 def test_int8_of_two_runtimes_differs_by_little(
     bundle: Bundle, networks: dict[str, Path], noise: NDArray[np.uint8]
 ) -> None:

@@ -14,6 +14,7 @@ from exalign_engine.errors import BundleError
 from exalign_engine.libraries.no_telemetry import switch_off_telemetry
 from exalign_engine.network.outputs import Outputs, known_outputs
 from exalign_engine.runtime.precision import load_network
+from exalign_engine.runtime.processor import int8_is_exact
 from exalign_engine.runtime.registry import RuntimeOptions, RuntimeSpec
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ class OpenVinoRuntime:
     """See `exalign_engine.runtime.Runtime`.
 
     The precision is always set: left alone, OpenVINO silently computes in bf16 where the processor can. Of a file with
-    int8 weights, it is what is not quantised that is computed in float32.
+    int8 weights, it is what is not quantised that is computed in float32; all of it where int8 is not exact
+    (`exalign_engine.runtime.processor`), unless int8 is asked for.
 
     Args:
         network: the bundle's network.onnx.
@@ -56,6 +58,9 @@ class OpenVinoRuntime:
 
         self.version: str = openvino.__version__.split("-")[0]
         loaded = load_network(network, precision)
+        if precision == "auto" and loaded.precision == "int8" and not int8_is_exact():
+            loaded = load_network(network, "fp32")
+            reason = f"{reason}; this processor lacks VNNI, and its int8 products saturate"
         self.precision = loaded.precision
         self.reason = loaded.reason(reason)
         settings = {

@@ -35,7 +35,7 @@ from exalign_engine.train.config import CHECKPOINT, TrainConfig
 from exalign_engine.train.distributed import joined, mean_of_all
 from exalign_engine.train.losses import class_loss
 from exalign_engine.train.network import ExemplarNetwork
-from exalign_engine.train.optimisation import autocast, decay_groups, learning_rate
+from exalign_engine.train.optimisation import autocast, choose_convolutions, decay_groups, learning_rate
 from exalign_engine.train.ranks import ALONE, Ranks
 from exalign_engine.train.residual import moved_off
 from exalign_engine.train.validation import CURVE_TEMPERATURE, validate
@@ -105,6 +105,7 @@ class Trainer:
             raise DataError("batch_size", f"is {config.batch_size}, must be a multiple of the {ranks.size} processes")
         folder.mkdir(parents=True, exist_ok=True)
         torch.set_num_threads(config.threads)
+        choose_convolutions(config.network.widths)
         # On a GPU what the residual reads has no deterministic gradient.
         torch.use_deterministic_algorithms(True, warn_only=ranks.on_gpu)
         torch.manual_seed(config.seed)

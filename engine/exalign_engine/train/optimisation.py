@@ -1,9 +1,9 @@
-"""What every training loop needs of its optimiser: learning rate, weight decay, and where half precision is safe."""
+"""What every training loop needs of its optimiser: learning rate, weight decay, and what is safe on which processor."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,20 @@ import torch
 from exalign_engine.train.config import TrainConfig
 from exalign_engine.train.network import ExemplarNetwork
 from exalign_engine.train.ranks import ALONE, Ranks
+
+#: oneDNN's gradients of convolutions with fewer channels damage the heap where there is no AVX-512 (torch 2.13).
+_LEAST_CHANNELS = 8
+
+
+def choose_convolutions(widths: Iterable[int]) -> None:
+    """Have torch compute convolutions itself where oneDNN would damage the heap; for the whole process.
+
+    Args:
+        widths: channels of the network's stages.
+    """
+    narrow = min(widths) < _LEAST_CHANNELS
+    unsafe = narrow and not torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    torch.backends.mkldnn.enabled = not unsafe  # type: ignore[assignment]  # a property in a disguise of its own
 
 
 def learning_rate(config: TrainConfig, step: int, total: int) -> float:
