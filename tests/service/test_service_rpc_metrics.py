@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import shutil
 import subprocess
@@ -16,7 +15,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from exalign.v1 import service_pb2
-from exalign_service.observability.metrics import CODES, FACE_METHODS, RUNTIME_FAULTS, STAGES, WATCHED, Metrics
+from exalign_service.observability.metrics import FACE_METHODS, RUNTIME_FAULTS, STAGES, WATCHED, Metrics
+from exalign_service.observability.rpc_metrics import CODES
 from exalign_service.rpc.options import message_ceiling
 from exalign_service.server import SERVICES
 from service_fakes import GOOD_BOX, Running, config, details_of, encoded, picture, request, running, until
@@ -378,19 +378,3 @@ async def test_promtool_has_nothing_to_say(live: Running) -> None:
     text = live.server.metrics.expose()
     done = await asyncio.to_thread(subprocess.run, [promtool, "check", "metrics"], input=text, capture_output=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
-
-
-async def test_every_call_leaves_one_line_in_the_log(live: Running, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, logger="exalign_service")
-    call = live.stub.PredictLandmarks(request(GOOD_BOX), metadata=[("x-request-id", "mine_1")])
-    await call
-    assert dict(await call.trailing_metadata())["x-request-id"] == "mine_1"
-    await fails(live.stub.PredictLandmarks(request(data=b""), metadata=[("x-request-id", "not fit for a log!")]))
-    good, bad = (r.__dict__["fields"] for r in caplog.records if r.getMessage() == "call")
-    assert good["request_id"] == "mine_1"
-    assert (good["method"], good["code"]) == ("PredictLandmarks", "OK")
-    assert good["seconds"] > 0
-    assert good["peer"].startswith("ipv4:127.0.0.1:")
-    assert re.fullmatch(r"[0-9a-f]{32}", bad["request_id"])
-    assert bad["code"] == "InvalidArgument"
-    assert "image.encoded: is empty" in bad["message"]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
-import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from prometheus_client import (
     CollectorRegistry,
@@ -21,12 +20,10 @@ from prometheus_client import (
 )
 
 from exalign_service.config.schema import ServerConfig
+from exalign_service.observability.rpc_metrics import SECONDS, RpcMetrics
 
 # A second series beside each counter and histogram, which nobody reads.
 disable_created_metrics()  # type: ignore[no-untyped-call]
-
-#: Upper ends of the time buckets, seconds: from a queue without waiting to a call at its last deadline.
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 STAGES = ("decode", "detect", "queue", "infer", "posterior", "hmm", "encode")
 LOOKUP_RESULTS = ("hit", "miss")
@@ -54,42 +51,6 @@ FACE_METHODS = (
     "TrackVideo",
 )
 
-#: Status codes as grpc-go writes them, so that dashboards made for its metrics work here.
-CODES: dict[grpc.StatusCode, str] = {
-    code: {"OK": "OK", "CANCELLED": "Canceled"}.get(code.name, code.name.title().replace("_", ""))
-    for code in grpc.StatusCode
-}
-
-
-@dataclass(frozen=True)
-class Method:
-    """Labels of one method.
-
-    Attributes:
-        type: "unary", "client_stream", "server_stream" or "bidi_stream".
-        service: full name of the service.
-        name: of the method.
-    """
-
-    type: str
-    service: str
-    name: str
-
-    @property
-    def labels(self) -> tuple[str, str, str]:
-        """In the order of the label names."""
-        return self.type, self.service, self.name
-
-
-#: The labels of every method that there is not: its name is the caller's, and may be any.
-OTHER = Method("other", "other", "other")
-
-
-def method_type(client_streams: bool, server_streams: bool) -> str:
-    """The value of the label grpc_type."""
-    names = {(0, 0): "unary", (1, 0): "client_stream", (0, 1): "server_stream", (1, 1): "bidi_stream"}
-    return names[bool(client_streams), bool(server_streams)]
-
 
 class Metrics:
     """All metrics of one server; every label value is there from the start.
@@ -107,16 +68,7 @@ class Metrics:
         self._limits = Gauge(
             "exalign_limit", "Settings that bound something, by name.", ("setting",), registry=self.registry
         )
-        labels = ("grpc_type", "grpc_service", "grpc_method")
-        self.started = self._counter("grpc_server_started", "RPCs started on the server.", labels)
-        self.handled = self._counter(
-            "grpc_server_handled", "RPCs completed on the server, by status code.", (*labels, "grpc_code")
-        )
-        self.received = self._counter("grpc_server_msg_received", "Messages received from clients.", labels)
-        self.sent = self._counter("grpc_server_msg_sent", "Messages sent to clients.", labels)
-        self.handling = self._seconds(
-            "grpc_server_handling_seconds", "Time from the start of an RPC to its completion.", labels
-        )
+        self.rpc = RpcMetrics(self.registry, services)
         self.stage = self._seconds(
             "exalign_stage_seconds",
             "Time of a call in each stage that it went through, over all its faces; decode includes cutting crops.",
@@ -145,11 +97,6 @@ class Metrics:
         self._add_watched()
         for reason in REFUSALS:
             self.refused.labels(reason)
-        for service in services:
-            for one in service.methods:
-                kind = method_type(one.client_streaming, one.server_streaming)
-                self._initialise(Method(kind, service.full_name, one.name))
-        self._initialise(OTHER)
 
     def _add_kept(self) -> None:
         """What is kept between calls: posteriors and sessions."""
@@ -384,9 +331,3 @@ class Metrics:
 
     def _seconds(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Histogram:
         return Histogram(name, text, labels, buckets=SECONDS, registry=self.registry)
-
-    def _initialise(self, method: Method) -> None:
-        for metric in (self.started, self.received, self.sent, self.handling):
-            metric.labels(*method.labels)
-        for code in CODES.values():
-            self.handled.labels(*method.labels, code)

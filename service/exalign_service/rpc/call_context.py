@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import uuid
+import secrets
 from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -45,4 +45,4 @@ def request_id_of(metadata: Iterable[tuple[str, str | bytes]]) -> str:
     for key, value in metadata:
         if key == REQUEST_ID and isinstance(value, str) and _ACCEPTED.fullmatch(value):
             return value
-    return uuid.uuid4().hex
+    return secrets.token_hex(16)

@@ -19,7 +19,8 @@ from google.protobuf.message import DecodeError
 from grpc.aio import EOF  # type: ignore[attr-defined]  # the stubs lack it
 
 from exalign_service.observability.logs import Seldom
-from exalign_service.observability.metrics import CODES, OTHER, Method, Metrics, method_type
+from exalign_service.observability.metrics import Metrics
+from exalign_service.observability.rpc_metrics import CODES, OTHER, Method, method_type
 from exalign_service.rpc.call_context import REQUEST_ID, Call, current_call, request_id_of
 from exalign_service.rpc.clock import Clock, LoopClock
 from exalign_service.rpc.errors import (
@@ -28,6 +29,8 @@ from exalign_service.rpc.errors import (
     MalformedMessageError,
     MessageTooLargeError,
     NotServingError,
+    OverloadedError,
+    QueueFullError,
     UnknownMethodError,
     check_memory,
     is_known,
@@ -44,6 +47,9 @@ STATUS_DETAILS = "grpc-status-details-bin"
 #: A deadline met this closely counts as met, in seconds and as a share of the time given: gRPC cancels a handler a
 #: little before our clock says so, and its clients write the time down rounded up to two or three digits.
 _DEADLINE_SLACK, _DEADLINE_ROUNDING = 0.002, 0.01
+
+#: Lines a second about calls refused for overload; the next one says how many were left out.
+_REFUSAL_LINES = 20
 
 #: Characters shown of the name of a method that there is not.
 _SHOWN = 100
@@ -75,6 +81,8 @@ class CallInterceptor(ServerInterceptor):
         self._running: dict[asyncio.Task[Any], _RpcHandler] = {}
         #: One line a second, where every call may end so.
         self.out_of_memory = Seldom(1.0)
+        #: Lines about calls refused for overload: who sends too many is not helped by as many lines.
+        self.refusals = Seldom(1 / _REFUSAL_LINES)
         #: What the callers of handlers are told that were cancelled here.
         self._cancelled_here: dict[asyncio.Task[Any], Exception] = {}
 
@@ -136,7 +144,7 @@ class _RpcHandler:
         details: grpc.HandlerCallDetails,
     ) -> None:
         self._owner, self._handler, self._method = owner, handler, method
-        self._metrics, self._clock = owner._metrics, owner._clock
+        self._metrics, self._clock = owner._metrics.rpc.of(method), owner._clock
         self._request_id = request_id_of(details.invocation_metadata or ())
         self._started = self._clock.now()
         self._begun = False
@@ -155,7 +163,7 @@ class _RpcHandler:
         # gRPC drops the handler of a unary call whose request never came, and tells nobody.
         if not self._begun:
             text = "its request did not come whole: the caller left, or it was larger than gRPC takes here"
-            self._metrics.started.labels(*self._method.labels).inc()
+            self._metrics.started.inc()
             self._done(None, grpc.StatusCode.CANCELLED, text)
 
     async def answer_one(self, request: Any, context: Context) -> Any:
@@ -179,7 +187,7 @@ class _RpcHandler:
                 ) from None
 
         response = await self._run(context, body, size)
-        self._metrics.sent.labels(*self._method.labels).inc()
+        self._metrics.sent.inc()
         return response
 
     async def answer_stream(self, request: Any, context: Context) -> None:
@@ -202,7 +210,7 @@ class _RpcHandler:
     async def _run(self, context: Context, body: Callable[[float], Awaitable[Any]], size: int = 0) -> Any:
         """Run a handler; count, log and answer whatever comes of it."""
         self._begun = True
-        self._metrics.started.labels(*self._method.labels).inc()
+        self._metrics.started.inc()
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  # gRPC runs every handler in a task
         self._owner._running[task] = self
@@ -240,7 +248,8 @@ class _RpcHandler:
         if not is_known(error):
             _log.error("handler_failed", exc_info=error, extra={"fields": {"request_id": self._request_id}})
         _forget_frames(error)
-        self._done(context, answer.code, answer.message)
+        refused = isinstance(error, QueueFullError | OverloadedError)
+        self._done(context, answer.code, answer.message, self._owner.refusals if refused else None)
         metadata = ((REQUEST_ID, self._request_id), (STATUS_DETAILS, answer.serialized()))
         try:
             await context.abort(answer.code, answer.message, trailing_metadata=metadata)
@@ -265,11 +274,15 @@ class _RpcHandler:
         met = self._clock.now() >= deadline - slack
         return grpc.StatusCode.DEADLINE_EXCEEDED if met else grpc.StatusCode.CANCELLED
 
-    def _done(self, context: Context | None, code: grpc.StatusCode, message: str = "") -> None:
-        """Count and log the end of the call."""
+    def _done(
+        self, context: Context | None, code: grpc.StatusCode, message: str = "", lines: Seldom | None = None
+    ) -> None:
+        """Count and log the end of the call; where there are ``lines``, as far as those let it pass."""
         seconds = self.seconds
-        self._metrics.handled.labels(*self._method.labels, CODES[code]).inc()
-        self._metrics.handling.labels(*self._method.labels).observe(seconds)
+        self._metrics.handled[code].inc()
+        self._metrics.handling.observe(seconds)
+        if lines is not None and not lines.due():
+            return
         fields: dict[str, Any] = {
             "request_id": self._request_id,
             "service": self._method.service,
@@ -281,6 +294,8 @@ class _RpcHandler:
             fields["peer"] = context.peer()
         if message:
             fields["message"] = message
+        if lines is not None and lines.left_out:
+            fields["left_out"] = lines.left_out
         _log.info("call", extra={"fields": fields})
 
     def _incoming(self, request: Any) -> Any:
@@ -292,7 +307,7 @@ class _RpcHandler:
             yield self._parse(raw)
 
     def _parse(self, raw: bytes) -> Any:
-        self._metrics.received.labels(*self._method.labels).inc()
+        self._metrics.received.inc()
         if len(raw) > self._owner._max_message_bytes:
             raise MessageTooLargeError(len(raw), int(self._owner._max_message_bytes))
         parse = self._handler.request_deserializer
@@ -324,7 +339,7 @@ class _CountingContext:
 
     async def write(self, message: Any) -> None:
         await self._context.write(message)
-        self._call._metrics.sent.labels(*self._call._method.labels).inc()
+        self._call._metrics.sent.inc()
 
 
 def _serializer(handler: MethodHandler) -> Callable[[Any], bytes]:
