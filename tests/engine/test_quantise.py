@@ -212,6 +212,17 @@ def test_dequantising_gives_the_nodes_back_and_the_rounded_weights() -> None:
     np.testing.assert_array_equal(constant(dequantise(again), "head.weight"), constant(back, "head.weight"))
 
 
+def test_large_weights_may_stay_int8_and_are_the_same_values() -> None:
+    model = tiny_network(3)
+    quantised, crops = quantise(model, measure_scales(model, crops_of(0))), crops_of(1)
+    whole, kept = dequantise(quantised), dequantise(quantised, largest=100)
+    stored = {tensor.name: tensor.data_type for tensor in kept.graph.initializer}
+    assert stored["head.weight.int8"] == TensorProto.INT8
+    assert "QuantizeLinear" not in {node.op_type for node in kept.graph.node}
+    for a, b in zip(run(whole, crops), run(kept, crops), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_equal_inputs_give_equal_bytes() -> None:
     def made() -> bytes:
         model = tiny_network(5)

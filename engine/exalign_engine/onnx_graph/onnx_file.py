@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -38,10 +39,15 @@ def write_network(model: onnx.ModelProto) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def dequantise(model: onnx.ModelProto) -> onnx.ModelProto:
+def dequantise(model: onnx.ModelProto, *, largest: float = math.inf) -> onnx.ModelProto:
     """The float32 network behind a quantised one: its weights' rounded values, its activations not rounded.
 
     Of what `quantise` made, the nodes are those that it was given.
+
+    Args:
+        model: quantised.
+        largest: weights with more values stay int8, and are multiplied by their scale where they are read: a runtime
+            that knows how reads a fourth of the bytes. The values are the same.
 
     Raises:
         ValueError: a DequantizeLinear reads neither a constant nor a QuantizeLinear, or nothing is quantised.
@@ -53,18 +59,23 @@ def dequantise(model: onnx.ModelProto) -> onnx.ModelProto:
     rounded = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "QuantizeLinear"}
     source: dict[str, str] = {}
     weights: dict[str, tuple[str, F32]] = {}
+    whole: set[str] = set()
     for node in graph.node:
         if node.op_type != "DequantizeLinear":
             continue
         if node.input[0] in constants:
+            if math.prod(constants[node.input[0]].dims) > largest:
+                whole.add(node.output[0])
+                continue
             weights[node.input[0]] = node.output[0], _dequantised(node, constants)
         elif node.input[0] in rounded:
             source[node.output[0]] = rounded[node.input[0]]
         else:
             raise ValueError(f"{node.name!r} dequantises what is neither a constant nor quantised in this graph")
-    if not weights:
+    if not weights and not whole:
         raise ValueError("holds no int8 weights")
-    nodes = [node for node in graph.node if node.op_type not in ("QuantizeLinear", "DequantizeLinear")]
+    left_out = ("QuantizeLinear", "DequantizeLinear")
+    nodes = [node for node in graph.node if node.op_type not in left_out or node.output[0] in whole]
     for node in nodes:
         node.input[:] = [source.get(name, name) for name in node.input]
     read = {name for node in nodes for name in node.input} | {output.name for output in graph.output}
