@@ -19,7 +19,7 @@ MOST_LINES_OF_A_FUNCTION = 60
 LONG = re.compile(r"^\s*# Long: \S.*")
 
 #: Made by protoc.
-GENERATED = ROOT / "protos" / "exalign" / "v1"
+GENERATED = tuple(ROOT / "protos" / "exalign" / package for package in ("v1", "open_inference"))
 
 #: Where our files are; what tools leave beside them is not ours.
 ROOMS = ("engine", "service", "clients", "protos", "tests", "benchmarks", "docs", "findings", "examples", "models")
@@ -95,7 +95,7 @@ def files(*suffixes: str) -> tuple[Path, ...]:
             p
             for p in found
             if p.suffix in suffixes
-            and GENERATED not in p.parents
+            and not any(folder in p.parents for folder in GENERATED)
             and not any(part in {"__pycache__", "out"} or part.endswith(".egg-info") for part in p.parts)
         )
     )
@@ -149,7 +149,7 @@ def identifiers(path: Path) -> Iterator[tuple[str, int]]:
 @cache
 def contract_names() -> frozenset[str]:
     """Names of the contract: they stay."""
-    text = "\n".join(p.read_text("utf-8") for p in sorted(GENERATED.glob("*.proto")))
+    text = "\n".join(p.read_text("utf-8") for folder in GENERATED for p in sorted(folder.glob("*.proto")))
     return frozenset(re.findall(r"\w+", re.sub(r"//.*", "", text)))
 
 

@@ -18,21 +18,24 @@ from typing import TYPE_CHECKING
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2
+from grpc_reflection.v1alpha import reflection
 
-from exalign.v1 import service_pb2, service_pb2_grpc
+from exalign.open_inference import inference_pb2_grpc
+from exalign.v1 import service_pb2_grpc
 from exalign_engine.detect import DEFAULT_DETECTOR, convention
 from exalign_service.config.schema import ServerConfig
 from exalign_service.config.start_checks import StartError, cannot_listen, check_addresses
 from exalign_service.metrics_port import MetricsPort
 from exalign_service.observability.calibration_metrics import export_calibration, export_divergence
 from exalign_service.observability.metrics import Metrics
+from exalign_service.open_inference.servicer import OpenInferenceServicer
 from exalign_service.rpc.clock import Clock, LoopClock
 from exalign_service.rpc.health import HealthService
 from exalign_service.rpc.interceptor import CallInterceptor
 from exalign_service.rpc.late_service import LateService
 from exalign_service.rpc.lifecycle import CUT_AFTER, CUT_ENDS, METRICS_END, THREADS_END, Lifecycle
 from exalign_service.rpc.options import server_options
+from exalign_service.rpc.services import ANSWERED, FACE_ALIGNMENT, HEALTH_NAMES, SERVICES
 
 if TYPE_CHECKING:
     from exalign_engine.face.aligner import Aligner
@@ -41,19 +44,9 @@ if TYPE_CHECKING:
     from exalign_service.serving.model_service import ModelService
     from exalign_service.track.store import MemoryStore
 
-__all__ = ["SERVICES", "LoadedModel", "Server", "StartError", "load_model"]
+__all__ = ["LoadedModel", "Server", "StartError", "load_model"]
 
 _log = logging.getLogger(__name__)
-
-#: Every service that the server has.
-SERVICES = (
-    service_pb2.DESCRIPTOR.services_by_name["FaceAlignmentService"],
-    health_pb2.DESCRIPTOR.services_by_name["Health"],
-    reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"],
-)
-
-_FACE_ALIGNMENT = SERVICES[0].full_name
-_HEALTH_NAMES = ("", _FACE_ALIGNMENT)
 
 
 @dataclass(frozen=True)
@@ -139,7 +132,8 @@ class Server:
         self._interceptor = CallInterceptor(
             self.metrics, config.limits.max_deadline, max_message_bytes=config.limits.max_message_bytes
         )
-        self._late_service = LateService(SERVICES[0], self.lifecycle)
+        self._late_service = LateService(FACE_ALIGNMENT, self.lifecycle)
+        self._open_inference = OpenInferenceServicer(self.lifecycle, config.model.model_name, config.limits.max_faces)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="start")
         self._service: ModelService | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -248,7 +242,7 @@ class Server:
             self._unfinished.discard("calls")
             return
         refusing = asyncio.create_task(self._grpc.stop(grace + CUT_AFTER))
-        finished = asyncio.create_task(self._interceptor.finished(_FACE_ALIGNMENT))
+        finished = asyncio.create_task(self._interceptor.finished(ANSWERED))
         ended = asyncio.create_task(self._grace_ended.wait())
         over = asyncio.create_task(self._clock.sleep(grace))
         if self._service is not None:
@@ -292,6 +286,7 @@ class Server:
             self.config, self.aligner, self.metrics, self.lifecycle, self._clock, self.device_lost
         )
         service_pb2_grpc.add_FaceAlignmentServiceServicer_to_server(service.servicer, self._late_service)  # type: ignore[arg-type]
+        self._open_inference.attach(self.aligner.bundle.id, service.servicer.PredictLandmarks)
         return service
 
     def _open_model(self) -> LoadedModel:
@@ -325,7 +320,7 @@ class Server:
             )
 
     async def _report_health(self) -> None:
-        for name in _HEALTH_NAMES:
+        for name in HEALTH_NAMES:
             serving = self.lifecycle.serving
             status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
             await self._health.set(name, status)
@@ -336,7 +331,7 @@ class Server:
         task.add_done_callback(self._reporting.discard)
 
     def _end_calls(self, age: float, error: Exception) -> None:
-        self._interceptor.end_overdue(_FACE_ALIGNMENT, age, error)
+        self._interceptor.end_overdue(ANSWERED, age, error)
 
     def device_lost(self, error: DeviceLostError) -> None:
         """End the service: no call can be answered any more in this process. From any thread."""
@@ -361,11 +356,12 @@ class Server:
             self._model.aligner.runtime.close()
 
     def _wire(self) -> grpc.aio.Server:
-        """The gRPC server with its three services."""
+        """The gRPC server with its services."""
         server = grpc.aio.server(
             interceptors=[self._interceptor], options=server_options(self.config.limits.max_message_bytes)
         )
         server.add_generic_rpc_handlers((self._late_service,))
+        inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self._open_inference, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection([service.full_name for service in SERVICES], server)
         return server

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 
+from exalign.open_inference import inference_pb2
 from exalign.v1 import evidence_pb2, face_pb2, service_pb2, service_pb2_grpc
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -145,3 +146,23 @@ def test_a_landmark_zero_that_was_given_differs_from_none() -> None:
 def test_a_face_without_presence_differs_from_presence_zero() -> None:
     assert not face_pb2.Face().HasField("presence")
     assert face_pb2.Face(presence=0.0).HasField("presence")
+
+
+def test_the_open_inference_protocol_is_that_of_its_clients() -> None:
+    """Numbers that other people's clients send, some of each message; `benchmarks.open_inference` compares them all."""
+    service = inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"]
+    assert service.full_name == "inference.GRPCInferenceService"
+    assert not any(m.client_streaming or m.server_streaming for m in service.methods)
+    request = inference_pb2.ModelInferRequest.DESCRIPTOR
+    assert {f.name: f.number for f in request.fields} == {
+        "model_name": 1,
+        "model_version": 2,
+        "id": 3,
+        "parameters": 4,
+        "inputs": 5,
+        "outputs": 6,
+        "raw_input_contents": 7,
+    }
+    sent = inference_pb2.ModelInferRequest(model_name="m", raw_input_contents=[b"ab"])
+    sent.inputs.add(name="i", datatype="UINT8", shape=[2])
+    assert sent.SerializeToString().hex() == "0a016d" + "2a0d" + "0a0169120555494e543" + "81a0102" + "3a026162"

@@ -12,7 +12,7 @@ import pytest
 
 from exalign_service.observability.metrics import Metrics
 from exalign_service.rpc.interceptor import CallInterceptor
-from exalign_service.server import SERVICES
+from exalign_service.rpc.services import SERVICES
 from manual_clock import ManualClock, settle
 
 TRACK = {

@@ -17,7 +17,7 @@ from manual_clock import settle
 from service_fakes import FakeDetector, FakeRuntime, Running, config, tiny_bundle, until
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
-NAMES = {"", "exalign.v1.FaceAlignmentService"}
+NAMES = {"", "exalign.v1.FaceAlignmentService", "inference.GRPCInferenceService"}
 LIST = {"grpc_type": "unary", "grpc_service": "grpc.health.v1.Health", "grpc_method": "List"}
 
 

@@ -18,7 +18,7 @@ from exalign.v1 import service_pb2
 from exalign_service.observability.metrics import FACE_METHODS, RUNTIME_FAULTS, STAGES, WATCHED, Metrics
 from exalign_service.observability.rpc_metrics import CODES
 from exalign_service.rpc.options import message_ceiling
-from exalign_service.server import SERVICES
+from exalign_service.rpc.services import SERVICES
 from service_fakes import GOOD_BOX, Running, config, details_of, encoded, picture, request, running, until
 
 PREDICT = {
@@ -293,11 +293,7 @@ async def test_a_stream_that_yields_counts_its_messages(live: Running) -> None:
     ask = reflection_pb2.ServerReflectionRequest(list_services="")
     call = reflection_pb2_grpc.ServerReflectionStub(live.channel).ServerReflectionInfo(iter([ask, ask, ask]))
     names = [{s.name for s in answer.list_services_response.service} async for answer in call]
-    assert (
-        names
-        == [{"exalign.v1.FaceAlignmentService", "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}]
-        * 3
-    )
+    assert names == [{service.full_name for service in SERVICES}] * 3
     await until(lambda: counts(live, labels)[1] == 1)
     assert handled(live, labels) == {"OK": 1}
     assert counts(live, labels) == (1, 1, 3, 3)

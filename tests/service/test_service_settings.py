@@ -90,6 +90,7 @@ def test_every_setting_can_be_set_everywhere(tmp_path: Path) -> None:
         ("presence_threshold", "1.01"),
         ("runtime", "tpu"),
         ("detector", "haar"),
+        ("model_name", "a/b"),
         ("log_level", "loud"),
         ("address", "localhost"),
         ("address", "host:65536"),

@@ -26,6 +26,7 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 
 _HOST_PORT = r"(?:\[[0-9A-Fa-f:.%]+\]|[^:/\s]+):(?:\d{1,4}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5])"
 _ADDRESS = (rf"unix:/\S+|{_HOST_PORT}", "HOST:PORT (port 0 to 65535; 0 picks one) or unix:/PATH")
+_MODEL_NAME = (r"[A-Za-z0-9._-]{1,100}", "1 to 100 letters, digits, points, lines and underscores")
 _METRICS_ADDRESS = (_HOST_PORT, "HOST:PORT (port 0 to 65535; 0 picks one)")
 
 
@@ -66,6 +67,9 @@ class ModelConfig:
         ),
     ] = None
     detector_models: Annotated[Mapping[str, Path], Family(_detector_models)] = field(default_factory=dict)
+    model_name: Annotated[str, Rule("name of the model in the Open Inference Protocol", pattern=_MODEL_NAME)] = (
+        "exalign"
+    )
     presence_threshold: Annotated[
         float | None, Rule("presence from which a face counts as there; not set: the bundle's", least=0.0, most=1.0)
     ] = None

@@ -49,6 +49,7 @@ FACE_METHODS = (
     "QueryConditional",
     "SuggestEvidence",
     "TrackVideo",
+    "ModelInfer",
 )
 
 

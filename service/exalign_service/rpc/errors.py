@@ -10,6 +10,7 @@
     ├── MalformedMessageError     the bytes are not the message that the method takes
     ├── MessageTooLargeError      the bytes are more than the server takes
     ├── PosteriorNotFoundError    the posterior id is not, or no longer, known here
+    ├── ModelNotFoundError        another model, or version, than the one that answers
     ├── PreconditionError         right in itself, not possible now
     ├── SessionsFullError         as many video sessions as there may be
     ├── CallerSessionsFullError   as many of them as one caller may have
@@ -115,6 +116,10 @@ class MalformedMessageError(ServiceError):
 
 class PosteriorNotFoundError(ServiceError):
     """A posterior id is not, or no longer, known to this process."""
+
+
+class ModelNotFoundError(ServiceError):
+    """Another model, or another version of it, than the one that answers here."""
 
 
 class PreconditionError(ServiceError):
@@ -306,6 +311,10 @@ def _not_found(error: PosteriorNotFoundError) -> ErrorStatus:
     return ErrorStatus(grpc.StatusCode.NOT_FOUND, str(error), (_info("POSTERIOR_NOT_FOUND"),))
 
 
+def _model_not_found(error: ModelNotFoundError) -> ErrorStatus:
+    return ErrorStatus(grpc.StatusCode.NOT_FOUND, str(error), (_info("MODEL_NOT_FOUND"),))
+
+
 def _precondition(error: PreconditionError) -> ErrorStatus:
     return ErrorStatus(grpc.StatusCode.FAILED_PRECONDITION, str(error), (_info(error.reason),))
 
@@ -361,6 +370,7 @@ _TABLE: dict[type[BaseException], Callable[..., ErrorStatus]] = {
     NotServingError: _not_serving,
     DecoderUnavailableError: _no_decoder,
     PosteriorNotFoundError: _not_found,
+    ModelNotFoundError: _model_not_found,
     PreconditionError: _precondition,
     SessionsFullError: _sessions_full,
     CallerSessionsFullError: _caller_sessions_full,

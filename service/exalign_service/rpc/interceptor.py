@@ -10,7 +10,7 @@ import asyncio
 import inspect
 import logging
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -92,21 +92,21 @@ class CallInterceptor(ServerInterceptor):
             self._cancelled_here.setdefault(task, NotServingError("the server is shutting down"))
             task.cancel()
 
-    def end_overdue(self, service: str, age: float, error: Exception) -> None:
-        """End every unary call of a service that has been running for longer than ``age`` seconds with an error."""
+    def end_overdue(self, services: Collection[str], age: float, error: Exception) -> None:
+        """End every unary call of some services that has been running for longer than ``age`` seconds with an error."""
         for task, call in self._running.items():
-            unary = call.method.type == "unary" and call.method.service == service
+            unary = call.method.type == "unary" and call.method.service in services
             if unary and call.seconds > age and task not in self._cancelled_here:
                 self._cancelled_here[task] = error
                 task.cancel()
 
-    async def finished(self, service: str | None = None) -> None:
+    async def finished(self, services: Collection[str] | None = None) -> None:
         """Wait until no handler runs any more, its ``finally`` blocks included.
 
         Args:
-            service: only handlers of this service; others (a health watcher) may run for ever.
+            services: only handlers of these; others (a health watcher) may run for ever.
         """
-        while tasks := [t for t, call in self._running.items() if service in (None, call.method.service)]:
+        while tasks := [t for t, c in self._running.items() if services is None or c.method.service in services]:
             await asyncio.wait(tasks)
 
     async def intercept_service(
