@@ -12,7 +12,7 @@ READY_DEMO := $(VENV)/.ready-demo
 READY_DEV := $(VENV)/.ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-gpu check check-style check-types check-fast trust explore lint unit golden reason bench wheels protos detector clean
+.PHONY: help demo test test-gpu check check-style check-types check-fast trust explore lint unit golden reason bench open-inference wheels protos detector clean
 
 # Worker processes of the tests; a file's tests stay in one, which then starts one server for them.
 # One that dies is not replaced: pytest-xdist 3.8 then waits for ever, and the other worker does what is left.
@@ -91,6 +91,9 @@ reason:
 
 wheels: $(READY_DEV) ## from wheels in fresh environments, every command of README and docs; docs/documented-commands.csv
 	$(BIN)/python tests/install/from_wheels.py
+
+open-inference: $(READY_DEV) ## tritonclient and perf_analyzer, each in its own environment, against the server
+	$(BIN)/python -m benchmarks.open_inference --out docs/benchmarks/open-inference
 
 bench: $(READY_DEV) ## what is measured: served against bare
 	$(BIN)/python -m benchmarks.serving

@@ -21,10 +21,12 @@ class ServerProcess:
     Attributes:
         address: of its gRPC port, or its socket.
         pid: of its process.
+        metrics_address: where its /metrics are.
     """
 
     address: str
     pid: int
+    metrics_address: str
 
     def cpu_seconds(self) -> float:
         """CPU time of all its threads up to now, in the user's code and the kernel's; in steps of 10 ms."""
@@ -55,7 +57,7 @@ def server_process(tree: Path | None = None, *, tcp: bool = False) -> Iterator[S
         with _environment(changes):
             server = stack.enter_context(local_server(tcp=tcp))
         (pid,) = _children() - before
-        yield ServerProcess(server.address, pid)
+        yield ServerProcess(server.address, pid, server.metrics_address)
 
 
 @contextmanager
