@@ -9,6 +9,8 @@ its bytes are made once, and answers are not read, so that the caller costs alik
     floor   no server: decode, crop, network, posterior and landmarks in this process, two callers
     ours    exalign-server as it is started by default
     plain   a gRPC server with a pool of two threads, which does what the floor does (`plain_server.py`)
+    triton  Triton with its Python backend, two copies of a model on the float32 network (`triton_model.py`), in an
+            environment of its own; it moves no box and displaces no shape
 
 A backend that cannot be had is left out, and the table says why. All servers run all the time; in each round each is
 asked for ``--seconds``, in an order that alternates. The figure of a backend is the CPU time of its processes a call,

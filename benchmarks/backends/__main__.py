@@ -18,12 +18,16 @@ import grpc
 import numpy as np
 from benchmarks.backends import __doc__ as about
 from benchmarks.backends.processes import Backend, CannotServeError, started
+from benchmarks.backends.triton import triton
 from benchmarks.machine import machine
 from benchmarks.server_process import server_process
 from benchmarks.serving import BOX, photograph
+from numpy.typing import NDArray
 
 from exalign.open_inference import inference_pb2
 from exalign_engine import Aligner
+
+F64 = NDArray[np.float64]
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 FLOOR = "floor"
@@ -54,7 +58,10 @@ class Turn:
 
 @dataclass(frozen=True)
 class Row:
-    """A backend over all rounds: medians, and its CPU time a call ÷ the floor's in the same round."""
+    """A backend over all rounds: medians, and its CPU time a call ÷ the floor's in the same round.
+
+    ``off`` is how far its landmarks are from the floor's, on average, in % of the box diagonal.
+    """
 
     name: str
     calls_per_second: float
@@ -64,6 +71,7 @@ class Row:
     ratio: float
     least_ratio: float
     most_ratio: float
+    off: float
 
 
 class Floor:
@@ -73,6 +81,11 @@ class Floor:
         self._aligner, self._picture = Aligner.default(threads=1), picture
         self._aligner.warm_up([1])
         self._pool = ThreadPoolExecutor(CALLERS)
+
+    def landmarks(self) -> F64:
+        """(68, 2) pixels."""
+        (face,) = self._aligner.align(self._picture, [BOX])
+        return face.landmarks
 
     def turn(self, seconds: float) -> Turn:
         """Answer for so long."""
@@ -98,7 +111,7 @@ def message(picture: bytes, model: str) -> bytes:
     request.inputs.add(name="image", datatype="BYTES", shape=[1])
     request.inputs.add(name="boxes", datatype="FP32", shape=boxes.shape)
     request.raw_input_contents.extend([len(picture).to_bytes(4, "little") + picture, boxes.tobytes()])
-    for name in ("landmarks", "covariances", "confidences", "presence"):
+    for name in ("landmarks", "covariances"):
         request.outputs.add(name=name)
     return request.SerializeToString()
 
@@ -121,6 +134,21 @@ async def asked(backend: Backend, data: bytes, seconds: float, concurrency: int)
         return _turn(times, time.perf_counter() - start, backend.cpu_seconds() - cpu)
 
 
+async def landmarks(backend: Backend, data: bytes) -> F64:
+    """(68, 2) pixels: what a server answers."""
+    async with grpc.aio.insecure_channel(backend.address) as channel:
+        call = channel.unary_unary(INFER, request_serializer=None, response_deserializer=None)
+        answer = inference_pb2.ModelInferResponse.FromString(await call(data, wait_for_ready=True))
+    place = [output.name for output in answer.outputs].index("landmarks")
+    return np.frombuffer(answer.raw_output_contents[place], "<f4").reshape(68, 2).astype(np.float64)
+
+
+def off(found: F64, wanted: F64) -> float:
+    """Mean distance of landmarks, in % of the box diagonal."""
+    diagonal = np.hypot(BOX[2] - BOX[0], BOX[3] - BOX[1])
+    return float(100 * np.hypot(*(found - wanted).T).mean() / diagonal)
+
+
 def _turn(times: list[float], wall: float, cpu: float) -> Turn:
     milliseconds = 1e3 * np.array(times)
     p50, p99 = (float(np.quantile(milliseconds, q)) for q in (0.5, 0.99))
@@ -141,16 +169,18 @@ def plain() -> Iterator[Backend]:
         yield backend
 
 
-BACKENDS = {"ours": ours, "plain": plain}
+BACKENDS = {"ours": ours, "plain": plain, "triton": triton}
 
 
-def summary(turns: dict[str, list[Turn]]) -> list[Row]:
-    """The rows of the table, from what each did in each round."""
+def summary(turns: dict[str, list[Turn]], distances: dict[str, float]) -> list[Row]:
+    """The rows of the table, from what each did in each round, and how far its landmarks are off."""
     rows = []
     for name, own in turns.items():
         ratios = [turn.cpu_ms / floor.cpu_ms for turn, floor in zip(own, turns[FLOOR], strict=True)]
         rate, cpu, p50, p99 = (statistics.median(column) for column in zip(*map(astuple, own), strict=True))
-        rows.append(Row(name, rate, cpu, p50, p99, statistics.median(ratios), min(ratios), max(ratios)))
+        rows.append(
+            Row(name, rate, cpu, p50, p99, statistics.median(ratios), min(ratios), max(ratios), distances[name])
+        )
     return rows
 
 
@@ -166,18 +196,22 @@ def measure(names: list[str], rounds: int, seconds: float, concurrency: int) -> 
             except CannotServeError as e:
                 left_out[name] = str(e)
         floor = Floor(picture)
+        wanted = floor.landmarks()
+        messages = {name: message(picture, server.model) for name, server in servers.items()}
+        distances = {FLOOR: 0.0}
+        for name, server in servers.items():
+            distances[name] = off(asyncio.run(landmarks(server, messages[name])), wanted)
         turns: dict[str, list[Turn]] = {name: [] for name in (FLOOR, *servers)}
         for number in range(WARM_UP + rounds):
             for name in sorted(turns, reverse=number % 2 == 0):
                 if name == FLOOR:
                     turn = floor.turn(seconds)
                 else:
-                    data = message(picture, servers[name].model)
-                    turn = asyncio.run(asked(servers[name], data, seconds, concurrency))
+                    turn = asyncio.run(asked(servers[name], messages[name], seconds, concurrency))
                 if number >= WARM_UP:
                     turns[name].append(turn)
             print(f"[{number + 1}/{WARM_UP + rounds}]", file=sys.stderr)
-    return summary(turns), left_out
+    return summary(turns, distances), left_out
 
 
 def main() -> int:
@@ -196,11 +230,11 @@ def main() -> int:
         print("the machine is busy: nothing is measured; --busy measures, and claims nothing", file=sys.stderr)
         return 1
     rows, left_out = measure(args.backends, args.rounds, args.seconds, args.concurrency)
-    print(f"{'':10}{'calls/s':>9}{'CPU-ms':>9}{'p50 ms':>9}{'p99 ms':>9}{'CPU ÷ floor':>13}   range")
+    print(f"{'':10}{'calls/s':>9}{'CPU-ms':>9}{'p50 ms':>9}{'p99 ms':>9}{'CPU ÷ floor':>13}   {'range':14}{'off %':>6}")
     for r in rows:
         span = f"{r.least_ratio:.2f} to {r.most_ratio:.2f}"
         figures = f"{r.calls_per_second:9.1f}{r.cpu_ms:9.2f}{r.p50_ms:9.1f}{r.p99_ms:9.1f}{r.ratio:13.2f}"
-        print(f"{r.name:10}{figures}   {span}")
+        print(f"{r.name:10}{figures}   {span:14}{r.off:6.2f}")
     for name, reason in left_out.items():
         print(f"{name}: left out: {reason}")
     if args.json is not None:

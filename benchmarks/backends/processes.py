@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,21 +45,28 @@ def started(command: Sequence[str], env: dict[str, str] | None = None) -> Iterat
     Raises:
         CannotServeError: it ended before.
     """
-    process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin is not None
     assert process.stdout is not None
-    try:
+    with ended_by(process, process.stdin.close):
         line = process.stdout.readline()
         if not line:
-            raise CannotServeError(process.communicate()[1].decode(errors="replace").strip()[-300:])
+            raise CannotServeError(f"it ended with {process.wait()}")
         yield Backend(json.loads(line)["address"], process.pid)
+
+
+@contextmanager
+def ended_by(process: subprocess.Popen[bytes], end: Callable[[], object]) -> Iterator[None]:
+    """End a process with the block, by force where it does not end by itself."""
+    try:
+        yield
     finally:
-        if not process.stdin.closed:
-            process.stdin.close()
+        end()
         try:
             process.wait(timeout=30)
         except subprocess.TimeoutExpired:
             process.kill()
+            process.wait()
 
 
 def _tree(pid: int) -> list[int]:
