@@ -39,7 +39,7 @@ from exalign_service.rpc.services import ANSWERED, FACE_ALIGNMENT, HEALTH_NAMES,
 
 if TYPE_CHECKING:
     from exalign_engine.face.aligner import Aligner
-    from exalign_engine.runtime.equivalence import Divergence
+    from exalign_engine.runtime.divergence import Divergence
     from exalign_engine.runtime.tensorrt.errors import DeviceLostError
     from exalign_service.serving.model_service import ModelService
     from exalign_service.track.store import MemoryStore

@@ -119,7 +119,7 @@ def test_the_shipped_int8_answers_like_fp32_on_faces(
 
 
 def test_the_bounds_of_the_load_time_check_are_no_looser(bundle: Bundle) -> None:
-    from exalign_engine.runtime.equivalence import BOUNDS
+    from exalign_engine.runtime.divergence import BOUNDS
 
     assert BOUNDS["f16"].landmarks <= LANDMARKS["fp16"]
     assert BOUNDS["int8"].landmarks <= LANDMARKS["int8"]

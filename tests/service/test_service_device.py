@@ -14,7 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import CollectorRegistry, generate_latest
 
 from exalign.v1 import service_pb2_grpc
-from exalign_engine.runtime.equivalence import Divergence
+from exalign_engine.runtime.divergence import Divergence
 from exalign_engine.runtime.tensorrt.errors import DeviceLostError, DeviceMemoryError
 from exalign_service.observability.calibration_metrics import export_divergence
 from exalign_service.rpc.errors import status_of

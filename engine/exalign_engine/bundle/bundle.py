@@ -41,6 +41,7 @@ from exalign_engine.geometry.landmarks import N_LANDMARKS
 from exalign_engine.posterior.calibration import Calibration
 from exalign_engine.posterior.residual import ResidualHead
 from exalign_engine.refiner.refiner import Refiner
+from exalign_engine.tables.store import Tables
 
 SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
@@ -170,11 +171,10 @@ class Bundle:
             actual = sha256(root / name)
             if actual != expected:
                 raise BundleError(root / name, f"SHA-256 is {actual[:12]}…, manifest.json says {expected[:12]}…")
-        exemplars, poses = read_exemplars(root / "exemplars.npz")
+        file = root / "exemplars.npz"
+        exemplars, poses = read_exemplars(file, Tables.of_bundle(sha256(root / MANIFEST), manifest.exemplars))
         if exemplars.count != manifest.exemplars:
-            raise BundleError(
-                root / "exemplars.npz", f"{exemplars.count} shapes, manifest.json says {manifest.exemplars}"
-            )
+            raise BundleError(file, f"{exemplars.count} shapes, manifest.json says {manifest.exemplars}")
         return cls(
             path=root,
             id=sha256(root / MANIFEST),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,14 @@ from numpy.typing import NDArray
 
 from exalign_engine.bundle.npz import Layout, check_arrays, read_arrays
 from exalign_engine.errors import BundleError
-from exalign_engine.exemplars.building import SHAPE_UNIT, mirrored_exemplars
+from exalign_engine.exemplars.building import SHAPE_UNIT, mirrored_exemplars, mirrored_shapes
 from exalign_engine.exemplars.exemplars import Exemplars, Recipe
 from exalign_engine.exemplars.poses import Poses
 from exalign_engine.geometry.head_pose import MIRROR_SIGN
 from exalign_engine.geometry.landmarks import N_LANDMARKS
+from exalign_engine.posterior.kernels import kernel_layout
+from exalign_engine.tables.store import Layout as TableLayout
+from exalign_engine.tables.store import Tables
 
 IN_EVERY_FILE: Layout = {
     "variance": ("f", (None,)),
@@ -64,8 +68,12 @@ def write_exemplars(path: Path, exemplars: Exemplars, poses: Poses) -> None:
     )
 
 
-def read_exemplars(path: Path) -> tuple[Exemplars, Poses]:
+def read_exemplars(path: Path, tables: Tables | None = None) -> tuple[Exemplars, Poses]:
     """Read exemplars.npz, and follow its recipe where it holds one.
+
+    Args:
+        path: the file.
+        tables: of the bundle that it belongs to; None keeps nothing.
 
     Raises:
         BundleError: with the array that is wrong.
@@ -92,21 +100,29 @@ def read_exemplars(path: Path) -> tuple[Exemplars, Poses]:
     for key in per_class:
         if len(a[key]) != k:
             raise BundleError(path, f"{key} has {len(a[key])} entries, {'the recipe' if follows else 'shapes'} has {k}")
-    return _from_recipe(a) if follows else _from_shapes(path, a)
+    kept = Tables() if tables is None else tables
+    return _from_recipe(a, kept) if follows else _from_shapes(path, a, kept)
 
 
-def _from_recipe(a: dict[str, NDArray[Any]]) -> tuple[Exemplars, Poses]:
+def _from_recipe(a: dict[str, NDArray[Any]], tables: Tables) -> tuple[Exemplars, Poses]:
     recipe = Recipe(a["faces"].astype(np.float64) * SHAPE_UNIT, a["transforms"].astype(np.float32), a["depth_face"])
+    count = 2 * recipe.transforms.shape[0] * recipe.transforms.shape[1]
+    # As the kernels read them: everybody else sees them through a view, so that there is one copy.
+    layout: TableLayout = {"shapes": (np.float32, (count, 2, N_LANDMARKS))}
+    made = tables.arrays("exemplars", layout, lambda: {"shapes": kernel_layout(mirrored_shapes(recipe))})
     exemplars = mirrored_exemplars(
-        recipe, np.concatenate([a["variance"]] * 2).astype(np.float32), tuple(str(s) for s in a["source_ids"])
+        recipe,
+        np.concatenate([a["variance"]] * 2).astype(np.float32),
+        tuple(str(s) for s in a["source_ids"]),
+        np.swapaxes(made["shapes"], 1, 2),
     )
     pose = np.concatenate([a["pose"], a["pose"] * MIRROR_SIGN.astype(np.float32)]).astype(np.float32)
-    return exemplars, Poses(
+    return replace(exemplars, tables=tables), Poses(
         a["mean_face"].astype(np.float64), pose, np.concatenate([a["pose_variance"]] * 2).astype(np.float32)
     )
 
 
-def _from_shapes(path: Path, a: dict[str, NDArray[Any]]) -> tuple[Exemplars, Poses]:
+def _from_shapes(path: Path, a: dict[str, NDArray[Any]], tables: Tables) -> tuple[Exemplars, Poses]:
     k = len(a["shapes"])
     if k and not (a["mirror_of"].min() >= 0 and a["mirror_of"].max() < k):
         raise BundleError(path, f"mirror_of points outside 0 … {k - 1}")
@@ -116,10 +132,11 @@ def _from_shapes(path: Path, a: dict[str, NDArray[Any]]) -> tuple[Exemplars, Pos
         a["mean_face"].astype(np.float64), a["pose"].astype(np.float32), a["pose_variance"].astype(np.float32)
     )
     exemplars = Exemplars(
-        shapes=a["shapes"].astype(np.float32) * np.float32(SHAPE_UNIT),
+        shapes=np.swapaxes(kernel_layout(a["shapes"].astype(np.float32) * np.float32(SHAPE_UNIT)), 1, 2),
         variance=a["variance"].astype(np.float32),
         mirror_of=a["mirror_of"].astype(np.int32),
         source=a["source"].astype(np.int32),
         source_ids=tuple(str(s) for s in a["source_ids"]),
+        tables=tables,
     )
     return exemplars, poses

@@ -78,25 +78,34 @@ def build(
     )
 
 
-def mirrored_exemplars(recipe: Recipe, variance: F32, source_ids: tuple[str, ...]) -> Exemplars:
+def mirrored_exemplars(
+    recipe: Recipe, variance: F32, source_ids: tuple[str, ...], shapes: F32 | None = None
+) -> Exemplars:
     """What a recipe makes, and its mirror image: K = 2 · V · M.
 
     Args:
         recipe: see `Recipe`.
         variance: (K,) v_k.
         source_ids: M names.
+        shapes: `mirrored_shapes` of the recipe, where they are at hand.
     """
-    poses = synthesise(recipe)
-    half = len(poses)
+    shapes = mirrored_shapes(recipe) if shapes is None else shapes
+    half = len(shapes) // 2
     owner = np.tile(np.arange(len(recipe.faces), dtype=np.int32), len(recipe.transforms))
     return Exemplars(
-        shapes=np.concatenate([poses, mirror_shapes(poses)]).astype(np.float32),
+        shapes=shapes,
         variance=variance,
         mirror_of=np.concatenate([np.arange(half, 2 * half), np.arange(half)]).astype(np.int32),
         source=np.concatenate([owner, owner]),
         source_ids=source_ids,
         recipe=recipe,
     )
+
+
+def mirrored_shapes(recipe: Recipe) -> F32:
+    """(K, 68, 2) what a recipe makes, then its mirror image."""
+    poses = synthesise(recipe)
+    return np.concatenate([poses, mirror_shapes(poses)]).astype(np.float32)
 
 
 def _thinned(pool: F32) -> F32:

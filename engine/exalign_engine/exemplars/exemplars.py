@@ -6,15 +6,17 @@ All shapes live in the box frame. `exalign_engine.exemplars.building` makes them
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from exalign_engine.arrays import F32, F64
-from exalign_engine.exemplars.spatial_order import SpatialOrder
+from exalign_engine.exemplars.spatial_order import SpatialOrder, padded_prefix
 from exalign_engine.geometry.landmarks import N_LANDMARKS
+from exalign_engine.tables.store import Layout, Tables
 
 #: Pseudo-members by which a small class borrows the mean spread of all classes.
 PRIOR_MEMBERS = 10.0
@@ -48,12 +50,13 @@ class Exemplars:
     """The discrete shapes and what is known of each.
 
     Attributes:
-        shapes: (K, 68, 2) float32, box frame.
+        shapes: (K, 68, 2) float32, box frame; of a bundle, a view of what the kernels read, (K, 2, 68).
         variance: (K,) float32, v_k: mean squared per-coordinate distance of class k's members, box sides².
         mirror_of: (K,) int32.
         source: (K,) int32, index into ``source_ids``; −1 for a k-means centre.
         source_ids: ids of the training faces.
         recipe: how the shapes come from the training faces; None for k-means centres.
+        tables: where what follows from the shapes is kept.
     """
 
     shapes: F32
@@ -62,6 +65,7 @@ class Exemplars:
     source: NDArray[np.int32]
     source_ids: tuple[str, ...]
     recipe: Recipe | None = None
+    tables: Tables = field(default_factory=Tables, compare=False, repr=False)
 
     @property
     def count(self) -> int:
@@ -70,8 +74,20 @@ class Exemplars:
 
     @cached_property
     def order(self) -> SpatialOrder:
-        """Where the shapes lie; found when first read, which takes a second at K = 140,000."""
-        return SpatialOrder.of(self.shapes)
+        """Where the shapes lie; found when first read. At K = 140,000 that takes two seconds where it is not kept."""
+        k, width = self.count, padded_prefix(self.shapes.shape[1])
+        layout: Layout = {
+            "prefix": (np.float32, (k, width)),
+            "rest": (np.float32, (k,)),
+            "rank": (np.int32, (k,)),
+            "along": (np.int32, (k,)),
+        }
+
+        def make() -> dict[str, NDArray[Any]]:
+            order = SpatialOrder.of(self.shapes)
+            return {key: getattr(order, key) for key in layout}
+
+        return SpatialOrder(**self.tables.arrays("order", layout, make))
 
     def source_id(self, k: int) -> str:
         """Id of the training face behind class k; empty for a k-means centre."""

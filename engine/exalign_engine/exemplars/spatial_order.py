@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,23 +32,26 @@ class SpatialOrder:
         prefix: (K, P) float32, first principal coordinates ÷ √N.
         rest: (K,) float32, length of the other coordinates.
         rank: (K,) int32, place of each shape in the order.
+        along: (K,) int32, the shapes in the order: the inverse of ``rank``.
     """
 
     prefix: F32
     rest: F32
     rank: I32
+    along: I32
 
     @classmethod
     def of(cls, shapes: NDArray[np.floating]) -> SpatialOrder:
         """The order of some shapes, (K, N, 2)."""
         rows = np.ascontiguousarray(shapes.reshape(len(shapes), -1), dtype=np.float32)
         prefix, rest = _principal_prefix(rows, shapes.shape[1])
-        return cls(prefix, rest, _spatial_rank(prefix))
+        rank = _spatial_rank(prefix)
+        return cls(prefix, rest, rank, np.argsort(rank).astype(np.int32))
 
-    @cached_property
-    def along(self) -> I32:
-        """(K,) int32, the shapes in the order: the inverse of ``rank``."""
-        return np.argsort(self.rank).astype(np.int32)
+
+def padded_prefix(landmarks: int) -> int:
+    """P for shapes of so many landmarks."""
+    return -(-min(PREFIX, 2 * landmarks) // STRIDE) * STRIDE
 
 
 def _spatial_rank(prefix: F32) -> I32:
@@ -79,5 +81,5 @@ def _principal_prefix(rows: F32, landmarks: int) -> tuple[F32, F32]:
     prefix = centred @ axes[:, ::-1][:, :width]
     left = np.maximum((centred**2).sum(axis=1) - (prefix**2).sum(axis=1), 0.0)
     # Shapes of few landmarks have few coordinates; the kernels take them by the stride.
-    prefix = np.pad(prefix, ((0, 0), (0, -width % STRIDE)))
+    prefix = np.pad(prefix, ((0, 0), (0, padded_prefix(landmarks) - width)))
     return np.ascontiguousarray(prefix, dtype=np.float32), np.sqrt(left).astype(np.float32)

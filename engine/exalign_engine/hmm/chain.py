@@ -40,6 +40,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from exalign_engine.arrays import F32, F64, I32
+from exalign_engine.exemplars.exemplars import Exemplars
 from exalign_engine.exemplars.spatial_order import SpatialOrder
 from exalign_engine.heatmaps.kernels import mass_floor
 from exalign_engine.hmm.belief import LEAST_WEIGHT, Belief, Emission, LowPass, most_members, rounded
@@ -47,6 +48,7 @@ from exalign_engine.hmm.max_product import BestPath, PathLimits, PathState, exte
 from exalign_engine.hmm.neighbours import Neighbours
 from exalign_engine.posterior.checks import Check, unchecked
 from exalign_engine.posterior.thinning import drawn, thinned
+from exalign_engine.tables.store import Tables
 
 __all__ = [
     "Belief",
@@ -116,6 +118,7 @@ class Chain:
         tau: radius, box sides.
         settings: see there.
         order: of the same shapes, where it is at hand.
+        tables: where what follows from shapes and radius is kept; None: nowhere.
 
     Attributes:
         count: K.
@@ -127,12 +130,22 @@ class Chain:
     """
 
     def __init__(
-        self, shapes: F32, tau: float, settings: ChainSettings | None = None, order: SpatialOrder | None = None
+        self,
+        shapes: F32,
+        tau: float,
+        settings: ChainSettings | None = None,
+        order: SpatialOrder | None = None,
+        tables: Tables | None = None,
     ) -> None:
-        self.neighbours, self.settings = Neighbours(shapes, tau, order), settings or ChainSettings()
+        self.neighbours, self.settings = Neighbours(shapes, tau, order, tables), settings or ChainSettings()
         self.count = self.neighbours.count
         self._scale = 1 / np.sqrt(self.neighbours.counts)  # n_k^-½
         self.members = min(self.settings.members, most_members(self.count))
+
+    @classmethod
+    def of_exemplars(cls, exemplars: Exemplars, tau: float) -> Chain:
+        """That of a bundle's exemplars, with what is known of them already."""
+        return cls(exemplars.shapes, tau, order=exemplars.order, tables=exemplars.tables)
 
     def start(self, emission: Emission) -> Belief:
         """The belief after a first frame: before it, all classes are alike."""

@@ -11,7 +11,7 @@ What the kernels share:
 
     prefix   (K, P) float32, P a multiple of `STRIDE`, and rest (K,) float32: y and ρ of (N2); coordinates are compared
              `STRIDE` at a time, and a block that is apart after the first of these is left there
-    rows     (K, 2N) float32, the shapes; limit = N τ²
+    rows     (K, 2, N) float32, the shapes; limit = N τ²
     low      squared distance above which (N2) is sure that a pair is apart; high: up to which it is near
     sources  (S,) int32, the classes in the blocks, in their order
     blocks   (B, P, LANES) float32, rests (B, LANES) float32: the sources' y and ρ; what pads the last block is far away
@@ -44,22 +44,24 @@ def _rough_square(rows: F32, i: int, j: int) -> float:
     """‖row i − row j‖² in float32, off by less than 2⁻²² a coordinate, relatively: the coordinates are exact."""
     total = np.float32(0)
     for c in range(rows.shape[1]):
-        d = rows[i, c] - rows[j, c]
-        total += d * d
+        for n in range(rows.shape[2]):
+            d = rows[i, c, n] - rows[j, c, n]
+            total += d * d
     return float(total)
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _is_near(rows: F32, i: int, j: int, limit: float) -> bool:
-    """Eq. N1 for (K, 2N) float32 coordinates: in float64 and in order where float32 cannot tell."""
-    width = rows.shape[1]
+    """Eq. N1: in float64, landmark by landmark, where float32 cannot tell."""
+    width = rows.shape[1] * rows.shape[2]
     rough = float(_rough_square(rows, i, j))
     if abs(rough - limit) > limit * width * 2.0**-21:
         return rough < limit
     total = 0.0
-    for c in range(width):
-        d = float(rows[i, c]) - float(rows[j, c])
-        total += d * d
+    for n in range(rows.shape[2]):
+        for c in range(rows.shape[1]):
+            d = float(rows[i, c, n]) - float(rows[j, c, n])
+            total += d * d
     return total <= limit
 
 

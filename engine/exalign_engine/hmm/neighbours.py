@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ from numpy.typing import NDArray
 from exalign_engine.arrays import F32, F64, I32
 from exalign_engine.exemplars.spatial_order import SpatialOrder
 from exalign_engine.hmm.kernels import LANES, first_near, near_mass, near_some, reach_first, spread_mass
+from exalign_engine.posterior.kernels import kernel_layout
+from exalign_engine.tables.store import Layout, Tables
 
 #: Coordinate of what pads a block.
 FAR = 1e15
@@ -38,6 +41,7 @@ class Neighbours:
         shapes: (K, N, 2), box frame.
         tau: radius, box sides, > 0.
         order: of the same shapes, where it is at hand.
+        tables: where what follows from shapes and radius is kept; None: nowhere.
 
     Attributes:
         count: K.
@@ -48,7 +52,13 @@ class Neighbours:
         ValueError: no shapes, shapes that are not finite, or a radius that is not finite and above 0.
     """
 
-    def __init__(self, shapes: NDArray[np.floating], tau: float, order: SpatialOrder | None = None) -> None:
+    def __init__(
+        self,
+        shapes: NDArray[np.floating],
+        tau: float,
+        order: SpatialOrder | None = None,
+        tables: Tables | None = None,
+    ) -> None:
         if shapes.ndim != 3 or shapes.shape[0] < 1 or shapes.shape[2] != 2:
             raise ValueError(f"shapes have shape {shapes.shape}, must be (K, N, 2) with K at least 1")
         if not np.isfinite(shapes).all():
@@ -56,7 +66,7 @@ class Neighbours:
         if not (math.isfinite(tau) and tau > 0):
             raise ValueError(f"tau is {tau}, must be a finite number above 0")
         self.count, self.tau = len(shapes), float(tau)
-        self._rows: F32 = np.ascontiguousarray(shapes.reshape(self.count, -1), dtype=np.float32)
+        self._rows, self._tables = kernel_layout(shapes), Tables() if tables is None else tables
         self._limit = shapes.shape[1] * self.tau**2
         self.order = order or SpatialOrder.of(shapes)
         self._prefix, self._rest, self.rank = self.order.prefix, self.order.rest, self.order.rank
@@ -144,6 +154,16 @@ class Neighbours:
     @cached_property
     def _census(self) -> tuple[F64, I32, I32]:
         """n_k (K,), some of the others near k (K, `ENOUGH`) and how many (K,)."""
+        k = self.count
+        layout: Layout = {
+            "counts": (np.float64, (k,)),
+            "some": (np.int32, (k, ENOUGH)),
+            "held": (np.int32, (k,)),
+        }
+        made = self._tables.arrays(f"neighbours-{self.tau.hex()}", layout, self._take_census)
+        return made["counts"], made["some"], made["held"]
+
+    def _take_census(self) -> dict[str, NDArray[Any]]:
         everyone = np.arange(self.count, dtype=np.int32)
         shuffled = np.random.default_rng(0).permutation(everyone)
         some, held = np.zeros((self.count, ENOUGH), np.int32), np.zeros(self.count, np.int32)
@@ -160,7 +180,7 @@ class Neighbours:
             counts[open_] = 1 + others * (self.count - 1) / np.maximum(end - itself, 1)
             open_ = open_[others < ENOUGH] if end < self.count else open_[:0]
             start, end = end, min(8 * end, self.count)
-        return counts, some, held
+        return {"counts": counts, "some": some, "held": held}
 
 
 def _slack(prefix: F32, rest: F32, tau: float) -> tuple[float, float]:

@@ -62,7 +62,7 @@ class Aligner(FaceAligner):
     @cached_property
     def chain(self) -> Chain:
         """The transitions between the exemplars; built when first needed, which is slow."""
-        return Chain(self.bundle.exemplars.shapes, self.bundle.manifest.tau, order=self.bundle.exemplars.order)
+        return Chain.of_exemplars(self.bundle.exemplars, self.bundle.manifest.tau)
 
     def heatmaps(
         self,

@@ -40,6 +40,7 @@ from exalign_engine.posterior.kernels import (
     weighted_moments,
 )
 from exalign_engine.posterior.residual import DISPLACEMENT_REACH, Displacer, ImageFeatures
+from exalign_engine.tables.store import Layout
 
 #: Confidence is the probability of lying within this share of the face box's diagonal.
 CONFIDENCE_RADIUS = 0.05
@@ -116,7 +117,9 @@ class PosteriorModel:
     @cached_property
     def by_landmark(self) -> F32:
         """(68, 2, K) float32: ``shapes`` for who reads few landmarks of all exemplars; made when first read."""
-        return np.ascontiguousarray(self.shapes.transpose(2, 1, 0))
+        layout: Layout = {"shapes": (np.float32, self.shapes.shape[::-1])}
+        made = self.exemplars.tables.arrays("by-landmark", layout, lambda: {"shapes": self.shapes.transpose(2, 1, 0)})
+        return np.ascontiguousarray(made["shapes"])
 
     def posterior(
         self, scores: F32, image: ImageFeatures | None = None, sums: F32 | None = None, *, whole: bool = False

@@ -21,9 +21,11 @@ from exalign_engine.geometry.frames import diagonal, tight_box
 from exalign_engine.network.outputs import Runtime
 from exalign_engine.onnx_graph.sums_tables import MixtureTables
 from exalign_engine.posterior.posterior import Posterior, PosteriorModel
+from exalign_engine.runtime.divergence import BOUNDS, Divergence
 from exalign_engine.runtime.registry import RUNTIMES, fallback_runtime, reference_runtime
 from exalign_engine.runtime.select import create_runtime
 from exalign_engine.runtime.tensorrt.runtime import GpuOptions
+from exalign_engine.runtime.verdict import found_before, remember
 
 _log = logging.getLogger(__name__)
 
@@ -32,47 +34,6 @@ _log = logging.getLogger(__name__)
 PROBES = 8
 
 _PROBE_SEED = 20
-
-
-@dataclass(frozen=True)
-class Divergence:
-    """How far a runtime is from the reference: the worst of the probe batch.
-
-    Attributes:
-        kl: KL(reference ‖ chosen), nats.
-        landmarks: largest distance between two landmarks, as a share of the face box's diagonal.
-        coverage: change of the mean confidence, which is the claimed coverage of 5 % of the diagonal.
-        sums: largest difference between a mean or covariance that the runtime's graph summed itself and the host's sum
-            of the same scores, box sides or box sides²; 0 where the graph sums nothing.
-    """
-
-    kl: float
-    landmarks: float
-    coverage: float
-    sums: float = 0.0
-
-    def beyond(self, bound: Divergence) -> list[str]:
-        """What is larger than the bound, in words; not-a-number is."""
-        pairs = [
-            (f"KL {self.kl:.2g} nats (at most {bound.kl:g})", self.kl, bound.kl),
-            (
-                f"landmarks {self.landmarks:.2g} of the diagonal (at most {bound.landmarks:g})",
-                self.landmarks,
-                bound.landmarks,
-            ),
-            (f"coverage {self.coverage:.2g} (at most {bound.coverage:g})", self.coverage, bound.coverage),
-            (f"sums {self.sums:.2g} box sides (at most {bound.sums:g})", self.sums, bound.sums),
-        ]
-        return [text for text, value, limit in pairs if not value <= limit]
-
-
-#: What each precision may differ from float32 by, from strict to loose.
-# docs/decisions/runtime-bounds.md
-BOUNDS = {
-    "f32": Divergence(kl=1e-4, landmarks=1e-4, coverage=1e-3, sums=1e-4),
-    "f16": Divergence(kl=1e-2, landmarks=5e-4, coverage=5e-3, sums=1e-4),
-    "int8": Divergence(kl=0.5, landmarks=5e-3, coverage=3e-2, sums=1e-4),
-}
 
 
 def probe_batch(bundle: Bundle) -> U8:
@@ -85,7 +46,8 @@ def probe_batch(bundle: Bundle) -> U8:
     """
     m, rng = bundle.manifest, np.random.default_rng(_PROBE_SEED)
     rows = np.linspace(0, bundle.exemplars.count - 1, PROBES).astype(int)
-    return np.stack([_draw(bundle.exemplars.shapes[i], m.margin, m.input_size, rng) for i in rows])
+    shapes = (np.ascontiguousarray(bundle.exemplars.shapes[i]) for i in rows)
+    return np.stack([_draw(shape, m.margin, m.input_size, rng) for shape in shapes])
 
 
 def _draw(shape: NDArray[np.floating], margin: float, size: int, rng: np.random.Generator) -> U8:
@@ -167,7 +129,12 @@ class Verified:
 
 
 def verify(
-    chosen: Runtime, bundle: Bundle, reference: Callable[[], Runtime], fallback: Callable[[str], Runtime] | None
+    chosen: Runtime,
+    bundle: Bundle,
+    reference: Callable[[], Runtime],
+    fallback: Callable[[str], Runtime] | None,
+    *,
+    once: bool = False,
 ) -> Verified:
     """Compare a runtime with the reference, and refuse or replace it where it differs too much.
 
@@ -176,10 +143,14 @@ def verify(
         bundle: see `measure`.
         reference: loads the reference; it is closed again.
         fallback: loads what serves instead, given the reason; None refuses.
+        once: do not compare where that has been done before: see `exalign_engine.runtime.verdict`.
 
     Raises:
         RuntimeUnavailableError: it differs beyond `BOUNDS`, and there is no fallback.
     """
+    known = found_before(chosen, bundle) if once else None
+    if known is not None:
+        return Verified(chosen, known)
     right = reference()
     try:
         divergence = measure(right, chosen, bundle)
@@ -188,6 +159,8 @@ def verify(
     looser = max(chosen.precision, right.precision, key=list(BOUNDS).index)
     problems = divergence.beyond(BOUNDS[looser])
     if not problems:
+        if once:
+            remember(chosen, bundle, divergence)
         return Verified(chosen, divergence)
     other = f"runtime {chosen.name} ({chosen.precision}) does not answer like {reference_runtime().label}"
     text = f"{other}: {', '.join(problems)}"
@@ -238,4 +211,6 @@ def create_verified_runtime(
         bundle,
         lambda: create_runtime(reference_runtime().name, bundle.network, precision="fp32"),
         fallback if may_fall_back else None,
+        # A GPU's driver is not known here, nor is what its graph sums.
+        once=spec is not None and not spec.on_gpu and not device_sums,
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client import CollectorRegistry, Gauge
 
 if TYPE_CHECKING:
-    from exalign_engine.runtime.equivalence import Divergence
+    from exalign_engine.runtime.divergence import Divergence
 
 
 def export_calibration(card: dict[str, Any], registry: CollectorRegistry) -> None:

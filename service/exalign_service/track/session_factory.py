@@ -28,7 +28,7 @@ class SessionFactory:
     def chain(self) -> Chain:
         """The transitions between the exemplars; built when first needed, which is slow."""
         bundle = self._aligner.bundle
-        return Chain(bundle.exemplars.shapes, bundle.manifest.tau, order=bundle.exemplars.order)
+        return Chain.of_exemplars(bundle.exemplars, bundle.manifest.tau)
 
     def warm_up(self, place: LocatedFace, row: FaceOutputs) -> None:
         """Track a face through a few frames that all look like ``row``, so that no caller waits for a compiler.
