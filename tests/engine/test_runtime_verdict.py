@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.errors import RuntimeUnavailableError
 from exalign_engine.network.outputs import Runtime
-from exalign_engine.runtime import create_runtime, equivalence, verdict
+from exalign_engine.runtime import create_runtime, equivalence, surroundings
 from exalign_engine.runtime.divergence import Divergence
 from exalign_engine.runtime.equivalence import verify
 from exalign_engine.tables.store import Tables
@@ -53,12 +54,12 @@ def test_it_is_compared_once(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) ->
     assert compared(bundle, monkeypatch, NEAR, once=False) == 1
 
 
-@pytest.mark.parametrize("changed", ["_processor", "_version"])
+@pytest.mark.parametrize("changed", ["processor", "_version"])
 def test_another_processor_or_version_is_compared_anew(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch, changed: str
 ) -> None:
     compared(bundle, monkeypatch, NEAR)
-    monkeypatch.setattr(verdict, changed, lambda *_: "another")
+    monkeypatch.setattr(surroundings, changed, lambda *_: "another")
     assert [compared(bundle, monkeypatch, NEAR) for _ in range(2)] == [1, 0]
 
 
@@ -81,3 +82,16 @@ def test_a_damaged_verdict_is_found_anew(bundle: Bundle, monkeypatch: pytest.Mon
     (file,) = bundle.exemplars.tables.folder.glob("verdict-*.json")
     file.write_text(text)
     assert compared(bundle, monkeypatch, NEAR) == 1
+
+
+def test_a_network_that_was_compiled_before_answers_the_same_bits(bundle: Bundle) -> None:
+    size = bundle.manifest.input_size
+    crops = np.random.default_rng(1).integers(0, 256, (3, size, size, 3), dtype=np.uint8)
+    expected = create_runtime("openvino", bundle.network).infer(crops)
+    tables = bundle.exemplars.tables
+    for _ in range(2):  # compiled and kept, then read
+        found = create_runtime("openvino", bundle.network, tables=tables).infer(crops)
+        np.testing.assert_array_equal(found.scores, expected.scores)
+        np.testing.assert_array_equal(found.features, expected.features)
+    assert tables.folder is not None
+    assert len(list(tables.folder.glob("openvino-*.bin"))) == 1

@@ -145,3 +145,21 @@ def test_a_bundle_answers_alike_with_and_without_tables(
         np.testing.assert_array_equal(chain.neighbours.reach(sources), plain.reach(sources))
     names = {file.name.split(".")[0].split("-")[0] for file in cache.glob("*/*.npy")}
     assert names == {"exemplars", "order", "by", "neighbours"}
+
+
+def test_a_block_is_made_once_and_one_that_was_cut_off_anew(cache: Path) -> None:
+    tables, contents = tables_of("ab"), [b"first", b"second"]
+
+    def read() -> bytes | None:
+        found = tables.block("b", lambda: contents.pop(0))
+        return None if found is None else found.tobytes()
+
+    assert [read(), read()] == [b"first", b"first"]
+    (file,) = cache.glob("*/b-*.bin")
+    file.write_bytes(b"firs")
+    assert [read(), read()] == [b"second", b"second"]
+
+
+def test_without_a_folder_or_without_bytes_there_is_no_block(cache: Path) -> None:
+    assert Tables().block("b", lambda: b"x") is None
+    assert tables_of("ab").block("b", lambda: None) is None

@@ -270,7 +270,8 @@ class Aligner:
         """
         made = Bundle.load(bundle or default_bundle_path())
         detectors = create_default_detector(made.detectors)
-        return cls(made, create_runtime(runtime, made.network, threads=threads), detectors)
+        opened = create_runtime(runtime, made.network, threads=threads, tables=made.exemplars.tables)
+        return cls(made, opened, detectors)
 
     @property
     def default_detector(self) -> str:

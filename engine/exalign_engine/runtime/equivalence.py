@@ -194,7 +194,15 @@ def create_verified_runtime(
     options = replace(gpu or GpuOptions(), tables=MixtureTables.of(bundle) if device_sums else None)
 
     def load(name: str) -> Runtime:
-        return create_runtime(name, bundle.network, threads=threads, streams=streams, gpu=options, precision=precision)
+        return create_runtime(
+            name,
+            bundle.network,
+            threads=threads,
+            streams=streams,
+            gpu=options,
+            precision=precision,
+            tables=bundle.exemplars.tables,
+        )
 
     def fallback(reason: str) -> Runtime:
         spec = fallback_runtime()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from exalign_engine.errors import BundleError, RuntimeUnavailableError
@@ -22,14 +24,24 @@ class LoadedNetwork:
     """A network's bytes, ready for a runtime.
 
     Attributes:
-        onnx: the file's contents, or what was derived from them.
+        read: gives the file's contents, or what is derived from them: see `onnx`.
         precision: "f32" or "int8".
         note: what the reason of the runtime says of it; empty where there is nothing to say.
     """
 
-    onnx: bytes
+    read: Callable[[], bytes]
     precision: str
     note: str
+
+    @cached_property
+    def onnx(self) -> bytes:
+        """The network.
+
+        Raises:
+            RuntimeUnavailableError: float32 is to be derived, and onnx is not installed.
+            BundleError: the file is quantised in another way than ours.
+        """
+        return self.read()
 
     def reason(self, chosen: str) -> str:
         """One sentence on runtime and precision."""
@@ -57,9 +69,8 @@ def load_network(network: Path, precision: str) -> LoadedNetwork:
         precision: one of `PRECISIONS`.
 
     Raises:
-        RuntimeUnavailableError: the precision is unknown or not for a CPU, the file has no int8 weights, or onnx is not
-            installed.
-        BundleError: the file cannot be read, or is quantised in another way than ours.
+        RuntimeUnavailableError: the precision is unknown or not for a CPU, or the file has no int8 weights.
+        BundleError: the file cannot be read.
     """
     check_precision_on_cpu(precision)
     try:
@@ -72,9 +83,14 @@ def load_network(network: Path, precision: str) -> LoadedNetwork:
             raise RuntimeUnavailableError(
                 f"precision int8: {network} holds float32 weights; `exalign-model quantise` makes int8 of them"
             )
-        return LoadedNetwork(content, "f32", "")
+        return LoadedNetwork(lambda: content, "f32", "")
     if precision != "fp32":
-        return LoadedNetwork(content, "int8", "int8 as the bundle stores it")
+        return LoadedNetwork(lambda: content, "int8", "int8 as the bundle stores it")
+    note = "fp32 derived from the int8 weights that the bundle stores"
+    return LoadedNetwork(lambda: _dequantised(network), "f32", note)
+
+
+def _dequantised(network: Path) -> bytes:
     try:
         from exalign_engine.onnx_graph.onnx_file import dequantise, read_network, write_network
     except ModuleNotFoundError as e:
@@ -83,4 +99,4 @@ def load_network(network: Path, precision: str) -> LoadedNetwork:
         model = dequantise(read_network(network), largest=_LARGEST)
     except ValueError as e:
         raise BundleError(network, str(e)) from e
-    return LoadedNetwork(write_network(model), "f32", "fp32 derived from the int8 weights that the bundle stores")
+    return write_network(model)

@@ -9,6 +9,7 @@ from pathlib import Path
 from exalign_engine.network.outputs import Runtime
 from exalign_engine.registry import Registry
 from exalign_engine.runtime.tensorrt.runtime import GpuOptions
+from exalign_engine.tables.store import Tables
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class RuntimeOptions:
         precision: one of `exalign_engine.runtime.PRECISIONS`.
         gpu: for runtimes on a GPU.
         reason: why this runtime, in one sentence for logs and GetModel.
+        tables: where what a runtime makes of the network may be kept.
     """
 
     threads: int = 1
@@ -28,6 +30,7 @@ class RuntimeOptions:
     precision: str = "auto"
     gpu: GpuOptions = field(default_factory=GpuOptions)
     reason: str = "asked for"
+    tables: Tables = field(default_factory=Tables)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from exalign_engine.errors import ExalignError, RuntimeUnavailableError
 from exalign_engine.network.outputs import Runtime
 from exalign_engine.runtime.registry import RUNTIMES, RuntimeOptions, runtime_names
 from exalign_engine.runtime.tensorrt.runtime import GpuOptions
+from exalign_engine.tables.store import Tables
 
 _log = logging.getLogger(__name__)
 
@@ -22,6 +23,7 @@ def create_runtime(
     streams: int = 1,
     gpu: GpuOptions | None = None,
     precision: str = "auto",
+    tables: Tables | None = None,
 ) -> Runtime:
     """Load a network into the runtime called ``name``.
 
@@ -34,6 +36,7 @@ def create_runtime(
         gpu: for runtimes on a GPU; None is `GpuOptions`' defaults.
         precision: one of `exalign_engine.runtime.PRECISIONS`; "auto" is what the file holds, and on a GPU what ``gpu``
             says.
+        tables: of the bundle, where what a runtime makes of the network may be kept.
 
     Raises:
         RuntimeUnavailableError: the name is unknown, what it needs is not on this machine, or the file does not have
@@ -41,7 +44,7 @@ def create_runtime(
         BundleError: the runtime refuses the network.
         ExalignError: TensorRT refuses the network or the device (`exalign_engine.runtime.tensorrt.errors`).
     """
-    options = RuntimeOptions(threads, streams, precision, gpu or GpuOptions())
+    options = RuntimeOptions(threads, streams, precision, gpu or GpuOptions(), tables=tables or Tables())
     if name == "auto":
         return _auto(network, options)
     spec = RUNTIMES.get(name)

@@ -6,27 +6,15 @@ tables, and only where the runtime answers like the reference.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import platform
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.network.outputs import Runtime
 from exalign_engine.runtime.divergence import BOUNDS, Divergence
-from exalign_engine.tables.store import code_hash
-
-#: What computes on either side.
-_LIBRARIES = ("numpy", "onnx", "onnxruntime", "openvino", "opencv-python-headless")
+from exalign_engine.runtime.surroundings import digest, surroundings
 
 #: Code of ours that decides what is compared, and how.
 _COMPARES = ("network", "onnx_graph", "posterior", "runtime")
-
-#: Variables by which those libraries are told how to compute.
-_SWITCHES = ("ONEDNN_", "DNNL_", "OPENVINO_", "OV_", "ORT_", "OMP_")
 
 
 def found_before(chosen: Runtime, bundle: Bundle) -> Divergence | None:
@@ -50,35 +38,8 @@ def remember(chosen: Runtime, bundle: Bundle, divergence: Divergence) -> None:
 
 def _key(chosen: Runtime) -> dict[str, str]:
     """All that the comparison depends on beside the bundle."""
-    key = {name: _version(name) for name in _LIBRARIES}
-    switches = {name: value for name, value in os.environ.items() if name.startswith(_SWITCHES)}
-    return key | {
-        "runtime": chosen.name,
-        "precision": chosen.precision,
-        "code": code_hash(*_COMPARES),
-        "processor": _processor(),
-        "switches": json.dumps(switches, sort_keys=True),
-    }
+    return surroundings(*_COMPARES) | {"runtime": chosen.name, "precision": chosen.precision}
 
 
 def _name(key: dict[str, str]) -> str:
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-    return f"verdict-{key['runtime']}-{digest[:16]}"
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
-
-
-def _processor() -> str:
-    """What the system says of the processor and of what it can do."""
-    try:
-        first = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0]
-    except OSError:
-        first = ""
-    named = ("vendor_id", "cpu family", "model", "model name", "stepping", "flags", "Features", "CPU part")
-    lines = [line for line in first.splitlines() if line.partition(":")[0].strip() in named]
-    return "\n".join([platform.machine(), platform.processor(), *lines])
+    return f"verdict-{key['runtime']}-{digest(key)}"

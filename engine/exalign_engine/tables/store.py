@@ -18,12 +18,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from exalign.output_files import replacing, write_file
+from exalign_engine.arrays import U8
 
 _log = logging.getLogger(__name__)
 
@@ -101,6 +102,35 @@ class Tables:
             return made
         return _mapped(paths, layout) or made
 
+    def block(self, name: str, make: Callable[[], bytes | None]) -> U8 | None:
+        """Bytes of any length: mapped where they are kept, else made and kept.
+
+        Args:
+            name: in the file's name, which has the length too: a file that was cut off is none.
+            make: gives the bytes; None: there are none.
+
+        Returns:
+            (n,) uint8; None where there are none, and where they cannot be kept.
+        """
+        if self.folder is None:
+            return None
+        for path in self.folder.glob(f"{name}-*.bin"):
+            found = _mapped_block(path)
+            if found is not None:
+                return found
+        content = make()
+        if content is None:
+            return None
+        path = self.folder / f"{name}-{len(content)}.bin"
+        try:
+            self._make_folder(self.folder)
+            with replacing(path) as beside, beside.open("wb") as file:
+                _write_down(file, content)
+        except OSError as e:
+            _say_that_nothing_is_kept(str(self.folder), e.strerror or str(e))
+            return None
+        return _mapped_block(path)
+
     def note(self, name: str) -> dict[str, Any] | None:
         """What `keep_note` wrote; None where it did not, or where what is there is none."""
         if self.folder is None:
@@ -129,8 +159,7 @@ class Tables:
         for key, path in paths.items():
             with replacing(path) as beside, beside.open("wb") as file:
                 np.save(file, np.ascontiguousarray(arrays[key]), allow_pickle=False)
-                file.flush()
-                os.fsync(file.fileno())  # a name must not survive a crash that its contents do not
+                _write_down(file)
 
 
 def cache_folder() -> Path | None:
@@ -169,6 +198,22 @@ def _mapped(paths: Mapping[str, Path], layout: Layout) -> Arrays | None:
             return None
         found[key] = np.asarray(array)
     return found
+
+
+def _mapped_block(path: Path) -> U8 | None:
+    """A file whose name ends with its length; None where it has another."""
+    try:
+        found = np.memmap(path, np.uint8, "c")
+    except (OSError, ValueError):
+        return None
+    return np.asarray(found) if path.stem.endswith(f"-{len(found)}") else None
+
+
+def _write_down(file: BinaryIO, content: bytes = b"") -> None:
+    """Write to the end: a name must not survive a crash that its contents do not."""
+    file.write(content)
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _forget_old(base: Path) -> None:
