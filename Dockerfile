@@ -22,8 +22,11 @@ RUN /opt/exalign/bin/pip install '.[serve]' ./models/exalign-model-143k
 
 # Kernels are compiled now, not while the first caller waits. numba refuses a cache that it cannot write to, and the
 # image's belongs to root: the server starts with a copy in /tmp, which a read-only container needs as a tmpfs.
-ENV NUMBA_CACHE_DIR=/opt/exalign/kernels
-RUN /opt/exalign/bin/python -c "from exalign_engine import Aligner; Aligner.default().warm_up()"
+# Tables that follow from the model are made now too; a server maps them where they are.
+ENV NUMBA_CACHE_DIR=/opt/exalign/kernels \
+    XDG_CACHE_HOME=/opt/exalign/cache
+RUN /opt/exalign/bin/python -c "from exalign_engine import Aligner; a = Aligner.default(); a.warm_up(); a.chain; a.model.by_landmark" \
+    && chmod -R a+rX /opt/exalign/cache
 
 # NVIDIA's image has TensorRT, its Python module and CUDA; the engine is built for the GPU at hand at the first start.
 FROM nvcr.io/nvidia/tensorrt:${TENSORRT_TAG} AS gpu
@@ -76,6 +79,7 @@ RUN useradd --system --uid 10001 --no-create-home exalign
 COPY --from=build /opt/exalign /opt/exalign
 ENV PATH=/opt/exalign/bin:$PATH \
     NUMBA_CACHE_DIR=/tmp/exalign-kernels \
+    XDG_CACHE_HOME=/opt/exalign/cache \
     EXALIGN_ADDRESS=0.0.0.0:50051 \
     EXALIGN_METRICS_ADDRESS=0.0.0.0:9464
 USER 10001

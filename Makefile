@@ -12,7 +12,7 @@ READY_DEMO := $(VENV)/.ready-demo
 READY_DEV := $(VENV)/.ready-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-gpu check check-style check-types check-fast trust explore lint unit golden reason bench bench-peers open-inference wheels protos detector clean
+.PHONY: help demo test test-gpu check check-style check-types check-fast trust explore lint unit golden reason bench bench-start bench-peers open-inference wheels protos detector clean
 
 # Worker processes of the tests; a file's tests stay in one, which then starts one server for them.
 # One that dies is not replaced: pytest-xdist 3.8 then waits for ever, and the other worker does what is left.
@@ -100,6 +100,9 @@ bench: $(READY_DEV) ## what is measured: served against bare
 
 bench-peers: $(READY_DEV) ## our server beside a plain one and Triton, in turns; on a quiet machine only
 	$(BIN)/python -m benchmarks.backends
+
+bench-start: $(READY_DEV) ## what a start costs and a server holds; TREE=DIR compares with another checkout
+	$(BIN)/python -m benchmarks.start $(if $(TREE),--beside $(TREE)) --json out/start.json
 
 protos: $(READY_DEV) ## generate the stubs beside the protos
 	$(BIN)/python protos/generate.py

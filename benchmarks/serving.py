@@ -84,7 +84,7 @@ def photograph() -> bytes:
 def floor(seconds: float, callers: int, batch: int) -> Row:
     """The same work in process."""
     aligner, encoded = Aligner.default(threads=1), photograph()
-    aligner.warm_up([batch])
+    aligner.warm_up()
     box = np.array(BOX)
 
     def once() -> float:

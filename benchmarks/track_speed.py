@@ -86,7 +86,7 @@ def tracked(client: Client, process: ServerProcess, clip: Path, most: int, lag: 
 def measure(clips: list[Path], most: int, lag: int) -> list[Row]:
     """One row a clip."""
     aligner = Aligner.default(threads=1)
-    aligner.warm_up([1])
+    aligner.warm_up()
     bare(aligner, clips[0], 2)  # what is built on first use is no part of the figures
     rows, totals = [], []
     with server_process() as server, Client(server.address) as client:

@@ -79,7 +79,7 @@ class Floor:
 
     def __init__(self, picture: bytes) -> None:
         self._aligner, self._picture = Aligner.default(threads=1), picture
-        self._aligner.warm_up([1])
+        self._aligner.warm_up()
         self._pool = ThreadPoolExecutor(CALLERS)
 
     def landmarks(self) -> F64:

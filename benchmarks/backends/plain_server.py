@@ -52,7 +52,7 @@ class Plain(inference_pb2_grpc.GRPCInferenceServiceServicer):
 def main() -> None:
     """Serve until standard input ends."""
     aligner = Aligner.default(threads=1)
-    aligner.warm_up([1])
+    aligner.warm_up()
     server = grpc.server(ThreadPoolExecutor(THREADS))
     inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(Plain(aligner), server)
     port = server.add_insecure_port("127.0.0.1:0")

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -36,10 +35,10 @@ from exalign_service.rpc.late_service import LateService
 from exalign_service.rpc.lifecycle import CUT_AFTER, CUT_ENDS, METRICS_END, THREADS_END, Lifecycle
 from exalign_service.rpc.options import server_options
 from exalign_service.rpc.services import ANSWERED, FACE_ALIGNMENT, HEALTH_NAMES, SERVICES
+from exalign_service.serving.loading import LoadedModel, load_model
 
 if TYPE_CHECKING:
     from exalign_engine.face.aligner import Aligner
-    from exalign_engine.runtime.divergence import Divergence
     from exalign_engine.runtime.tensorrt.errors import DeviceLostError
     from exalign_service.serving.model_service import ModelService
     from exalign_service.track.store import MemoryStore
@@ -47,46 +46,6 @@ if TYPE_CHECKING:
 __all__ = ["LoadedModel", "Server", "StartError", "load_model"]
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class LoadedModel:
-    """The model that answers.
-
-    Attributes:
-        aligner: the model.
-        divergence: of its runtime from the reference; None where that was not measured.
-    """
-
-    aligner: Aligner
-    divergence: Divergence | None = None
-
-
-def load_model(config: ServerConfig) -> LoadedModel:
-    """The model that a configuration names, with every detector that it makes possible. Blocks, for seconds.
-
-    Raises:
-        ExalignError: the bundle, the runtime or a detector cannot be used; one line says why.
-    """
-    from exalign_engine.bundle.bundle import Bundle, default_bundle_path
-    from exalign_engine.detect import create_detectors
-    from exalign_engine.face.aligner import Aligner
-    from exalign_engine.runtime.equivalence import create_verified_runtime
-    from exalign_engine.runtime.tensorrt.runtime import GpuOptions
-
-    bundle = Bundle.load(config.model.bundle or default_bundle_path())
-    batching = config.batching
-    verified = create_verified_runtime(
-        config.model.runtime,
-        bundle,
-        threads=batching.threads,
-        streams=batching.network_calls + 1,  # one stands by: see `Batcher`
-        gpu=GpuOptions(max_batch=batching.max_batch, cache=config.model.engine_cache),
-        precision=config.model.precision,
-        device_sums=config.model.sums == "device",
-    )
-    detectors = create_detectors(config.model.detector_models)
-    return LoadedModel(Aligner(bundle, verified.runtime, detectors), verified.divergence)
 
 
 class Server:
@@ -139,7 +98,7 @@ class Server:
         self._watching: asyncio.Task[None] | None = None
         self._reporting = set[asyncio.Task[None]]()
         self._grpc: grpc.aio.Server | None = None
-        self._grace_ended = asyncio.Event()
+        self._grace_ended, self._warm = asyncio.Event(), asyncio.Event()
         #: What `stop` has not ended yet; before it begins, nothing but the event loop can be in its way.
         self._unfinished = {"event loop"}
 
@@ -173,14 +132,31 @@ class Server:
         service = await self._load()
         if service is None:
             return
-        if not self._embedded:
+        if self._embedded:
+            service.warm_up.skip()
+        else:
             self.lifecycle.step = "warming up"
-            await self._loop.run_in_executor(self._executor, service.warm_up)
+            await self._loop.run_in_executor(self._executor, service.warm_up.faces)
         self.lifecycle.warm()
         if self.lifecycle.serving:  # `stop` may have been called while warming up
             await self._report_health()
-            if not self._embedded:  # what was not warmed up may compile for longer than anything may be stuck
-                self._watching = asyncio.create_task(service.watchdog(self._end_calls).run())
+            if not self._embedded:
+                service.warm_up.begin(self._is_warm)
+
+    def _is_warm(self) -> None:
+        """Watch from now on: what was not warmed up may compile for longer than anything may be stuck."""
+        if self._service is not None and not self.lifecycle.draining:
+            self._watching = asyncio.create_task(self._service.watchdog(self._end_calls).run())
+        self._warm.set()
+
+    async def warm(self) -> None:
+        """Wait until all that is slow the first time has been done once, or until that has failed."""
+        await self._warm.wait()
+
+    @property
+    def warming_up(self) -> bool:
+        """Whether a thread still does that; it cannot be interrupted, and nothing waits for it."""
+        return self._service is not None and self._service.warm_up.running
 
     async def stop(self, grace: float | None = None) -> None:
         """Refuse new calls, let running ones finish, then free everything. Once only.

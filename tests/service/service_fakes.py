@@ -182,6 +182,7 @@ async def running(
     aligner = Aligner(tiny_bundle(folder), runtime, {"mtcnn": detector})
     server = Server(settings or config(), aligner, clock=clock)
     await server.start()
+    await server.warm()
     runtime.batches.clear()
     runtime.brightness.clear()
     try:

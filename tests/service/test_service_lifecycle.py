@@ -18,6 +18,7 @@ from exalign_engine import Aligner
 from exalign_service import Server
 from exalign_service import server as server_module
 from exalign_service.server import StartError
+from exalign_service.serving import warm_up
 from manual_clock import ManualClock
 from service_fakes import (
     GOOD_BOX,
@@ -83,8 +84,52 @@ async def test_not_ready_until_warm(tmp_path: Path) -> None:
         await starting
         assert await get(server, "/readyz") == (200, "serving\n")
         assert await health(channel) == await health(channel, "exalign.v1.FaceAlignmentService") == SERVING
-        assert runtime.batches == [*range(1, 9), 1]  # every size of batch was tried, then one face to its end
+        await server.warm()
+        assert {*range(1, 9)} == {*runtime.batches}  # every size of batch was tried
         await server.stop(0)
+
+
+async def test_faces_are_answered_while_views_and_videos_are_warmed_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warming, may_go_on = threading.Event(), threading.Event()
+
+    def warm_views(*arguments: object) -> None:
+        warming.set()
+        may_go_on.wait()
+
+    monkeypatch.setattr(warm_up, "warm_up_views", warm_views)
+    aligner = Aligner(tiny_bundle(tmp_path), FakeRuntime(), {"mtcnn": FakeDetector()})
+    server = Server(config(), aligner)
+    await server.start()
+    await until(warming.is_set)
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        stub = service_pb2_grpc.FaceAlignmentServiceStub(channel)
+        assert len((await stub.PredictLandmarks(request(GOOD_BOX))).faces) == 1
+        pose = service_pb2.EstimatePoseRequest(image=request(GOOD_BOX).image, boxes=request(GOOD_BOX).boxes)
+        waiting = stub.EstimatePose(pose)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.EstimatePose(pose, timeout=0.2)
+        assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        assert not waiting.done()
+        may_go_on.set()
+        assert len((await waiting).faces) == 1
+        await server.warm()
+        assert not server.warming_up
+    await server.stop(0)
+
+
+async def test_what_cannot_be_warmed_up_is_tried_again_by_its_callers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def warm_views(*arguments: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(warm_up, "warm_up_views", warm_views)
+    async with running(tmp_path) as live:
+        assert "warming up failed" in caplog.text
+        pose = service_pb2.EstimatePoseRequest(image=request(GOOD_BOX).image, boxes=request(GOOD_BOX).boxes)
+        assert len((await live.stub.EstimatePose(pose)).faces) == 1
 
 
 async def test_every_call_is_told_why_while_the_model_is_loaded(

@@ -92,7 +92,7 @@ def test_each_process_serves_and_all_end_with_their_parent() -> None:
         assert it.end() == 0
         pids = [line["pid"] for line in it.log if line["event"] == "process started"]
         assert not any(alive(pid) for pid in pids)
-        for event in ("listening", "loaded", "warm", "stopped"):
+        for event in ("listening", "loaded", "serving", "stopped"):
             assert sorted(line["process"] for line in it.log if line["event"] == event and "process" in line) == [0, 1]
 
 

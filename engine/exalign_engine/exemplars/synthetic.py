@@ -6,6 +6,7 @@ face lends its shape to several exemplars. Order: out of the plane (yaw, pitch),
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,18 +72,21 @@ def draw_transforms(count: int, variation: Variation, rng: np.random.Generator) 
 
 def synthesise(recipe: Recipe) -> F64:
     """The exemplars of a recipe without their mirrors: (V · M, 68, 2) float64, box frame."""
+    return np.concatenate(list(poses_by_variant(recipe)))
+
+
+def poses_by_variant(recipe: Recipe) -> Iterator[F64]:
+    """`synthesise`, variant by variant: V times (M, 68, 2)."""
     turning = bool(recipe.transforms[:, :, :ROLL].any())
     if turning:
         yaw = solve_pose(recipe.faces, recipe.mean_face)[:, 0].astype(np.float64)
         depth = depth_of(recipe.faces, recipe.mean_face)
-    poses = []
     for transform in recipe.transforms.astype(np.float64):
         shapes = recipe.faces
         if turning:
             shapes = turn_out_of_plane(shapes, depth, bounded_turn(yaw, transform))
         rotated = rotate(shapes, transform[:, ROLL])
-        poses.append(rebox(rotated, transform[:, DX], transform[:, DY], np.exp(transform[:, LOG_SCALE])))
-    return np.concatenate(poses)
+        yield rebox(rotated, transform[:, DX], transform[:, DY], np.exp(transform[:, LOG_SCALE]))
 
 
 def bounded_turn(yaw: F64, transform: F64) -> F64:
@@ -122,10 +126,17 @@ def turn_out_of_plane(shapes: F64, depth: F64, turn: F64) -> F64:
 def rotate(shapes: F64, degrees: F64) -> F64:
     """Rotate (M, 68, 2) clockwise on screen about their own centres, by (M,) degrees."""
     a = np.deg2rad(degrees)[:, None]
-    centre = (shapes.min(axis=1, keepdims=True) + shapes.max(axis=1, keepdims=True)) / 2
+    low, high = extent(shapes)
+    centre = ((low + high) / 2)[:, None]
     x, y = np.moveaxis(shapes - centre, -1, 0)
     turned: F64 = np.stack([np.cos(a) * x - np.sin(a) * y, np.sin(a) * x + np.cos(a) * y], axis=-1) + centre
     return turned
+
+
+def extent(shapes: F64) -> tuple[F64, F64]:
+    """(M, 2) least and (M, 2) largest coordinates of (M, 68, 2): along rows that lie together, a fifth of the time."""
+    by_axis = np.ascontiguousarray(np.moveaxis(shapes, 2, 0))
+    return by_axis.min(axis=2).T, by_axis.max(axis=2).T
 
 
 def rebox(shapes: F64, dx: F64, dy: F64, scale: F64) -> F64:
@@ -140,7 +151,7 @@ def rebox(shapes: F64, dx: F64, dy: F64, scale: F64) -> F64:
     Returns:
         (M, 68, 2) in the frame of the box; dx = dy = 0 and scale = 1 give the shapes' own box frame.
     """
-    low, high = shapes.min(axis=1), shapes.max(axis=1)
+    low, high = extent(shapes)
     side = (high - low).max(axis=1)
     centre = (low + high) / 2 + np.stack([dx, dy], axis=-1) * side[:, None]
     result: F64 = (shapes - centre[:, None]) / (side * scale)[:, None, None] + 0.5

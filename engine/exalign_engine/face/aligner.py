@@ -308,19 +308,16 @@ class Aligner:
             located = [self.place(box) for box in check_boxes(given, pixels.shape, field="boxes")]
         return self.answer(pixels, located)
 
-    def warm_up(self, batch_sizes: Sequence[int] = (1,)) -> None:
-        """Run everything once on a grey crop, so that no caller waits for a compiler.
-
-        Args:
-            batch_sizes: batches that the network will see.
-        """
+    def warm_up(self) -> None:
+        """Find landmarks and faces once on a grey crop, so that no caller waits."""
         size = self.bundle.manifest.input_size
         place = self.place(np.array([0.0, 0.0, size - 1.0, size - 1.0]))
-        for n in batch_sizes:
-            row = self.runtime.infer(np.full((n, size, size, 3), 128, np.uint8)).row(0)
-            Face(place, self.posterior(row)).compute().group((0, 1))
-        for detector in self.detectors.values():
-            detector.detect(np.full((64, 64, 3), 128, np.uint8))
+        row = self.runtime.infer(np.full((1, size, size, 3), 128, np.uint8)).row(0)
+        # Few exemplars, as of a face in view: where all count, others stand for them, and that is slow to prepare.
+        scores = np.where(np.arange(len(row.scores)) < 2, np.float32(0), np.float32(-1e4))
+        Face(place, self.posterior(replace(row, scores=scores))).compute().group((0, 1))
+        if self.default_detector in self.detectors:
+            self.detectors[self.default_detector].detect(np.full((64, 64, 3), 128, np.uint8))
 
     def answer(self, image: U8, located: Sequence[LocatedFace]) -> list[Face]:
         """Crop, score and refine faces whose places are known: (H, W, 3) uint8 RGB."""

@@ -22,6 +22,7 @@ from exalign_engine.network.outputs import Runtime
 from exalign_engine.onnx_graph.sums_tables import MixtureTables
 from exalign_engine.posterior.posterior import Posterior, PosteriorModel
 from exalign_engine.runtime.divergence import BOUNDS, Divergence
+from exalign_engine.runtime.precision import derived_once
 from exalign_engine.runtime.registry import RUNTIMES, fallback_runtime, reference_runtime
 from exalign_engine.runtime.select import create_runtime
 from exalign_engine.runtime.tensorrt.runtime import GpuOptions
@@ -210,15 +211,16 @@ def create_verified_runtime(
         runtime.reason = f"{reason}; {spec.auto}"
         return runtime
 
-    chosen = load(name)
-    spec = RUNTIMES.get(chosen.name)
-    # No CPU computes fp16: whoever asked for it is refused.
-    may_fall_back = name == "auto" and spec is not None and spec.on_gpu and precision != "fp16"
-    return verify(
-        chosen,
-        bundle,
-        lambda: create_runtime(reference_runtime().name, bundle.network, precision="fp32"),
-        fallback if may_fall_back else None,
-        # A GPU's driver is not known here, nor is what its graph sums.
-        once=spec is not None and not spec.on_gpu and not device_sums,
-    )
+    with derived_once():
+        chosen = load(name)
+        spec = RUNTIMES.get(chosen.name)
+        # No CPU computes fp16: whoever asked for it is refused.
+        may_fall_back = name == "auto" and spec is not None and spec.on_gpu and precision != "fp16"
+        return verify(
+            chosen,
+            bundle,
+            lambda: create_runtime(reference_runtime().name, bundle.network, precision="fp32"),
+            fallback if may_fall_back else None,
+            # A GPU's driver is not known here, nor is what its graph sums.
+            once=spec is not None and not spec.on_gpu and not device_sums,
+        )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +19,9 @@ PRECISIONS = ("auto", "fp32", "fp16", "int8")
 #: Weights with more values stay int8 where float32 is derived: of one crop, the head's are read once, and reading them
 #: takes longer than multiplying.
 _LARGEST = 4 * 2**20
+
+#: What `derived_once` keeps; None outside of its block.
+_derived: ContextVar[dict[Path, bytes] | None] = ContextVar("derived", default=None)
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,26 @@ def load_network(network: Path, precision: str) -> LoadedNetwork:
     return LoadedNetwork(lambda: _dequantised(network), "f32", note)
 
 
+@contextmanager
+def derived_once() -> Iterator[None]:
+    """In this block, float32 is derived from a file once; two runtimes that compute in it share what was derived."""
+    token = _derived.set({})
+    try:
+        yield
+    finally:
+        _derived.reset(token)
+
+
 def _dequantised(network: Path) -> bytes:
+    known = _derived.get()
+    if known is None:
+        return _derive(network)
+    if network not in known:
+        known[network] = _derive(network)
+    return known[network]
+
+
+def _derive(network: Path) -> bytes:
     try:
         from exalign_engine.onnx_graph.onnx_file import dequantise, read_network, write_network
     except ModuleNotFoundError as e:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from exalign_engine.arrays import U8
 from exalign_engine.detect import understood
-from exalign_engine.face.aligner import Aligner, Face
-from exalign_engine.face.views import warm_up
+from exalign_engine.face.aligner import Aligner
 from exalign_service.config.schema import ServerConfig
 from exalign_service.decoding.budget import DecodedBytesBudget
 from exalign_service.decoding.pool import DecoderPool
@@ -29,6 +25,7 @@ from exalign_service.responses import model as model_info
 from exalign_service.rpc.clock import Clock
 from exalign_service.rpc.lifecycle import Lifecycle
 from exalign_service.servicer import FaceAlignmentServicer
+from exalign_service.serving.warm_up import WarmUp
 from exalign_service.serving.watchdog import Watchdog, Watched
 from exalign_service.track.registry import SessionRegistry
 from exalign_service.track.session_factory import SessionFactory
@@ -39,7 +36,8 @@ if TYPE_CHECKING:
 
     from exalign_engine.runtime.tensorrt.errors import DeviceLostError
 
-_log = logging.getLogger(__name__)
+#: So long the thread that warms up is waited for, seconds: most of its steps are shorter once kernels are compiled.
+WARM_UP_ENDS = 1.0
 
 
 class ModelService:
@@ -58,6 +56,7 @@ class ModelService:
         sessions: of video streams.
         store: records of video sessions, also of those whose stream broke.
         watched: what works in threads, by what one piece of its work is called.
+        warm_up: brings it to the speed of later calls.
     """
 
     def __init__(
@@ -90,7 +89,7 @@ class ModelService:
             metrics,
             clock,
         )
-        self._session_factory = SessionFactory(aligner)
+        self.warm_up = WarmUp(aligner, SessionFactory(aligner), batching.max_batch)
         request_limits = RequestLimits(
             config=config.limits,
             box_conventions=frozenset(aligner.bundle.detectors),
@@ -109,7 +108,7 @@ class ModelService:
         self.sessions = SessionRegistry(
             kept,
             self.store,
-            self._session_factory,
+            self.warm_up.sessions,
             pipeline,
             lifecycle,
             metrics,
@@ -117,7 +116,9 @@ class ModelService:
             clock=clock,
         )
         model = model_info.describe(aligner, config)
-        self.servicer = FaceAlignmentServicer(pipeline, self.sessions, model, lifecycle, config.limits.max_exemplars)
+        self.servicer = FaceAlignmentServicer(
+            pipeline, self.sessions, model, lifecycle, config.limits.max_exemplars, self.warm_up
+        )
 
     def watchdog(self, end_calls: Callable[[float, Exception], object]) -> Watchdog:
         """Watches the stages, the batches and the network.
@@ -153,28 +154,14 @@ class ModelService:
         size = self._aligner.bundle.manifest.input_size
         return np.full((size, size, 3), 128, np.uint8)
 
-    def warm_up(self) -> None:
-        """Once through everything that is slow the first time, for every size of batch. Blocks."""
-        start = time.monotonic()
-        aligner, size = self._aligner, float(self._aligner.bundle.manifest.input_size)
-        _log.info("warming up", extra={"fields": {"step": "network and landmarks"}})
-        aligner.warm_up(range(1, self._config.batching.max_batch + 1))
-        place = aligner.place(np.array([0.0, 0.0, size, size]))
-        answer = aligner.runtime.infer(self._grey_crop()[None]).row(0)
-        # Where all scores are alike, every exemplar counts.
-        row = replace(answer, scores=np.zeros_like(answer.scores))
-        _log.info("warming up", extra={"fields": {"step": "heatmaps, evidence and pose"}})
-        warm_up(Face(place, aligner.posterior(row)), aligner.bundle.poses, aligner.bundle.manifest.margin)
-        _log.info("warming up", extra={"fields": {"step": "videos"}})
-        self._session_factory.warm_up(place, row)
-        _log.info("warm", extra={"fields": {"seconds": round(time.monotonic() - start, 3)}})
-
     async def close_decoders(self) -> None:
         """End the processes that decode."""
         await self._decoders.close()
 
     def close(self) -> None:
         """Free what works in threads. Blocks."""
+        self.warm_up.stop(WARM_UP_ENDS)
         self._stages.close()
         self._batcher.close(drain=False)
-        self._aligner.runtime.close()
+        if not self.warm_up.running:  # else it is still looked into, and goes with the process
+            self._aligner.runtime.close()

@@ -17,6 +17,7 @@ Nothing heavy is imported before SIGTERM is obeyed, nor before the ports are kno
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import logging
 import os
@@ -32,7 +33,8 @@ from exalign_engine.errors import ExalignError
 from exalign_service.observability import logs
 from exalign_service.observability.native_stderr import captured_stderr
 from exalign_service.startup.early_exit import leave, leave_unfinished, log_to
-from exalign_service.startup.memory import hopeless_limit, lack_of_memory
+from exalign_service.startup.garbage import collect_as_usual, collect_rarely
+from exalign_service.startup.memory import give_memory_back, hopeless_limit, lack_of_memory
 from exalign_service.startup.signals import EndGuard, signals_caught
 
 if TYPE_CHECKING:
@@ -166,6 +168,8 @@ def _serve(config: ServerConfig, args: argparse.Namespace) -> None:
             _log.info("starting", extra={"fields": {"version": version("exalign"), "pid": os.getpid()}})
             # A thread that computes in Python gives way to the event loop sooner than by itself.
             sys.setswitchinterval(_SWITCH_INTERVAL)
+            collected = gc.get_threshold()
+            collect_rarely()
             # Not on the event loop, which could obey nothing meanwhile: until it runs, our own handler does.
             import asyncio
 
@@ -173,7 +177,7 @@ def _serve(config: ServerConfig, args: argparse.Namespace) -> None:
 
             guard = EndGuard(leave_unfinished)
             try:
-                asyncio.run(_until_stopped(config, guard, args))
+                asyncio.run(_until_stopped(config, guard, args, collected))
             finally:
                 guard.disarm()
     except StartError as e:
@@ -203,7 +207,9 @@ def _parser(schema: Schema[ServerConfig]) -> argparse.ArgumentParser:
     return parser
 
 
-async def _until_stopped(config: ServerConfig, guard: EndGuard, args: argparse.Namespace) -> None:
+async def _until_stopped(
+    config: ServerConfig, guard: EndGuard, args: argparse.Namespace, collected: tuple[int, int, int]
+) -> None:
     import asyncio
 
     from exalign_service.rpc.lifecycle import GONE_AFTER, Phase
@@ -226,8 +232,17 @@ async def _until_stopped(config: ServerConfig, guard: EndGuard, args: argparse.N
 
     if args.exit_with_stdin:
         _watch_stdin(lambda: stop("stdin closed"))
+    settling = asyncio.create_task(_settle(server, collected))
     with signals_caught(stop):
         await _serve_until(stops, server)
+    settling.cancel()
+
+
+async def _settle(server: Server, collected: tuple[int, int, int]) -> None:
+    """Once all is warm: collect garbage as usual, and give back what the start needed."""
+    await server.warm()
+    collect_as_usual(collected)
+    give_memory_back()
 
 
 async def _serve_until(stops: asyncio.Queue[str], server: Server) -> None:
@@ -258,6 +273,8 @@ async def _serve_until(stops: asyncio.Queue[str], server: Server) -> None:
     _log.info("stopped")
     if server.failure is not None:
         raise server.failure
+    if server.warming_up:
+        leave(DONE)
 
 
 async def _started(starting: asyncio.Task[None]) -> None:

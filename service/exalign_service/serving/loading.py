@@ -1,0 +1,54 @@
+"""Loading the model that a configuration names. Nothing heavy is imported before that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from exalign_service.config.schema import ServerConfig
+
+if TYPE_CHECKING:
+    from exalign_engine.face.aligner import Aligner
+    from exalign_engine.runtime.divergence import Divergence
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """The model that answers.
+
+    Attributes:
+        aligner: the model.
+        divergence: of its runtime from the reference; None where that was not measured.
+    """
+
+    aligner: Aligner
+    divergence: Divergence | None = None
+
+
+def load_model(config: ServerConfig) -> LoadedModel:
+    """The model that a configuration names, with every detector that it makes possible. Blocks, for seconds.
+
+    Raises:
+        ExalignError: the bundle, the runtime or a detector cannot be used; one line says why.
+    """
+    from exalign_engine.bundle.bundle import Bundle, default_bundle_path
+    from exalign_engine.detect import create_detectors
+    from exalign_engine.face.aligner import Aligner
+    from exalign_engine.libraries.no_blas import load_numba_without_blas
+    from exalign_engine.runtime.equivalence import create_verified_runtime
+    from exalign_engine.runtime.tensorrt.runtime import GpuOptions
+
+    load_numba_without_blas()
+    bundle = Bundle.load(config.model.bundle or default_bundle_path())
+    batching = config.batching
+    verified = create_verified_runtime(
+        config.model.runtime,
+        bundle,
+        threads=batching.threads,
+        streams=batching.network_calls + 1,  # one stands by: see `Batcher`
+        gpu=GpuOptions(max_batch=batching.max_batch, cache=config.model.engine_cache),
+        precision=config.model.precision,
+        device_sums=config.model.sums == "device",
+    )
+    detectors = create_detectors(config.model.detector_models)
+    return LoadedModel(Aligner(bundle, verified.runtime, detectors), verified.divergence)
