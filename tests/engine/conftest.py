@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-
-@pytest.fixture(scope="session")
-def astronaut_crop() -> NDArray[np.uint8]:
-    """(S, S, 3) the astronaut's face as the default bundle's network sees it; a photograph that is always there."""
-    skimage_data = pytest.importorskip("skimage.data", reason="needs scikit-image (extra 'demo')")
+if TYPE_CHECKING:
     from exalign_engine import Aligner
 
-    aligner, picture = Aligner.default(), np.asarray(skimage_data.astronaut())
-    return aligner.crop(picture, aligner.locate(picture, max_faces=1)[0])
+
+@pytest.fixture(scope="session")
+def default_aligner() -> Aligner:
+    """The default bundle, with the default detector."""
+    from exalign_engine import Aligner
+
+    return Aligner.default()
+
+
+@pytest.fixture(scope="session")
+def astronaut_crop(default_aligner: Aligner) -> NDArray[np.uint8]:
+    """(S, S, 3) the astronaut's face as the default bundle's network sees it; a photograph that is always there."""
+    skimage_data = pytest.importorskip("skimage.data", reason="needs scikit-image (extra 'demo')")
+    picture = np.asarray(skimage_data.astronaut())
+    return default_aligner.crop(picture, default_aligner.locate(picture, max_faces=1)[0])
 
 
 @pytest.fixture(scope="session")

@@ -92,6 +92,18 @@ async def test_raw_and_encoded_images_get_one_answer(live: Running) -> None:
     assert a.faces == b.faces
 
 
+async def test_a_large_jpeg_is_answered_in_its_own_pixels(live: Running) -> None:
+    """It is decoded at a scale, and turned upright."""
+    exif, buffer, box = Image.Exif(), io.BytesIO(), (100.0, 50.0, 500.0, 450.0)
+    exif[0x0112] = 6
+    Image.fromarray(np.tile(picture(), (11, 11, 1))[:523, :701]).save(buffer, "JPEG", exif=exif)
+    asked = Request(image=image_pb2.Image(encoded=buffer.getvalue()), boxes=request(box).boxes)
+    got, want = await live.stub.PredictLandmarks(asked), live.server.aligner.align(buffer.getvalue(), [box])
+    assert (got.image_width, got.image_height) == (523, 701)
+    assert np.allclose(got.faces[0].landmarks.points, want[0].landmarks.ravel(), atol=1e-3)
+    assert want[0].located.box.tolist() == list(box)
+
+
 async def test_detects_when_no_box_is_given(live: Running) -> None:
     live.detector.faces = [((10, 10, 40, 40), 0.9), ((20, 5, 60, 45), 0.8), ((0, 0, 20, 20), 0.3)]
     asked = request()

@@ -48,6 +48,16 @@ class Detector(Protocol):
         """
 
 
+def first_side(detector: Detector) -> int | None:
+    """Longer side of a picture that is enough for a detector's first look, of one that takes `Levels` beside arrays.
+
+    Returns:
+        None where it takes arrays alone.
+    """
+    side: int | None = getattr(detector, "first_side", None)
+    return side
+
+
 def shrink(image: NDArray[np.uint8], max_side: int) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """Shrink an image by area averaging so that its longer side has at most ``max_side`` pixels.
 

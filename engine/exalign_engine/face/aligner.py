@@ -21,10 +21,14 @@ from exalign.summary import summarised
 from exalign_engine.arrays import F64, U8
 from exalign_engine.bundle.bundle import Bundle, default_bundle_path
 from exalign_engine.detect import Detector, RawDetection, convention, create_default_detector, default_among
-from exalign_engine.errors import BundleError, InvalidInputError
-from exalign_engine.face.inputs import ImageInput, read_boxes, read_count, read_image
+from exalign_engine.detect.base import first_side
+from exalign_engine.errors import InvalidInputError
+from exalign_engine.face.crops import Cropper, wanted_to_detect
+from exalign_engine.face.inputs import ImageInput, open_image, read_boxes, read_count, read_image
+from exalign_engine.face.network_check import check_network
 from exalign_engine.geometry.boxes import check_boxes
-from exalign_engine.geometry.frames import BoxFrame, extract_crop
+from exalign_engine.geometry.frames import BoxFrame
+from exalign_engine.geometry.levels import LevelsWanted, Pixels, whole
 from exalign_engine.network.outputs import FaceOutputs, Runtime
 from exalign_engine.posterior.posterior import GroupUncertainty, Posterior, PosteriorModel
 from exalign_engine.refiner.refiner import (
@@ -221,32 +225,8 @@ class Aligner:
     def __init__(self, bundle: Bundle, runtime: Runtime, detectors: Mapping[str, Detector]) -> None:
         self.bundle, self.runtime, self.detectors = bundle, runtime, dict(detectors)
         self.model = PosteriorModel(bundle.exemplars, bundle.calibration, bundle.residual)
-        self._check_network()
-
-    def _check_network(self) -> None:
-        """Score one grey crop, and compare the outputs' sizes with the other files."""
-        size, network, residual = self.bundle.manifest.input_size, self.bundle.network, self.bundle.residual
-        out = self.runtime.infer(np.full((1, size, size, 3), 128, np.uint8))
-        if out.scores.shape != (1, self.bundle.exemplars.count):
-            k = self.bundle.exemplars.count
-            raise BundleError(network, f"scores {out.scores.shape[1]} classes, exemplars.npz has {k}")
-        inputs = out.features[0].size + out.embedding.shape[1]
-        if inputs != len(self.bundle.baseline.weight):
-            rows = len(self.bundle.baseline.weight)
-            raise BundleError(network, f"gives {inputs} features and embedding values, baseline.npz takes {rows}")
-        if self.bundle.refiner is not None:
-            try:
-                self.bundle.refiner.check(out.row(0))
-            except ValueError as e:
-                raise BundleError(network, f"does not fit refiner.npz: {e}") from e
-        image = out.row(0).image
-        if residual is not None and image is None:
-            raise BundleError(network, "has no output 'local', which residual.npz reads")
-        try:
-            if residual is not None and image is not None:
-                residual.looks(image)
-        except ValueError as e:
-            raise BundleError(network, f"does not fit residual.npz: {e}") from e
+        check_network(bundle, runtime)
+        self._cropper = Cropper(bundle.manifest.margin, bundle.manifest.input_size)
 
     def __repr__(self) -> str:
         bundle, runtime = self.bundle, self.runtime
@@ -301,12 +281,26 @@ class Aligner:
             InvalidInputError: an argument is wrong; it is named.
             OSError: the file cannot be read.
         """
-        pixels, given, most = read_image(image), read_boxes(boxes), read_count(max_faces, "max_faces")
+        given, most = read_boxes(boxes), read_count(max_faces, "max_faces")
         if len(given) == 0:
+            pixels = open_image(image, lambda shape: self.wanted_to_detect(shape, detector))
             located = self.locate(pixels, detector, max_faces=most)
         else:
-            located = [self.place(box) for box in check_boxes(given, pixels.shape, field="boxes")]
+            pixels = open_image(image, lambda shape: self.wanted_to_crop(self._placed(given, shape)))
+            located = self._placed(given, pixels.shape)
         return self.answer(pixels, located)
+
+    def _placed(self, boxes: Sequence[Sequence[float]], shape: tuple[int, ...]) -> list[LocatedFace]:
+        return [self.place(box) for box in check_boxes(boxes, shape, field="boxes")]
+
+    def wanted_to_detect(self, shape: tuple[int, ...], detector: str | None = None) -> LevelsWanted:
+        """How to open a picture (H, W, ...) whose faces are to be detected; the detector's name may be unknown."""
+        name = self.default_detector if detector is None else detector
+        return wanted_to_detect(self.detectors.get(name) if isinstance(name, str) else None, shape)
+
+    def wanted_to_crop(self, places: Sequence[LocatedFace]) -> LevelsWanted:
+        """How to open a picture whose faces are known."""
+        return self._cropper.wanted(place.frame for place in places)
 
     def warm_up(self) -> None:
         """Find landmarks and faces once on a grey crop, so that no caller waits."""
@@ -319,8 +313,8 @@ class Aligner:
         if self.default_detector in self.detectors:
             self.detectors[self.default_detector].detect(np.full((64, 64, 3), 128, np.uint8))
 
-    def answer(self, image: U8, located: Sequence[LocatedFace]) -> list[Face]:
-        """Crop, score and refine faces whose places are known: (H, W, 3) uint8 RGB."""
+    def answer(self, image: Pixels, located: Sequence[LocatedFace]) -> list[Face]:
+        """Crop, score and refine faces of a picture whose places are known."""
         faces: dict[int, Face] = {}
         waiting = {i: self.refinement(place) for i, place in enumerate(located)}
         while waiting:
@@ -338,7 +332,7 @@ class Aligner:
 
     def locate(
         self,
-        image: U8,
+        image: Pixels,
         detector: str | None = None,
         *,
         max_faces: int | None = None,
@@ -347,7 +341,7 @@ class Aligner:
         """Detect faces.
 
         Args:
-            image: (H, W, 3) uint8 RGB.
+            image: (H, W, 3) uint8 RGB, or levels of a picture.
             detector: its name; None: `default_detector`.
             max_faces: at most so many, best first.
             min_score: drop detections below; None keeps what the detector itself lets through.
@@ -359,7 +353,9 @@ class Aligner:
         if not isinstance(name, str) or name not in self.detectors:
             known = ", ".join(sorted(self.detectors)) or "none"
             raise InvalidInputError.of("detector", f"{name!r} is not available here; available: {known}")
-        found = [f for f in self.detectors[name].detect(image) if min_score is None or f.score >= min_score]
+        chosen = self.detectors[name]
+        seen: Any = image if first_side(chosen) is not None else whole(image)
+        found = [f for f in chosen.detect(seen) if min_score is None or f.score >= min_score]
         return [self.place(f.box, convention(name), f.score, f.points) for f in found[:max_faces]]
 
     def place(
@@ -386,9 +382,9 @@ class Aligner:
         face_box = known.face_box(RawDetection(given, score or 0.0, points))
         return LocatedFace(face_box, given, source, score is not None, score, points is not None and known.reads_points)
 
-    def crop(self, image: U8, located: LocatedFace) -> U8:
+    def crop(self, image: Pixels, located: LocatedFace) -> U8:
         """(S, S, 3) uint8: the network's input for one face."""
-        return extract_crop(image, located.frame, self.bundle.manifest.margin, self.bundle.manifest.input_size)
+        return self._cropper.crop(image, located.frame)
 
     def posterior(self, row: FaceOutputs) -> Posterior:
         """The posterior of the network's outputs for one crop."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,9 @@ import numpy as np
 
 from exalign_engine.arrays import U8
 from exalign_engine.errors import InvalidInputError
-from exalign_engine.geometry.image import decode
+from exalign_engine.geometry.image import decode, examine
 from exalign_engine.geometry.image_limits import ImageLimits
+from exalign_engine.geometry.levels import LevelsWanted, Pixels, open_levels
 
 #: A picture: (H, W, 3) uint8 RGB, the bytes of an encoded image, or the path of one.
 ImageInput = U8 | bytes | bytearray | memoryview | str | Path
@@ -25,10 +26,36 @@ def read_image(image: ImageInput, field: str = "image") -> U8:
         InvalidInputError: it is none; the error names ``field``.
         OSError: the file cannot be read.
     """
+    if isinstance(data := _encoded(image), bytes):
+        return decode(data, ImageLimits(), field=field)
+    return _checked(data, field)
+
+
+def open_image(image: ImageInput, wanted: Callable[[tuple[int, ...]], LevelsWanted], field: str = "image") -> Pixels:
+    """A picture to look at: an encoded one is decoded as far as somebody looks.
+
+    Args:
+        image: the picture.
+        wanted: see `open_levels`.
+        field: its name in errors.
+
+    Raises:
+        InvalidInputError: it is none; the error names ``field``.
+        OSError: the file cannot be read.
+    """
+    if isinstance(data := _encoded(image), bytes):
+        return open_levels(examine(data, ImageLimits(), field=field), wanted)
+    return _checked(data, field)
+
+
+def _encoded(image: ImageInput) -> Any:
+    """The bytes of an encoded picture; anything else as it is."""
     if isinstance(image, str | Path):
-        image = Path(image).read_bytes()
-    if isinstance(image, bytes | bytearray | memoryview):
-        return decode(bytes(image), ImageLimits(), field=field)
+        return Path(image).read_bytes()
+    return bytes(image) if isinstance(image, bytearray | memoryview) else image
+
+
+def _checked(image: Any, field: str) -> U8:
     if not isinstance(image, np.ndarray):
         kind = type(image).__name__
         raise InvalidInputError.of(field, f"is a {kind}, must be a path, the bytes of an image file or an array")

@@ -46,6 +46,17 @@ from exalign_engine.geometry.image_structure import FileStructure
 #: What libjpeg gives pixels for which it has no data.
 _NO_DATA = 128
 
+#: How OpenCV decodes a JPEG at 1/1, 1/2, 1/4 and 1/8 of its size.
+_AT_STEP = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
+
+#: Orientations that reverse the rows, and the columns, of a picture whose axes have been exchanged where they must be.
+_ROWS_REVERSED, _COLUMNS_REVERSED = (3, 4, 7, 8), (2, 3, 6, 7)
+
 
 @dataclass(frozen=True)
 class DecodePlan:
@@ -73,7 +84,7 @@ class DecodePlan:
 
 @dataclass(frozen=True)
 class ExaminedPicture:
-    """A file whose structure has been read, and no pixel of it. `decode` once."""
+    """A file whose structure has been read, and no pixel of it. `decode` once, unless it is `one_scan`."""
 
     data: bytes
     header: Image.Image
@@ -88,14 +99,38 @@ class ExaminedPicture:
         kind = self.header.format or ""
         return DecodePlan(kind, width, height, 3 * width * height, cost.peak_bytes, cost.cpu_ms, cost.bounded)
 
-    def decode(self) -> NDArray[np.uint8]:
+    @property
+    def one_scan(self) -> bool:
+        """Whether it is a JPEG that is decoded in one go, by OpenCV: then it can be decoded at a scale."""
+        return isinstance(self.structure, JpegStructure) and _in_one_scan(self.header, self.structure)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(height, width, 3) of the upright picture."""
+        width, height = self.header.size
+        return (width, height, 3) if _orientation(self.header) >= 5 else (height, width, 3)
+
+    def corner(self, shape: tuple[int, ...], step: int) -> NDArray[np.float64]:
+        """(2,) x, y where the picture of ``shape``, decoded at 1/``step``, begins in edge coordinates of the whole.
+
+        What reaches out of the picture is its last row and column, as stored: turned upright, perhaps its first.
+        """
+        orientation, (height, width) = _orientation(self.header), self.shape[:2]
+        left = width - step * shape[1] if orientation in _COLUMNS_REVERSED else 0
+        top = height - step * shape[0] if orientation in _ROWS_REVERSED else 0
+        return np.array([left, top], dtype=np.float64)
+
+    def decode(self, step: int = 1) -> NDArray[np.uint8]:
         """See `decode`.
+
+        Args:
+            step: 2, 4 or 8: at such a part of its size, upwards to whole pixels; where it is `one_scan`.
 
         Raises:
             InvalidInputError: the file is truncated or damaged.
         """
         if isinstance(self.structure, JpegStructure):
-            image = _decode_jpeg(self, self.structure, self.field)
+            image = _decode_jpeg(self, self.structure, self.field, step)
         elif self.header.format == "WEBP":
             image = _decode_opencv(self.data, self.header, self.field)
         else:
@@ -178,14 +213,18 @@ def _check_size(header: Image.Image, limits: ImageLimits, field: str) -> None:
         raise InvalidInputError(Violation(field, text) for text in wrong)
 
 
-def _decode_jpeg(examined: ExaminedPicture, structure: JpegStructure, field: str) -> NDArray[np.uint8]:
+def _in_one_scan(header: Image.Image, structure: JpegStructure) -> bool:
+    return structure.scans == 1 and header.mode in ("L", "RGB")
+
+
+def _decode_jpeg(examined: ExaminedPicture, structure: JpegStructure, field: str, step: int) -> NDArray[np.uint8]:
     """Decode a JPEG whose data reach to its end, without orientation."""
     data, header = examined.data, examined.header
-    if structure.scans > 1 or header.mode not in ("L", "RGB"):
+    if not _in_one_scan(header, structure):
         if not _load_whole(header, data, structure):
             raise _ends_early(data, header, field)
         return _decode_pillow(header, field)
-    image = _decode_opencv(data, header, field)
+    image = _decode_opencv(data, header, field, step)
     if (image[-1, -1] == _NO_DATA).all():  # so it is where data are missing; or the picture is that grey
         small = Image.open(io.BytesIO(data), formats=("JPEG", "MPO"))
         small.draft("L", (1, 1))  # an eighth of the size, brightness alone: twice as fast
@@ -208,12 +247,12 @@ def _ends_early(data: bytes, header: Image.Image, field: str) -> InvalidInputErr
     )
 
 
-def _decode_opencv(data: bytes, header: Image.Image, field: str) -> NDArray[np.uint8]:
+def _decode_opencv(data: bytes, header: Image.Image, field: str, step: int = 1) -> NDArray[np.uint8]:
     """Decode by OpenCV, without orientation."""
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    flags = _AT_STEP[step] | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-        if bgr is None or bgr.shape[:2] != (header.height, header.width):
+        if bgr is None or bgr.shape[:2] != (-(-header.height // step), -(-header.width // step)):
             raise _damaged(header, field)
         rgb: NDArray[np.uint8] = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr)
     except cv2.error as error:
@@ -261,8 +300,8 @@ def _upright(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     """Apply an EXIF orientation."""
     if orientation >= 5:
         image = image.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
+    if orientation in _ROWS_REVERSED:
         image = image[::-1]
-    if orientation in (2, 3, 6, 7):
+    if orientation in _COLUMNS_REVERSED:
         image = image[:, ::-1]
     return np.ascontiguousarray(image)

@@ -19,8 +19,9 @@ from exalign_engine.evidence.suggestion import Criterion, Suggestions
 from exalign_engine.face import views
 from exalign_engine.face.aligner import Aligner as FaceAligner
 from exalign_engine.face.aligner import Face
-from exalign_engine.face.inputs import ImageInput, read_image
+from exalign_engine.face.inputs import ImageInput, open_image
 from exalign_engine.face.views import ConditionedFace, HeatmapView
+from exalign_engine.geometry.levels import LevelsWanted
 from exalign_engine.hmm.chain import Chain
 from exalign_engine.in_process.arguments import (
     Constraint,
@@ -260,7 +261,7 @@ class TrackedFrames(Iterator[FrameAnswer]):
             if self.closing is None:
                 self.closing = self._session.close()
             raise
-        image = read_image(picture, f"frames[{index}]")
+        image = open_image(picture, lambda shape: LevelsWanted(None), f"frames[{index}]")
         frame = Frame(index, (image.shape[0], image.shape[1]))
         return answer_frame(
             self._session, self._aligner, frame, image, lambda seen: self._aligner.locate(seen, self._detector)

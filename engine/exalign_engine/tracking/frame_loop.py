@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from exalign_engine.arrays import U8
 from exalign_engine.face.aligner import Aligner, LocatedFace
+from exalign_engine.geometry.levels import Pixels
 from exalign_engine.network.outputs import FaceOutputs
 from exalign_engine.tracking.answers import Frame, FrameAnswer
 from exalign_engine.tracking.session import TrackingSession
@@ -17,8 +17,8 @@ def answer_frame(
     session: TrackingSession,
     aligner: Aligner,
     frame: Frame,
-    image: U8,
-    locate: Callable[[U8], list[LocatedFace]] | None = None,
+    image: Pixels,
+    locate: Callable[[Pixels], list[LocatedFace]] | None = None,
 ) -> FrameAnswer:
     """The answer to one frame.
 
@@ -26,7 +26,7 @@ def answer_frame(
         session: it moves on.
         aligner: the session's model.
         frame: with the size of ``image``.
-        image: (H, W, 3) uint8 RGB.
+        image: (H, W, 3) uint8 RGB, or its levels.
         locate: finds faces; None: the aligner's default detector.
 
     Raises:

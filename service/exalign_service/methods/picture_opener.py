@@ -16,6 +16,7 @@ from exalign_engine.arrays import U8
 from exalign_engine.errors import InvalidInputError
 from exalign_engine.geometry.image import ExaminedPicture
 from exalign_engine.geometry.image_limits import ImageLimits
+from exalign_engine.geometry.levels import LevelsWanted, Pixels, open_levels, scalable
 from exalign_service.decoding.budget import DecodedBytesBudget
 from exalign_service.decoding.pool import DecoderPool, is_dear
 from exalign_service.inference.stage_pool import StagePool
@@ -31,6 +32,9 @@ T = TypeVar("T")
 _SMALL = 16 * 2**20
 
 Examined = ExaminedPicture | ExaminedRaw
+
+#: How to open a picture (H, W, ...).
+Wanted = Callable[[tuple[int, ...]], LevelsWanted]
 
 
 @dataclass(frozen=True)
@@ -64,15 +68,18 @@ class PictureOpener:
         self._limits, self._metrics = limits, metrics
 
     @asynccontextmanager
-    async def opened(self, picture: Picture, clock: StageClock, then: Callable[[U8], T]) -> AsyncIterator[T]:
-        """Decode a picture, and do something with it in the same visit to a thread.
+    async def opened(
+        self, picture: Picture, clock: StageClock, wanted: Wanted, then: Callable[[Pixels], T]
+    ) -> AsyncIterator[T]:
+        """Decode a picture as far as somebody looks, and do something with it in the same visit to a thread.
 
         The memory of the picture counts as long as the block runs: it may be kept until then, and no longer.
 
         Args:
             picture: of the request.
             clock: of the call.
-            then: gets (H, W, 3) uint8 RGB, in the image frame.
+            wanted: how to open a picture of a shape, where it can be decoded at a scale.
+            then: gets (H, W, 3) uint8 RGB, in the image frame, or levels of it.
 
         Yields:
             What ``then`` returned.
@@ -83,26 +90,28 @@ class PictureOpener:
             DecoderUnavailableError: no process can be started.
         """
         call = current_call.get()
-        first = await in_thread(self._stages, clock, self._at_once, picture, clock, then, call.caller, fresh=True)
+        first = await in_thread(
+            self._stages, clock, self._at_once, picture, clock, wanted, then, call.caller, fresh=True
+        )
         if isinstance(first, _Opened):
             with self._budget.taken(first.size, call.caller):
                 yield first.made
             return
         dear = isinstance(first, ExaminedPicture) and is_dear(first.plan)
         # What a decoder needs beyond the picture, it needs in its own process: there are only so many.
-        need = _decoded_bytes(first) if dear else _peak_bytes(first)
+        need = first.plan.decoded_bytes if dear and isinstance(first, ExaminedPicture) else _peak_bytes(first)
         async with self._budget.hold(need, call.caller, call.deadline) as hold:
             if dear and isinstance(first, ExaminedPicture):
                 image = await self._by_decoder(picture, first, clock)
                 made = await in_thread(self._stages, clock, self._checked, picture, image, clock, then)
                 del image
             else:
-                made = await in_thread(self._stages, clock, self._decoded, picture, first, clock, then)
+                made = await in_thread(self._stages, clock, self._decoded, picture, first, clock, wanted, then)
             hold.shrink(_decoded_bytes(first))
             yield made
 
     def _at_once(
-        self, picture: Picture, clock: StageClock, then: Callable[[U8], T], caller: str
+        self, picture: Picture, clock: StageClock, wanted: Wanted, then: Callable[[Pixels], T], caller: str
     ) -> _Opened[T] | Examined:
         """What is made of a small picture; of any other, what its structure says."""
         with self._counted(clock):
@@ -111,14 +120,19 @@ class PictureOpener:
         dear = isinstance(examined, ExaminedPicture) and is_dear(examined.plan)
         if dear or size > _SMALL or not self._budget.has_room(size, caller):
             return examined
-        return _Opened(self._decoded(picture, examined, clock, then), _decoded_bytes(examined))
+        return _Opened(self._decoded(picture, examined, clock, wanted, then), _decoded_bytes(examined))
 
-    def _decoded(self, picture: Picture, examined: Examined, clock: StageClock, then: Callable[[U8], T]) -> T:
+    def _decoded(
+        self, picture: Picture, examined: Examined, clock: StageClock, wanted: Wanted, then: Callable[[Pixels], T]
+    ) -> T:
+        def decode() -> Pixels:
+            return open_levels(examined, wanted) if isinstance(examined, ExaminedPicture) else examined.decode()
+
         with self._counted(clock):
-            image = clock.run("decode", picture.complete, examined.decode)
+            image = clock.run("decode", picture.complete, decode)
         return self._checked(picture, image, clock, then)
 
-    def _checked(self, picture: Picture, image: U8, clock: StageClock, then: Callable[[U8], T]) -> T:
+    def _checked(self, picture: Picture, image: Pixels, clock: StageClock, then: Callable[[Pixels], T]) -> T:
         with self._counted(clock):
             picture.check(image)
         return then(image)
@@ -147,8 +161,19 @@ class PictureOpener:
 
 
 def _decoded_bytes(examined: Examined) -> int:
-    return examined.plan.decoded_bytes if isinstance(examined, ExaminedPicture) else examined.decoded_bytes
+    """Most bytes that an opened picture keeps, whatever of it is looked at."""
+    if not isinstance(examined, ExaminedPicture):
+        return examined.decoded_bytes
+    return examined.plan.decoded_bytes + _coarse_bytes(examined)
 
 
 def _peak_bytes(examined: Examined) -> int:
-    return examined.plan.peak_bytes if isinstance(examined, ExaminedPicture) else examined.decoded_bytes
+    """Most bytes that it takes while it is decoded."""
+    if not isinstance(examined, ExaminedPicture):
+        return examined.decoded_bytes
+    return examined.plan.peak_bytes + _coarse_bytes(examined)
+
+
+def _coarse_bytes(examined: ExaminedPicture) -> int:
+    """Of its levels beside the whole picture: a quarter, a sixteenth and a sixty-fourth of it."""
+    return examined.plan.decoded_bytes // 2 if scalable(examined) else 0

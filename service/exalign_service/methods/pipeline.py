@@ -18,12 +18,13 @@ from exalign.v1 import face_pb2, service_pb2
 from exalign_engine.arrays import U8
 from exalign_engine.face.aligner import Aligner, Face, FaceRefinement, LocatedFace
 from exalign_engine.face.views import ConditionedFace
+from exalign_engine.geometry.levels import Pixels
 from exalign_service.inference.admission import Admission, Demand
 from exalign_service.inference.batcher import Batcher, Row
 from exalign_service.inference.fair_queue import Claim
 from exalign_service.inference.posterior_cache import CachedFace, PosteriorCache
 from exalign_service.inference.stage_pool import StagePool
-from exalign_service.methods.picture_opener import PictureOpener
+from exalign_service.methods.picture_opener import PictureOpener, Wanted
 from exalign_service.methods.stage_clock import StageClock, in_thread
 from exalign_service.observability.metrics import Metrics
 from exalign_service.requests.faces import PosteriorId
@@ -73,7 +74,7 @@ class PictureAnswer(Generic[T]):
 class _Crops:
     """A picture, and the crops of its faces before they are scored first."""
 
-    image: U8
+    image: Pixels
     faces: list[tuple[FaceRefinement, U8]]
     left_out: int
 
@@ -225,7 +226,7 @@ class Pipeline:
         Raises:
             InvalidInputError: every violation of the request.
         """
-        async with self.opener.opened(picture, clock, lambda image: image) as image:
+        async with self.opener.opened(picture, clock, self._to_detect(picture), lambda image: image) as image:
             found, left_out = await self.run_stage(clock, "detect", self._detect, image, picture.detection)
             return PictureAnswer(found, left_out, image.shape[1], image.shape[0])
 
@@ -240,7 +241,7 @@ class Pipeline:
 
     async def infer(
         self,
-        image: U8,
+        image: Pixels,
         located: Sequence[LocatedFace],
         clock: StageClock,
         *,
@@ -249,7 +250,7 @@ class Pipeline:
         """Cut faces out and put them through the network.
 
         Args:
-            image: (H, W, 3) uint8 RGB.
+            image: (H, W, 3) uint8 RGB, or its levels.
             located: places of the faces.
             clock: of the call.
             patient: wait for room where the queue is full.
@@ -273,32 +274,35 @@ class Pipeline:
     async def _crops(self, picture: Picture, clock: StageClock, most: int | None = None) -> AsyncIterator[_Crops]:
         """Decode a picture, find its faces and cut out the first ``most`` of them; it may be kept within the block."""
         if picture.boxes:
+            places = [self.aligner.place(box.corners, box.source) for box in picture.boxes.values()][:most]
             async with self.opener.opened(
-                picture, clock, lambda image: self._boxed_crops(image, picture, clock, most)
+                picture,
+                clock,
+                lambda shape: self.aligner.wanted_to_crop(places),
+                lambda image: _Crops(image, clock.run("decode", self._cut, image, places), 0),
             ) as crops:
                 yield crops
             return
-        async with self.opener.opened(picture, clock, lambda image: image) as image:
+        async with self.opener.opened(picture, clock, self._to_detect(picture), lambda image: image) as image:
             yield await self._in_thread(clock, self._detected_crops, image, picture.detection, clock, most)
 
-    def _boxed_crops(self, image: U8, picture: Picture, clock: StageClock, most: int | None) -> _Crops:
-        places = [self.aligner.place(box.corners, box.source) for box in picture.boxes.values()]
-        return _Crops(image, clock.run("decode", self._cut, image, places[:most]), 0)
+    def _to_detect(self, picture: Picture) -> Wanted:
+        return lambda shape: self.aligner.wanted_to_detect(shape, picture.detection.detector)
 
-    def _detected_crops(self, image: U8, options: DetectionOptions, clock: StageClock, most: int | None) -> _Crops:
+    def _detected_crops(self, image: Pixels, options: DetectionOptions, clock: StageClock, most: int | None) -> _Crops:
         found, left_out = clock.run("detect", self._detect, image, options)
         return _Crops(image, clock.run("decode", self._cut, image, found[:most]), left_out)
 
-    def _detect(self, image: U8, options: DetectionOptions) -> tuple[list[LocatedFace], int]:
+    def _detect(self, image: Pixels, options: DetectionOptions) -> tuple[list[LocatedFace], int]:
         found = self.aligner.locate(image, options.detector, min_score=options.min_score)
         self.detected(options.detector, len(found))
         return found[: options.max_faces], max(len(found) - options.max_faces, 0)
 
-    def _cut(self, image: U8, places: Sequence[LocatedFace]) -> list[tuple[FaceRefinement, U8]]:
+    def _cut(self, image: Pixels, places: Sequence[LocatedFace]) -> list[tuple[FaceRefinement, U8]]:
         return [(self.aligner.refinement(place), self.aligner.crop(image, place)) for place in places]
 
     async def _score(
-        self, image: U8, faces: Sequence[tuple[FaceRefinement, U8]], clock: StageClock, work: FaceWork[T]
+        self, image: Pixels, faces: Sequence[tuple[FaceRefinement, U8]], clock: StageClock, work: FaceWork[T]
     ) -> list[T]:
         """Put faces through the network until their boxes stay, all that still move together."""
         made: dict[int, T] = {}
@@ -319,7 +323,7 @@ class Pipeline:
         return [made[i] for i in range(len(faces))]
 
     def _step(
-        self, image: U8, refinement: FaceRefinement, row: Row, clock: StageClock, work: FaceWork[T]
+        self, image: Pixels, refinement: FaceRefinement, row: Row, clock: StageClock, work: FaceWork[T]
     ) -> U8 | _Made[T]:
         """The next crop of a face, or what is made of it."""
         face = clock.run("posterior", refinement.update, row.outputs)

@@ -23,6 +23,7 @@ from exalign_engine.geometry.boxes import box_misplacement
 from exalign_engine.geometry.image import ExaminedPicture
 from exalign_engine.geometry.image_limits import ImageLimits
 from exalign_engine.geometry.landmarks import GROUPS, N_LANDMARKS
+from exalign_engine.geometry.levels import Pixels
 from exalign_service.config.schema import LimitsConfig
 from exalign_service.requests.enums import add_unknown_enum
 from exalign_service.requests.image import ExaminedRaw, examine_image
@@ -149,7 +150,7 @@ class Picture:
         except InvalidInputError as e:
             raise InvalidInputError([*self.violations, *e.violations]) from None
 
-    def check(self, image: NDArray[np.uint8]) -> None:
+    def check(self, image: Pixels) -> None:
         """Check the boxes against the decoded picture.
 
         Raises:

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from exalign.v1 import track_pb2
 from exalign_engine import LocatedFace
-from exalign_engine.arrays import U8
 from exalign_engine.errors import InvalidInputError, Violation, Violations
 from exalign_engine.evidence.evidence import Evidence
+from exalign_engine.geometry.levels import LevelsWanted, Pixels
 from exalign_engine.network.outputs import FaceOutputs
 from exalign_engine.tracking import (
     TRACK_BOX,
@@ -30,6 +30,7 @@ from exalign_engine.tracking import (
     TrackingSession,
 )
 from exalign_engine.tracking.evidence_assignment import nearest_face
+from exalign_service.methods.picture_opener import Wanted
 from exalign_service.methods.pipeline import Pipeline
 from exalign_service.methods.stage_clock import StageClock
 from exalign_service.requests.picture import Picture, add_misplaced
@@ -193,7 +194,7 @@ class SessionSteps:
     @asynccontextmanager
     async def _opened(
         self, requested: RequestedFrame, record: SessionRecord, clock: StageClock
-    ) -> AsyncIterator[tuple[U8 | None, tuple[track_pb2.FrameProblem, ...]]]:
+    ) -> AsyncIterator[tuple[Pixels | None, tuple[track_pb2.FrameProblem, ...]]]:
         """The picture, for the length of the block; None, with the reason, where it cannot be used."""
         picture: Picture | None = requested.picture
         if picture is None:
@@ -202,7 +203,7 @@ class SessionSteps:
         async with AsyncExitStack() as stack:
             image, problems = None, tuple[track_pb2.FrameProblem, ...]()
             try:
-                opening = self._pipeline.opener.opened(picture, clock, lambda image: image)
+                opening = self._pipeline.opener.opened(picture, clock, self._wanted(record), lambda image: image)
                 image = await stack.enter_async_context(opening)
             except InvalidInputError as e:
                 problems = tuple(_problem(v) for v in e.violations)
@@ -211,6 +212,15 @@ class SessionSteps:
                 text = f"is {w} × {h} pixels, all frames of the session must have {width} × {height}"
                 image, problems = None, (_problem(Violation("image", text)),)
             yield image, problems
+
+    def _wanted(self, record: SessionRecord) -> Wanted:
+        """How to open a frame: as its faces were last seen, or so that they can be found."""
+        aligner, detector = self._pipeline.aligner, self._options.detection.detector
+        known = [_located(np.array(box)) for _, box in record.boxes]
+        # What is decoded first is no matter for the answers: every level is made where it is looked at.
+        if known:
+            return lambda shape: aligner.wanted_to_crop(known)
+        return lambda shape: LevelsWanted(aligner.wanted_to_detect(shape, detector).first)
 
     def _boxes(self, requested: RequestedFrame, size: tuple[int, int]) -> tuple[tuple[int, LocatedFace], ...]:
         """The caller's boxes, checked against the picture.
@@ -224,7 +234,7 @@ class SessionSteps:
         place = self._pipeline.aligner.place
         return tuple((track_id, place(box.corners, box.source)) for track_id, box in requested.boxes.values())
 
-    async def _rows(self, image: U8 | None, places: Sequence[LocatedFace], clock: StageClock) -> list[FaceOutputs]:
+    async def _rows(self, image: Pixels | None, places: Sequence[LocatedFace], clock: StageClock) -> list[FaceOutputs]:
         """The outputs of the network, one a place."""
         if image is None or not places:
             return []

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from exalign_engine.arrays import U8
 from exalign_engine.detect.blazeface.decoding import Found, decoded
 from exalign_engine.detect.blazeface.network import Network
+from exalign_engine.geometry.levels import Level
 
 #: A picture is enlarged by no more than this for a look; beyond, nothing is gained.
 _MOST_ENLARGED = 2.0
@@ -20,20 +20,24 @@ class Scaled:
     """A picture at the scale of a look.
 
     Args:
-        image: (H, W, 3) uint8 RGB.
+        level: the picture, at least as large as that scale if it is not smaller itself.
         long_side: its longer side at that scale, pixels.
 
     Attributes:
         pixels: the scaled picture.
     """
 
-    def __init__(self, image: U8, long_side: int) -> None:
+    def __init__(self, level: Level, long_side: int) -> None:
+        image = level.pixels
         h, w = image.shape[:2]
         factor = min(long_side / max(h, w), _MOST_ENLARGED)
         size = max(round(w * factor), 1), max(round(h * factor), 1)
-        how = cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
+        # A level has been averaged already, and needs it again only where it is shrunk to less than half of its size.
+        averaged = factor <= 0.5 if level.step > 1 else factor < 1
+        how = cv2.INTER_AREA if averaged else cv2.INTER_LINEAR
         self.pixels = image if factor == 1 else np.asarray(cv2.resize(image, size, interpolation=how), dtype=np.uint8)
-        self._unit = np.array([w / size[0], h / size[1]])
+        self._unit = level.step * np.array([w / size[0], h / size[1]])
+        self._corner = level.corner
 
     def look(self, network: Network, side: int, left: int, top: int, min_score: float) -> Found:
         """What a network sees in the square of ``side`` pixels at (left, top), black outside of the picture.
@@ -47,8 +51,8 @@ class Scaled:
         canvas[y0 - top : y1 - top, x0 - left : x1 - left] = self.pixels[y0:y1, x0:x1]
         found = decoded(*network(canvas), side, min_score)
         corner = np.array([left, top])
-        boxes = (found.boxes.reshape(-1, 2, 2) + corner) * self._unit
-        return Found(boxes.reshape(-1, 4), (found.points + corner) * self._unit, found.scores)
+        boxes = (found.boxes.reshape(-1, 2, 2) + corner) * self._unit + self._corner
+        return Found(boxes.reshape(-1, 4), (found.points + corner) * self._unit + self._corner, found.scores)
 
     def centred(self, network: Network, side: int, min_score: float) -> Found:
         """What a network sees with the picture in the middle of its input."""
@@ -66,7 +70,9 @@ class Scaled:
             for left in _starts(w, side, overlap):
                 found = self.look(network, side, left, top, min_score)
                 inner = np.array([left > 0, top > 0, left + side < w, top + side < h])
-                edges = np.array([left, top, left + side, top + side]) * np.tile(self._unit, 2)
+                edges = np.array([left, top, left + side, top + side]) * np.tile(self._unit, 2) + np.tile(
+                    self._corner, 2
+                )
                 outside = (found.boxes - edges) * (-1, -1, 1, 1) >= 0
                 size = np.max((found.boxes[:, 2:] - found.boxes[:, :2]) / self._unit, axis=1, initial=0)
                 yield found.of(~(outside & inner).any(axis=1) & (size <= overlap))
