@@ -117,4 +117,5 @@ def _is_finite(value: object) -> bool:
 def score_mass(scores: NDArray[np.float32]) -> float:
     """log Σ_k exp s_k: how much the K binary classifiers claim between them; low when none sees a face."""
     top = float(scores.max())
-    return top + math.log(float(np.exp(scores - np.float32(top)).sum(dtype=np.float64)))
+    shares = scores - np.float32(top)
+    return top + math.log(float(np.exp(shares, out=shares).sum(dtype=np.float64)))

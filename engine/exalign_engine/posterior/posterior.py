@@ -141,9 +141,11 @@ class PosteriorModel:
             raise ValueError("scores are not finite")
         made = None if sums is None else MixtureSums.of(sums)
         # The maximum goes first: a score may be so large that dividing it by T < 1 would overflow to a NaN.
+        probabilities = scores - scores.max()
         with np.errstate(over="ignore"):
-            p = np.exp((scores - scores.max()) / np.float32(self.calibration.temperature))
-        probabilities = p / p.sum(dtype=np.float64).astype(np.float32)
+            probabilities /= np.float32(self.calibration.temperature)
+        np.exp(probabilities, out=probabilities)  # in place: fresh memory for K numbers costs more than the sums
+        probabilities /= probabilities.sum(dtype=np.float64).astype(np.float32)
         kept = Support.of_all(probabilities) if whole else None
         return Posterior(self, probabilities, self.calibration.presence(scores), image=image, sums=made, kept=kept)
 
@@ -352,8 +354,10 @@ class Posterior:
         """Entropy over the K exemplars, nats."""
         if not self.kept.whole:
             return entropy_of_many(self.probabilities)  # type: ignore[no-any-return]
-        p = self.probabilities[self.probabilities > 0].astype(np.float64)
-        return max(0.0, float(-(p * np.log(p)).sum()))  # in this order, never −0.0
+        p = self.probabilities if self.probabilities.min() > 0 else self.probabilities[self.probabilities > 0]
+        terms = p.astype(np.float64)
+        terms *= np.log(terms)
+        return max(0.0, float(-terms.sum()))  # in this order, never −0.0
 
     @cached_property
     def effective_number(self) -> float:
@@ -365,7 +369,11 @@ class Posterior:
         n = min(n, self.probabilities.shape[0])
         if n == 0:
             return []
-        best = np.argpartition(self.probabilities, -n)[-n:]
+        # They are among those that are kept, where so many are: no other has as much.
+        among = self.kept.index if self.kept.whole and len(self.kept.index) >= n else None
+        p = self.probabilities if among is None else self.probabilities[among]
+        best = np.argpartition(p, -n)[-n:]
+        best = best if among is None else among[best]
         best = best[np.lexsort((best, -self.probabilities[best]))]
         return [(int(k), float(self.probabilities[k])) for k in best]
 
