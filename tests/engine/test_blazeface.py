@@ -23,7 +23,7 @@ from exalign_engine.detect.blazeface.looks import Scaled
 from exalign_engine.detect.blazeface_detector import BlazeFaceDetector, joined
 from exalign_engine.errors import RuntimeUnavailableError
 from exalign_engine.geometry.frames import iou
-from exalign_engine.geometry.levels import level_of
+from exalign_engine.geometry.levels import Level
 
 WEIGHTS = Path(network.__file__).parent
 ASTRONAUT = np.asarray(skimage.data.astronaut())
@@ -294,7 +294,7 @@ def test_every_point_of_a_picture_lies_in_a_tile_with_room_for_a_face():
             for left in range(0, width - 60, 43):
                 image = np.zeros((height, width, 3), np.uint8)
                 image[top : top + 60, left : left + 60] = 255
-                seen = list(Scaled(level_of(image, 1), max(height, width)).tiles(Marks(), 256, 85, 0.5))
+                seen = list(Scaled(Level(image, 1, np.zeros(2)), max(height, width)).tiles(Marks(), 256, 85, 0.5))
                 boxes = np.concatenate([f.boxes for f in seen])
                 assert len(boxes)
                 np.testing.assert_allclose(boxes, [[left, top, left + 60, top + 60]] * len(boxes), atol=1e-3)

@@ -9,18 +9,18 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from exalign_engine import Aligner
+from exalign_engine import Aligner, Face
 from exalign_engine.arrays import F64, U8
 from exalign_engine.errors import InvalidInputError
 from exalign_engine.face.crops import Cropper
-from exalign_engine.geometry.frames import BoxFrame, diagonal, tight_box
+from exalign_engine.geometry.frames import BoxFrame, diagonal, extract_crop, tight_box
 from exalign_engine.geometry.image import decode, examine
 from exalign_engine.geometry.image_limits import ImageLimits
 from exalign_engine.geometry.levels import (
     Levels,
     LevelsWanted,
     coarsest_step,
-    level_of,
+    level_about,
     open_levels,
     scalable,
     seen_at,
@@ -105,7 +105,8 @@ def test_a_crop_of_a_level_shows_what_the_whole_picture_shows_there(
 ) -> None:
     data = jpeg(photograph(), orientation, subsampling=subsampling)
     cropper = Cropper(1.3, round(160 / scale))  # the level is 2, 4 and 8
-    seen, twin = cropper.crop(levels(data), FACE).astype(float), cropper.crop(decode(data), FACE).astype(float)
+    seen = cropper.crop(levels(data), FACE).astype(float)
+    twin = extract_crop(decode(data), FACE, 1.3, cropper.size).astype(float)
     step = 1.3 * FACE.side / cropper.size
     assert coarsest_step(step) == 2 * scale
     # Half a pixel of the picture is the promise; cv2.warpAffine rounds places to 1/32 of what it samples.
@@ -113,21 +114,44 @@ def test_a_crop_of_a_level_shows_what_the_whole_picture_shows_there(
     assert np.sqrt(np.mean((seen - twin) ** 2)) < 6
 
 
+@pytest.mark.parametrize("square", [FACE.box, np.array([-50.0, 300.0, 300.0, 900.0]), np.array([690.0, 500, 900, 600])])
+@pytest.mark.parametrize("step", [2, 4, 8])
+def test_of_pixels_that_are_there_a_part_is_halved(square: F64, step: int) -> None:
+    image = np.asarray(photograph())
+    level = level_about(image, square, step)
+    np.testing.assert_array_equal(level.corner % step, 0)
+    assert np.abs(level.pixels - block_means(image, step, level.corner, level.pixels.shape)).max() <= 1.5
+    end = level.corner + step * np.array(level.pixels.shape[1::-1])
+    assert (level.corner <= np.clip(square[:2], 0, (WIDTH - 1, HEIGHT - 1))).all()
+    assert (end >= np.clip(square[2:], 0, (WIDTH, HEIGHT))).all()
+
+
+def test_a_part_that_lies_outside_is_seen_all_the_same() -> None:
+    level = level_about(np.asarray(photograph()), np.array([5000.0, -900.0, 6000.0, -100.0]), 4)
+    assert min(level.pixels.shape) > 0
+
+
 def test_a_wrong_offset_of_half_a_pixel_would_be_seen() -> None:
     cropper, moved = Cropper(1.3, 160), BoxFrame(FACE.cx + 0.5, FACE.cy, FACE.side)
-    seen, twin = cropper.crop(levels(JPEG), moved).astype(float), cropper.crop(decode(JPEG), FACE).astype(float)
+    seen = cropper.crop(levels(JPEG), moved).astype(float)
+    twin = extract_crop(decode(JPEG), FACE, 1.3, 160).astype(float)
     assert 1.3 * FACE.side / 160 * shift(seen, twin)[0] == pytest.approx(-0.5, abs=0.1)
 
 
 def test_the_landmarks_are_those_of_the_whole_picture(default_aligner: Aligner) -> None:
-    picture, full = jpeg(photograph(1402, 1046)), decode(jpeg(photograph(1402, 1046)))
-    (seen,) = default_aligner.align(picture, max_faces=1)
-    (twin,) = default_aligner.align(full, max_faces=1)
-    assert np.abs(seen.located.box - twin.located.box).max() < 0.02 * twin.located.frame.side
-    (given,) = default_aligner.align(picture, [twin.located.box])
-    (same,) = default_aligner.align(full, [twin.located.box])
-    size = diagonal(tight_box(same.landmarks))
-    assert np.linalg.norm(given.landmarks - same.landmarks, axis=1).mean() < 0.003 * size
+    data = jpeg(photograph(1402, 1046))
+    full, manifest = decode(data), default_aligner.bundle.manifest
+    place = default_aligner.locate(full, max_faces=1)[0]
+    (seen,) = default_aligner.locate(levels(data, 4, coarsest=4), max_faces=1)
+    assert np.abs(seen.box - place.box).max() < 0.02 * place.frame.side
+
+    def landmarks(crop: U8) -> F64:
+        return Face(place, default_aligner.posterior(default_aligner.runtime.infer(crop[None]).row(0))).landmarks
+
+    twin = landmarks(extract_crop(full, place.frame, manifest.margin, manifest.input_size))
+    for image in (levels(data), full):
+        moved = np.linalg.norm(landmarks(default_aligner.crop(image, place)) - twin, axis=1)
+        assert moved.mean() < 0.003 * diagonal(tight_box(twin))
 
 
 def test_what_is_seen_does_not_depend_on_what_was_looked_at_before() -> None:
@@ -149,7 +173,7 @@ def test_the_whole_picture_is_that_of_decode() -> None:
     np.testing.assert_array_equal(whole(levels(JPEG)), decode(JPEG))
     image = decode(JPEG)
     assert whole(image) is image
-    assert level_of(image, 4).pixels is image
+    assert level_about(image, FACE.box, 1).pixels is image
 
 
 @pytest.mark.parametrize(

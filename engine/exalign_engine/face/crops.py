@@ -9,7 +9,7 @@ from exalign_engine.arrays import U8
 from exalign_engine.detect import Detector
 from exalign_engine.detect.base import first_side
 from exalign_engine.geometry.frames import BoxFrame, extract_crop
-from exalign_engine.geometry.levels import Levels, LevelsWanted, Pixels, coarsest_step, step_of_side
+from exalign_engine.geometry.levels import LevelsWanted, Pixels, coarsest_step, level_about, step_of_side
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,8 @@ class Cropper:
 
     def crop(self, image: Pixels, frame: BoxFrame) -> U8:
         """(S, S, 3) uint8: the network's input for the face of a square box."""
-        if isinstance(image, Levels):
-            level = image.level(self._step(frame))
-            image, frame = level.pixels, level.frame(frame)
-        return extract_crop(image, frame, self.margin, self.size)
+        level = level_about(image, frame.moved(0, 0, self.margin).box, self._step(frame))
+        return extract_crop(level.pixels, level.frame(frame), self.margin, self.size)
 
     def wanted(self, frames: Iterable[BoxFrame]) -> LevelsWanted:
         """How to open a picture whose faces are known."""

@@ -47,6 +47,8 @@ class Level:
 
     def frame(self, frame: BoxFrame) -> BoxFrame:
         """A square of the picture in this level's own pixels."""
+        if self.step == 1:
+            return frame
         x, y = (np.array([frame.cx, frame.cy]) + 0.5 - self.corner) / self.step - 0.5
         return BoxFrame(float(x), float(y), frame.side / self.step)
 
@@ -129,9 +131,30 @@ def whole(image: Pixels) -> U8:
     return image.level(1).pixels if isinstance(image, Levels) else image
 
 
-def level_of(image: Pixels, step: int) -> Level:
-    """A picture at 1/step; of pixels that are there already, those."""
-    return image.level(step) if isinstance(image, Levels) else Level(image, 1, np.zeros(2))
+def level_about(image: Pixels, square: F64, step: int) -> Level:
+    """A picture at 1/step where somebody looks at a part of it.
+
+    Args:
+        image: the picture.
+        square: (4,) x0, y0, x1, y1 of that part, image frame; of pixels that are there already no more is made.
+        step: 1, 2, 4 or 8. Small pictures without levels stay as they are.
+    """
+    if isinstance(image, Levels):
+        return image.level(step)
+    height, width = image.shape[:2]
+    if step == 1 or height * width <= SMALL_PIXELS:
+        return Level(image, 1, np.zeros(2))
+    # Two pixels of the level around it: what is interpolated there reads them, and the border is repeated outwards.
+    begin = np.floor(square[:2] / step).astype(int) - 2
+    end = np.ceil(square[2:] / step).astype(int) + 3
+    most = np.array([-(-width // step), -(-height // step)])
+    begin = np.clip(begin, 0, most - 1)
+    (left, top), (right, bottom) = step * begin, step * np.clip(end, begin + 1, most)
+    part = image[top:bottom, left:right]
+    over = bottom - top - part.shape[0], right - left - part.shape[1]
+    if any(over):
+        part = np.asarray(cv2.copyMakeBorder(part, 0, over[0], 0, over[1], cv2.BORDER_REPLICATE), dtype=np.uint8)
+    return Level(_halved(part, step), step, np.array([left, top], dtype=np.float64))
 
 
 def seen_at(image: Pixels, long_side: int) -> Level:
@@ -142,14 +165,19 @@ def seen_at(image: Pixels, long_side: int) -> Level:
     height, width = image.shape[:2]
     if height * width <= SMALL_PIXELS:
         step = 1
-    pixels, made = image, 1
-    while made < step:  # two by two, which OpenCV does fastest; an odd last row or column is left out
-        h, w = pixels.shape[0] // 2, pixels.shape[1] // 2
-        if not (h and w):
-            break
-        halved = cv2.resize(pixels[: 2 * h, : 2 * w], (w, h), interpolation=cv2.INTER_AREA)
-        pixels, made = np.asarray(halved, dtype=np.uint8), 2 * made
-    return Level(pixels, made, np.zeros(2))
+    while step > 1 and not (height // step and width // step):
+        step //= 2
+    # An odd last row or column is left out.
+    pixels = image if step == 1 else _halved(image[: height // step * step, : width // step * step], step)
+    return Level(pixels, step, np.zeros(2))
+
+
+def _halved(pixels: U8, step: int) -> U8:
+    """Means of step × step pixels, of sides that are multiples of ``step``: two by two, which OpenCV does fastest."""
+    for _ in range(step.bit_length() - 1):
+        size = pixels.shape[1] // 2, pixels.shape[0] // 2
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return pixels
 
 
 def step_of_side(shape: tuple[int, ...], long_side: int) -> int:

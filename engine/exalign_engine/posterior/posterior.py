@@ -370,10 +370,10 @@ class Posterior:
         if n == 0:
             return []
         # They are among those that are kept, where so many are: no other has as much.
-        among = self.kept.index if self.kept.whole and len(self.kept.index) >= n else None
-        p = self.probabilities if among is None else self.probabilities[among]
-        best = np.argpartition(p, -n)[-n:]
-        best = best if among is None else among[best]
+        if self.kept.whole and len(self.kept.index) >= n:
+            best = self.kept.index[np.argpartition(self.probabilities[self.kept.index], -n)[-n:]].astype(np.intp)
+        else:
+            best = np.argpartition(self.probabilities, -n)[-n:]
         best = best[np.lexsort((best, -self.probabilities[best]))]
         return [(int(k), float(self.probabilities[k])) for k in best]
 
