@@ -141,11 +141,9 @@ class PosteriorModel:
             raise ValueError("scores are not finite")
         made = None if sums is None else MixtureSums.of(sums)
         # The maximum goes first: a score may be so large that dividing it by T < 1 would overflow to a NaN.
-        probabilities = scores - scores.max()
         with np.errstate(over="ignore"):
-            probabilities /= np.float32(self.calibration.temperature)
-        np.exp(probabilities, out=probabilities)  # in place: fresh memory for K numbers costs more than the sums
-        probabilities /= probabilities.sum(dtype=np.float64).astype(np.float32)
+            p = np.exp((scores - scores.max()) / np.float32(self.calibration.temperature))
+        probabilities = p / p.sum(dtype=np.float64).astype(np.float32)
         kept = Support.of_all(probabilities) if whole else None
         return Posterior(self, probabilities, self.calibration.presence(scores), image=image, sums=made, kept=kept)
 
