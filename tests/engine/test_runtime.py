@@ -198,8 +198,12 @@ def test_fp32_of_an_int8_file_is_its_dequantised_network_and_the_runtime_says_so
     derived = create_runtime(name, networks["int8"], precision="fp32")
     assert derived.precision == "f32"
     assert derived.reason == "asked for; fp32 derived from the int8 weights that the bundle stores"
-    np.testing.assert_array_equal(
-        derived.infer(noise).scores, create_runtime(name, expected, precision="fp32").infer(noise).scores
+    # A runtime that multiplies the head's int8 weights as it reads them may add in another order.
+    np.testing.assert_allclose(
+        derived.infer(noise).scores,
+        create_runtime(name, expected, precision="fp32").infer(noise).scores,
+        rtol=1e-5,
+        atol=1e-4,
     )
     stored = create_runtime(name, networks["int8"], precision="int8")
     assert stored.precision == "int8"
