@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -10,14 +11,15 @@ from functools import cached_property
 from pathlib import Path
 
 from exalign_engine.errors import BundleError, RuntimeUnavailableError
+from exalign_engine.runtime.processor import int8_is_exact
 from exalign_engine.runtime.registry import RUNTIMES
 
 #: What `--precision` takes; "auto" computes as the file is. fp16 is for runtimes on a GPU.
 PRECISIONS = ("auto", "fp32", "fp16", "int8")
 
 
-#: Weights with more values stay int8 where float32 is derived: of one crop, the head's are read once, and reading them
-#: takes longer than multiplying.
+#: Weights with more values stay int8 where float32 is derived because int8 is not exact: of one crop, the head's are
+#: read once, and reading them takes longer than multiplying. Elsewhere a runtime might round what they meet as well.
 _LARGEST = 4 * 2**20
 
 #: What `derived_once` keeps; None outside of its block.
@@ -120,7 +122,7 @@ def _derive(network: Path) -> bytes:
     except ModuleNotFoundError as e:
         raise RuntimeUnavailableError(f"precision fp32: needs {e.name} to derive it from int8; pip install onnx") from e
     try:
-        model = dequantise(read_network(network), largest=_LARGEST)
+        model = dequantise(read_network(network), largest=math.inf if int8_is_exact() else _LARGEST)
     except ValueError as e:
         raise BundleError(network, str(e)) from e
     return write_network(model)
