@@ -1,8 +1,12 @@
 # The server, on a CPU (the default) or on a GPU (docs/gpu.md).
 #   docker build -t exalign .
-#   docker run --rm --read-only --tmpfs /tmp -p 50051:50051 -p 9464:9464 exalign
+#   docker run --rm --read-only --tmpfs /tmp -v ./tls:/tls:ro -e EXALIGN_TLS_CERT=/tls/server.crt \
+#     -e EXALIGN_TLS_KEY=/tls/server.key -p 50051:50051 -p 9464:9464 exalign
 #   docker build --target gpu -t exalign:gpu .
-#   docker run --rm --gpus all --read-only --tmpfs /tmp -v exalign-engines:/var/cache/exalign -p 50051:50051 exalign:gpu
+#   docker run --rm --gpus all --read-only --tmpfs /tmp -v exalign-engines:/var/cache/exalign -e EXALIGN_INSECURE=true \
+#     -p 127.0.0.1:50051:50051 exalign:gpu
+# A container listens beyond itself, hence needs a certificate, or EXALIGN_INSECURE=true: then publish the port on
+# 127.0.0.1 alone, or where nobody is whom you do not trust.
 # Of the gpu target: a tag of NVIDIA's image. 26.06 has TensorRT 11.0 (with CUDA 13.3, Ubuntu 24.04 and Python 3.12), as
 # public projects that build on it say; it could not be pulled, hence was not tried, where this was written.
 ARG TENSORRT_TAG=26.06-py3

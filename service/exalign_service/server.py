@@ -22,6 +22,7 @@ from grpc_reflection.v1alpha import reflection
 from exalign.open_inference import inference_pb2_grpc
 from exalign.v1 import service_pb2_grpc
 from exalign_engine.detect import DEFAULT_DETECTOR, convention
+from exalign_service.access.certificates import add_port
 from exalign_service.config.schema import ServerConfig
 from exalign_service.config.start_checks import StartError, cannot_listen, check_addresses
 from exalign_service.metrics_port import MetricsPort
@@ -346,12 +347,12 @@ class Server:
         """Take both addresses.
 
         Raises:
-            StartError: one cannot be listened on.
+            StartError: one cannot be listened on, or a certificate cannot be used.
         """
         check_addresses(self.config)  # gRPC itself says only on stderr why it cannot listen
         address = self.config.address
         try:
-            port = server.add_insecure_port(address)
+            port = add_port(server, address, self.config.access, self.metrics)
         except (OSError, RuntimeError) as e:
             raise cannot_listen("address", address, e) from e
         if not address.startswith("unix:"):

@@ -25,7 +25,7 @@ from exalign_engine.exemplars.poses import Poses
 from exalign_engine.network.outputs import Outputs
 from exalign_engine.posterior.calibration import Calibration
 from exalign_service import Server, ServerConfig
-from exalign_service.config.schema import BatchingConfig, LimitsConfig, SessionsConfig, WatchingConfig
+from exalign_service.config.schema import AccessConfig, BatchingConfig, LimitsConfig, SessionsConfig, WatchingConfig
 from exalign_service.rpc.clock import Clock
 
 U8 = NDArray[np.uint8]
@@ -145,6 +145,7 @@ def config(**changes: object) -> ServerConfig:
         "limits": LimitsConfig(**part(LimitsConfig)),  # type: ignore[arg-type]
         "sessions": SessionsConfig(**part(SessionsConfig)),  # type: ignore[arg-type]
         "watching": WatchingConfig(**part(WatchingConfig)),  # type: ignore[arg-type]
+        "access": AccessConfig(**part(AccessConfig)),  # type: ignore[arg-type]
     }
     values = {"address": "127.0.0.1:0", "metrics_address": "127.0.0.1:0", **changes}
     return ServerConfig(**sections, **values)  # type: ignore[arg-type]
@@ -176,8 +177,9 @@ async def running(
     settings: ServerConfig | None = None,
     clock: Clock | None = None,
     detector: FakeDetector | None = None,
+    credentials: grpc.ChannelCredentials | None = None,
 ) -> AsyncIterator[Running]:
-    """A started server with a client; stopped at the end."""
+    """A started server with a client, over TLS where there are credentials; stopped at the end."""
     runtime, detector = FakeRuntime(), detector or FakeDetector()
     aligner = Aligner(tiny_bundle(folder), runtime, {"mtcnn": detector})
     server = Server(settings or config(), aligner, clock=clock)
@@ -186,7 +188,7 @@ async def running(
     runtime.batches.clear()
     runtime.brightness.clear()
     try:
-        async with grpc.aio.insecure_channel(server.address) as channel:
+        async with channel_to(server.address, credentials) as channel:
             yield Running(server, runtime, detector, channel)
     finally:
         runtime.gate.set()
@@ -195,11 +197,18 @@ async def running(
             await server.stop(0)
 
 
-@asynccontextmanager
-async def another_caller(live: Running) -> AsyncIterator[Running]:
-    """The same server, over a connection of its own."""
+def channel_to(address: str, credentials: grpc.ChannelCredentials | None = None) -> grpc.aio.Channel:
+    """A connection of its own, over TLS where there are credentials."""
     own = [("grpc.use_local_subchannel_pool", 1)]
-    async with grpc.aio.insecure_channel(live.server.address, own) as channel:
+    if credentials is None:
+        return grpc.aio.insecure_channel(address, own)
+    return grpc.aio.secure_channel(address, credentials, own)
+
+
+@asynccontextmanager
+async def another_caller(live: Running, credentials: grpc.ChannelCredentials | None = None) -> AsyncIterator[Running]:
+    """The same server, over a connection of its own."""
+    async with channel_to(live.server.address, credentials) as channel:
         yield Running(live.server, live.runtime, live.detector, channel)
 
 

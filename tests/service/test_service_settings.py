@@ -55,6 +55,7 @@ def test_every_setting_can_be_set_everywhere(tmp_path: Path) -> None:
         "max_deadline": "2.5",
         "caller_share": "0.25",
         "decode_processes": "3",
+        "insecure": "false",
     }
     flags = {s.name: values.get(s.name, "100") for s in SCHEMA.settings()}
     flags |= {"max_message_bytes": "2000", "max_encoded_bytes": "2000", "max_request_bytes": "4000"}

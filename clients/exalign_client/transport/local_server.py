@@ -35,6 +35,9 @@ STOP_GRACE = 15.0
 #: Packages without which no server can be started: its own, and of each kind one that only the extra brings.
 _SERVER_NEEDS = ("exalign_service", "grpc_health", "onnxruntime")
 
+#: Variables about who may speak to a server: this one is its starter's alone.
+_ACCESS = ("EXALIGN_TLS_", "EXALIGN_TOKEN_", "EXALIGN_INSECURE")
+
 #: Lines of the server's own log that go into an error.
 _LOG_LINES = 20
 
@@ -91,7 +94,12 @@ def local_server(
         with log_path.open("wb") as log:
             # In its own session: Ctrl-C ends the caller, which then ends the server in good order.
             process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+                env={name: value for name, value in os.environ.items() if not name.startswith(_ACCESS)},
             )
         try:
             yield _wait_until_serving(process, startup_timeout, log_path)

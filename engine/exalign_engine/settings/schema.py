@@ -193,7 +193,7 @@ class Schema(Generic[Config]):
     def add_flags(self, parser: argparse.ArgumentParser) -> None:
         """Give a parser ``--config`` and one flag for each setting, in the groups that are the sections of the file.
 
-        Values stay text until `load` checks them.
+        Values stay text until `load` checks them. A flag that may be true or false is true where it stands alone.
         """
         parser.add_argument("--config", type=Path, metavar="FILE", help="TOML file with settings")
         groups: dict[str, argparse._ArgumentGroup] = {}
@@ -203,8 +203,9 @@ class Schema(Generic[Config]):
                 groups[setting.section] = parser.add_argument_group(f"{title} settings", _first_sentence(self, setting))
             unset = "" if setting.default is None else f" (default {setting.default})"
             text = f"{setting.rule.help}{unset}"
+            alone: dict[str, Any] = {"nargs": "?", "const": "true"} if setting.kind is bool else {}
             groups[setting.section].add_argument(
-                setting.flag, dest=setting.name, metavar=setting.metavar, help=text.replace("%", "%%")
+                setting.flag, dest=setting.name, metavar=setting.metavar, help=text.replace("%", "%%"), **alone
             )
         for old in self.renamed:
             parser.add_argument("--" + old.replace("_", "-"), dest=old, help=argparse.SUPPRESS)

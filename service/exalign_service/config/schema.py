@@ -10,9 +10,11 @@ from typing import Annotated
 from exalign_engine.detect import DEFAULT_DETECTOR, DETECTORS
 from exalign_engine.runtime import PRECISIONS, runtime_names
 from exalign_engine.settings import ConfigError, Family, Problem, Rule, check
+from exalign_service.config.access import AccessConfig
 from exalign_service.config.ports import port_problems
 
 __all__ = [
+    "AccessConfig",
     "BatchingConfig",
     "ConfigError",
     "LimitsConfig",
@@ -236,6 +238,7 @@ class ServerConfig:
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     sessions: SessionsConfig = field(default_factory=SessionsConfig)
     watching: WatchingConfig = field(default_factory=WatchingConfig)
+    access: AccessConfig = field(default_factory=AccessConfig)
 
     def __post_init__(self) -> None:
         check(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
 from contextlib import ExitStack
@@ -25,7 +26,7 @@ def check_start(config: ServerConfig) -> None:
     """Refuse what cannot be served from.
 
     Raises:
-        StartError: an address cannot be listened on.
+        StartError: an address cannot be listened on, or is beyond this machine without TLS.
         BundleError: there is no bundle.
         RuntimeUnavailableError: a detector has no model file, or the runtime has not got the precision.
     """
@@ -37,8 +38,9 @@ def check_addresses(config: ServerConfig) -> None:
     """Take both addresses, of every process, and release them.
 
     Raises:
-        StartError: one cannot be listened on.
+        StartError: one cannot be listened on, or that of gRPC is beyond this machine without TLS.
     """
+    _check_exposure(config)
     with ExitStack() as held:  # together: they may be one and the same
         for name, index in product(("address", "metrics_address"), range(config.processes)):
             address = address_of(getattr(config, name), index)
@@ -52,6 +54,26 @@ def cannot_listen(name: str, address: str, error: Exception) -> StartError:
     """What to say of an address, by the name of its setting."""
     reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
     return StartError(f"{name} is {address!r}, cannot be listened on: {reason}")
+
+
+def _check_exposure(config: ServerConfig) -> None:
+    """Without TLS, nobody but this machine, unless somebody has said so."""
+    if config.access.tls or config.access.insecure or is_loopback(config.address):
+        return
+    text = f"address is {config.address!r}, must be on the loopback interface, or unix:/PATH, without tls_cert"
+    raise StartError(f"{text}; set tls_cert and tls_key, or insecure where others keep strangers away")
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine reaches an address; also where it has a name that nobody knows."""
+    if address.startswith(_UNIX):
+        return True
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        found = {str(target[0]) for *_, target in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+    except OSError:
+        return True  # it cannot be listened on, which is said elsewhere
+    return all(ipaddress.ip_address(one).is_loopback for one in found)
 
 
 def _take(address: str, held: ExitStack) -> None:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import replace
 
 from exalign.cli_support import abandon_thread, first_line
 from exalign.local_answers import CannotAnswerError
@@ -93,7 +94,7 @@ class _ServerThread(threading.Thread):
     async def _serve(self) -> None:
         self._say("loading the model")
         # Here, not with the module: these take seconds too.
-        from exalign_service.config.schema import ConfigError
+        from exalign_service.config.schema import AccessConfig, ConfigError
         from exalign_service.config.sources import SCHEMA
         from exalign_service.config.start_checks import StartError, check_start
         from exalign_service.server import Server
@@ -106,6 +107,7 @@ class _ServerThread(threading.Thread):
         }
         try:
             config = SCHEMA.load(flags, os.environ).config
+            config = replace(config, access=AccessConfig())  # only this process knows the address
             check_start(config)
             server = Server(config, embedded=True)
             try:

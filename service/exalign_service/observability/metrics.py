@@ -36,6 +36,8 @@ MEMORY_STATES = ("held", "waiting")
 #: What is watched, and what may be wrong with a call of the runtime (`inference.network`).
 WATCHED = ("stage", "batch")
 RUNTIME_FAULTS = ("raised", "rows", "shape", "not_finite")
+#: Files that are read again when they change.
+RELOADED = ("certificates",)
 FRAME_OUTCOMES = ("answered", "problem", "skipped")
 
 #: Upper ends of the buckets of presence.
@@ -96,6 +98,7 @@ class Metrics:
         self._add_faces()
         self._add_decoding()
         self._add_watched()
+        self._add_access()
         for reason in REFUSALS:
             self.refused.labels(reason)
 
@@ -209,6 +212,20 @@ class Metrics:
         for kind in RUNTIME_FAULTS:
             self.runtime_faults.labels(kind)
 
+    def _add_access(self) -> None:
+        """Who may speak."""
+        self._expires = Gauge(
+            "exalign_certificate_expires_seconds",
+            "When the certificate of the gRPC port ends, seconds since 1970; 0 without TLS.",
+            registry=self.registry,
+        )
+        self._reloads = self._counter(
+            "exalign_reloads", "Files that changed and were read again, by whether they are in use.", ("what", "result")
+        )
+        for what in RELOADED:
+            for result in ("used", "refused"):
+                self._reloads.labels(what, result)
+
     def watch(self, what: str, age: Callable[[], float | None]) -> None:
         """Show for how long work has been running.
 
@@ -250,6 +267,14 @@ class Metrics:
     def expose(self) -> bytes:
         """Everything in Prometheus' text format."""
         return generate_latest(self.registry)
+
+    def file_reloaded(self, what: str, *, good: bool) -> None:
+        """See `ReloadObserver`."""
+        self._reloads.labels(what, "used" if good else "refused").inc()
+
+    def certificate_expires(self, at: float) -> None:
+        """See `CertificateObserver`."""
+        self._expires.set(at)
 
     def stuck_changed(self, where: str, stuck: bool) -> None:
         """See `WatchObserver`."""

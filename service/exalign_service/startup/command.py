@@ -119,11 +119,13 @@ def _supervise(config: ServerConfig, argv: Sequence[str] | None, *, exit_with_st
     Raises:
         _CannotServeError: an address cannot be listened on, or a process could not start.
     """
+    from exalign_service.access.start_checks import check_access
     from exalign_service.config.start_checks import StartError, check_start
     from exalign_service.startup.supervisor import ProcessFailedError, Supervisor, command_of
 
     try:
         check_start(config)
+        check_access(config.access)
     except StartError as e:
         raise _CannotServeError(str(e)) from e
     logs.configure(config.log_level)
@@ -153,14 +155,17 @@ def _serve(config: ServerConfig, args: argparse.Namespace) -> None:
     """Serve until a signal, the end of standard input or a lost device.
 
     Raises:
-        _CannotServeError: an address cannot be listened on, or the bundle does not know the detector.
+        _CannotServeError: an address cannot be listened on, a file of `AccessConfig` cannot be used, or the bundle does
+            not know the detector.
         ExalignError: the model cannot be loaded, or its device was lost.
     """
+    from exalign_service.access.start_checks import check_access
     from exalign_service.config.start_checks import StartError, check_start
 
     process: int | None = args.process_index
     try:
         check_start(config)
+        check_access(config.access)
         with captured_stderr() as log_stream:
             logs.configure(config.log_level, log_stream, process)
             fields = {} if process is None else {"process": process}

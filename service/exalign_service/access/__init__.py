@@ -1,0 +1,1 @@
+"""Who may speak: certificates, tokens, and what each caller may do."""

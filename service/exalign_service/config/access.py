@@ -1,0 +1,48 @@
+"""Who may speak to the server: TLS, tokens, and listening without either."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from exalign_engine.settings import ConfigError, Problem, Rule, check
+
+
+@dataclass(frozen=True)
+class AccessConfig:
+    """Who may speak to the server.
+
+    Raises:
+        ConfigError: a setting is wrong, or stands without one that it needs.
+    """
+
+    tls_cert: Annotated[Path | None, Rule("certificate chain of the gRPC port, PEM; read again when it changes")] = None
+    tls_key: Annotated[Path | None, Rule("its private key, PEM, without a password")] = None
+    tls_client_ca: Annotated[
+        Path | None, Rule("authorities of callers' certificates, PEM; set: every caller must have one")
+    ] = None
+    insecure: Annotated[
+        bool, Rule("listen without TLS also beyond this machine: whoever is on the way reads and changes everything")
+    ] = False
+
+    def __post_init__(self) -> None:
+        check(self)
+        problems = list(self._incomplete())
+        if self.insecure and self.tls_cert is not None:
+            problems.append(Problem(("insecure", "tls_cert"), "insecure is True, must not be with tls_cert"))
+        if problems:
+            raise ConfigError(problems)
+
+    @property
+    def tls(self) -> bool:
+        """Whether the gRPC port speaks TLS."""
+        return self.tls_cert is not None
+
+    def _incomplete(self) -> Iterable[Problem]:
+        """Settings that stand without one that they need."""
+        for name, needed in (("tls_cert", "tls_key"), ("tls_key", "tls_cert"), ("tls_client_ca", "tls_cert")):
+            value = getattr(self, name)
+            if value is not None and getattr(self, needed) is None:
+                yield Problem((name, needed), f"{name} is {str(value)!r}, must not be without {needed}")
