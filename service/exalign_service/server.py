@@ -23,6 +23,7 @@ from exalign.open_inference import inference_pb2_grpc
 from exalign.v1 import service_pb2_grpc
 from exalign_engine.detect import DEFAULT_DETECTOR, convention
 from exalign_service.access.certificates import add_port
+from exalign_service.access.gate import open_gate
 from exalign_service.config.schema import ServerConfig
 from exalign_service.config.start_checks import StartError, cannot_listen, check_addresses
 from exalign_service.metrics_port import MetricsPort
@@ -60,7 +61,7 @@ class Server:
         embedded: a part of its only caller's process: nothing is warmed up, and there is no metrics port.
 
     Raises:
-        StartError: the bundle of ``aligner`` does not know the default detector.
+        StartError: the bundle of ``aligner`` does not know the default detector, or a file about access is wrong.
     """
 
     def __init__(
@@ -72,8 +73,7 @@ class Server:
         *,
         embedded: bool = False,
     ) -> None:
-        self.config, self._embedded = config, embedded
-        self._clock = LoopClock() if clock is None else clock
+        self.config, self._embedded, self._clock = config, embedded, clock or LoopClock()
         self._model = None if aligner is None else LoadedModel(aligner)
         if aligner is not None:
             self._check_detector(aligner)
@@ -89,8 +89,9 @@ class Server:
         self.address, self.metrics_address = config.address, config.metrics_address
         self._health = HealthService()
         self._http = MetricsPort(self.metrics.registry, self.lifecycle, self.metrics.descriptors_exhausted.inc)
+        gate = open_gate(config.access, self.metrics)
         self._interceptor = CallInterceptor(
-            self.metrics, config.limits.max_deadline, max_message_bytes=config.limits.max_message_bytes
+            self.metrics, config.limits.max_deadline, max_message_bytes=config.limits.max_message_bytes, gate=gate
         )
         self._late_service = LateService(FACE_ALIGNMENT, self.lifecycle)
         self._open_inference = OpenInferenceServicer(self.lifecycle, config.model.model_name, config.limits.max_faces)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -119,12 +120,30 @@ async def test_calls_and_videos_are_answered_over_tls(tmp_path: Path, authority:
             await refused(distrustful)
 
 
-async def test_a_caller_without_a_certificate_is_no_caller(tmp_path: Path, authority: Authority) -> None:
+async def test_a_certificate_names_its_caller_and_nobody_connects_without(
+    tmp_path: Path, authority: Authority, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="exalign_service")
     callers = Authority("callers")
     settings = config(**tls(tmp_path, authority, tls_client_ca=callers.write(tmp_path)))
     known = callers.issue("alice", uri="spiffe://example/alice")
     async with running(tmp_path, settings, credentials=authority.trusted(known)) as live:
         assert len((await live.stub.PredictLandmarks(request(GOOD_BOX))).faces) == 1
+        asked = request(GOOD_BOX)
+        (face,) = (await live.stub.PredictLandmarks(asked)).faces
+        same = service_pb2.EstimatePoseRequest(posterior_id=face.posterior_id)
+        async with another_caller(live, authority.trusted(known)) as again:
+            assert (await again.stub.EstimatePose(same)).faces
+        async with another_caller(live, authority.trusted(callers.issue("bob", uri="spiffe://example/bob"))) as bob:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await bob.stub.EstimatePose(same)
+            assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+        lines = [r.fields for r in caplog.records if r.getMessage() == "call"]  # type: ignore[attr-defined]
+        whom = {(line["caller"], line["code"]) for line in lines}
+        assert whom == {
+            ("certificate:spiffe://example/alice", "OK"),
+            ("certificate:spiffe://example/bob", "NotFound"),
+        }
         for stranger in (None, Authority("another").issue("mallory")):
             async with another_caller(live, authority.trusted(stranger)) as it:
                 await refused(it)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from exalign_service.config.access import AccessConfig
+from exalign_service.config.start_checks import StartError
 
 
 def check_access(config: AccessConfig) -> None:
@@ -15,3 +16,14 @@ def check_access(config: AccessConfig) -> None:
         from exalign_service.access.certificates import read_certificates  # gRPC, only where it is wanted
 
         read_certificates(config)
+    if config.token_file is not None:
+        from exalign_service.access.static_tokens import read_tokens
+
+        read_tokens(config.token_file)
+    if config.token_jwks is not None:
+        try:
+            from exalign_service.access.jwt_tokens import read_jwks
+        except ModuleNotFoundError as e:
+            raise StartError(str(e)) from e
+
+        read_jwks(config.token_jwks, config.token_audience or "", config.token_issuer)

@@ -9,6 +9,17 @@ from typing import Annotated
 
 from exalign_engine.settings import ConfigError, Problem, Rule, check
 
+#: Settings that mean nothing without another one.
+_NEEDED = (
+    ("tls_cert", "tls_key"),
+    ("tls_key", "tls_cert"),
+    ("tls_client_ca", "tls_cert"),
+    # Without an audience, a token that its holder gave to any other service would be good here.
+    ("token_jwks", "token_audience"),
+    ("token_audience", "token_jwks"),
+    ("token_issuer", "token_jwks"),
+)
+
 
 @dataclass(frozen=True)
 class AccessConfig:
@@ -26,6 +37,14 @@ class AccessConfig:
     insecure: Annotated[
         bool, Rule("listen without TLS also beyond this machine: whoever is on the way reads and changes everything")
     ] = False
+    token_file: Annotated[
+        Path | None, Rule("tokens of callers, as `exalign-server token` writes them; set: every call needs one")
+    ] = None
+    token_jwks: Annotated[
+        Path | None, Rule("public keys (JWKS) of who signs callers' tokens (JWT); set: every call needs one")
+    ] = None
+    token_audience: Annotated[str | None, Rule("audience that such a token must name (aud)")] = None
+    token_issuer: Annotated[str | None, Rule("issuer that such a token must name (iss); not set: any")] = None
 
     def __post_init__(self) -> None:
         check(self)
@@ -42,7 +61,7 @@ class AccessConfig:
 
     def _incomplete(self) -> Iterable[Problem]:
         """Settings that stand without one that they need."""
-        for name, needed in (("tls_cert", "tls_key"), ("tls_key", "tls_cert"), ("tls_client_ca", "tls_cert")):
+        for name, needed in _NEEDED:
             value = getattr(self, name)
             if value is not None and getattr(self, needed) is None:
                 yield Problem((name, needed), f"{name} is {str(value)!r}, must not be without {needed}")

@@ -37,7 +37,8 @@ MEMORY_STATES = ("held", "waiting")
 WATCHED = ("stage", "batch")
 RUNTIME_FAULTS = ("raised", "rows", "shape", "not_finite")
 #: Files that are read again when they change.
-RELOADED = ("certificates",)
+RELOADED = ("certificates", "tokens", "jwks")
+DENIALS = ("missing", "malformed", "unknown", "forged", "expired", "not_yet_valid", "claims", "scope")
 FRAME_OUTCOMES = ("answered", "problem", "skipped")
 
 #: Upper ends of the buckets of presence.
@@ -222,6 +223,9 @@ class Metrics:
         self._reloads = self._counter(
             "exalign_reloads", "Files that changed and were read again, by whether they are in use.", ("what", "result")
         )
+        self._denied = self._counter("exalign_access_denied", "Calls denied, by what was wrong.", ("reason",))
+        for reason in DENIALS:
+            self._denied.labels(reason)
         for what in RELOADED:
             for result in ("used", "refused"):
                 self._reloads.labels(what, result)
@@ -271,6 +275,10 @@ class Metrics:
     def file_reloaded(self, what: str, *, good: bool) -> None:
         """See `ReloadObserver`."""
         self._reloads.labels(what, "used" if good else "refused").inc()
+
+    def access_denied(self, reason: str) -> None:
+        """See `AccessObserver`."""
+        self._denied.labels(reason).inc()
 
     def certificate_expires(self, at: float) -> None:
         """See `CertificateObserver`."""

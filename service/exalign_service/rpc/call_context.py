@@ -22,8 +22,10 @@ class Call:
         request_id: the caller's, or one chosen here.
         deadline: on the event loop's clock (`time.monotonic`), seconds; infinite when there is none.
         method: its name, as in the contract.
-        caller: who must not take the service from others: the peer of the connection, as gRPC writes it. All
-            connections over one Unix socket are one caller.
+        caller: who must not take the service from others: whom its token or certificate names, else the peer of the
+            connection, as gRPC writes it. All connections over one Unix socket are one caller.
+        owner: whose is what the call makes: the caller where it has a name. Empty: whoever knows the id of a thing
+            may use it.
         size: of the request of a unary call as it came, bytes.
         live: whether it is a stream, whose messages are worth less the later they are answered.
     """
@@ -34,6 +36,7 @@ class Call:
     caller: str = ""
     live: bool = False
     size: int = 0
+    owner: str = ""
 
 
 #: Set by the interceptor for as long as a handler runs.

@@ -6,6 +6,9 @@
     ├── DeadlineExpiredError      no time is left
     ├── NotServingError           starting or shutting down
     ├── DecoderUnavailableError   no process that decodes pictures can be started
+    ├── AccessError               the caller may not call this
+    │   ├── UnauthenticatedError  it has not shown who it is
+    │   └── PermissionDeniedError what it has shown does not allow the method
     ├── UnknownMethodError        there is no such method
     ├── MalformedMessageError     the bytes are not the message that the method takes
     ├── MessageTooLargeError      the bytes are more than the server takes
@@ -27,6 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 from google.protobuf import any_pb2
@@ -37,6 +41,8 @@ from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.runtime.tensorrt.errors import DeviceLostError, DeviceMemoryError
 
 DOMAIN = "exalign.v1"
+
+_Code = grpc.StatusCode
 
 #: Status details and message travel in trailing metadata, which many clients limit to 8 KiB, base64 included.
 _MAX_DETAIL_BYTES = 4096
@@ -92,6 +98,33 @@ class NotServingError(ServiceError):
 
 class DecoderUnavailableError(ServiceError):
     """No process that decodes pictures can be started now."""
+
+
+class AccessError(ServiceError):
+    """A call is denied. The caller is not told which part of what it showed was wrong.
+
+    Args:
+        reason: for metric and log.
+        caller: who it is, as far as that is known.
+    """
+
+    text = "denied"
+
+    def __init__(self, reason: str, caller: str = "") -> None:
+        self.reason, self.caller = reason, caller
+        super().__init__(self.text)
+
+
+class UnauthenticatedError(AccessError):
+    """There is no token, or not a good one."""
+
+    text = "this call needs a token that is good here: metadata authorization, Bearer TOKEN"
+
+
+class PermissionDeniedError(AccessError):
+    """The caller may not call this method."""
+
+    text = "this caller may not call this method"
 
 
 class UnknownMethodError(ServiceError):
@@ -160,7 +193,7 @@ class CallerSessionsFullError(ServiceError):
     def __init__(self, share: int, bound: int, retry_after: float) -> None:
         self.retry_after = retry_after
         super().__init__(
-            f"this connection has {share} sessions open, its share of {bound} (max_sessions × caller_share);"
+            f"this caller has {share} sessions open, its share of {bound} (max_sessions × caller_share);"
             f" close one, or try again in {retry_after:.2f} s"
         )
 
@@ -277,80 +310,19 @@ def _bad_request(violations: Iterable[Violation]) -> ErrorStatus:
     return ErrorStatus(grpc.StatusCode.INVALID_ARGUMENT, message, (bad, _info("INVALID_REQUEST")))
 
 
-def _unknown_method(error: UnknownMethodError) -> ErrorStatus:
-    return ErrorStatus(grpc.StatusCode.UNIMPLEMENTED, str(error), (_info("METHOD_UNKNOWN"),))
+def _plain(code: grpc.StatusCode, reason: str, retry: float | None = None) -> Callable[[Exception], ErrorStatus]:
+    """The exception's own words under one code and reason; where there is ``retry``, to be tried again after it."""
+    details = (_info(reason),) if retry is None else (_info(reason), _retry(retry))
+    return lambda error: ErrorStatus(code, str(error), details)
 
 
-def _too_large(error: MessageTooLargeError) -> ErrorStatus:
-    return ErrorStatus(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), (_info("MESSAGE_TOO_LARGE"),))
-
-
-def _queue_full(error: QueueFullError) -> ErrorStatus:
-    details = (_retry(error.retry_after), _info("QUEUE_FULL"))
-    return ErrorStatus(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), details)
-
-
-def _overloaded(error: OverloadedError) -> ErrorStatus:
-    details = (_retry(error.retry_after), _info("OVERLOADED"))
-    return ErrorStatus(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), details)
-
-
-def _expired(error: DeadlineExpiredError) -> ErrorStatus:
-    return ErrorStatus(grpc.StatusCode.DEADLINE_EXCEEDED, str(error), (_info("DEADLINE_EXCEEDED"),))
-
-
-def _not_serving(error: NotServingError) -> ErrorStatus:
-    return ErrorStatus(grpc.StatusCode.UNAVAILABLE, str(error), (_info("NOT_SERVING"), _retry(1.0)))
-
-
-def _no_decoder(error: DecoderUnavailableError) -> ErrorStatus:
-    return ErrorStatus(grpc.StatusCode.UNAVAILABLE, str(error), (_info("DECODER_UNAVAILABLE"), _retry(1.0)))
-
-
-def _not_found(error: PosteriorNotFoundError) -> ErrorStatus:
-    return ErrorStatus(grpc.StatusCode.NOT_FOUND, str(error), (_info("POSTERIOR_NOT_FOUND"),))
-
-
-def _model_not_found(error: ModelNotFoundError) -> ErrorStatus:
-    return ErrorStatus(grpc.StatusCode.NOT_FOUND, str(error), (_info("MODEL_NOT_FOUND"),))
+def _later(reason: str) -> Callable[[Any], ErrorStatus]:
+    """RESOURCE_EXHAUSTED; the exception knows when to try again."""
+    return lambda error: ErrorStatus(_Code.RESOURCE_EXHAUSTED, str(error), (_retry(error.retry_after), _info(reason)))
 
 
 def _precondition(error: PreconditionError) -> ErrorStatus:
     return ErrorStatus(grpc.StatusCode.FAILED_PRECONDITION, str(error), (_info(error.reason),))
-
-
-def _sessions_full(error: SessionsFullError) -> ErrorStatus:
-    details = (_retry(error.retry_after), _info("SESSIONS_FULL"))
-    return ErrorStatus(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), details)
-
-
-def _caller_sessions_full(error: CallerSessionsFullError) -> ErrorStatus:
-    details = (_retry(error.retry_after), _info("CALLER_SESSIONS_FULL"))
-    return ErrorStatus(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), details)
-
-
-def _session_exists(error: SessionExistsError) -> ErrorStatus:
-    return ErrorStatus(grpc.StatusCode.ALREADY_EXISTS, str(error), (_info("SESSION_EXISTS"),))
-
-
-def _session_not_found(error: SessionNotFoundError) -> ErrorStatus:
-    return ErrorStatus(grpc.StatusCode.NOT_FOUND, str(error), (_info("SESSION_NOT_FOUND"),))
-
-
-def _idle(error: IdleTimeoutError) -> ErrorStatus:
-    return ErrorStatus(grpc.StatusCode.DEADLINE_EXCEEDED, str(error), (_info("IDLE_TIMEOUT"),))
-
-
-def _gone_away(error: GoneAwayError) -> ErrorStatus:
-    return ErrorStatus(grpc.StatusCode.UNAVAILABLE, str(error), (_info("GO_AWAY"), _retry(0.0)))
-
-
-def _device_lost(error: DeviceLostError) -> ErrorStatus:
-    return ErrorStatus(grpc.StatusCode.UNAVAILABLE, str(error), (_info("DEVICE_LOST"), _retry(1.0)))
-
-
-def _device_memory(error: DeviceMemoryError) -> ErrorStatus:
-    return ErrorStatus(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error), (_info("DEVICE_MEMORY"), _retry(1.0)))
 
 
 def _no_memory(error: Exception) -> ErrorStatus:
@@ -361,24 +333,26 @@ def _no_memory(error: Exception) -> ErrorStatus:
 #: The table. A subclass without an entry of its own takes its base's.
 _TABLE: dict[type[BaseException], Callable[..., ErrorStatus]] = {
     InvalidInputError: _invalid,
-    UnknownMethodError: _unknown_method,
+    UnauthenticatedError: _plain(_Code.UNAUTHENTICATED, "UNAUTHENTICATED"),
+    PermissionDeniedError: _plain(_Code.PERMISSION_DENIED, "PERMISSION_DENIED"),
+    UnknownMethodError: _plain(_Code.UNIMPLEMENTED, "METHOD_UNKNOWN"),
     MalformedMessageError: _malformed,
-    MessageTooLargeError: _too_large,
-    QueueFullError: _queue_full,
-    OverloadedError: _overloaded,
-    DeadlineExpiredError: _expired,
-    NotServingError: _not_serving,
-    DecoderUnavailableError: _no_decoder,
-    PosteriorNotFoundError: _not_found,
-    ModelNotFoundError: _model_not_found,
+    MessageTooLargeError: _plain(_Code.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE"),
+    QueueFullError: _later("QUEUE_FULL"),
+    OverloadedError: _later("OVERLOADED"),
+    DeadlineExpiredError: _plain(_Code.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
+    NotServingError: _plain(_Code.UNAVAILABLE, "NOT_SERVING", 1.0),
+    DecoderUnavailableError: _plain(_Code.UNAVAILABLE, "DECODER_UNAVAILABLE", 1.0),
+    PosteriorNotFoundError: _plain(_Code.NOT_FOUND, "POSTERIOR_NOT_FOUND"),
+    ModelNotFoundError: _plain(_Code.NOT_FOUND, "MODEL_NOT_FOUND"),
     PreconditionError: _precondition,
-    SessionsFullError: _sessions_full,
-    CallerSessionsFullError: _caller_sessions_full,
-    SessionExistsError: _session_exists,
-    SessionNotFoundError: _session_not_found,
-    IdleTimeoutError: _idle,
-    GoneAwayError: _gone_away,
-    DeviceLostError: _device_lost,
-    DeviceMemoryError: _device_memory,
+    SessionsFullError: _later("SESSIONS_FULL"),
+    CallerSessionsFullError: _later("CALLER_SESSIONS_FULL"),
+    SessionExistsError: _plain(_Code.ALREADY_EXISTS, "SESSION_EXISTS"),
+    SessionNotFoundError: _plain(_Code.NOT_FOUND, "SESSION_NOT_FOUND"),
+    IdleTimeoutError: _plain(_Code.DEADLINE_EXCEEDED, "IDLE_TIMEOUT"),
+    GoneAwayError: _plain(_Code.UNAVAILABLE, "GO_AWAY", 0.0),
+    DeviceLostError: _plain(_Code.UNAVAILABLE, "DEVICE_LOST", 1.0),
+    DeviceMemoryError: _plain(_Code.RESOURCE_EXHAUSTED, "DEVICE_MEMORY", 1.0),
     **dict.fromkeys(NO_MEMORY, _no_memory),
 }

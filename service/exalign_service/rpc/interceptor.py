@@ -25,6 +25,7 @@ from exalign_service.rpc.call_context import REQUEST_ID, Call, current_call, req
 from exalign_service.rpc.clock import Clock, LoopClock
 from exalign_service.rpc.errors import (
     NO_MEMORY,
+    AccessError,
     DeadlineExpiredError,
     MalformedMessageError,
     MessageTooLargeError,
@@ -36,6 +37,8 @@ from exalign_service.rpc.errors import (
     is_known,
     status_of,
 )
+from exalign_service.rpc.gate import Gate
+from exalign_service.rpc.handlers import forget_frames, refusing, serializer, status_of_handler
 
 _log = logging.getLogger(__name__)
 
@@ -71,11 +74,19 @@ class CallInterceptor(ServerInterceptor):
         max_deadline: longest time of a unary call, seconds; streams have their own rules.
         clock: measures calls; deadlines are on the event loop's own clock.
         max_message_bytes: largest message that a handler is given.
+        gate: decides who may call; None: everybody.
     """
 
     def __init__(
-        self, metrics: Metrics, max_deadline: float, clock: Clock | None = None, *, max_message_bytes: float = math.inf
+        self,
+        metrics: Metrics,
+        max_deadline: float,
+        clock: Clock | None = None,
+        *,
+        max_message_bytes: float = math.inf,
+        gate: Gate | None = None,
     ) -> None:
+        self.gate = gate
         self._metrics, self._max_deadline, self._max_message_bytes = metrics, max_deadline, max_message_bytes
         self._clock = LoopClock() if clock is None else clock
         self._running: dict[asyncio.Task[Any], _RpcHandler] = {}
@@ -115,13 +126,19 @@ class CallInterceptor(ServerInterceptor):
         """See `grpc.aio.ServerInterceptor`."""
         handler = await continuation(handler_call_details)
         if handler is None:
-            # A stream reads nothing by itself: a method of any kind can be refused as one.
-            handler = grpc.stream_stream_rpc_method_handler(_unknown(handler_call_details.method))
-            method = OTHER
+            text = f"there is no method {handler_call_details.method[:_SHOWN]!r}"
+            handler, method = refusing(UnknownMethodError(text)), OTHER
         else:
             service, _, name = handler_call_details.method.lstrip("/").partition("/")
             method = Method(method_type(handler.request_streaming, handler.response_streaming), service, name)
-        call = _RpcHandler(self, handler, method, handler_call_details)
+        named = ""
+        if self.gate is not None and method is not OTHER:
+            try:
+                metadata = handler_call_details.invocation_metadata or ()
+                named = self.gate.admit(f"{method.service}/{method.name}", metadata)
+            except Exception as e:  # noqa: BLE001  # also a fault of ours: who is not let in stays out
+                handler = refusing(e)
+        call = _RpcHandler(self, handler, method, handler_call_details, named)
         # Without a deserializer gRPC hands the bytes over as they are.
         make = {
             (False, False): grpc.unary_unary_rpc_method_handler,
@@ -130,7 +147,7 @@ class CallInterceptor(ServerInterceptor):
             (True, True): grpc.stream_stream_rpc_method_handler,
         }[handler.request_streaming, handler.response_streaming]
         behaviour = call.answer_stream if handler.response_streaming else call.answer_one
-        return make(behaviour, request_deserializer=None, response_serializer=_serializer(handler))
+        return make(behaviour, request_deserializer=None, response_serializer=serializer(handler))
 
 
 class _RpcHandler:
@@ -142,7 +159,9 @@ class _RpcHandler:
         handler: MethodHandler,
         method: Method,
         details: grpc.HandlerCallDetails,
+        named: str = "",
     ) -> None:
+        self._named = named
         self._owner, self._handler, self._method = owner, handler, method
         self._metrics, self._clock = owner._metrics.rpc.of(method), owner._clock
         self._request_id = request_id_of(details.invocation_metadata or ())
@@ -216,7 +235,11 @@ class _RpcHandler:
         self._owner._running[task] = self
         deadline = self._deadline(context)
         live = self._method.type == "bidi_stream"
-        token = current_call.set(Call(self._request_id, deadline, self._method.name, context.peer(), live, size))
+        if self._owner.gate is not None and not self._named:
+            self._named = self._owner.gate.certified(context)
+        caller = self._named or context.peer()
+        call = Call(self._request_id, deadline, self._method.name, caller, live, size, self._named)
+        token = current_call.set(call)
         context.set_trailing_metadata(((REQUEST_ID, self._request_id),))
         try:
             result = await body(deadline)
@@ -227,12 +250,12 @@ class _RpcHandler:
             task.uncancel()  # we cancelled it: the caller gets a status
             await self._fail(context, self._owner._cancelled_here[task])
         except grpc.aio.AbortError:  # a handler of gRPC's own (health) has sent its status
-            self._done(context, _code(context))
+            self._done(context, status_of_handler(context))
             raise
         except Exception as e:  # noqa: BLE001  # the table answers what is known; the rest is logged and INTERNAL
             await self._fail(context, e)
         else:
-            self._done(context, _code(context))
+            self._done(context, status_of_handler(context))
             return result
         finally:
             current_call.reset(token)
@@ -247,8 +270,11 @@ class _RpcHandler:
             _log.error("out of memory", exc_info=error, extra={"fields": fields})
         if not is_known(error):
             _log.error("handler_failed", exc_info=error, extra={"fields": {"request_id": self._request_id}})
-        _forget_frames(error)
-        refused = isinstance(error, QueueFullError | OverloadedError)
+        forget_frames(error)
+        if isinstance(error, AccessError) and self._owner.gate is not None:
+            method = f"{self._method.service}/{self._method.name}"
+            self._owner.gate.denied(error, self._request_id, method, context.peer())
+        refused = isinstance(error, QueueFullError | OverloadedError | AccessError)
         self._done(context, answer.code, answer.message, self._owner.refusals if refused else None)
         metadata = ((REQUEST_ID, self._request_id), (STATUS_DETAILS, answer.serialized()))
         try:
@@ -292,6 +318,8 @@ class _RpcHandler:
         }
         if context is not None:
             fields["peer"] = context.peer()
+        if self._named:
+            fields["caller"] = self._named
         if message:
             fields["message"] = message
         if lines is not None and lines.left_out:
@@ -340,38 +368,3 @@ class _CountingContext:
     async def write(self, message: Any) -> None:
         await self._context.write(message)
         self._call._metrics.sent.inc()
-
-
-def _serializer(handler: MethodHandler) -> Callable[[Any], bytes]:
-    """What gRPC writes a response with, on the event loop; one that is in its wire format already stays as it is."""
-    serialize: Callable[[Any], bytes] | None = handler.response_serializer
-
-    def written(response: Any) -> bytes:
-        return response if isinstance(response, bytes) or serialize is None else serialize(response)
-
-    return written
-
-
-def _forget_frames(error: BaseException | None) -> None:
-    """Let go of the frames that an error and its causes came through, and of the request in them.
-
-    gRPC keeps the error of a handler in a cycle: a megabyte of a refused request would stay until that is collected.
-    """
-    while error is not None:
-        error.__traceback__ = None
-        error = error.__cause__ or error.__context__
-
-
-def _unknown(name: str) -> Callable[[object, object], Awaitable[NoReturn]]:
-    async def refuse(requests: object, context: object) -> NoReturn:
-        raise UnknownMethodError(f"there is no method {name[:_SHOWN]!r}")
-
-    return refuse
-
-
-def _code(context: Context) -> grpc.StatusCode:
-    """The status that a handler has set; OK where it has set none."""
-    code = context.code()
-    if isinstance(code, grpc.StatusCode):
-        return code
-    return next((c for c in grpc.StatusCode if c.value[0] == code), grpc.StatusCode.OK)

@@ -32,6 +32,7 @@ from exalign.cli_support import DONE, FAILED, WRONG_USAGE, OneLineParser, report
 from exalign_engine.errors import ExalignError
 from exalign_service.observability import logs
 from exalign_service.observability.native_stderr import captured_stderr
+from exalign_service.startup import token_command
 from exalign_service.startup.early_exit import leave, leave_unfinished, log_to
 from exalign_service.startup.garbage import collect_as_usual, collect_rarely
 from exalign_service.startup.memory import give_memory_back, hopeless_limit, lack_of_memory
@@ -96,6 +97,8 @@ def _run(argv: Sequence[str] | None) -> int:
     from exalign_service.config.sources import SCHEMA
 
     args = _parser(SCHEMA).parse_args(argv)
+    if args.command == "token":
+        return token_command.run(args)
     try:
         loaded = SCHEMA.load(vars(args), os.environ, args.config)
     except ConfigError as e:
@@ -209,6 +212,7 @@ def _parser(schema: Schema[ServerConfig]) -> argparse.ArgumentParser:
     serve.add_argument("--process-index", type=int, help=argparse.SUPPRESS)
     serve.add_argument("--process-restarts", type=int, default=0, help=argparse.SUPPRESS)
     schema.add_flags(serve)
+    token_command.add_to(commands)
     return parser
 
 
