@@ -14,6 +14,7 @@ from exalign.v1 import service_pb2
 from exalign_engine import LocatedFace
 from exalign_engine.evidence.evidence import Evidence, Polygon, RegionConstraint
 from exalign_service.inference.posterior_cache import CachedFace, PosteriorCache
+from exalign_service.rpc.call_context import Call
 from exalign_service.rpc.caller_shares import CallerShares
 from exalign_service.rpc.errors import PosteriorNotFoundError
 from exalign_service.track.unacked_budget import UnackedBudget
@@ -39,7 +40,7 @@ class Callers:
 
     def __init__(self, capacity: int, max_bytes: int = 2**30) -> None:
         self.now = ""
-        self.cache = PosteriorCache(capacity, max_bytes, Nobody(), lambda: self.now)
+        self.cache = PosteriorCache(capacity, max_bytes, Nobody(), lambda: Call("one", 1.0, caller=self.now))
 
     def keep(self, caller: str, face: CachedFace | None = None) -> str:
         self.now = caller

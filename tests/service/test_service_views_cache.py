@@ -11,6 +11,7 @@ import pytest
 from exalign.v1 import evidence_pb2, geometry_pb2, service_pb2
 from exalign_engine import LocatedFace
 from exalign_service.inference.posterior_cache import CachedFace, PosteriorCache
+from exalign_service.rpc.call_context import Call
 from exalign_service.rpc.errors import PosteriorNotFoundError
 from service_fakes import GOOD_BOX, Running, config, details_of, request, running
 
@@ -40,7 +41,7 @@ def subject() -> CachedFace:
 
 def test_the_least_recently_used_goes_first() -> None:
     counts = Counts()
-    cache = PosteriorCache(2, ROOM, counts, lambda: "a")
+    cache = PosteriorCache(2, ROOM, counts, lambda: Call("one", 1.0, caller="a"))
     kept = [subject() for _ in range(3)]
     a, b = cache.keep(kept[0]), cache.keep(kept[1])
     assert cache.find(a) is kept[0]
@@ -53,7 +54,7 @@ def test_the_least_recently_used_goes_first() -> None:
 
 
 def test_ids_cannot_be_guessed_from_one_another() -> None:
-    cache = PosteriorCache(1000, ROOM, Counts(), lambda: "a")
+    cache = PosteriorCache(1000, ROOM, Counts(), lambda: Call("one", 1.0, caller="a"))
     face = subject()
     names = [cache.keep(face) for _ in range(1000)]
     assert len(set(names)) == 1000

@@ -9,7 +9,8 @@ residual, it also takes 100 kB of the network's maps, from which the displacemen
 with different evidence share all but the evidence; each is counted as if it shared nothing.
 
 Callers share the room: where it is full, the caller that keeps most gives up what it has not used for longest. An entry
-counts for the caller that made it, whoever uses it.
+counts for the caller that made it. Where callers have names (`Call.owner`), nobody else finds it; otherwise whoever has
+its id does.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from exalign_engine.evidence.evidence import Evidence, Polygon
 from exalign_engine.face.aligner import Face, LocatedFace
 from exalign_engine.posterior.posterior import Posterior, PosteriorModel
 from exalign_engine.posterior.residual import ImageFeatures
-from exalign_service.rpc.call_context import current_call
+from exalign_service.rpc.call_context import Call, current_call
 from exalign_service.rpc.caller_shares import CallerShares
 from exalign_service.rpc.errors import PosteriorNotFoundError
 
@@ -91,8 +92,8 @@ class CacheObserver(Protocol):
         """So many are kept now; so many were just evicted."""
 
 
-def _calling() -> str:
-    return current_call.get().caller
+def _calling() -> Call:
+    return current_call.get()
 
 
 class PosteriorCache:
@@ -102,15 +103,16 @@ class PosteriorCache:
         capacity: most entries. 0 keeps nothing.
         max_bytes: what they may take, bytes; an entry that is larger by itself is not kept.
         observer: see `CacheObserver`.
-        caller: says who makes an entry now.
+        call: says which call makes or seeks an entry now.
     """
 
     def __init__(
-        self, capacity: int, max_bytes: int, observer: CacheObserver, caller: Callable[[], str] = _calling
+        self, capacity: int, max_bytes: int, observer: CacheObserver, call: Callable[[], Call] = _calling
     ) -> None:
         self._capacity, self._max_bytes = capacity, max_bytes
-        self._observer, self._caller = observer, caller
-        self._entries: dict[str, CachedFace] = {}
+        self._observer, self._call = observer, call
+        #: Faces and their owners, by id.
+        self._entries: dict[str, tuple[str, CachedFace]] = {}
         self._shares = CallerShares()
 
     def __len__(self) -> int:
@@ -125,9 +127,9 @@ class PosteriorCache:
         size = face.size_bytes
         if not self._capacity or size > self._max_bytes:
             return ""
-        name = secrets.token_urlsafe(_ID_BYTES)
-        self._entries[name] = face
-        self._shares.add(name, self._caller(), size)
+        name, call = secrets.token_urlsafe(_ID_BYTES), self._call()
+        self._entries[name] = call.owner, face
+        self._shares.add(name, call.caller, size)
         evicted = 0
         while len(self._entries) > self._capacity or self._shares.size > self._max_bytes:
             gone = self._shares.first_to_go(by_size=self._shares.size > self._max_bytes)
@@ -141,11 +143,12 @@ class PosteriorCache:
         """The face behind an id, which becomes the most recently used of the caller that made it.
 
         Raises:
-            PosteriorNotFoundError: it was never here, or was evicted.
+            PosteriorNotFoundError: it was never here, was evicted, or is another owner's.
         """
-        face = self._entries.get(name)
-        self._observer.posterior_looked_up(face is not None)
-        if face is None:
+        owner, face = self._entries.get(name, ("", None))
+        found = face is not None and owner == self._call().owner
+        self._observer.posterior_looked_up(found)
+        if face is None or not found:
             raise PosteriorNotFoundError(
                 f"posterior_id is not known to this process (or no longer: it keeps the {self._capacity} most"
                 " recently used, of each caller its share); send the image again"

@@ -12,6 +12,11 @@ from exalign_service.track.resume_token import NO_FRAME, ResumeToken
 Corners = tuple[float, float, float, float]
 
 
+def session_key(name: str, owner: str) -> str:
+    """What tells a session from all others: the names of two owners' sessions may be the same."""
+    return f"{name}\n{owner}" if owner else name
+
+
 @dataclass(frozen=True)
 class RetainedAnswer:
     """Answers that may have to be sent again.
@@ -86,6 +91,7 @@ class SessionRecord:
         acked_hash: state hash of that frame; empty where it is not known.
         retained: what may have to be sent again, in order.
         counts: for the summary.
+        owner: whose session it is (`Call.owner`); empty: whoever has its token.
     """
 
     name: str
@@ -102,6 +108,12 @@ class SessionRecord:
     acked_hash: bytes = b""
     retained: tuple[RetainedAnswer, ...] = ()
     counts: FrameCounts = field(default_factory=FrameCounts)
+    owner: str = ""
+
+    @property
+    def key(self) -> str:
+        """See `session_key`."""
+        return session_key(self.name, self.owner)
 
     @property
     def version(self) -> tuple[int, int]:

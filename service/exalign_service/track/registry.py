@@ -4,7 +4,8 @@ A session has at most one stream. Its record is in the store from the start. A s
 session leaves the record there, to be resumed for a while. A stream that resumes a session fences off the stream that
 had it: first in the store, which then refuses what the old stream writes, then by ending the old stream.
 
-No caller has more than its share of the sessions, and no caller gets another's session by its name alone.
+No caller has more than its share of the sessions, and no caller gets another's session by its name alone. Where callers
+have names (`Call.owner`), none gets another's at all: each has names of its own for sessions.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from exalign_service.rpc.errors import (
     SessionsFullError,
 )
 from exalign_service.rpc.lifecycle import Lifecycle
-from exalign_service.track.record import SessionRecord
+from exalign_service.track.record import SessionRecord, session_key
 from exalign_service.track.requests import TrackOptions
 from exalign_service.track.resume_checks import check_record, check_token, state_error_to_precondition
 from exalign_service.track.resume_token import SECRET_BYTES, ResumeToken, state_hash
@@ -91,9 +92,9 @@ class AdmittedSession:
 
 @dataclass(frozen=True)
 class _Place:
-    """What a stream has: a session, by its name, for a caller."""
+    """What a stream has: a session, by its key, for a caller."""
 
-    name: str
+    key: str
     caller: str
 
 
@@ -126,7 +127,7 @@ class SessionRegistry:
         self.max_read_ahead_bytes, self.clock = max_read_ahead_bytes, clock
         self.unacked = UnackedBudget(config.max_unacked_bytes_per_caller)
         self._factory, self._lifecycle = factory, lifecycle
-        #: The stream that has each session, by name. Streams that were fenced off are not here any more.
+        #: The stream that has each session, by key. Streams that were fenced off are not here any more.
         self._streams: dict[str, Stream] = {}
         #: Every stream that has not ended, draining ones too.
         self._alive: dict[Stream, _Place] = {}
@@ -134,13 +135,14 @@ class SessionRegistry:
         #: What each stream may write to in the store.
         self._leases: dict[Stream, SessionRecord] = {}
 
-    async def admit(self, stream: Stream, options: TrackOptions, caller: str) -> AdmittedSession:
+    async def admit(self, stream: Stream, options: TrackOptions, caller: str, owner: str = "") -> AdmittedSession:
         """Give a stream the session that its config names. `leave` must follow, whatever happens.
 
         Args:
             stream: has none yet.
             options: its config.
             caller: whose stream it is.
+            owner: whose sessions there are for it; see `Call.owner`.
 
         Raises:
             NotServingError: the server is not serving.
@@ -153,15 +155,15 @@ class SessionRegistry:
         if not self._lifecycle.serving:
             raise NotServingError(self._lifecycle.why_not)
         if options.token is None:
-            return await self._open(stream, options, caller)
-        return await self._resume(stream, options, options.token, caller)
+            return await self._open(stream, options, caller, owner)
+        return await self._resume(stream, options, options.token, caller, owner)
 
     async def leave(self, stream: Stream, *, closed: bool) -> None:
         """A stream has ended; its session, too, where it was ``closed``. Once for every stream, whatever happened."""
         lease = self._leases.pop(stream, None)
         place = self._alive.pop(stream, None)
-        if place is not None and self._streams.get(place.name) is stream:
-            del self._streams[place.name]
+        if place is not None and self._streams.get(place.key) is stream:
+            del self._streams[place.key]
         self._draining.discard(stream)
         stream.finished.set()
         self._changed()
@@ -197,12 +199,13 @@ class SessionRegistry:
             await next(iter(self._alive)).finished.wait()
         await self.store.close()
 
-    async def _open(self, stream: Stream, options: TrackOptions, caller: str) -> AdmittedSession:
+    async def _open(self, stream: Stream, options: TrackOptions, caller: str, owner: str) -> AdmittedSession:
         name = options.name or secrets.token_urlsafe(_NAME_BYTES)
-        if name in self._streams:
+        key = session_key(name, owner)
+        if key in self._streams:
             raise SessionExistsError(f"config.session_id: a live session is called {name!r}; resume it with its token")
-        self._reserve(stream, name, caller)
-        kept = await self.store.kept_for(name)
+        self._reserve(stream, key, caller)
+        kept = await self.store.kept_for(key)
         if kept is not None:
             raise SessionExistsError(
                 f"config.session_id: a session called {name!r} can be resumed with its token for {kept:.1f} s more;"
@@ -216,18 +219,21 @@ class SessionRegistry:
             config=options.fingerprint,
             state=state,
             state_hash=state_hash(state),
+            owner=owner,
         )
         await self.store.create(record)
         self._leases[stream] = record
         return AdmittedSession(record, session, caller)
 
-    async def _resume(self, stream: Stream, options: TrackOptions, token: ResumeToken, caller: str) -> AdmittedSession:
-        name = token.session
+    async def _resume(
+        self, stream: Stream, options: TrackOptions, token: ResumeToken, caller: str, owner: str
+    ) -> AdmittedSession:
+        name, key = token.session, session_key(token.session, owner)
         check_token(token, options, self.pipeline.aligner.bundle.id)
-        check_record(token, options, await self.store.get(name))
-        old = self._streams.get(name)
-        self._reserve(stream, name, caller)
-        claimed = await self.store.claim(name, token.secret)
+        check_record(token, options, await self.store.get(key))
+        old = self._streams.get(key)
+        self._reserve(stream, key, caller)
+        claimed = await self.store.claim(key, token.secret)
         if claimed is not None:
             self._leases[stream] = claimed
         if old is not None:
@@ -241,22 +247,22 @@ class SessionRegistry:
             raise state_error_to_precondition(e) from e
         return AdmittedSession(record, session, caller)
 
-    def _reserve(self, stream: Stream, name: str, caller: str) -> None:
+    def _reserve(self, stream: Stream, key: str, caller: str) -> None:
         """Reserve a name and one of the places; a session that is taken over has its place already.
 
         Raises:
             SessionsFullError: there is none.
             CallerSessionsFullError: there is none for this caller.
         """
-        held = self._streams.get(name)
+        held = self._streams.get(key)
         if held is None and len(self._streams) >= self.config.max_sessions:
             raise SessionsFullError(self.config.max_sessions, _RETRY_AFTER)
         share = self.config.max_sessions_per_caller
         others = sum(self._alive[one].caller == caller for one in self._streams.values() if one is not held)
         if others >= share:
             raise CallerSessionsFullError(share, self.config.max_sessions, _RETRY_AFTER)
-        self._streams[name] = stream
-        self._alive[stream] = _Place(name, caller)
+        self._streams[key] = stream
+        self._alive[stream] = _Place(key, caller)
         self._changed()
 
     async def _run(self, work: Callable[..., T], *args: object) -> T:

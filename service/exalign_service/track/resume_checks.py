@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hmac
+
 from exalign_engine.tracking import StateError
 from exalign_service.rpc.errors import PreconditionError, SessionNotFoundError
 from exalign_service.track.record import SessionRecord
@@ -38,7 +40,7 @@ def check_record(token: ResumeToken, options: TrackOptions, record: SessionRecor
             f"{_FIELD}: the state of session {token.session!r} is gone: it was closed, or not resumed in time;"
             " open a new session"
         )
-    if token.secret != record.secret:
+    if not hmac.compare_digest(token.secret, record.secret):
         text = f"{_FIELD}: is from an earlier session that was called {token.session!r} too"
         raise PreconditionError("TOKEN_OTHER_SESSION", text)
     if options.fingerprint != record.config:

@@ -9,6 +9,7 @@ that keeps most gives up what it left first.
 
 from __future__ import annotations
 
+import hmac
 import logging
 from collections import OrderedDict
 from dataclasses import replace
@@ -26,22 +27,22 @@ class FencedError(Exception):
 
 
 class SessionStore(Protocol):
-    """Keeps the newest record of each session, by name."""
+    """Keeps the newest record of each session, by `SessionRecord.key`."""
 
     async def create(self, record: SessionRecord) -> None:
         """Keep the first record of a new session.
 
         Raises:
-            FencedError: there is a session of that name.
+            FencedError: there is a session of that key.
         """
 
-    async def get(self, name: str) -> SessionRecord | None:
+    async def get(self, key: str) -> SessionRecord | None:
         """The newest record; None where there is none."""
 
-    async def kept_for(self, name: str) -> float | None:
+    async def kept_for(self, key: str) -> float | None:
         """For how many seconds more a session that has no stream may be resumed; None where there is none."""
 
-    async def claim(self, name: str, secret: bytes) -> SessionRecord | None:
+    async def claim(self, key: str, secret: bytes) -> SessionRecord | None:
         """Take a session over: from now on only the returned epoch may write.
 
         Returns:
@@ -107,7 +108,7 @@ class MemoryStore:
         self._max_bytes, self._max_record_bytes = max_bytes, max_record_bytes
         self._observer, self._clock = observer, clock
         self._records: dict[str, SessionRecord] = {}
-        #: Sessions without a stream, by name: when they expire. In the order in which they do.
+        #: Sessions without a stream, by key: when they expire. In the order in which they do.
         self._detached: OrderedDict[str, float] = OrderedDict()
         #: The same sessions, with their callers and bytes.
         self._shares = CallerShares()
@@ -118,37 +119,37 @@ class MemoryStore:
 
     async def create(self, record: SessionRecord) -> None:
         """See `SessionStore`."""
-        if record.name in self._records:
+        if record.key in self._records:
             raise FencedError(f"there is a session {record.name!r} already")
-        self._records[record.name] = record
+        self._records[record.key] = record
 
-    async def get(self, name: str) -> SessionRecord | None:
+    async def get(self, key: str) -> SessionRecord | None:
         """See `SessionStore`."""
-        return self._records.get(name)
+        return self._records.get(key)
 
-    async def kept_for(self, name: str) -> float | None:
+    async def kept_for(self, key: str) -> float | None:
         """See `SessionStore`."""
         self._expire()
-        until = self._detached.get(name)
+        until = self._detached.get(key)
         return None if until is None else until - self._clock.now()
 
-    async def claim(self, name: str, secret: bytes) -> SessionRecord | None:
+    async def claim(self, key: str, secret: bytes) -> SessionRecord | None:
         """See `SessionStore`."""
-        record = self._records.get(name)
-        if record is None or record.secret != secret:
+        record = self._records.get(key)
+        if record is None or not hmac.compare_digest(record.secret, secret):
             return None
-        self._attach(name)
-        self._records[name] = record = replace(record, epoch=record.epoch + 1)
+        self._attach(key)
+        self._records[key] = record = replace(record, epoch=record.epoch + 1)
         return record
 
     async def put(self, record: SessionRecord) -> None:
         """See `SessionStore`."""
-        stored = self._records.get(record.name)
+        stored = self._records.get(record.key)
         if stored is None or stored.secret != record.secret:
             raise FencedError(f"session {record.name!r} is gone")
         if stored.version > record.version:
             raise FencedError(f"session {record.name!r} has a later stream or frame: {stored.version}")
-        self._records[record.name] = record
+        self._records[record.key] = record
 
     async def release(self, record: SessionRecord, caller: str) -> None:
         """See `SessionStore`."""
@@ -157,10 +158,10 @@ class MemoryStore:
             return
         size = stored.size_bytes
         if size > self._max_record_bytes:
-            self._drop(record.name, "too_large", size)
+            self._drop(record.key, "too_large", size)
             return
-        self._detached[record.name] = self._clock.now() + self._retention
-        self._shares.add(record.name, caller, size)
+        self._detached[record.key] = self._clock.now() + self._retention
+        self._shares.add(record.key, caller, size)
         while len(self._shares) > self._max_detached or self._shares.size > self._max_bytes:
             gone = self._shares.first_to_go(by_size=self._shares.size > self._max_bytes)
             self._drop(gone, "no_room", self._records[gone].size_bytes)
@@ -169,7 +170,7 @@ class MemoryStore:
     async def delete(self, record: SessionRecord) -> None:
         """See `SessionStore`."""
         if self._owned(record) is not None:
-            self._remove(record.name)
+            self._remove(record.key)
             self._update()
 
     async def close(self) -> None:
@@ -181,24 +182,25 @@ class MemoryStore:
 
     def _owned(self, record: SessionRecord) -> SessionRecord | None:
         """What is stored of the record's session, where it belongs to the record's stream."""
-        stored = self._records.get(record.name)
+        stored = self._records.get(record.key)
         mine = stored is not None and (stored.secret, stored.epoch) == (record.secret, record.epoch)
         return stored if mine else None
 
-    def _attach(self, name: str) -> None:
+    def _attach(self, key: str) -> None:
         """The session has a stream again."""
-        self._detached.pop(name, None)
-        self._shares.remove(name)
+        self._detached.pop(key, None)
+        self._shares.remove(key)
         self._update()
 
-    def _remove(self, name: str) -> None:
-        self._detached.pop(name, None)
-        self._shares.remove(name)
-        del self._records[name]
+    def _remove(self, key: str) -> None:
+        self._detached.pop(key, None)
+        self._shares.remove(key)
+        del self._records[key]
 
-    def _drop(self, name: str, reason: str, size: int) -> None:
+    def _drop(self, key: str, reason: str, size: int) -> None:
         """Give a session up before its time."""
-        self._remove(name)
+        name = self._records[key].name
+        self._remove(key)
         self._observer.detached_dropped(reason)
         _log.warning("session_dropped", extra={"fields": {"session": name, "reason": reason, "bytes": size}})
 

@@ -100,7 +100,8 @@ class TrackStream:
         config, writer = self._config, self._writer
         options = await self._read_config()
         with writer.active():
-            admitted = await self._sessions.admit(self, options, current_call.get().caller)
+            call = current_call.get()
+            admitted = await self._sessions.admit(self, options, call.caller, call.owner)
         conversation = Conversation(self._sessions, admitted, options, self._requests, writer)
         await writer.write(Response(opened=self._opened(admitted.record)))
         self._conversation = conversation
