@@ -190,4 +190,4 @@ def test_the_command_writes_a_line_that_the_server_reads(tmp_path: Path, capsys:
 
 
 def test_every_reason_has_its_label_from_the_start() -> None:
-    assert DENIALS == REASONS
+    assert (*REASONS, "resume_token") == DENIALS

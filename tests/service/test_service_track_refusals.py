@@ -226,8 +226,11 @@ async def test_a_token_that_does_not_fit_is_refused_by_the_reason(live: Running)
     token = ResumeToken.decode(last)
 
     def changed(**changes: Any) -> bytes:
-        return dataclasses.replace(token, **changes).encode()
+        """As a server would have written it that shares the keys."""
+        return dataclasses.replace(token, **changes).signed(service.sessions.keys, "").encode()
 
+    service = live.server._service
+    assert service is not None
     assert await _refusal(live, config("mine", changed(bundle_id="c" * 64))) == (PRECONDITION, "TOKEN_OTHER_BUNDLE")
     assert await _refusal(live, config("other", last)) == (PRECONDITION, "TOKEN_OTHER_SESSION")
     assert await _refusal(live, config("mine", changed(secret=b"x" * 16))) == (PRECONDITION, "TOKEN_OTHER_SESSION")
@@ -247,6 +250,19 @@ async def test_a_token_that_does_not_fit_is_refused_by_the_reason(live: Running)
     await it.cut()
     await until(lambda: sessions(live) == {"detached": 1})
     assert await _refusal(live, config("mine", first)) == (PRECONDITION, "TOKEN_TOO_OLD")
+
+
+async def test_a_token_that_is_not_the_servers_own_is_that_of_no_session(live: Running) -> None:
+    token = ResumeToken.decode((await _broken(live))[-1].resume_token)
+    gone = (NOT_FOUND, "SESSION_NOT_FOUND")
+    for changes in ({"frame": 1}, {"epoch": 2}, {"secret": b"x" * 16}, {"bundle_id": "c" * 64}, {"mac": bytes(16)}):
+        forged = dataclasses.replace(token, **changes).encode()  # type: ignore[arg-type]
+        assert await _refusal(live, config("mine", forged)) == gone
+    assert await _refusal(live, config("other", forged)) == gone
+    assert live.sample("exalign_access_denied_total", reason="resume_token") == 6
+    it = talk(live)
+    assert (await it.open(config("mine", token.encode()))).epoch == 2  # nothing was moved or fenced
+    await it.cut()
 
 
 async def test_the_tokens_of_a_closed_session_are_void(live: Running) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -200,8 +201,10 @@ async def test_half_closing_again_closes_a_session_whose_last_word_was_lost(live
 
 
 async def test_a_resumed_session_may_move_to_another_process_with_its_record(tmp_path: Path) -> None:
-    """What the store keeps is all there is: a server that gets the record goes on bit for bit."""
-    async with running(tmp_path) as live:
+    """What the store keeps is all there is: a server that gets the record, and has the keys, goes on bit for bit."""
+    keys = tmp_path / "keys"
+    keys.write_text(secrets.token_hex(32))
+    async with running(tmp_path, server_config(resume_keys=keys)) as live:
         want = await uncut(live)
         it = talk(live)
         await it.open(config("mine", **OPTIONS))
@@ -214,7 +217,12 @@ async def test_a_resumed_session_may_move_to_another_process_with_its_record(tmp
         await until(lambda: sessions(live) == {"detached": 1})
         record = await live.server.store.get("mine")
     assert record is not None
-    async with running(tmp_path, server_config()) as other:
+    async with running(tmp_path, server_config()) as stranger:
+        await stranger.server.store.create(record)
+        late = talk(stranger)
+        await late.say(config("mine", transcript.token, **OPTIONS))
+        assert (await late.refused())[1].reason == "SESSION_NOT_FOUND"
+    async with running(tmp_path, server_config(resume_keys=keys)) as other:
         await other.server.store.create(record)
         again = talk(other)
         await again.open(config("mine", transcript.token, **OPTIONS))

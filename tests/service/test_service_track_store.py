@@ -27,6 +27,7 @@ TOKENS = st.builds(
     frame=st.integers(-1, 2**63 - 1),
     bundle_id=st.text("0123456789abcdef", min_size=64, max_size=64),
     state_hash=DIGESTS,
+    mac=DIGESTS,
 )
 
 

@@ -16,6 +16,10 @@ def check_access(config: AccessConfig) -> None:
         from exalign_service.access.certificates import read_certificates  # gRPC, only where it is wanted
 
         read_certificates(config)
+    if config.resume_keys is not None:
+        from exalign_service.access.resume_keys import read_resume_keys
+
+        read_resume_keys(config.resume_keys)
     if config.token_file is not None:
         from exalign_service.access.static_tokens import read_tokens
 

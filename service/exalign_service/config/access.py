@@ -45,6 +45,10 @@ class AccessConfig:
     ] = None
     token_audience: Annotated[str | None, Rule("audience that such a token must name (aud)")] = None
     token_issuer: Annotated[str | None, Rule("issuer that such a token must name (iss); not set: any")] = None
+    resume_keys: Annotated[
+        Path | None,
+        Rule("keys of resume tokens, a line each in hex, the newest first; not set: a random one of each process"),
+    ] = None
 
     def __post_init__(self) -> None:
         check(self)

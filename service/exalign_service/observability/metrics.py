@@ -37,8 +37,8 @@ MEMORY_STATES = ("held", "waiting")
 WATCHED = ("stage", "batch")
 RUNTIME_FAULTS = ("raised", "rows", "shape", "not_finite")
 #: Files that are read again when they change.
-RELOADED = ("certificates", "tokens", "jwks")
-DENIALS = ("missing", "malformed", "unknown", "forged", "expired", "not_yet_valid", "claims", "scope")
+RELOADED = ("certificates", "tokens", "jwks", "resume_keys")
+DENIALS = ("missing", "malformed", "unknown", "forged", "expired", "not_yet_valid", "claims", "scope", "resume_token")
 FRAME_OUTCOMES = ("answered", "problem", "skipped")
 
 #: Upper ends of the buckets of presence.
@@ -279,6 +279,10 @@ class Metrics:
     def access_denied(self, reason: str) -> None:
         """See `AccessObserver`."""
         self._denied.labels(reason).inc()
+
+    def resume_token_refused(self) -> None:
+        """See `TrackObserver`."""
+        self._denied.labels("resume_token").inc()
 
     def certificate_expires(self, at: float) -> None:
         """See `CertificateObserver`."""

@@ -9,6 +9,7 @@ import numpy as np
 from exalign_engine.arrays import U8
 from exalign_engine.detect import understood
 from exalign_engine.face.aligner import Aligner
+from exalign_service.access.resume_keys import ResumeKeys
 from exalign_service.config.schema import ServerConfig
 from exalign_service.decoding.budget import DecodedBytesBudget
 from exalign_service.decoding.pool import DecoderPool
@@ -114,6 +115,7 @@ class ModelService:
             metrics,
             max_read_ahead_bytes=2 * config.limits.max_message_bytes,
             clock=clock,
+            keys=ResumeKeys(config.access.resume_keys, metrics),
         )
         model = model_info.describe(aligner, config)
         self.servicer = FaceAlignmentServicer(

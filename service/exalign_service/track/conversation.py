@@ -57,7 +57,7 @@ class Conversation:
         writer: ResponseWriter,
     ) -> None:
         self.record = admitted.record
-        self._options, self._requests, self._writer = options, requests, writer
+        self._options, self._requests, self._writer, self._keys = options, requests, writer, sessions.keys
         self._pipeline, self._store, self._observer = sessions.pipeline, sessions.store, sessions.observer
         kept = sessions.config
         self._max_unacked, self._max_unacked_bytes = kept.max_unacked_frames, kept.max_unacked_bytes
@@ -198,7 +198,7 @@ class Conversation:
                 frame_index=requested.index,
                 media_time=requested.media_time,
                 skipped_frames=received.skipped,
-                resume_token=replace(self.record, **changes).token(),
+                resume_token=replace(self.record, **changes).token(self._keys),
                 problems=step.problems,
                 timing=clock.message(),
             )

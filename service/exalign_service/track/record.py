@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from exalign.v1 import track_pb2
 from exalign_engine.tracking import FrameAnswer
+from exalign_service.access.resume_keys import ResumeKeys
 from exalign_service.track.resume_token import NO_FRAME, ResumeToken
 
 Corners = tuple[float, float, float, float]
@@ -135,9 +136,10 @@ class SessionRecord:
         """About what it takes in memory."""
         return len(self.state) + len(self.config) + self.retained_bytes
 
-    def token(self) -> bytes:
+    def token(self, keys: ResumeKeys) -> bytes:
         """Resumes the session after the newest frame answered."""
-        return ResumeToken(self.name, self.secret, self.epoch, self.frame, self.bundle_id, self.state_hash).encode()
+        token = ResumeToken(self.name, self.secret, self.epoch, self.frame, self.bundle_id, self.state_hash)
+        return token.signed(keys, self.owner).encode()
 
     def result_of(self, frame: int) -> bytes | None:
         """The retained result of a frame, serialized; None where there is none."""

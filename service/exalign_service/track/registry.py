@@ -18,6 +18,7 @@ from typing import Protocol, TypeVar
 
 from exalign.v1 import track_pb2
 from exalign_engine.tracking import SessionOptions, StateError, TrackingSession
+from exalign_service.access.resume_keys import ResumeKeys
 from exalign_service.config.schema import SessionsConfig
 from exalign_service.methods.pipeline import Pipeline
 from exalign_service.methods.stage_clock import StageClock
@@ -33,7 +34,7 @@ from exalign_service.rpc.errors import (
 from exalign_service.rpc.lifecycle import Lifecycle
 from exalign_service.track.record import SessionRecord, session_key
 from exalign_service.track.requests import TrackOptions
-from exalign_service.track.resume_checks import check_record, check_token, state_error_to_precondition
+from exalign_service.track.resume_checks import check_record, check_token, session_gone, state_error_to_precondition
 from exalign_service.track.resume_token import SECRET_BYTES, ResumeToken, state_hash
 from exalign_service.track.session_factory import SessionFactory
 from exalign_service.track.store import SessionStore
@@ -70,6 +71,9 @@ class TrackObserver(Protocol):
 
     def sessions_changed(self, active: int, draining: int) -> None:
         """The number of streams has changed: those that go on, and those that were sent `GoAway`."""
+
+    def resume_token_refused(self) -> None:
+        """A stream brought a resume token that is none of ours, or of another owner."""
 
     def frame_answered(self, seconds: float, *, problem: bool, skipped: int) -> None:
         """A frame was answered so long after it had arrived; with a problem, or instead of older ones."""
@@ -110,6 +114,7 @@ class SessionRegistry:
         observer: see `TrackObserver`.
         max_read_ahead_bytes: what one stream may read ahead of acknowledgements, bytes.
         clock: of the streams' time limits.
+        keys: of resume tokens.
     """
 
     def __init__(
@@ -122,7 +127,9 @@ class SessionRegistry:
         observer: TrackObserver,
         max_read_ahead_bytes: int,
         clock: Clock,
+        keys: ResumeKeys,
     ) -> None:
+        self.keys = keys
         self.config, self.store, self.pipeline, self.observer = config, store, pipeline, observer
         self.max_read_ahead_bytes, self.clock = max_read_ahead_bytes, clock
         self.unacked = UnackedBudget(config.max_unacked_bytes_per_caller)
@@ -229,6 +236,9 @@ class SessionRegistry:
         self, stream: Stream, options: TrackOptions, token: ResumeToken, caller: str, owner: str
     ) -> AdmittedSession:
         name, key = token.session, session_key(token.session, owner)
+        if not token.is_signed(self.keys, owner):
+            self.observer.resume_token_refused()
+            raise session_gone(token)
         check_token(token, options, self.pipeline.aligner.bundle.id)
         check_record(token, options, await self.store.get(key))
         old = self._streams.get(key)

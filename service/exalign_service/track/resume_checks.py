@@ -14,7 +14,7 @@ _FIELD = "config.resume_token"
 
 
 def check_token(token: ResumeToken, options: TrackOptions, bundle_id: str) -> None:
-    """Check what depends on the token alone.
+    """Check what depends on the token alone, which is ours.
 
     Raises:
         PreconditionError: it is of another bundle or session.
@@ -36,10 +36,7 @@ def check_record(token: ResumeToken, options: TrackOptions, record: SessionRecor
             results that the token's owner does not have.
     """
     if record is None:
-        raise SessionNotFoundError(
-            f"{_FIELD}: the state of session {token.session!r} is gone: it was closed, or not resumed in time;"
-            " open a new session"
-        )
+        raise session_gone(token)
     if not hmac.compare_digest(token.secret, record.secret):
         text = f"{_FIELD}: is from an earlier session that was called {token.session!r} too"
         raise PreconditionError("TOKEN_OTHER_SESSION", text)
@@ -54,6 +51,12 @@ def check_record(token: ResumeToken, options: TrackOptions, record: SessionRecor
         text = f"{_FIELD}: names a state after frame {token.frame} that the session, now at {record.frame}, never had"
         raise PreconditionError("TOKEN_OTHER_STATE", text)
     return record
+
+
+def session_gone(token: ResumeToken) -> SessionNotFoundError:
+    """The session of a token is not here; so it is where the token is none of ours, or of another owner."""
+    text = "is gone: it was closed, or not resumed in time; open a new session"
+    return SessionNotFoundError(f"{_FIELD}: the state of session {token.session!r} {text}")
 
 
 def state_error_to_precondition(error: StateError) -> PreconditionError:

@@ -1,17 +1,21 @@
 """The resume token: the point of a session from which another stream can go on.
 
-It is opaque to callers. The checksum finds damage; the secret, one a session, makes a token hard to guess.
+It is opaque to callers. The checksum finds damage. The authenticator (`access.resume_keys`) shows that the token is
+ours, and for this owner. The secret, one a session, tells it from an earlier one of the same name.
 
-    "XT1" | len, session | secret (16) | epoch (u32) | frame (i64) | len, bundle id | state hash (16) | checksum (8)
+    "XT2" | len, session | secret (16) | epoch (u32) | frame (i64) | len, bundle id | state hash (16)
+          | authenticator of all before (16) | checksum (8)
 """
 
 from __future__ import annotations
 
 import hashlib
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-_MAGIC = b"XT1"
+from exalign_service.access.resume_keys import MAC_BYTES, ResumeKeys
+
+_MAGIC = b"XT2"
 _FIXED = struct.Struct(">16sIq")
 _CHECKSUM_BYTES = 8
 
@@ -36,6 +40,7 @@ class ResumeToken:
         frame: newest frame answered; `NO_FRAME` before the first.
         bundle_id: which bundle answered.
         state_hash: `state_hash` of the engine's state after that frame.
+        mac: (16 bytes) its authenticator.
     """
 
     session: str
@@ -44,11 +49,25 @@ class ResumeToken:
     frame: int
     bundle_id: str
     state_hash: bytes
+    mac: bytes = bytes(MAC_BYTES)
+
+    def signed(self, keys: ResumeKeys, owner: str) -> ResumeToken:
+        """The same with its authenticator, for an owner (`Call.owner`)."""
+        return replace(self, mac=keys.sign(owner, self._body()))
+
+    def is_signed(self, keys: ResumeKeys, owner: str) -> bool:
+        """Whether the authenticator is right."""
+        return keys.verify(owner, self._body(), self.mac)
 
     def encode(self) -> bytes:
         """As it is sent."""
+        body = self._body() + self.mac
+        return body + _checksum(body)
+
+    def _body(self) -> bytes:
+        """All that is authenticated."""
         name, bundle = self.session.encode(), self.bundle_id.encode()
-        body = b"".join(
+        return b"".join(
             (
                 _MAGIC,
                 bytes([len(name)]),
@@ -59,7 +78,6 @@ class ResumeToken:
                 self.state_hash,
             )
         )
-        return body + _checksum(body)
 
     @classmethod
     def decode(cls, data: bytes) -> ResumeToken:
@@ -80,9 +98,9 @@ class ResumeToken:
             bundle, at = _text(body, at + _FIXED.size)
         except (IndexError, struct.error, UnicodeDecodeError) as e:
             raise DamagedTokenError("is damaged: a part of it is missing") from e
-        if len(body) - at != HASH_BYTES:
+        if len(body) - at != HASH_BYTES + MAC_BYTES:
             raise DamagedTokenError("is damaged: a part of it is missing")
-        return cls(name, secret, epoch, frame, bundle, body[at:])
+        return cls(name, secret, epoch, frame, bundle, body[at:-MAC_BYTES], body[-MAC_BYTES:])
 
 
 def state_hash(state: bytes) -> bytes:

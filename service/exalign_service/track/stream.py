@@ -138,7 +138,7 @@ class TrackStream:
     async def _send_go_away(
         self, conversation: Conversation, reason: track_pb2.GoAwayReason.ValueType, grace: float
     ) -> None:
-        token = conversation.record.token()
+        token = conversation.record.token(self._sessions.keys)
         message = track_pb2.GoAway(reason=reason, resume_token=token, grace=_duration(grace))
         await self._writer.write(Response(go_away=message))
 
