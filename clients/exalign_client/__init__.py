@@ -67,6 +67,7 @@ from exalign_client.track.results import (
     settled,
 )
 from exalign_client.track.sync import TrackStream
+from exalign_client.transport.channel import Tls
 from exalign_client.transport.health import HealthStatus
 from exalign_client.transport.local_server import LocalServer, local_server
 
@@ -120,6 +121,7 @@ __all__ = [
     "SuggestionOptions",
     "Suggestions",
     "Timing",
+    "Tls",
     "Track",
     "TrackClosed",
     "TrackEvent",

@@ -21,9 +21,10 @@ from exalign_client.results.model import Limits
 from exalign_client.track.aio import AsyncTrackStream
 from exalign_client.track.requests import FrameInput
 from exalign_client.transport import health
-from exalign_client.transport.channel import DEFAULT_TIMEOUT, open_aio_channel
+from exalign_client.transport.channel import DEFAULT_TIMEOUT, Encryption, open_aio_channel
 from exalign_client.transport.health import HealthStatus
 from exalign_client.transport.retry import CallBudget
+from exalign_client.transport.token import BearerToken, Headers, Token
 
 P = ParamSpec("P")
 AnswerT = TypeVar("AnswerT")
@@ -45,7 +46,8 @@ def _awaitable(
 class AsyncClient(Tracking[Iterable[FrameInput] | AsyncIterable[FrameInput], AsyncTrackStream]):
     """A connection to an Exalign server, for asyncio. Make it inside the event loop that uses it.
 
-    Arguments and retries are those of `Client`. Frames of `track` may be asynchronous, and so are its events.
+    Arguments and retries are those of `Client`; ``token`` may also be an asynchronous function. Frames of `track` may
+    be asynchronous, and so are its events.
 
     Example:
         >>> async with AsyncClient("localhost:50051") as client:
@@ -58,10 +60,16 @@ class AsyncClient(Tracking[Iterable[FrameInput] | AsyncIterable[FrameInput], Asy
     _frames_may_be_asynchronous = True
 
     def __init__(
-        self, address: str, *, tls: bool | grpc.ChannelCredentials = False, timeout: float = DEFAULT_TIMEOUT
+        self,
+        address: str,
+        *,
+        tls: Encryption = False,
+        token: Token | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
     ) -> None:
         self.address = address
         self._timeout = check_timeout(timeout)
+        self._token = BearerToken(token, address, encrypted=tls is not False)
         self._limits: Limits | None = None
         self._channel: aio.Channel = open_aio_channel(address, tls)
         self._stub = service_pb2_grpc.FaceAlignmentServiceStub(self._channel)
@@ -124,7 +132,8 @@ class AsyncClient(Tracking[Iterable[FrameInput] | AsyncIterable[FrameInput], Asy
         )
         while True:
             try:
-                response: Any = await method(request, timeout=budget.remaining())
+                metadata = await self._token.prepare()
+                response: Any = await method(request, timeout=budget.remaining(), metadata=metadata)
                 break
             except grpc.RpcError as error:
                 ours = error_from_rpc(error, self.address)
@@ -144,7 +153,14 @@ class AsyncClient(Tracking[Iterable[FrameInput] | AsyncIterable[FrameInput], Asy
         timeout: float | None,
     ) -> AsyncTrackStream:
         silence = check_timeout(self._timeout if timeout is None else timeout)
-        return AsyncTrackStream(self._stub.TrackVideo, self.address, config, frames, window=window, timeout=silence)
+        track, token = self._stub.TrackVideo, self._token
+
+        def opened(request_iterator: Any, *, metadata: Headers | None = None) -> Any:
+            return track(request_iterator, metadata=(*(metadata or ()), *token.latest))
+
+        return AsyncTrackStream(
+            opened, self.address, config, frames, window=window, timeout=silence, prepare=token.prepare
+        )
 
     async def _health_once(self, timeout: float) -> HealthStatus:
         try:

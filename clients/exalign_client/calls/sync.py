@@ -20,9 +20,10 @@ from exalign_client.results.model import Limits
 from exalign_client.track.requests import FrameInput
 from exalign_client.track.sync import TrackStream
 from exalign_client.transport import health
-from exalign_client.transport.channel import DEFAULT_TIMEOUT, open_channel
+from exalign_client.transport.channel import DEFAULT_TIMEOUT, Encryption, open_channel
 from exalign_client.transport.health import HealthStatus
 from exalign_client.transport.retry import CallBudget
+from exalign_client.transport.token import BearerToken, Headers, Token
 
 P = ParamSpec("P")
 AnswerT = TypeVar("AnswerT")
@@ -47,12 +48,14 @@ class Client(Tracking[Iterable[FrameInput], TrackStream]):
 
     Args:
         address: ``host:port``, or ``unix:/path/of/socket``.
-        tls: False for plain text, True for TLS with the system's certificates, or ``grpc.ChannelCredentials``
-            for anything else (a private authority, a client certificate).
+        tls: False for plain text, True for TLS with the system's certificates, `Tls` for files of a private authority
+            or of the caller's own certificate, or ``grpc.ChannelCredentials`` for anything else.
+        token: shown with every call but health; a function is asked for it each time, so that it can be a new one.
         timeout: seconds for a whole call, retries included, where the call itself names no other.
 
     Raises:
-        InvalidRequestError: ``timeout`` is not a finite number > 0.
+        InvalidRequestError: ``timeout`` is not a finite number > 0; or there is a token, and no TLS on the way to
+            another machine.
 
     Example:
         >>> with Client("localhost:50051") as client:
@@ -61,10 +64,16 @@ class Client(Tracking[Iterable[FrameInput], TrackStream]):
     """
 
     def __init__(
-        self, address: str, *, tls: bool | grpc.ChannelCredentials = False, timeout: float = DEFAULT_TIMEOUT
+        self,
+        address: str,
+        *,
+        tls: Encryption = False,
+        token: Token | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
     ) -> None:
         self.address = address
         self._timeout = check_timeout(timeout)
+        self._token = BearerToken(token, address, encrypted=tls is not False)
         self._limits: Limits | None = None
         self._channel = open_channel(address, tls)
         self._stub = service_pb2_grpc.FaceAlignmentServiceStub(self._channel)
@@ -138,7 +147,7 @@ class Client(Tracking[Iterable[FrameInput], TrackStream]):
         request, scale = fitted(call.request, self._limits)
         while True:
             try:
-                response: Any = method(request, timeout=budget.remaining())
+                response: Any = method(request, timeout=budget.remaining(), metadata=self._token.headers())
                 break
             except grpc.RpcError as error:
                 ours = error_from_rpc(error, self.address)
@@ -154,7 +163,12 @@ class Client(Tracking[Iterable[FrameInput], TrackStream]):
         self, config: track_pb2.TrackConfig, frames: Iterable[FrameInput], window: int, timeout: float | None
     ) -> TrackStream:
         silence = check_timeout(self._timeout if timeout is None else timeout)
-        return TrackStream(self._stub.TrackVideo, self.address, config, frames, window=window, timeout=silence)
+        track, token = self._stub.TrackVideo, self._token
+
+        def opened(request_iterator: Any, *, metadata: Headers | None = None) -> Any:
+            return track(request_iterator, metadata=(*(metadata or ()), *token.headers()))
+
+        return TrackStream(opened, self.address, config, frames, window=window, timeout=silence)
 
     def _health_once(self, timeout: float) -> HealthStatus:
         try:

@@ -6,11 +6,13 @@ import argparse
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
 
 from exalign.cli_support import report
 from exalign_client.calls.sync import Client
 from exalign_client.commands.terminal import Waiting
-from exalign_client.transport.channel import DEFAULT_TIMEOUT
+from exalign_client.transport.channel import DEFAULT_TIMEOUT, Tls
 from exalign_client.transport.in_process import answered_here
 
 #: Seconds for a call in this process: no limit that anybody meets. What it does is on standard error.
@@ -18,7 +20,7 @@ _AS_LONG_AS_IT_TAKES = 3600.0
 
 
 def add_connection_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--server``, ``--tls`` and ``--timeout``."""
+    """Add ``--server``, ``--timeout``, and those about TLS and tokens."""
     group = parser.add_argument_group("server")
     group.add_argument(
         "--server",
@@ -26,6 +28,10 @@ def add_connection_options(parser: argparse.ArgumentParser) -> None:
         help="address of the server, also unix:/path/of/socket; without it, this command itself answers",
     )
     group.add_argument("--tls", action="store_true", help="use TLS with the system's certificates")
+    group.add_argument("--tls-ca", type=Path, metavar="FILE", help="use TLS with these authorities, PEM")
+    group.add_argument("--tls-cert", type=Path, metavar="FILE", help="certificate of this caller, PEM; with --tls-key")
+    group.add_argument("--tls-key", type=Path, metavar="FILE", help="its private key, PEM")
+    group.add_argument("--token-file", type=Path, metavar="FILE", help="file with the token for the server")
     group.add_argument(
         "--timeout",
         type=_seconds,
@@ -44,7 +50,10 @@ def connect(arguments: argparse.Namespace, *, shows_progress: bool = False) -> I
         shows_progress: whether the block itself says how far it is; otherwise lines about waiting go on in it.
     """
     if arguments.server is not None:
-        with Client(arguments.server, tls=arguments.tls, timeout=arguments.timeout or DEFAULT_TIMEOUT) as client:
+        token = None if arguments.token_file is None else partial(_token, arguments.token_file)
+        with Client(
+            arguments.server, tls=_tls(arguments), token=token, timeout=arguments.timeout or DEFAULT_TIMEOUT
+        ) as client:
             yield client
         return
     report("exalign: no --server: this process answers itself")
@@ -58,6 +67,16 @@ def connect(arguments: argparse.Namespace, *, shows_progress: bool = False) -> I
             waiting.at("computing")
         client = stack.enter_context(Client(address, timeout=arguments.timeout or _AS_LONG_AS_IT_TAKES))
         yield client
+
+
+def _tls(arguments: argparse.Namespace) -> bool | Tls:
+    files = (arguments.tls_ca, arguments.tls_cert, arguments.tls_key)
+    return Tls(*files) if any(path is not None for path in files) else bool(arguments.tls)
+
+
+def _token(path: Path) -> str:
+    """What a file holds now: it may be replaced while a video goes on."""
+    return path.read_text("ascii", errors="replace").strip()
 
 
 def _seconds(text: str) -> float:

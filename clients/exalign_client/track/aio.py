@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
@@ -39,9 +39,10 @@ class AsyncTrackStream(AsyncIterator[TrackEvent]):
         *,
         window: int,
         timeout: float,
+        prepare: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         session, messages = TrackSession(config, window, address), VideoMessages(config)
-        self._resumable = _TaskStream(open_stream, address, session, messages, frames, timeout)
+        self._resumable = _TaskStream(open_stream, address, session, messages, frames, timeout, prepare)
         # The tasks hold the resumable stream, not this object: when the caller drops it, they end.
         self._finalizer = weakref.finalize(self, self._resumable.stop)
         self._finalizer.atexit = False
@@ -88,8 +89,10 @@ class _TaskStream(ResumableStream[Requests]):
         messages: VideoMessages,
         frames: Iterable[FrameInput] | AsyncIterable[FrameInput],
         timeout: float,
+        prepare: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         super().__init__(open_stream, address, session, timeout)
+        self._prepare = prepare
         self._messages, self._frames = messages, frames
         self._changed = asyncio.Event()
         self._feeder: asyncio.Task[None] | None = None
@@ -101,6 +104,8 @@ class _TaskStream(ResumableStream[Requests]):
                 return None
             if self._feeder is None:
                 self._feeder = asyncio.create_task(self._feed(self._frames))
+            if self._call is None and self._prepare is not None:
+                await self._prepare()
             call = self._stream()
             self._silent_since = self._clock()
             event: TrackEvent | None = None

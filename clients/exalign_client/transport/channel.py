@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
 
 import grpc
 from grpc import aio
 
 from exalign.v1 import service_pb2
+from exalign_client.errors import InvalidRequestError, Violation
 from exalign_client.transport.this_machine import is_this_machine
 
 #: Seconds for a whole call, its retries and their pauses included, where the caller names none.
@@ -76,11 +80,48 @@ def channel_options(address: str) -> list[tuple[str, str | int]]:
     return options
 
 
-def _credentials(tls: bool | grpc.ChannelCredentials) -> grpc.ChannelCredentials | None:
+@dataclass(frozen=True)
+class Tls:
+    """Files for TLS, PEM; read when a client is made.
+
+    Attributes:
+        ca: authorities that vouch for the server; None: the system's.
+        cert: the caller's certificate, for servers that ask for one.
+        key: its private key, without a password.
+
+    Raises:
+        InvalidRequestError: there is one of ``cert`` and ``key`` alone.
+    """
+
+    ca: str | PathLike[str] | None = None
+    cert: str | PathLike[str] | None = None
+    key: str | PathLike[str] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.cert is None) != (self.key is None):
+            raise InvalidRequestError([Violation("tls", "must have both of cert and key, or none")])
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """As gRPC takes them.
+
+        Raises:
+            OSError: a file cannot be read.
+        """
+        ca, key, cert = (None if path is None else Path(path).read_bytes() for path in (self.ca, self.key, self.cert))
+        return grpc.ssl_channel_credentials(ca, key, cert)
+
+
+#: How a connection is encrypted: not at all, with the system's authorities, with files, or as gRPC itself has it.
+Encryption = bool | Tls | grpc.ChannelCredentials
+
+
+def _credentials(tls: Encryption) -> grpc.ChannelCredentials | None:
+    if isinstance(tls, Tls):
+        return tls.credentials()
     return grpc.ssl_channel_credentials() if tls is True else (tls or None)
 
 
-def open_channel(address: str, tls: bool | grpc.ChannelCredentials) -> grpc.Channel:
+def open_channel(address: str, tls: Encryption) -> grpc.Channel:
     """A channel for blocking calls; `exalign_client.Client` describes the arguments."""
     options, credentials = channel_options(address), _credentials(tls)
     if credentials is None:
@@ -88,7 +129,7 @@ def open_channel(address: str, tls: bool | grpc.ChannelCredentials) -> grpc.Chan
     return grpc.secure_channel(address, credentials, options)
 
 
-def open_aio_channel(address: str, tls: bool | grpc.ChannelCredentials) -> aio.Channel:
+def open_aio_channel(address: str, tls: Encryption) -> aio.Channel:
     """A channel for calls with asyncio; `exalign_client.AsyncClient` describes the arguments."""
     options, credentials = channel_options(address), _credentials(tls)
     if credentials is None:
