@@ -36,6 +36,7 @@ from exalign_service.rpc.interceptor import CallInterceptor
 from exalign_service.rpc.late_service import LateService
 from exalign_service.rpc.lifecycle import CUT_AFTER, CUT_ENDS, METRICS_END, THREADS_END, Lifecycle
 from exalign_service.rpc.options import server_options
+from exalign_service.rpc.quotas import quotas_of
 from exalign_service.rpc.services import ANSWERED, FACE_ALIGNMENT, HEALTH_NAMES, SERVICES
 from exalign_service.serving.loading import LoadedModel, load_model
 
@@ -89,9 +90,13 @@ class Server:
         self.address, self.metrics_address = config.address, config.metrics_address
         self._health = HealthService()
         self._http = MetricsPort(self.metrics.registry, self.lifecycle, self.metrics.descriptors_exhausted.inc)
-        gate = open_gate(config.access, self.metrics)
+        gate, self._quotas = open_gate(config.access, self.metrics), quotas_of(config.access, self.metrics)
         self._interceptor = CallInterceptor(
-            self.metrics, config.limits.max_deadline, max_message_bytes=config.limits.max_message_bytes, gate=gate
+            self.metrics,
+            config.limits.max_deadline,
+            max_message_bytes=config.limits.max_message_bytes,
+            gate=gate,
+            quotas=self._quotas,
         )
         self._late_service = LateService(FACE_ALIGNMENT, self.lifecycle)
         self._open_inference = OpenInferenceServicer(self.lifecycle, config.model.model_name, config.limits.max_faces)
@@ -129,8 +134,7 @@ class Server:
         await self._report_health()
         self._grpc = self._wire()
         await self._listen(self._grpc)
-        where = {"address": self.address, "metrics_address": self.metrics_address}
-        _log.info("listening", extra={"fields": where})
+        _log.info("listening", extra={"fields": {"address": self.address, "metrics_address": self.metrics_address}})
         service = await self._load()
         if service is None:
             return
@@ -261,7 +265,7 @@ class Server:
         from exalign_service.serving.model_service import ModelService
 
         self._service = service = ModelService(
-            self.config, self.aligner, self.metrics, self.lifecycle, self._clock, self.device_lost
+            self.config, self.aligner, self.metrics, self.lifecycle, self._clock, self.device_lost, self._quotas
         )
         service_pb2_grpc.add_FaceAlignmentServiceServicer_to_server(service.servicer, self._late_service)  # type: ignore[arg-type]
         self._open_inference.attach(self.aligner.bundle.id, service.servicer.PredictLandmarks)

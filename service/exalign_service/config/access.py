@@ -49,6 +49,21 @@ class AccessConfig:
         Path | None,
         Rule("keys of resume tokens, a line each in hex, the newest first; not set: a random one of each process"),
     ] = None
+    quota_requests: Annotated[
+        float | None, Rule("calls of one caller in a second, after a burst of ten seconds' worth", 0.001, 1_000_000.0)
+    ] = None
+    quota_frames: Annotated[
+        float | None, Rule("video frames of one caller in a second, after such a burst", 0.001, 1_000_000.0)
+    ] = None
+    quota_cpu_seconds: Annotated[
+        float | None, Rule("thread time that one caller is given in a second, after such a burst", 0.001, 1024.0)
+    ] = None
+    quota_sessions: Annotated[
+        int | None, Rule("video sessions of one caller at once, beside caller_share", least=0, most=65_536)
+    ] = None
+    quota_posterior_bytes: Annotated[
+        int | None, Rule("memory for one caller's posteriors, bytes; its oldest give way", least=1, most=2**40)
+    ] = None
 
     def __post_init__(self) -> None:
         check(self)

@@ -21,7 +21,7 @@ from typing import Protocol
 
 from exalign_engine.arrays import U8
 from exalign_engine.network.outputs import FaceOutputs, Outputs
-from exalign_service.inference.fair_queue import Claim, FairQueue
+from exalign_service.inference.fair_queue import Claim, FairQueue, Spent
 from exalign_service.inference.network import each_row
 from exalign_service.inference.running import Running
 from exalign_service.inference.workers import error_of, start_workers
@@ -84,6 +84,7 @@ class Batcher:
         max_queue: most crops that may wait.
         observer: counts batches and the queue's depth; None: nobody.
         clock: seconds, monotonic; deadlines are on it.
+        spent: see `FairQueue`.
     """
 
     def __init__(
@@ -96,12 +97,13 @@ class Batcher:
         live_share: float = 0.5,
         observer: BatchObserver | None = None,
         clock: Callable[[], float] = time.monotonic,
+        spent: Spent | None = None,
     ) -> None:
         self._infer, self._clock, self._observer = infer, clock, observer
         self._workers, self._max_batch, self._max_queue = workers, max_batch, max_queue
         self._changed = threading.Condition()
         # All below is guarded by _changed.
-        self._queue = FairQueue[_Item](live_share * workers, clock)
+        self._queue = FairQueue[_Item](live_share * workers, clock, spent)
         self._running = Running(workers, clock)
         self._cost = _FIRST_GUESS
         self._closed = False

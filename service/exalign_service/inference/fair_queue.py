@@ -23,6 +23,9 @@ from exalign_service.rpc.call_context import Call
 
 T = TypeVar("T")
 
+#: Is told about thread time that a caller was given, seconds. From any thread.
+Spent = Callable[[str, float], object]
+
 #: Seconds for which a bucket fills.
 _BURST = 1.0
 
@@ -72,10 +75,13 @@ class FairQueue(Generic[T]):
     Args:
         live_share: thread seconds a second that the frames of one caller get before all calls.
         clock: seconds, monotonic.
+        spent: told who was given how much thread time, seconds.
     """
 
-    def __init__(self, live_share: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._live_share, self._clock = live_share, clock
+    def __init__(
+        self, live_share: float, clock: Callable[[], float] = time.monotonic, spent: Spent | None = None
+    ) -> None:
+        self._live_share, self._clock, self._spent = live_share, clock, spent
         self._callers: dict[str, _Caller[T]] = {}
         #: The clock of those who are there: that of the caller served last.
         self._virtual = 0.0
@@ -155,6 +161,8 @@ class FairQueue(Generic[T]):
         """
         caller = self._caller(claim.caller)
         caller.clock += seconds - expected
+        if self._spent is not None:
+            self._spent(claim.caller, seconds)
         if claim.live:
             caller.credit = self._credit(caller) - seconds
         self._taken -= 1

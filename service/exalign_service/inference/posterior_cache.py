@@ -114,6 +114,8 @@ class PosteriorCache:
         #: Faces and their owners, by id.
         self._entries: dict[str, tuple[str, CachedFace]] = {}
         self._shares = CallerShares()
+        #: What one caller's may take, bytes; None: no bound of its own.
+        self.max_bytes_per_caller: int | None = None
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -124,20 +126,26 @@ class PosteriorCache:
         Returns:
             Its id; empty where it is not kept.
         """
-        size = face.size_bytes
-        if not self._capacity or size > self._max_bytes:
+        size, own = face.size_bytes, self.max_bytes_per_caller
+        if not self._capacity or size > self._max_bytes or (own is not None and size > own):
             return ""
         name, call = secrets.token_urlsafe(_ID_BYTES), self._call()
         self._entries[name] = call.owner, face
         self._shares.add(name, call.caller, size)
         evicted = 0
+        while own is not None and self._shares.size_of(call.caller) > own:
+            evicted += self._evict(self._shares.oldest_of(call.caller))
         while len(self._entries) > self._capacity or self._shares.size > self._max_bytes:
             gone = self._shares.first_to_go(by_size=self._shares.size > self._max_bytes)
-            self._shares.remove(gone)
-            del self._entries[gone]
-            evicted += 1
+            evicted += self._evict(gone)
         self._observer.posteriors_changed(len(self._entries), evicted)
         return name if name in self._entries else ""
+
+    def _evict(self, name: str) -> int:
+        """Give an entry up; returns that it is one."""
+        self._shares.remove(name)
+        del self._entries[name]
+        return 1
 
     def find(self, name: str) -> CachedFace:
         """The face behind an id, which becomes the most recently used of the caller that made it.

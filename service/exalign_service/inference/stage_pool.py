@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from exalign_service.inference.fair_queue import Claim, FairQueue
+from exalign_service.inference.fair_queue import Claim, FairQueue, Spent
 from exalign_service.inference.running import Running
 from exalign_service.inference.workers import error_of, start_workers
 from exalign_service.rpc.call_context import current_call
@@ -52,6 +52,7 @@ class StagePool:
         live_share: of the threads' time, that the frames of one caller get before all calls.
         observer: is told how many jobs wait; None: nobody.
         clock: seconds, monotonic; deadlines are on it.
+        spent: see `FairQueue`.
     """
 
     def __init__(
@@ -61,11 +62,12 @@ class StagePool:
         live_share: float = 0.5,
         observer: StageObserver | None = None,
         clock: Callable[[], float] = time.monotonic,
+        spent: Spent | None = None,
     ) -> None:
         self._clock, self._observer, self._closed = clock, observer, False
         self._changed = threading.Condition()
         # All below is guarded by _changed.
-        self._queue = FairQueue[_Job](live_share * threads, clock)
+        self._queue = FairQueue[_Job](live_share * threads, clock, spent)
         self._running = Running(threads, clock)
         self._mean = 0.0
         self._threads = start_workers("stage", threads + 1, self._work)

@@ -38,6 +38,7 @@ WATCHED = ("stage", "batch")
 RUNTIME_FAULTS = ("raised", "rows", "shape", "not_finite")
 #: Files that are read again when they change.
 RELOADED = ("certificates", "tokens", "jwks", "resume_keys")
+QUOTAS = ("requests", "frames", "cpu_seconds")
 DENIALS = ("missing", "malformed", "unknown", "forged", "expired", "not_yet_valid", "claims", "scope", "resume_token")
 FRAME_OUTCOMES = ("answered", "problem", "skipped")
 
@@ -226,6 +227,11 @@ class Metrics:
         self._denied = self._counter("exalign_access_denied", "Calls denied, by what was wrong.", ("reason",))
         for reason in DENIALS:
             self._denied.labels(reason)
+        self._quota = self._counter(
+            "exalign_quota_exceeded", "Calls and frames refused: their caller has used its quota.", ("quota",)
+        )
+        for quota in QUOTAS:
+            self._quota.labels(quota)
         for what in RELOADED:
             for result in ("used", "refused"):
                 self._reloads.labels(what, result)
@@ -244,6 +250,9 @@ class Metrics:
         for section in (config.limits, config.batching, config.sessions, config.watching):
             for field in fields(section):
                 self._limits.labels(field.name).set(getattr(section, field.name))
+        for field in fields(config.access):
+            if field.name.startswith("quota_") and getattr(config.access, field.name) is not None:
+                self._limits.labels(field.name).set(getattr(config.access, field.name))
 
     def export_process(self, index: int, restarts: int) -> None:
         """Show which of several processes this is, and how many were started in its place before it."""
@@ -283,6 +292,10 @@ class Metrics:
     def resume_token_refused(self) -> None:
         """See `TrackObserver`."""
         self._denied.labels("resume_token").inc()
+
+    def quota_exceeded(self, quota: str) -> None:
+        """See `QuotaObserver`."""
+        self._quota.labels(quota).inc()
 
     def certificate_expires(self, at: float) -> None:
         """See `CertificateObserver`."""

@@ -76,6 +76,15 @@ class CallerShares:
         self._holdings.clear()
         self.size = 0
 
+    def size_of(self, caller: str) -> int:
+        """Bytes that a caller keeps."""
+        holding = self._holdings.get(caller)
+        return 0 if holding is None else holding.size
+
+    def oldest_of(self, caller: str) -> str:
+        """The least recently used of a caller that keeps something."""
+        return next(iter(self._holdings[caller].entries))
+
     def first_to_go(self, *, by_size: bool) -> str:
         """The least recently used of the caller that keeps most; of several such callers, the least recently used.
 

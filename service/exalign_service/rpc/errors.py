@@ -3,6 +3,7 @@
     ServiceError
     ├── QueueFullError            too much is waiting already
     ├── OverloadedError           it would be answered too late
+    ├── QuotaExceededError        a caller has used what it may for now
     ├── DeadlineExpiredError      no time is left
     ├── NotServingError           starting or shutting down
     ├── DecoderUnavailableError   no process that decodes pictures can be started
@@ -85,6 +86,21 @@ class OverloadedError(ServiceError):
     def __init__(self, expected: float, allowed: float, limit: str, retry_after: float) -> None:
         self.retry_after = retry_after
         text = f"the call would take {expected:.2f} s, at most {max(allowed, 0.0):.2f} s {limit} are planned for"
+        super().__init__(f"{text}; try again in {retry_after:.2f} s")
+
+
+class QuotaExceededError(ServiceError):
+    """A caller has used what it may for now.
+
+    Args:
+        quota: of what, as metrics call it.
+        rate: how much it may use in a second.
+        retry_after: when to try again, seconds.
+    """
+
+    def __init__(self, quota: str, rate: float, retry_after: float) -> None:
+        self.retry_after = retry_after
+        text = f"this caller has used its quota of {quota}, {rate:g} a second"
         super().__init__(f"{text}; try again in {retry_after:.2f} s")
 
 
@@ -340,6 +356,7 @@ _TABLE: dict[type[BaseException], Callable[..., ErrorStatus]] = {
     MessageTooLargeError: _plain(_Code.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE"),
     QueueFullError: _later("QUEUE_FULL"),
     OverloadedError: _later("OVERLOADED"),
+    QuotaExceededError: _later("QUOTA_EXCEEDED"),
     DeadlineExpiredError: _plain(_Code.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
     NotServingError: _plain(_Code.UNAVAILABLE, "NOT_SERVING", 1.0),
     DecoderUnavailableError: _plain(_Code.UNAVAILABLE, "DECODER_UNAVAILABLE", 1.0),

@@ -32,6 +32,7 @@ from exalign_service.rpc.errors import (
     NotServingError,
     OverloadedError,
     QueueFullError,
+    QuotaExceededError,
     UnknownMethodError,
     check_memory,
     is_known,
@@ -39,6 +40,7 @@ from exalign_service.rpc.errors import (
 )
 from exalign_service.rpc.gate import Gate
 from exalign_service.rpc.handlers import forget_frames, refusing, serializer, status_of_handler
+from exalign_service.rpc.quotas import Quotas
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +58,9 @@ _REFUSAL_LINES = 20
 
 #: Characters shown of the name of a method that there is not.
 _SHOWN = 100
+
+#: Whoever asks only for health is asked for nothing.
+UNBOUNDED = ("grpc.health.v1.Health",)
 
 if TYPE_CHECKING:  # generic in the stubs only
     ServerInterceptor = grpc.aio.ServerInterceptor[Any, Any]
@@ -75,6 +80,7 @@ class CallInterceptor(ServerInterceptor):
         clock: measures calls; deadlines are on the event loop's own clock.
         max_message_bytes: largest message that a handler is given.
         gate: decides who may call; None: everybody.
+        quotas: of callers; health has none.
     """
 
     def __init__(
@@ -85,8 +91,9 @@ class CallInterceptor(ServerInterceptor):
         *,
         max_message_bytes: float = math.inf,
         gate: Gate | None = None,
+        quotas: Quotas | None = None,
     ) -> None:
-        self.gate = gate
+        self.gate, self.quotas = gate, quotas
         self._metrics, self._max_deadline, self._max_message_bytes = metrics, max_deadline, max_message_bytes
         self._clock = LoopClock() if clock is None else clock
         self._running: dict[asyncio.Task[Any], _RpcHandler] = {}
@@ -242,6 +249,8 @@ class _RpcHandler:
         token = current_call.set(call)
         context.set_trailing_metadata(((REQUEST_ID, self._request_id),))
         try:
+            if self._owner.quotas is not None and self._method.service not in UNBOUNDED:
+                self._owner.quotas.request(caller)
             result = await body(deadline)
         except asyncio.CancelledError:
             if task not in self._owner._cancelled_here:
@@ -274,7 +283,7 @@ class _RpcHandler:
         if isinstance(error, AccessError) and self._owner.gate is not None:
             method = f"{self._method.service}/{self._method.name}"
             self._owner.gate.denied(error, self._request_id, method, context.peer())
-        refused = isinstance(error, QueueFullError | OverloadedError | AccessError)
+        refused = isinstance(error, QueueFullError | OverloadedError | AccessError | QuotaExceededError)
         self._done(context, answer.code, answer.message, self._owner.refusals if refused else None)
         metadata = ((REQUEST_ID, self._request_id), (STATUS_DETAILS, answer.serialized()))
         try:

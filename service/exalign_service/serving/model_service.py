@@ -25,6 +25,7 @@ from exalign_service.requests.picture import RequestLimits
 from exalign_service.responses import model as model_info
 from exalign_service.rpc.clock import Clock
 from exalign_service.rpc.lifecycle import Lifecycle
+from exalign_service.rpc.quotas import Quotas
 from exalign_service.servicer import FaceAlignmentServicer
 from exalign_service.serving.warm_up import WarmUp
 from exalign_service.serving.watchdog import Watchdog, Watched
@@ -51,6 +52,7 @@ class ModelService:
         lifecycle: of the server.
         clock: of time limits.
         device_lost: called from any thread when the device answers nothing any more.
+        quotas: of callers.
 
     Attributes:
         servicer: answers the calls.
@@ -68,11 +70,13 @@ class ModelService:
         lifecycle: Lifecycle,
         clock: Clock,
         device_lost: Callable[[DeviceLostError], object],
+        quotas: Quotas | None = None,
     ) -> None:
         self._config, self._aligner = config, aligner
         self._metrics, self._lifecycle, self._clock = metrics, lifecycle, clock
         batching, kept = config.batching, config.sessions
-        self._stages = StagePool(batching.stage_threads, observer=metrics)
+        spent = None if quotas is None else quotas.spent
+        self._stages = StagePool(batching.stage_threads, observer=metrics, spent=spent)
         self._network = Network(aligner.runtime, aligner.bundle.manifest.exemplars, device_lost, metrics)
         self._batcher = Batcher(
             self._network.infer,
@@ -80,6 +84,7 @@ class ModelService:
             max_batch=batching.max_batch,
             max_queue=batching.queue,
             observer=metrics,
+            spent=spent,
         )
         self.watched: dict[str, Watched] = {"stage": self._stages, "batch": self._batcher}
         self.store = MemoryStore(
@@ -98,6 +103,7 @@ class ModelService:
             default_detector=config.model.detector or aligner.default_detector,
         )
         cache = PosteriorCache(config.limits.max_posteriors, config.limits.max_posterior_bytes, metrics)
+        cache.max_bytes_per_caller = config.access.quota_posterior_bytes
         most = AdmissionLimits(batching.queue, config.limits.max_request_bytes, config.limits.max_wait)
         admission = Admission(most, batching.stage_threads, metrics)
         self._decoders = DecoderPool(
@@ -106,20 +112,27 @@ class ModelService:
         budget = DecodedBytesBudget(config.limits.max_decoded_bytes, metrics, clock)
         opener = PictureOpener(self._stages, self._decoders, budget, request_limits.image_limits, metrics)
         pipeline = Pipeline(aligner, self._batcher, self._stages, opener, request_limits, cache, admission, metrics)
-        self.sessions = SessionRegistry(
-            kept,
-            self.store,
-            self.warm_up.sessions,
-            pipeline,
-            lifecycle,
-            metrics,
-            max_read_ahead_bytes=2 * config.limits.max_message_bytes,
-            clock=clock,
-            keys=ResumeKeys(config.access.resume_keys, metrics),
-        )
+        self.sessions = self._registry(pipeline, quotas)
         model = model_info.describe(aligner, config)
         self.servicer = FaceAlignmentServicer(
             pipeline, self.sessions, model, lifecycle, config.limits.max_exemplars, self.warm_up
+        )
+
+    def _registry(self, pipeline: Pipeline, quotas: Quotas | None) -> SessionRegistry:
+        """The sessions of video streams."""
+        config = self._config
+        return SessionRegistry(
+            config.sessions,
+            self.store,
+            self.warm_up.sessions,
+            pipeline,
+            self._lifecycle,
+            self._metrics,
+            max_read_ahead_bytes=2 * config.limits.max_message_bytes,
+            clock=self._clock,
+            keys=ResumeKeys(config.access.resume_keys, self._metrics),
+            quotas=quotas,
+            max_sessions_per_caller=config.access.quota_sessions,
         )
 
     def watchdog(self, end_calls: Callable[[float, Exception], object]) -> Watchdog:

@@ -58,6 +58,7 @@ class Conversation:
     ) -> None:
         self.record = admitted.record
         self._options, self._requests, self._writer, self._keys = options, requests, writer, sessions.keys
+        self._quotas, self._caller = sessions.quotas, admitted.caller
         self._pipeline, self._store, self._observer = sessions.pipeline, sessions.store, sessions.observer
         kept = sessions.config
         self._max_unacked, self._max_unacked_bytes = kept.max_unacked_frames, kept.max_unacked_bytes
@@ -182,6 +183,8 @@ class Conversation:
 
     async def _answer_frame(self, received: ReceivedFrame) -> None:
         requested, clock = received.requested, received.clock
+        if self._quotas is not None:
+            self._quotas.frame(self._caller)
         with self._writer.active(), self._reserved():
             step = await self._steps.frame(requested, self.record, clock)
             changes: dict[str, Any] = {

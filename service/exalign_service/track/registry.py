@@ -32,6 +32,7 @@ from exalign_service.rpc.errors import (
     SessionsFullError,
 )
 from exalign_service.rpc.lifecycle import Lifecycle
+from exalign_service.rpc.quotas import Quotas
 from exalign_service.track.record import SessionRecord, session_key
 from exalign_service.track.requests import TrackOptions
 from exalign_service.track.resume_checks import check_record, check_token, session_gone, state_error_to_precondition
@@ -115,6 +116,8 @@ class SessionRegistry:
         max_read_ahead_bytes: what one stream may read ahead of acknowledgements, bytes.
         clock: of the streams' time limits.
         keys: of resume tokens.
+        quotas: of callers.
+        max_sessions_per_caller: sessions of one caller, where that is less than its share.
     """
 
     def __init__(
@@ -128,8 +131,12 @@ class SessionRegistry:
         max_read_ahead_bytes: int,
         clock: Clock,
         keys: ResumeKeys,
+        quotas: Quotas | None = None,
+        max_sessions_per_caller: int | None = None,
     ) -> None:
-        self.keys = keys
+        self.keys, self.quotas = keys, quotas
+        share = config.max_sessions_per_caller
+        self._share = share if max_sessions_per_caller is None else min(share, max_sessions_per_caller)
         self.config, self.store, self.pipeline, self.observer = config, store, pipeline, observer
         self.max_read_ahead_bytes, self.clock = max_read_ahead_bytes, clock
         self.unacked = UnackedBudget(config.max_unacked_bytes_per_caller)
@@ -267,7 +274,7 @@ class SessionRegistry:
         held = self._streams.get(key)
         if held is None and len(self._streams) >= self.config.max_sessions:
             raise SessionsFullError(self.config.max_sessions, _RETRY_AFTER)
-        share = self.config.max_sessions_per_caller
+        share = self._share
         others = sum(self._alive[one].caller == caller for one in self._streams.values() if one is not held)
         if others >= share:
             raise CallerSessionsFullError(share, self.config.max_sessions, _RETRY_AFTER)
