@@ -56,6 +56,9 @@ class ServerUnderFault:
         for reader in self._readers:
             reader.start()
         said = self._wait_for(self._said, 0, lambda line: line["event"] == "serving")
+        processes = len(said.get("processes", [said]))
+        # Only then does a server watch itself.
+        self._wait_for(self._log, 0, lambda line: [one["event"] for one in self._log].count("warm") >= processes)
         self.address: str = said.get("processes", [said])[-1]["address"]
         self.metrics_address: str = said.get("processes", [said])[-1]["metrics_address"]
 

@@ -43,10 +43,11 @@ QUICK = (*FREE, "--shutdown-grace", "0.1")
 
 @contextmanager
 def stub(process: Popen[str]) -> Iterator[service_pb2_grpc.FaceAlignmentServiceStub]:
-    """Calls a process that serves."""
+    """Calls a process that serves, once nothing of it is being warmed up."""
     assert process.stdout is not None
     line = process.stdout.readline()
     assert line, process.communicate()[1]
+    log_until(process, "warm")
     with grpc.insecure_channel(json.loads(line)["address"]) as channel:
         yield service_pb2_grpc.FaceAlignmentServiceStub(channel)
 

@@ -92,6 +92,7 @@ async def serving(folder: Path, patch: pytest.MonkeyPatch, move: float = 0.0) ->
     aligner = Aligner(bundle, runtime, {"mtcnn": FakeDetector((GOOD_BOX, 0.9))})
     server = Server(config(), aligner)
     await server.start()
+    await server.warm()
     try:
         async with grpc.aio.insecure_channel(server.address) as channel:
             it = Served(server, channel, runtime, stages)
