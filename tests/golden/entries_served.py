@@ -151,8 +151,8 @@ def _videos(client: Client) -> Tables:
     return tables
 
 
-#: A resume token ends with a hash of the session's state (16 bytes) and a checksum (8).
-STATE_HASH = slice(-24, -8)
+#: A resume token ends with a hash of the session's state (16 bytes), an authenticator (16) and a checksum (8).
+STATE_HASH = slice(-40, -24)
 
 
 def _state_hashes(address: str) -> Tables:

@@ -115,7 +115,7 @@ async def test_faces_are_answered_while_views_and_videos_are_warmed_up(
         may_go_on.set()
         assert len((await waiting).faces) == 1
         await server.warm()
-        assert not server.warming_up
+        await until(lambda: not server.warming_up)
     await server.stop(0)
 
 

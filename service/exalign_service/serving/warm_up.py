@@ -42,6 +42,8 @@ class WarmUp:
         self._aligner, self.sessions, self._max_batch = aligner, sessions, max_batch
         self.views, self.videos = asyncio.Event(), asyncio.Event()
         self._stopping, self._thread = threading.Event(), threading.Thread(target=lambda: None)
+        #: Nothing of the model is touched any more.
+        self._ended = threading.Event()
 
     def skip(self) -> None:
         """Nothing is warmed up: who is never asked for a view need not wait for it."""
@@ -62,19 +64,21 @@ class WarmUp:
         loop = asyncio.get_running_loop()
 
         def warm_up() -> None:
-            start = time.monotonic()
+            start, failed = time.monotonic(), False
             try:
                 for step in (self._warm_views, self._warm_videos, self._warm_batches):
-                    if self._stopping.is_set():
-                        return
-                    step(loop)
+                    if not self._stopping.is_set():
+                        step(loop)
             except Exception:  # noqa: BLE001  # whoever asks for it meets it again, and is told
                 _log.exception("warming up failed")
-            else:
+                failed = True
+            self._ended.set()
+            if self._stopping.is_set():
+                return
+            if not failed:
                 _log.info("warm", extra={"fields": {"seconds": round(time.monotonic() - start, 3)}})
-            if not self._stopping.is_set():
-                loop.call_soon_threadsafe(self.skip)
-                loop.call_soon_threadsafe(done)
+            loop.call_soon_threadsafe(self.skip)
+            loop.call_soon_threadsafe(done)
 
         self._thread = threading.Thread(target=warm_up, name="warm up", daemon=True)
         self._thread.start()
@@ -92,7 +96,7 @@ class WarmUp:
     @property
     def running(self) -> bool:
         """Whether the thread works. From any thread."""
-        return self._thread.is_alive()
+        return self._thread.is_alive() and not self._ended.is_set()
 
     def _warm_views(self, loop: asyncio.AbstractEventLoop) -> None:
         _log.info("warming up", extra={"fields": {"step": "heatmaps, evidence and pose"}})
