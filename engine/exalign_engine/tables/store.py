@@ -227,8 +227,8 @@ def _forget_old(base: Path) -> None:
 @cache
 def _say_that_nothing_is_kept(folder: str, why: str) -> None:
     _log.warning(
-        "tables that follow from the model cannot be kept in %s (%s): each process makes its own, which takes up to ten"
-        " seconds and 200 MB; XDG_CACHE_HOME names a folder that can be written",
+        "tables that follow from the model cannot be kept in %s (%s): each process makes its own, which takes some"
+        " fifteen CPU-seconds and 200 MB; XDG_CACHE_HOME names a folder that can be written",
         folder,
         why,
     )
