@@ -13,19 +13,21 @@ from exalign_engine.train.config import TrainConfig
 from exalign_engine.train.network import ExemplarNetwork
 from exalign_engine.train.ranks import ALONE, Ranks
 
-#: oneDNN's gradients of convolutions with fewer channels damage the heap where there is no AVX-512 (torch 2.13).
-_LEAST_CHANNELS = 8
+#: oneDNN computes so many channels at once, by torch's name of the processor's instructions; elsewhere `_ELSEWHERE`.
+_LANES, _ELSEWHERE = {"AVX512": 16}, 8
 
 
 def choose_convolutions(widths: Iterable[int]) -> None:
     """Have torch compute convolutions itself where oneDNN would damage the heap; for the whole process.
 
+    In float32 the weights' gradient of a 1×1 convolution with a stride does so (torch 2.13), where the input has fewer
+    channels than are computed at once.
+
     Args:
         widths: channels of the network's stages.
     """
-    narrow = min(widths) < _LEAST_CHANNELS
-    unsafe = narrow and not torch.backends.cpu.get_cpu_capability().startswith("AVX512")
-    torch.backends.mkldnn.enabled = not unsafe  # type: ignore[assignment]  # a property in a disguise of its own
+    lanes = _LANES.get(torch.backends.cpu.get_cpu_capability(), _ELSEWHERE)
+    torch.backends.mkldnn.enabled = min(widths) >= lanes  # type: ignore[assignment]  # a property in disguise
 
 
 def learning_rate(config: TrainConfig, step: int, total: int) -> float:

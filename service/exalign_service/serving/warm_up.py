@@ -73,12 +73,15 @@ class WarmUp:
                 _log.exception("warming up failed")
                 failed = True
             self._ended.set()
-            if self._stopping.is_set():
-                return
-            if not failed:
-                _log.info("warm", extra={"fields": {"seconds": round(time.monotonic() - start, 3)}})
-            loop.call_soon_threadsafe(self.skip)
-            loop.call_soon_threadsafe(done)
+            if not self._stopping.is_set():
+                loop.call_soon_threadsafe(end, None if failed else time.monotonic() - start)
+
+        def end(seconds: float | None) -> None:
+            self.skip()
+            done()
+            # Said last: who reads it may end the process, which then has nothing of this left to do.
+            if seconds is not None:
+                _log.info("warm", extra={"fields": {"seconds": round(seconds, 3)}})
 
         self._thread = threading.Thread(target=warm_up, name="warm up", daemon=True)
         self._thread.start()
