@@ -188,7 +188,7 @@ def test_the_same_question_has_the_same_answer_to_the_last_bit() -> None:
     assert suggest(face(2, 4000, 0.3), 0.01) == suggest(face(2, 4000, 0.3), 0.01)
 
 
-@PLENTY
+@examples(12)
 @given(seeds)
 def test_mirrored_posteriors_have_mirrored_suggestions(toy_exemplars: Exemplars, seed: int) -> None:
     model = PosteriorModel(toy_exemplars, Calibration(kernel_scale=0.5))

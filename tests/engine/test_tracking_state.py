@@ -93,7 +93,7 @@ options = st.builds(
 )
 
 
-@examples(50)
+@examples(30)
 @given(st.integers(0, 2**32 - 1), options, st.sets(st.integers(0, 13)))
 def test_a_session_cut_anywhere_goes_on_bit_for_bit(
     toy: Toy, seed: int, chosen: SessionOptions, cuts: set[int]
