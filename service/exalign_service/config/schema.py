@@ -128,7 +128,7 @@ class LimitsConfig:
     ] = 256
     max_posterior_bytes: Annotated[
         int, Rule("memory for them, bytes; what several share is counted for each", least=1, most=2**40)
-    ] = 256 * 1024 * 1024
+    ] = 64 * 1024 * 1024
     max_request_bytes: Annotated[
         int, Rule("requests of the calls in progress together, bytes; shared between callers", 1024, 2**40)
     ] = 256 * 1024 * 1024

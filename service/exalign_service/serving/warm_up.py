@@ -115,7 +115,8 @@ class WarmUp:
 
     def _warm_batches(self, loop: asyncio.AbstractEventLoop) -> None:
         _log.info("warming up", extra={"fields": {"step": "sizes of batches"}})
-        for size in range(2, self._max_batch + 1):
+        # The largest first: the others then find room in what it took, 50 MB in all.
+        for size in range(self._max_batch, 1, -1):
             if self._stopping.is_set():
                 return
             self._aligner.runtime.infer(np.repeat(self._grey_crop()[None], size, axis=0))
