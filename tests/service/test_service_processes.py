@@ -131,6 +131,7 @@ def test_a_process_that_is_stuck_is_replaced() -> None:
         left = it.log_until("not stopped in time")
         assert left["process"] == 0
         it.log_until("process started")
+        assert it.log_until("serving")["process"] == 0
         assert model_of(address).bundle_id == "b" * 64
         assert "exalign_process_restarts_total 1.0" in metrics_of(it.said["processes"][0]["metrics_address"])
         assert it.end() == 0
