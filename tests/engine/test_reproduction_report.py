@@ -13,7 +13,7 @@ pytest.importorskip("matplotlib", reason="matplotlib draws the report (extra 'tr
 from exalign_engine.cli import main
 from exalign_engine.errors import DataError
 from exalign_engine.evaluation.reproduction.checklist import CHECKLIST
-from exalign_engine.evaluation.reproduction.page import write_report
+from exalign_engine.evaluation.reproduction.page import report_text, write_report
 from exalign_engine.evaluation.reproduction.results import Results
 from exalign_engine.evaluation.reproduction.runs import EPOCHS, LOSSES, TAU
 from exalign_engine.evaluation.reproduction.tables import ACCURACY, REFINEMENT, RUN, read_table, write_table
@@ -97,11 +97,6 @@ def results(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def report_of(folder: Path) -> str:
-    write_report(folder, folder / "out")
-    return (folder / "out/README.md").read_text(encoding="utf-8")
-
-
 def test_the_checklist_has_the_22_items_of_the_notes() -> None:
     assert [item.number for item in CHECKLIST] == list(range(1, 23))
 
@@ -110,7 +105,7 @@ def test_the_checklist_has_the_22_items_of_the_notes() -> None:
 def test_every_item_of_the_checklist_is_in_the_report_by_its_number(tmp_path: Path, complete: bool) -> None:
     if complete:
         write_everything(tmp_path)
-    text = report_of(tmp_path)
+    text = report_text(tmp_path)
     listed = text[text.index("## The checklist") : text.index("## In short")]
     for item in CHECKLIST:
         (row,) = re.findall(rf"^\| {item.number} \| (.+) \| (.+) \|$", listed, re.MULTILINE)
@@ -120,11 +115,11 @@ def test_every_item_of_the_checklist_is_in_the_report_by_its_number(tmp_path: Pa
 
 
 def test_a_report_of_everything_misses_nothing(results: Path) -> None:
-    assert "Not measured here" not in report_of(results)
+    assert "Not measured here" not in report_text(results)
 
 
 def test_what_is_missing_is_named_with_the_command_that_makes_it(tmp_path: Path) -> None:
-    text = report_of(tmp_path)
+    text = report_text(tmp_path)
     for only in ("losses", "sharing", "synthetic", "tau", "cost", "membership", "accuracy", "video", "stress"):
         assert f"--from-scratch --data FACES --only {only}`" in text
     assert "python -m benchmarks.peers" in text
@@ -139,13 +134,14 @@ def test_the_same_rows_give_the_same_bytes(results: Path) -> None:
 
 def test_the_page_stands_by_itself(results: Path) -> None:
     write_report(results, results)
+    assert (results / "README.md").read_text(encoding="utf-8") == report_text(results)
     page = (results / "report.html").read_text(encoding="utf-8")
     assert page.count("<svg") == page.count("<figure>") > 5
     assert not re.findall(r'(?:src|href)="(?!#)', page.replace('xlink:href="#', ""))
 
 
 def test_the_order_of_the_losses_is_told_with_its_error_bars(results: Path) -> None:
-    text = report_of(results)
+    text = report_text(results)
     expected = "multi-label 2.15 ± 0.07 < soft target 3.15 ± 0.07 < softmax 5.15 ± 0.07 (2 seeds); as in the paper"
     assert expected in text
 
@@ -154,7 +150,7 @@ def test_another_order_of_the_losses_is_told_too(results: Path) -> None:
     for seed in (1, 2):
         path = results / f"runs/multilabel-every4-seed{seed}.csv"
         write_table(path, [row | {"top1_nrmse": 0.04} for row in run_rows("multilabel", 33_736, seed)])
-    assert "not the paper's order" in report_of(results)
+    assert "not the paper's order" in report_text(results)
 
 
 def test_losses_within_each_others_error_bars_are_not_told_apart(results: Path) -> None:
@@ -162,26 +158,26 @@ def test_losses_within_each_others_error_bars_are_not_told_apart(results: Path) 
         path = results / f"runs/multilabel-every4-seed{seed}.csv"
         rows = [row | {"top1_nrmse": 0.0295 + 1e-3 * seed} for row in run_rows("multilabel", 33_736, seed)]
         write_table(path, rows)
-    assert "multi-label and soft target are within each other's error bars" in report_of(results)
+    assert "multi-label and soft target are within each other's error bars" in report_text(results)
 
 
 def test_the_outcome_of_fig_3_is_of_the_largest_k_with_several_seeds(results: Path) -> None:
     for loss in LOSSES:
         write_table(results / f"runs/{loss}-every17-seed1.csv", run_rows(loss, 143_378))
-    text = report_of(results)
+    text = report_text(results)
     outcome = text[text.index("| Fig. 3: three losses") :].splitlines()[0]
     assert "K = 33,736" in outcome
     assert "softmax comes last, as in the paper; multi-label comes first, as in the paper" in outcome
     for seed in (1, 2):
         path = results / f"runs/soft-target-every4-seed{seed}.csv"
         write_table(path, [row | {"top1_nrmse": 0.01} for row in run_rows("soft-target", 33_736, seed)])
-    assert "soft target comes first, outside of the error bars, not multi-label as in the paper" in report_of(results)
+    assert "soft target comes first, outside of the error bars, not multi-label as in the paper" in report_text(results)
 
 
 def test_longer_training_stands_beside_the_usual(results: Path) -> None:
     longer = [row | {"top1_nrmse": 0.015} for row in run_rows("multilabel", 33_736, epochs=3 * EPOCHS)]
     write_table(results / "runs/multilabel-every4-seed1-passes3.csv", longer)
-    assert "| multi-label | 33,736 | 2.10 → 1.50 | 2.00 → 2.00 |" in report_of(results)
+    assert "| multi-label | 33,736 | 2.10 → 1.50 | 2.00 → 2.00 |" in report_text(results)
 
 
 @pytest.mark.parametrize(
@@ -206,20 +202,20 @@ def test_table_1_is_judged_by_its_paired_intervals_in_every_seed(
             for method, (a, b) in (ends if seed == 2 else usual).items()
         ]
         write_table(results / f"neighbours/multilabel-every4-seed{seed}.csv", rows)
-    assert f"in each of 2 seeds, {expected}" in report_of(results)
+    assert f"in each of 2 seeds, {expected}" in report_text(results)
 
 
 def test_table_2_has_methods_side_by_side_and_a_dash_where_none_was_measured(results: Path) -> None:
     rows = read_table(results / "accuracy-val.csv", ACCURACY)
     detected = [row | {"boxes": "detector"} for row in rows if row["method"] != "classification"]
     write_table(results / "accuracy-val.csv", rows + detected)
-    text = report_of(results)
+    text = report_text(results)
     assert "| true | 68 | all faces | 10 | 0.750 (2.00, 0.00) | 0.750 (2.00, 0.00) | 0.750 (2.00, 0.00) |" in text
     assert "| detector, refined | 68 | hard tenth | 10 | – | 0.750 (2.00, 0.00) | 0.750 (2.00, 0.00) |" in text
 
 
 def test_what_the_hmm_does_for_hidden_faces_stands_at_the_top(results: Path) -> None:
-    text = report_of(results)
+    text = report_text(results)
     expected = "each frame by itself 2.0 (20°; 91 %), HMM smoother 2.0 (20°; 91 %), errors in %."
     assert expected in text[text.index("## In short") : text.index('<a id="fig-2">')]
 
@@ -228,15 +224,15 @@ def test_boxes_that_are_not_refined_have_one_figure(results: Path) -> None:
     path = results / "refinement-val.csv"
     rows = read_table(path, REFINEMENT)
     write_table(path, [*rows, rows[0] | {"condition": "mtcnn as drawn"}])
-    assert "| mtcnn | 10 | 6.0 → 3.0 | 0.750 → 0.750 | 0.00 → 0.00 | 0.50 |" in report_of(results)
-    assert "| mtcnn as drawn | 10 | 6.0 | 0.750 | 0.00 | – |" in report_of(results)
+    assert "| mtcnn | 10 | 6.0 → 3.0 | 0.750 → 0.750 | 0.00 → 0.00 | 0.50 |" in report_text(results)
+    assert "| mtcnn as drawn | 10 | 6.0 | 0.750 | 0.00 | – |" in report_text(results)
 
 
 def test_the_order_of_table_3_is_judged_in_every_column(results: Path) -> None:
-    assert "holds in every column" in report_of(results)
+    assert "holds in every column" in report_text(results)
     rows = [row | {"auc": 0.1} if row["policy"] == "oracle" else row for row in Results(results).stress.rows]
     write_table(results / "stress-val.csv", rows)
-    assert "does not hold for: clean" in report_of(results)
+    assert "does not hold for: clean" in report_text(results)
 
 
 def test_test_is_reported_before_val_and_a_part_of_it_last(results: Path) -> None:
@@ -254,7 +250,7 @@ def test_all_columns_that_a_file_lacks_are_named(tmp_path: Path) -> None:
     path = tmp_path / "runs/x.csv"
     write_table(path, [{k: v for k, v in run_rows("softmax", 10)[0].items() if k not in ("k", "tau")}])
     with pytest.raises(DataError, match=r"x\.csv.*lacks the columns k, tau"):
-        report_of(tmp_path)
+        report_text(tmp_path)
 
 
 @pytest.mark.parametrize(

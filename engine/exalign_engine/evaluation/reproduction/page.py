@@ -98,6 +98,18 @@ thead th { border-top: 0; color: #5d6878; font-weight: 600; }
 """
 
 
+def report_text(results: Path) -> str:
+    """What README.md says, as Markdown; nothing is drawn or written.
+
+    Args:
+        results: see `write_report`.
+
+    Raises:
+        DataError: a CSV file is wrong.
+    """
+    return _markdown(_sections(results))
+
+
 def write_report(results: Path, out: Path) -> list[Path]:
     """Write README.md, report.html and figures/*.svg.
 
@@ -111,8 +123,7 @@ def write_report(results: Path, out: Path) -> list[Path]:
     Raises:
         DataError: a CSV file is wrong.
     """
-    found = Results(results)
-    sections = [make(found) for make in SECTIONS]
+    sections = _sections(results)
     drawn = {b.name: _svg(b) for section in sections for b in section.blocks if isinstance(b, Figure)}
     (out / "figures").mkdir(parents=True, exist_ok=True)
     paths = [out / "README.md", out / "report.html"]
@@ -155,6 +166,11 @@ def _svg(figure: Figure) -> str:
     drawn = text.getvalue()
     # Trailing blanks would fail the checks of who commits the files.
     return "\n".join(line.rstrip() for line in drawn[drawn.index("<svg") :].strip().split("\n"))
+
+
+def _sections(results: Path) -> list[Section]:
+    found = Results(results)
+    return [make(found) for make in SECTIONS]
 
 
 def _markdown(sections: Sequence[Section]) -> str:
