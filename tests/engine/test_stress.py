@@ -21,6 +21,8 @@ from exalign_engine.sampling.corruptions import CORRUPTIONS, OCCLUDER, PICTURE, 
 if TYPE_CHECKING:
     from toy_faces import MakePrepared
 
+FACES = 3
+
 
 class Reversed:
     """Faces in the opposite order."""
@@ -37,10 +39,11 @@ class Reversed:
         return self._faces.image(len(self) - 1 - index)
 
 
-@pytest.fixture
-def data(tmp_path: Path, make_prepared: MakePrepared) -> Path:
-    make_prepared(tmp_path / "data", ["test"] * 5)
-    return tmp_path / "data"
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory, make_prepared: MakePrepared) -> Path:
+    folder = tmp_path_factory.mktemp("stress")
+    make_prepared(folder, ["test"] * FACES)
+    return folder
 
 
 def run(bundle: Path, faces: FaceSource, limit: int = 0) -> dict[Key, list[float]]:
@@ -48,27 +51,31 @@ def run(bundle: Path, faces: FaceSource, limit: int = 0) -> dict[Key, list[float
     return run_suite(loaded, create_runtime("onnxruntime", loaded.network), faces, limit=limit)
 
 
-def test_the_order_of_the_rows_changes_nothing(toy_bundle: Path, data: Path) -> None:
-    faces = open_faces(data, "test")
-    forward, backward = run(toy_bundle, faces), run(toy_bundle, Reversed(faces))
-    assert list(forward) == list(backward)
-    for key, errors in forward.items():
+@pytest.fixture(scope="module")
+def errors(toy_bundle: Path, data: Path) -> dict[Key, list[float]]:
+    """The whole suite."""
+    return run(toy_bundle, open_faces(data, "test"))
+
+
+def test_the_order_of_the_rows_changes_nothing(toy_bundle: Path, data: Path, errors: dict[Key, list[float]]) -> None:
+    backward = run(toy_bundle, Reversed(open_faces(data, "test")))
+    assert list(errors) == list(backward)
+    for key, forward in errors.items():
         # A face's errors stay together, also where there are several.
-        there, back = (np.reshape(e, (len(faces), -1)) for e in (errors, backward[key]))
+        there, back = (np.reshape(e, (FACES, -1)) for e in (forward, backward[key]))
         np.testing.assert_allclose(there, back[::-1], atol=1e-5, err_msg=str(key))
 
 
-def test_the_report_has_every_row_and_the_oracle_bounds_each_first_click(toy_bundle: Path, data: Path) -> None:
-    errors = run(toy_bundle, open_faces(data, "test"))
+def test_the_report_has_every_row_and_the_oracle_bounds_each_first_click(errors: dict[Key, list[float]]) -> None:
     rows = stress_report(errors)["rows"]
     # 22 conditions with two answers each; five of them with translate and four policies of three clicks.
     assert len(rows) == 22 * 2 + 5 * 13
-    assert {r["n"] for r in rows} == {5}
-    assert {len(e) for key, e in errors.items() if key[2] == "random"} == {5 * RANDOM_ORDERS}
+    assert {r["n"] for r in rows} == {FACES}
+    assert {len(e) for key, e in errors.items() if key[2] == "random"} == {FACES * RANDOM_ORDERS}
     for corruption, severity in (("clean", 0), ("occluder", 3), ("mixed", 3)):
         best = np.array(errors[corruption, severity, "oracle", 1])
         for policy in ("nose", "random", "suggested"):
-            others = np.reshape(errors[corruption, severity, policy, 1], (5, -1))
+            others = np.reshape(errors[corruption, severity, policy, 1], (FACES, -1))
             assert (best[:, None] <= others + 1e-6).all()
 
 
