@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import grpc
@@ -21,13 +20,11 @@ from grpc_reflection.v1alpha import reflection
 
 from exalign.open_inference import inference_pb2_grpc
 from exalign.v1 import service_pb2_grpc
-from exalign_engine.detect import DEFAULT_DETECTOR, convention
 from exalign_service.access.certificates import add_port
 from exalign_service.access.gate import open_gate
 from exalign_service.config.schema import ServerConfig
 from exalign_service.config.start_checks import StartError, cannot_listen, check_addresses
 from exalign_service.metrics_port import MetricsPort
-from exalign_service.observability.calibration_metrics import export_calibration, export_divergence
 from exalign_service.observability.metrics import Metrics
 from exalign_service.open_inference.servicer import OpenInferenceServicer
 from exalign_service.rpc.clock import Clock, LoopClock
@@ -38,7 +35,7 @@ from exalign_service.rpc.lifecycle import CUT_AFTER, CUT_ENDS, METRICS_END, THRE
 from exalign_service.rpc.options import server_options
 from exalign_service.rpc.quotas import quotas_of
 from exalign_service.rpc.services import ANSWERED, FACE_ALIGNMENT, HEALTH_NAMES, SERVICES
-from exalign_service.serving.loading import LoadedModel, load_model
+from exalign_service.serving.loading import LoadedModel, check_detector, load_model
 
 if TYPE_CHECKING:
     from exalign_engine.face.aligner import Aligner
@@ -75,9 +72,10 @@ class Server:
         embedded: bool = False,
     ) -> None:
         self.config, self._embedded, self._clock = config, embedded, clock or LoopClock()
-        self._model = None if aligner is None else LoadedModel(aligner)
+        #: Given to us; until it is served.
+        self._given = None if aligner is None else LoadedModel(aligner)
         if aligner is not None:
-            self._check_detector(aligner)
+            check_detector(aligner, config.model.detector)
         #: What ended the service before `stop`; None while it works.
         self.failure: DeviceLostError | None = None
         self._on_failure = on_failure
@@ -111,10 +109,10 @@ class Server:
 
     @property
     def aligner(self) -> Aligner:
-        """The model, once it is loaded."""
-        if self._model is None:
+        """The model that answers, once one is loaded."""
+        if self._service is None:
             raise RuntimeError("the model is not loaded yet")
-        return self._model.aligner
+        return self._service.models.current.aligner
 
     @property
     def store(self) -> MemoryStore:
@@ -138,16 +136,17 @@ class Server:
         service = await self._load()
         if service is None:
             return
+        warm_up = service.models.current.warm_up
         if self._embedded:
-            service.warm_up.skip()
+            warm_up.skip()
         else:
             self.lifecycle.step = "warming up"
-            await self._loop.run_in_executor(self._executor, service.warm_up.faces)
+            await self._loop.run_in_executor(self._executor, warm_up.faces)
         self.lifecycle.warm()
         if self.lifecycle.serving:  # `stop` may have been called while warming up
             await self._report_health()
             if not self._embedded:
-                service.warm_up.begin(self._is_warm)
+                warm_up.begin(self._is_warm)
 
     def _is_warm(self) -> None:
         """Watch from now on: what was not warmed up may compile for longer than anything may be stuck."""
@@ -162,7 +161,7 @@ class Server:
     @property
     def warming_up(self) -> bool:
         """Whether a thread still does that; it cannot be interrupted, and nothing waits for it."""
-        return self._service is not None and self._service.warm_up.running
+        return self._service is not None and self._service.models.current.warm_up.running
 
     async def stop(self, grace: float | None = None) -> None:
         """Refuse new calls, let running ones finish, then free everything. Once only.
@@ -258,48 +257,36 @@ class Server:
         """Everything behind the ports; None where `stop` came first."""
         loop = asyncio.get_running_loop()
         self.lifecycle.step = "loading its model"
-        self._model = await loop.run_in_executor(self._executor, self._open_model)
+        loaded = await loop.run_in_executor(self._executor, self._open_model)
         if self.lifecycle.draining:
-            self.aligner.runtime.close()
+            loaded.aligner.runtime.close()
             return None
         from exalign_service.serving.model_service import ModelService
 
         self._service = service = ModelService(
-            self.config, self.aligner, self.metrics, self.lifecycle, self._clock, self.device_lost, self._quotas
+            self.config, loaded, self.metrics, self.lifecycle, self._clock, self.device_lost, self._quotas
         )
+        self._given = None
         service_pb2_grpc.add_FaceAlignmentServiceServicer_to_server(service.servicer, self._late_service)  # type: ignore[arg-type]
-        self._open_inference.attach(self.aligner.bundle.id, service.servicer.PredictLandmarks)
+        self._open_inference.attach(lambda: service.models.current.bundle_id, service.servicer.PredictLandmarks)
         return service
 
     def _open_model(self) -> LoadedModel:
         """Load the model, where none was given, and all code that will answer with it. Blocks."""
-        start = time.monotonic()
         import exalign_service.serving.model_service  # noqa: F401  # here, not on the event loop: it takes a second
 
-        model = self._model
-        if model is None:
-            _log.info("loading", extra={"fields": {"bundle": self.config.model.bundle or "the one of the package"}})
-            model = load_model(self.config)
-            self._check_detector(model.aligner)
-        bundle, runtime = model.aligner.bundle, model.aligner.runtime
-        export_calibration(bundle.calibration.card, self.metrics.registry)
-        if model.divergence is not None:
-            export_divergence(model.divergence, self.metrics.registry)
-        self.metrics.loaded(version("exalign"), bundle.id, runtime.name, runtime.precision, model.aligner.detectors)
+        return self._given or self._load_bundle(self.config)
+
+    def _load_bundle(self, config: ServerConfig) -> LoadedModel:
+        """The model that a configuration names. Blocks."""
+        start = time.monotonic()
+        _log.info("loading", extra={"fields": {"bundle": config.model.bundle or "the one of the package"}})
+        loaded = load_model(config)
+        check_detector(loaded.aligner, config.model.detector)
+        bundle, runtime = loaded.aligner.bundle, loaded.aligner.runtime
         fields = {"bundle": bundle.id[:12], "runtime": runtime.name, "precision": runtime.precision}
         _log.info("loaded", extra={"fields": {**fields, "seconds": round(time.monotonic() - start, 3)}})
-        return model
-
-    def _check_detector(self, aligner: Aligner) -> None:
-        name = self.config.model.detector or aligner.default_detector
-        if convention(name) not in aligner.bundle.detectors:
-            known = ", ".join(sorted(aligner.bundle.detectors)) or "none"
-            raise StartError(f"detector is {name!r}, must be one that the bundle knows: {known}")
-        if name != (self.config.model.detector or DEFAULT_DETECTOR):
-            _log.warning(
-                "the bundle does not know the default detector: another one finds faces",
-                extra={"fields": {"default": DEFAULT_DETECTOR, "used": name}},
-            )
+        return loaded
 
     async def _report_health(self) -> None:
         for name in HEALTH_NAMES:
@@ -334,8 +321,8 @@ class Server:
         self._executor.shutdown(cancel_futures=True)
         if self._service is not None:
             self._service.close()
-        elif self._model is not None:
-            self._model.aligner.runtime.close()
+        elif self._given is not None:
+            self._given.aligner.runtime.close()
 
     def _wire(self) -> grpc.aio.Server:
         """The gRPC server with its services."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from exalign_service.observability.calibration_metrics import export_calibration
+from exalign_service.observability.model_metrics import export_calibration
 from service_fakes import Running
 
 CARD: dict[str, Any] = {

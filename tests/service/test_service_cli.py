@@ -181,7 +181,7 @@ def test_a_signal_while_it_starts_ends_it_with_0(program: str, after: str, numbe
 
 def test_a_signal_while_views_are_warmed_up_ends_it_with_0() -> None:
     """That thread is left behind: nobody asked for what it does."""
-    never = "from exalign_service.serving import warm_up\nimport threading\n"
+    never = "from exalign_service.models import warm_up\nimport threading\n"
     never += "warm_up.warm_up_views = lambda *_: threading.Event().wait()\nsys.exit("
     with started(*FREE, program=PROGRAM.replace("sys.exit(", never)) as (process, _):
         process.send_signal(signal.SIGTERM)

@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from exalign.v1 import service_pb2_grpc
 from exalign_engine.runtime.divergence import Divergence
 from exalign_engine.runtime.tensorrt.errors import DeviceLostError, DeviceMemoryError
-from exalign_service.observability.calibration_metrics import export_divergence
+from exalign_service.observability.model_metrics import export_divergence
 from exalign_service.rpc.errors import status_of
 from service_fakes import GOOD_BOX, Running, encoded, request
 

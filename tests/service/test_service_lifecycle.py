@@ -17,8 +17,8 @@ from exalign.v1 import service_pb2, service_pb2_grpc
 from exalign_engine import Aligner
 from exalign_service import Server
 from exalign_service import server as server_module
+from exalign_service.models import warm_up
 from exalign_service.server import StartError
-from exalign_service.serving import warm_up
 from manual_clock import ManualClock
 from service_fakes import (
     GOOD_BOX,

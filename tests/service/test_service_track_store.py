@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 from dataclasses import replace
 from typing import Any
 
@@ -46,12 +47,16 @@ class Counter:
     def __init__(self) -> None:
         self.count = 0
         self.dropped: list[str] = []
+        self.bundles = collections.Counter[str]()
 
     def detached_changed(self, count: int) -> None:
         self.count = count
 
     def detached_dropped(self, reason: str) -> None:
         self.dropped.append(reason)
+
+    def session_counted(self, bundle_id: str, change: int) -> None:
+        self.bundles[bundle_id] += change
 
 
 def memory_store(
@@ -62,7 +67,8 @@ def memory_store(
     clock: ManualClock | None = None,
 ) -> MemoryStore:
     """A store that keeps sessions for a minute."""
-    return MemoryStore(60, most, max_bytes, max_record, counter or Counter(), clock or ManualClock())
+    counter = counter or Counter()
+    return MemoryStore(60, most, max_bytes, max_record, counter, clock or ManualClock(), counter)
 
 
 async def leave(store: MemoryStore, name: str, caller: str = "one", size: int = 100) -> None:

@@ -51,6 +51,36 @@ class BundleFile(_message.Message):
 Global___BundleFile: _TypeAlias = BundleFile  # noqa: Y015
 
 @_typing.final
+class LiveBundle(_message.Message):
+    """A bundle in the server's memory."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUNDLE_ID_FIELD_NUMBER: _builtins.int
+    SESSIONS_FIELD_NUMBER: _builtins.int
+    CURRENT_FIELD_NUMBER: _builtins.int
+    bundle_id: _builtins.str
+    """Its name, as in GetModelResponse.bundle_id."""
+    sessions: _builtins.int
+    """TrackVideo sessions that it answers, those included that are broken and may be resumed."""
+    current: _builtins.bool
+    """Whether it answers new calls and sessions. Exactly one does."""
+    def __init__(
+        self,
+        *,
+        bundle_id: _builtins.str = ...,
+        sessions: _builtins.int = ...,
+        current: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_id", b"bundle_id", "current", b"current", "sessions", b"sessions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LiveBundle: _TypeAlias = LiveBundle  # noqa: Y015
+
+@_typing.final
 class ModelInfo(_message.Message):
     """The network and its exemplars."""
 

@@ -11,7 +11,8 @@ Errors, the same for every method:
   INVALID_ARGUMENT     something in the request is wrong: google.rpc.BadRequest names *every* bad field by its
                        path (`boxes[2].x1`), with the value and the limit
   FAILED_PRECONDITION  right in itself, not possible now: google.rpc.ErrorInfo.reason says why
-  NOT_FOUND            the posterior id or session is not (or no longer) known here: send the image again
+  NOT_FOUND            the posterior id or session is not (or no longer) known here: send the image again. A posterior
+                       id is answered by the bundle that made it, and goes with it
   RESOURCE_EXHAUSTED   the queue or the number of sessions is at its bound: google.rpc.RetryInfo says when to try
                        again; also a message above Limits.max_message_bytes, without one
   DEADLINE_EXCEEDED    not answered in time; expired work is dropped before it reaches the network
@@ -686,6 +687,7 @@ class TrackVideoResponse(_message.Message):
     GO_AWAY_FIELD_NUMBER: _builtins.int
     CLOSED_FIELD_NUMBER: _builtins.int
     MUST_ACKNOWLEDGE_FIELD_NUMBER: _builtins.int
+    MODEL_CHANGED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def opened(self) -> _track_pb2.TrackOpened:
         """First, once."""
@@ -714,6 +716,10 @@ class TrackVideoResponse(_message.Message):
     def must_acknowledge(self) -> _track_pb2.MustAcknowledge:
         """Acknowledge results, or no more frames are answered."""
 
+    @_builtins.property
+    def model_changed(self) -> _track_pb2.ModelChanged:
+        """Another bundle answers from now on."""
+
     def __init__(
         self,
         *,
@@ -724,12 +730,13 @@ class TrackVideoResponse(_message.Message):
         go_away: _track_pb2.GoAway | None = ...,
         closed: _track_pb2.TrackClosed | None = ...,
         must_acknowledge: _track_pb2.MustAcknowledge | None = ...,
+        model_changed: _track_pb2.ModelChanged | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "go_away", b"go_away", "heartbeat", b"heartbeat", "message", b"message", "must_acknowledge", b"must_acknowledge", "opened", b"opened", "result", b"result", "revision", b"revision"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "go_away", b"go_away", "heartbeat", b"heartbeat", "message", b"message", "model_changed", b"model_changed", "must_acknowledge", b"must_acknowledge", "opened", b"opened", "result", b"result", "revision", b"revision"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "go_away", b"go_away", "heartbeat", b"heartbeat", "message", b"message", "must_acknowledge", b"must_acknowledge", "opened", b"opened", "result", b"result", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "go_away", b"go_away", "heartbeat", b"heartbeat", "message", b"message", "model_changed", b"model_changed", "must_acknowledge", b"must_acknowledge", "opened", b"opened", "result", b"result", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["opened", "result", "revision", "heartbeat", "go_away", "closed", "must_acknowledge"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["opened", "result", "revision", "heartbeat", "go_away", "closed", "must_acknowledge", "model_changed"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -769,6 +776,7 @@ class GetModelResponse(_message.Message):
     LICENCES_FIELD_NUMBER: _builtins.int
     TRAINING_DATA_FIELD_NUMBER: _builtins.int
     SERVER_VERSION_FIELD_NUMBER: _builtins.int
+    LIVE_BUNDLES_FIELD_NUMBER: _builtins.int
     bundle_id: _builtins.str
     """Name of the bundle by its contents: the SHA-256 of its manifest, hexadecimal."""
     presence_threshold: _builtins.float
@@ -805,6 +813,10 @@ class GetModelResponse(_message.Message):
     def licences(self) -> _containers.RepeatedCompositeFieldContainer[_model_pb2.Licence]:
         """Terms of the weights and of what came with them."""
 
+    @_builtins.property
+    def live_bundles(self) -> _containers.RepeatedCompositeFieldContainer[_model_pb2.LiveBundle]:
+        """Bundles in memory, the one that answers first. Others are there for as long as a call or session of theirs goes on."""
+
     def __init__(
         self,
         *,
@@ -819,10 +831,11 @@ class GetModelResponse(_message.Message):
         licences: _abc.Iterable[_model_pb2.Licence] | None = ...,
         training_data: _builtins.str = ...,
         server_version: _builtins.str = ...,
+        live_bundles: _abc.Iterable[_model_pb2.LiveBundle] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration", "limits", b"limits", "model", b"model", "runtime", b"runtime"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_id", b"bundle_id", "calibration", b"calibration", "detectors", b"detectors", "files", b"files", "licences", b"licences", "limits", b"limits", "model", b"model", "presence_threshold", b"presence_threshold", "runtime", b"runtime", "server_version", b"server_version", "training_data", b"training_data"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_id", b"bundle_id", "calibration", b"calibration", "detectors", b"detectors", "files", b"files", "licences", b"licences", "limits", b"limits", "live_bundles", b"live_bundles", "model", b"model", "presence_threshold", b"presence_threshold", "runtime", b"runtime", "server_version", b"server_version", "training_data", b"training_data"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -837,7 +850,9 @@ class GetExemplarsRequest(_message.Message):
     CLASS_IDS_FIELD_NUMBER: _builtins.int
     BUNDLE_ID_FIELD_NUMBER: _builtins.int
     bundle_id: _builtins.str
-    """Bundle that the ids are from. Empty: the one that answers. Another: FAILED_PRECONDITION."""
+    """Bundle that the ids are from: any of GetModelResponse.live_bundles. Empty: the one that answers. Another:
+    FAILED_PRECONDITION.
+    """
     @_builtins.property
     def class_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Class ids, 0 to K − 1, at least one, at most Limits.max_exemplars. INVALID_ARGUMENT otherwise."""

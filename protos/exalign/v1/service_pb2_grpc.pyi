@@ -11,7 +11,8 @@ Errors, the same for every method:
   INVALID_ARGUMENT     something in the request is wrong: google.rpc.BadRequest names *every* bad field by its
                        path (`boxes[2].x1`), with the value and the limit
   FAILED_PRECONDITION  right in itself, not possible now: google.rpc.ErrorInfo.reason says why
-  NOT_FOUND            the posterior id or session is not (or no longer) known here: send the image again
+  NOT_FOUND            the posterior id or session is not (or no longer) known here: send the image again. A posterior
+                       id is answered by the bundle that made it, and goes with it
   RESOURCE_EXHAUSTED   the queue or the number of sessions is at its bound: google.rpc.RetryInfo says when to try
                        again; also a message above Limits.max_message_bytes, without one
   DEADLINE_EXCEEDED    not answered in time; expired work is dropped before it reaches the network

@@ -32,23 +32,23 @@ from exalign.v1 import timing_pb2 as exalign_dot_v1_dot_timing__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x65xalign/v1/track.proto\x12\nexalign.v1\x1a\x19\x65xalign/v1/evidence.proto\x1a\x15\x65xalign/v1/face.proto\x1a\x19\x65xalign/v1/geometry.proto\x1a\x18\x65xalign/v1/heatmap.proto\x1a\x16\x65xalign/v1/image.proto\x1a\x15\x65xalign/v1/pose.proto\x1a\x17\x65xalign/v1/timing.proto\x1a\x1egoogle/protobuf/duration.proto\"\xd0\x03\n\x0bTrackConfig\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x14\n\x0cresume_token\x18\x02 \x01(\x0c\x12#\n\x04mode\x18\x03 \x01(\x0e\x32\x15.exalign.v1.TrackMode\x12\x31\n\x0etemporal_model\x18\x04 \x01(\x0e\x32\x19.exalign.v1.TemporalModel\x12\x15\n\rsmoothing_lag\x18\x05 \x01(\x05\x12/\n\tdetection\x18\x06 \x01(\x0b\x32\x1c.exalign.v1.DetectionOptions\x12\x19\n\x0c\x64\x65tect_every\x18\x07 \x01(\x05H\x00\x88\x01\x01\x12.\n\tlandmarks\x18\x08 \x01(\x0b\x32\x1b.exalign.v1.LandmarkOptions\x12,\n\x08heatmaps\x18\t \x01(\x0b\x32\x1a.exalign.v1.HeatmapOptions\x12%\n\x04pose\x18\n \x01(\x0b\x32\x17.exalign.v1.PoseOptions\x12\x13\n\x0bpath_frames\x18\x0b \x01(\x05\x12\x31\n\nsuggestion\x18\x0c \x01(\x0b\x32\x1d.exalign.v1.SuggestionOptionsB\x0f\n\r_detect_every\":\n\x08TrackBox\x12\x10\n\x08track_id\x18\x01 \x01(\x05\x12\x1c\n\x03\x62ox\x18\x02 \x01(\x0b\x32\x0f.exalign.v1.Box\"I\n\rTrackEvidence\x12\x10\n\x08track_id\x18\x01 \x01(\x05\x12&\n\x08\x65vidence\x18\x02 \x01(\x0b\x32\x14.exalign.v1.Evidence\"\x95\x02\n\nVideoFrame\x12\x18\n\x0b\x66rame_index\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12-\n\nmedia_time\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12 \n\x05image\x18\x03 \x01(\x0b\x32\x11.exalign.v1.Image\x12#\n\x05\x62oxes\x18\x04 \x03(\x0b\x32\x14.exalign.v1.TrackBox\x12+\n\x08\x65vidence\x18\x05 \x03(\x0b\x32\x19.exalign.v1.TrackEvidence\x12\x10\n\x08occluded\x18\x06 \x01(\x08\x12\x18\n\x0b\x61\x63ked_frame\x18\x07 \x01(\x03H\x01\x88\x01\x01\x42\x0e\n\x0c_frame_indexB\x0e\n\x0c_acked_frame\"e\n\x0cPastEvidence\x12\x18\n\x0b\x66rame_index\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12+\n\x08\x65vidence\x18\x02 \x03(\x0b\x32\x19.exalign.v1.TrackEvidenceB\x0e\n\x0c_frame_index\"4\n\x08TrackAck\x12\x18\n\x0b\x61\x63ked_frame\x18\x01 \x01(\x03H\x00\x88\x01\x01\x42\x0e\n\x0c_acked_frame\"\x1d\n\tHeartbeat\x12\x10\n\x08sequence\x18\x01 \x01(\x03\"\xeb\x01\n\x0bTrackOpened\x12\x11\n\tbundle_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\x12\n\nnext_frame\x18\x04 \x01(\x03\x12/\n\x0cidle_timeout\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07max_age\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\x12max_unacked_frames\x18\x07 \x01(\x05\x12\x19\n\x11max_unacked_bytes\x18\x08 \x01(\x03\"\x8d\x01\n\x0fMustAcknowledge\x12\x16\n\x0eunacked_frames\x18\x01 \x01(\x05\x12\x1a\n\x12max_unacked_frames\x18\x02 \x01(\x05\x12\x14\n\x0cnewest_frame\x18\x03 \x01(\x03\x12\x15\n\runacked_bytes\x18\x04 \x01(\x03\x12\x19\n\x11max_unacked_bytes\x18\x05 \x01(\x03\"\x8c\x02\n\x05Track\x12\x10\n\x08track_id\x18\x01 \x01(\x05\x12%\n\x05state\x18\x02 \x01(\x0e\x32\x16.exalign.v1.TrackState\x12\x1b\n\x13visible_probability\x18\x03 \x01(\x02\x12\x18\n\x10lost_probability\x18\x04 \x01(\x02\x12\x1e\n\x04\x66\x61\x63\x65\x18\x05 \x01(\x0b\x32\x10.exalign.v1.Face\x12:\n\x10\x65vidence_outcome\x18\x06 \x01(\x0e\x32\x1b.exalign.v1.EvidenceOutcomeH\x00\x88\x01\x01\x12\x15\n\x08surprise\x18\x07 \x01(\x01H\x01\x88\x01\x01\x42\x13\n\x11_evidence_outcomeB\x0b\n\t_surprise\"2\n\x0c\x46rameProblem\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"\xa3\x02\n\x0b\x46rameResult\x12\x13\n\x0b\x66rame_index\x18\x01 \x01(\x03\x12-\n\nmedia_time\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12!\n\x06tracks\x18\x03 \x03(\x0b\x32\x11.exalign.v1.Track\x12\x16\n\x0eskipped_frames\x18\x04 \x03(\x03\x12\x14\n\x0cresume_token\x18\x05 \x01(\x0c\x12*\n\x07latency\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x06timing\x18\x07 \x01(\x0b\x32\x17.exalign.v1.StageTiming\x12*\n\x08problems\x18\x08 \x03(\x0b\x32\x18.exalign.v1.FrameProblem\"\x88\x01\n\rFrameRevision\x12\x13\n\x0b\x66rame_index\x18\x01 \x01(\x03\x12\x15\n\rthrough_frame\x18\x02 \x01(\x03\x12(\n\x05\x63\x61use\x18\x03 \x01(\x0e\x32\x19.exalign.v1.RevisionCause\x12!\n\x06tracks\x18\x04 \x03(\x0b\x32\x11.exalign.v1.Track\"r\n\x06GoAway\x12(\n\x06reason\x18\x01 \x01(\x0e\x32\x18.exalign.v1.GoAwayReason\x12\x14\n\x0cresume_token\x18\x02 \x01(\x0c\x12(\n\x05grace\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xb9\x01\n\x0cTrackSummary\x12\x17\n\x0f\x66rames_received\x18\x01 \x01(\x03\x12\x17\n\x0f\x66rames_answered\x18\x02 \x01(\x03\x12\x16\n\x0e\x66rames_skipped\x18\x03 \x01(\x03\x12\x1c\n\x14\x66rames_with_problems\x18\x04 \x01(\x03\x12\x15\n\rtracks_opened\x18\x05 \x01(\x05\x12\x13\n\x0btracks_lost\x18\x06 \x01(\x05\x12\x15\n\rdetector_runs\x18\x07 \x01(\x03\"y\n\tTrackPath\x12\x10\n\x08track_id\x18\x01 \x01(\x05\x12\x15\n\rframe_indices\x18\x02 \x03(\x03\x12\x11\n\tclass_ids\x18\x03 \x03(\x05\x12\x0e\n\x06points\x18\x04 \x03(\x02\x12\r\n\x05score\x18\x05 \x01(\x01\x12\x11\n\tscore_gap\x18\x06 \x01(\x01\"d\n\x0f\x46rameSuggestion\x12\x13\n\x0b\x66rame_index\x18\x01 \x01(\x03\x12\x10\n\x08track_id\x18\x02 \x01(\x05\x12*\n\nsuggestion\x18\x03 \x01(\x0b\x32\x16.exalign.v1.Suggestion\"\x90\x01\n\x0bTrackClosed\x12)\n\x07summary\x18\x01 \x01(\x0b\x32\x18.exalign.v1.TrackSummary\x12$\n\x05paths\x18\x02 \x03(\x0b\x32\x15.exalign.v1.TrackPath\x12\x30\n\x0bsuggestions\x18\x03 \x03(\x0b\x32\x1b.exalign.v1.FrameSuggestion*U\n\tTrackMode\x12\x1a\n\x16TRACK_MODE_UNSPECIFIED\x10\x00\x12\x17\n\x13TRACK_MODE_LOSSLESS\x10\x01\x12\x13\n\x0fTRACK_MODE_LIVE\x10\x02*\x85\x01\n\rTemporalModel\x12\x1e\n\x1aTEMPORAL_MODEL_UNSPECIFIED\x10\x00\x12\x19\n\x15TEMPORAL_MODEL_FILTER\x10\x01\x12\x1c\n\x18TEMPORAL_MODEL_PER_FRAME\x10\x02\x12\x1b\n\x17TEMPORAL_MODEL_LOW_PASS\x10\x03*p\n\nTrackState\x12\x1b\n\x17TRACK_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13TRACK_STATE_VISIBLE\x10\x01\x12\x16\n\x12TRACK_STATE_HIDDEN\x10\x02\x12\x14\n\x10TRACK_STATE_LOST\x10\x03*j\n\rRevisionCause\x12\x1e\n\x1aREVISION_CAUSE_UNSPECIFIED\x10\x00\x12\x1c\n\x18REVISION_CAUSE_SMOOTHING\x10\x01\x12\x1b\n\x17REVISION_CAUSE_EVIDENCE\x10\x02*d\n\x0cGoAwayReason\x12\x1e\n\x1aGO_AWAY_REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14GO_AWAY_REASON_DRAIN\x10\x01\x12\x1a\n\x16GO_AWAY_REASON_MAX_AGE\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x65xalign/v1/track.proto\x12\nexalign.v1\x1a\x19\x65xalign/v1/evidence.proto\x1a\x15\x65xalign/v1/face.proto\x1a\x19\x65xalign/v1/geometry.proto\x1a\x18\x65xalign/v1/heatmap.proto\x1a\x16\x65xalign/v1/image.proto\x1a\x15\x65xalign/v1/pose.proto\x1a\x17\x65xalign/v1/timing.proto\x1a\x1egoogle/protobuf/duration.proto\"\xd0\x03\n\x0bTrackConfig\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x14\n\x0cresume_token\x18\x02 \x01(\x0c\x12#\n\x04mode\x18\x03 \x01(\x0e\x32\x15.exalign.v1.TrackMode\x12\x31\n\x0etemporal_model\x18\x04 \x01(\x0e\x32\x19.exalign.v1.TemporalModel\x12\x15\n\rsmoothing_lag\x18\x05 \x01(\x05\x12/\n\tdetection\x18\x06 \x01(\x0b\x32\x1c.exalign.v1.DetectionOptions\x12\x19\n\x0c\x64\x65tect_every\x18\x07 \x01(\x05H\x00\x88\x01\x01\x12.\n\tlandmarks\x18\x08 \x01(\x0b\x32\x1b.exalign.v1.LandmarkOptions\x12,\n\x08heatmaps\x18\t \x01(\x0b\x32\x1a.exalign.v1.HeatmapOptions\x12%\n\x04pose\x18\n \x01(\x0b\x32\x17.exalign.v1.PoseOptions\x12\x13\n\x0bpath_frames\x18\x0b \x01(\x05\x12\x31\n\nsuggestion\x18\x0c \x01(\x0b\x32\x1d.exalign.v1.SuggestionOptionsB\x0f\n\r_detect_every\":\n\x08TrackBox\x12\x10\n\x08track_id\x18\x01 \x01(\x05\x12\x1c\n\x03\x62ox\x18\x02 \x01(\x0b\x32\x0f.exalign.v1.Box\"I\n\rTrackEvidence\x12\x10\n\x08track_id\x18\x01 \x01(\x05\x12&\n\x08\x65vidence\x18\x02 \x01(\x0b\x32\x14.exalign.v1.Evidence\"\xaf\x02\n\nVideoFrame\x12\x18\n\x0b\x66rame_index\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12-\n\nmedia_time\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12 \n\x05image\x18\x03 \x01(\x0b\x32\x11.exalign.v1.Image\x12#\n\x05\x62oxes\x18\x04 \x03(\x0b\x32\x14.exalign.v1.TrackBox\x12+\n\x08\x65vidence\x18\x05 \x03(\x0b\x32\x19.exalign.v1.TrackEvidence\x12\x10\n\x08occluded\x18\x06 \x01(\x08\x12\x18\n\x0b\x61\x63ked_frame\x18\x07 \x01(\x03H\x01\x88\x01\x01\x12\x18\n\x10may_change_model\x18\x08 \x01(\x08\x42\x0e\n\x0c_frame_indexB\x0e\n\x0c_acked_frame\"e\n\x0cPastEvidence\x12\x18\n\x0b\x66rame_index\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12+\n\x08\x65vidence\x18\x02 \x03(\x0b\x32\x19.exalign.v1.TrackEvidenceB\x0e\n\x0c_frame_index\"4\n\x08TrackAck\x12\x18\n\x0b\x61\x63ked_frame\x18\x01 \x01(\x03H\x00\x88\x01\x01\x42\x0e\n\x0c_acked_frame\"\x1d\n\tHeartbeat\x12\x10\n\x08sequence\x18\x01 \x01(\x03\"\xeb\x01\n\x0bTrackOpened\x12\x11\n\tbundle_id\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\x12\n\nnext_frame\x18\x04 \x01(\x03\x12/\n\x0cidle_timeout\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07max_age\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\x12max_unacked_frames\x18\x07 \x01(\x05\x12\x19\n\x11max_unacked_bytes\x18\x08 \x01(\x03\"6\n\x0cModelChanged\x12\x11\n\tbundle_id\x18\x01 \x01(\t\x12\x13\n\x0b\x66rame_index\x18\x02 \x01(\x03\"\x8d\x01\n\x0fMustAcknowledge\x12\x16\n\x0eunacked_frames\x18\x01 \x01(\x05\x12\x1a\n\x12max_unacked_frames\x18\x02 \x01(\x05\x12\x14\n\x0cnewest_frame\x18\x03 \x01(\x03\x12\x15\n\runacked_bytes\x18\x04 \x01(\x03\x12\x19\n\x11max_unacked_bytes\x18\x05 \x01(\x03\"\x8c\x02\n\x05Track\x12\x10\n\x08track_id\x18\x01 \x01(\x05\x12%\n\x05state\x18\x02 \x01(\x0e\x32\x16.exalign.v1.TrackState\x12\x1b\n\x13visible_probability\x18\x03 \x01(\x02\x12\x18\n\x10lost_probability\x18\x04 \x01(\x02\x12\x1e\n\x04\x66\x61\x63\x65\x18\x05 \x01(\x0b\x32\x10.exalign.v1.Face\x12:\n\x10\x65vidence_outcome\x18\x06 \x01(\x0e\x32\x1b.exalign.v1.EvidenceOutcomeH\x00\x88\x01\x01\x12\x15\n\x08surprise\x18\x07 \x01(\x01H\x01\x88\x01\x01\x42\x13\n\x11_evidence_outcomeB\x0b\n\t_surprise\"2\n\x0c\x46rameProblem\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"\xa3\x02\n\x0b\x46rameResult\x12\x13\n\x0b\x66rame_index\x18\x01 \x01(\x03\x12-\n\nmedia_time\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12!\n\x06tracks\x18\x03 \x03(\x0b\x32\x11.exalign.v1.Track\x12\x16\n\x0eskipped_frames\x18\x04 \x03(\x03\x12\x14\n\x0cresume_token\x18\x05 \x01(\x0c\x12*\n\x07latency\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\'\n\x06timing\x18\x07 \x01(\x0b\x32\x17.exalign.v1.StageTiming\x12*\n\x08problems\x18\x08 \x03(\x0b\x32\x18.exalign.v1.FrameProblem\"\x88\x01\n\rFrameRevision\x12\x13\n\x0b\x66rame_index\x18\x01 \x01(\x03\x12\x15\n\rthrough_frame\x18\x02 \x01(\x03\x12(\n\x05\x63\x61use\x18\x03 \x01(\x0e\x32\x19.exalign.v1.RevisionCause\x12!\n\x06tracks\x18\x04 \x03(\x0b\x32\x11.exalign.v1.Track\"r\n\x06GoAway\x12(\n\x06reason\x18\x01 \x01(\x0e\x32\x18.exalign.v1.GoAwayReason\x12\x14\n\x0cresume_token\x18\x02 \x01(\x0c\x12(\n\x05grace\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xb9\x01\n\x0cTrackSummary\x12\x17\n\x0f\x66rames_received\x18\x01 \x01(\x03\x12\x17\n\x0f\x66rames_answered\x18\x02 \x01(\x03\x12\x16\n\x0e\x66rames_skipped\x18\x03 \x01(\x03\x12\x1c\n\x14\x66rames_with_problems\x18\x04 \x01(\x03\x12\x15\n\rtracks_opened\x18\x05 \x01(\x05\x12\x13\n\x0btracks_lost\x18\x06 \x01(\x05\x12\x15\n\rdetector_runs\x18\x07 \x01(\x03\"y\n\tTrackPath\x12\x10\n\x08track_id\x18\x01 \x01(\x05\x12\x15\n\rframe_indices\x18\x02 \x03(\x03\x12\x11\n\tclass_ids\x18\x03 \x03(\x05\x12\x0e\n\x06points\x18\x04 \x03(\x02\x12\r\n\x05score\x18\x05 \x01(\x01\x12\x11\n\tscore_gap\x18\x06 \x01(\x01\"d\n\x0f\x46rameSuggestion\x12\x13\n\x0b\x66rame_index\x18\x01 \x01(\x03\x12\x10\n\x08track_id\x18\x02 \x01(\x05\x12*\n\nsuggestion\x18\x03 \x01(\x0b\x32\x16.exalign.v1.Suggestion\"\x90\x01\n\x0bTrackClosed\x12)\n\x07summary\x18\x01 \x01(\x0b\x32\x18.exalign.v1.TrackSummary\x12$\n\x05paths\x18\x02 \x03(\x0b\x32\x15.exalign.v1.TrackPath\x12\x30\n\x0bsuggestions\x18\x03 \x03(\x0b\x32\x1b.exalign.v1.FrameSuggestion*U\n\tTrackMode\x12\x1a\n\x16TRACK_MODE_UNSPECIFIED\x10\x00\x12\x17\n\x13TRACK_MODE_LOSSLESS\x10\x01\x12\x13\n\x0fTRACK_MODE_LIVE\x10\x02*\x85\x01\n\rTemporalModel\x12\x1e\n\x1aTEMPORAL_MODEL_UNSPECIFIED\x10\x00\x12\x19\n\x15TEMPORAL_MODEL_FILTER\x10\x01\x12\x1c\n\x18TEMPORAL_MODEL_PER_FRAME\x10\x02\x12\x1b\n\x17TEMPORAL_MODEL_LOW_PASS\x10\x03*p\n\nTrackState\x12\x1b\n\x17TRACK_STATE_UNSPECIFIED\x10\x00\x12\x17\n\x13TRACK_STATE_VISIBLE\x10\x01\x12\x16\n\x12TRACK_STATE_HIDDEN\x10\x02\x12\x14\n\x10TRACK_STATE_LOST\x10\x03*j\n\rRevisionCause\x12\x1e\n\x1aREVISION_CAUSE_UNSPECIFIED\x10\x00\x12\x1c\n\x18REVISION_CAUSE_SMOOTHING\x10\x01\x12\x1b\n\x17REVISION_CAUSE_EVIDENCE\x10\x02*d\n\x0cGoAwayReason\x12\x1e\n\x1aGO_AWAY_REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14GO_AWAY_REASON_DRAIN\x10\x01\x12\x1a\n\x16GO_AWAY_REASON_MAX_AGE\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'exalign.v1.track_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TRACKMODE']._serialized_start=3129
-  _globals['_TRACKMODE']._serialized_end=3214
-  _globals['_TEMPORALMODEL']._serialized_start=3217
-  _globals['_TEMPORALMODEL']._serialized_end=3350
-  _globals['_TRACKSTATE']._serialized_start=3352
-  _globals['_TRACKSTATE']._serialized_end=3464
-  _globals['_REVISIONCAUSE']._serialized_start=3466
-  _globals['_REVISIONCAUSE']._serialized_end=3572
-  _globals['_GOAWAYREASON']._serialized_start=3574
-  _globals['_GOAWAYREASON']._serialized_end=3674
+  _globals['_TRACKMODE']._serialized_start=3211
+  _globals['_TRACKMODE']._serialized_end=3296
+  _globals['_TEMPORALMODEL']._serialized_start=3299
+  _globals['_TEMPORALMODEL']._serialized_end=3432
+  _globals['_TRACKSTATE']._serialized_start=3434
+  _globals['_TRACKSTATE']._serialized_end=3546
+  _globals['_REVISIONCAUSE']._serialized_start=3548
+  _globals['_REVISIONCAUSE']._serialized_end=3654
+  _globals['_GOAWAYREASON']._serialized_start=3656
+  _globals['_GOAWAYREASON']._serialized_end=3756
   _globals['_TRACKCONFIG']._serialized_start=246
   _globals['_TRACKCONFIG']._serialized_end=710
   _globals['_TRACKBOX']._serialized_start=712
@@ -56,33 +56,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRACKEVIDENCE']._serialized_start=772
   _globals['_TRACKEVIDENCE']._serialized_end=845
   _globals['_VIDEOFRAME']._serialized_start=848
-  _globals['_VIDEOFRAME']._serialized_end=1125
-  _globals['_PASTEVIDENCE']._serialized_start=1127
-  _globals['_PASTEVIDENCE']._serialized_end=1228
-  _globals['_TRACKACK']._serialized_start=1230
-  _globals['_TRACKACK']._serialized_end=1282
-  _globals['_HEARTBEAT']._serialized_start=1284
-  _globals['_HEARTBEAT']._serialized_end=1313
-  _globals['_TRACKOPENED']._serialized_start=1316
-  _globals['_TRACKOPENED']._serialized_end=1551
-  _globals['_MUSTACKNOWLEDGE']._serialized_start=1554
-  _globals['_MUSTACKNOWLEDGE']._serialized_end=1695
-  _globals['_TRACK']._serialized_start=1698
-  _globals['_TRACK']._serialized_end=1966
-  _globals['_FRAMEPROBLEM']._serialized_start=1968
-  _globals['_FRAMEPROBLEM']._serialized_end=2018
-  _globals['_FRAMERESULT']._serialized_start=2021
-  _globals['_FRAMERESULT']._serialized_end=2312
-  _globals['_FRAMEREVISION']._serialized_start=2315
-  _globals['_FRAMEREVISION']._serialized_end=2451
-  _globals['_GOAWAY']._serialized_start=2453
-  _globals['_GOAWAY']._serialized_end=2567
-  _globals['_TRACKSUMMARY']._serialized_start=2570
-  _globals['_TRACKSUMMARY']._serialized_end=2755
-  _globals['_TRACKPATH']._serialized_start=2757
-  _globals['_TRACKPATH']._serialized_end=2878
-  _globals['_FRAMESUGGESTION']._serialized_start=2880
-  _globals['_FRAMESUGGESTION']._serialized_end=2980
-  _globals['_TRACKCLOSED']._serialized_start=2983
-  _globals['_TRACKCLOSED']._serialized_end=3127
+  _globals['_VIDEOFRAME']._serialized_end=1151
+  _globals['_PASTEVIDENCE']._serialized_start=1153
+  _globals['_PASTEVIDENCE']._serialized_end=1254
+  _globals['_TRACKACK']._serialized_start=1256
+  _globals['_TRACKACK']._serialized_end=1308
+  _globals['_HEARTBEAT']._serialized_start=1310
+  _globals['_HEARTBEAT']._serialized_end=1339
+  _globals['_TRACKOPENED']._serialized_start=1342
+  _globals['_TRACKOPENED']._serialized_end=1577
+  _globals['_MODELCHANGED']._serialized_start=1579
+  _globals['_MODELCHANGED']._serialized_end=1633
+  _globals['_MUSTACKNOWLEDGE']._serialized_start=1636
+  _globals['_MUSTACKNOWLEDGE']._serialized_end=1777
+  _globals['_TRACK']._serialized_start=1780
+  _globals['_TRACK']._serialized_end=2048
+  _globals['_FRAMEPROBLEM']._serialized_start=2050
+  _globals['_FRAMEPROBLEM']._serialized_end=2100
+  _globals['_FRAMERESULT']._serialized_start=2103
+  _globals['_FRAMERESULT']._serialized_end=2394
+  _globals['_FRAMEREVISION']._serialized_start=2397
+  _globals['_FRAMEREVISION']._serialized_end=2533
+  _globals['_GOAWAY']._serialized_start=2535
+  _globals['_GOAWAY']._serialized_end=2649
+  _globals['_TRACKSUMMARY']._serialized_start=2652
+  _globals['_TRACKSUMMARY']._serialized_end=2837
+  _globals['_TRACKPATH']._serialized_start=2839
+  _globals['_TRACKPATH']._serialized_end=2960
+  _globals['_FRAMESUGGESTION']._serialized_start=2962
+  _globals['_FRAMESUGGESTION']._serialized_end=3062
+  _globals['_TRACKCLOSED']._serialized_start=3065
+  _globals['_TRACKCLOSED']._serialized_end=3209
 # @@protoc_insertion_point(module_scope)

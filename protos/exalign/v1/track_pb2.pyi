@@ -35,6 +35,9 @@ A stream that ends in an error says which in ErrorInfo.reason:
   CALLER_SESSIONS_FULL              this caller has its share of the sessions; try again after RetryInfo
   IDLE_TIMEOUT, GO_AWAY             nothing came for too long; the stream outlived `go_away`
 
+A session keeps its bundle when another one begins to answer, also when it is resumed, unless a frame allows it to
+move (VideoFrame.may_change_model). Evidence about a frame before that is FRAME_TOO_OLD.
+
 All but SESSION_TAKEN_OVER, and the end by `closed`, leave the state for resumption.
 """
 
@@ -354,6 +357,7 @@ class VideoFrame(_message.Message):
     EVIDENCE_FIELD_NUMBER: _builtins.int
     OCCLUDED_FIELD_NUMBER: _builtins.int
     ACKED_FRAME_FIELD_NUMBER: _builtins.int
+    MAY_CHANGE_MODEL_FIELD_NUMBER: _builtins.int
     frame_index: _builtins.int
     """Number of the frame, ≥ 0. Required (0 is a number): INVALID_ARGUMENT when absent or negative. It may start
     anywhere and leave gaps. A frame from the past whose result is no longer kept, or that was never sent, is
@@ -363,6 +367,10 @@ class VideoFrame(_message.Message):
     """The face cannot be seen in this frame: its picture says nothing, only the chain speaks. Default false."""
     acked_frame: _builtins.int
     """All results up to this frame have arrived; the server may forget them. Absent: no news."""
+    may_change_model: _builtins.bool
+    """Where another bundle answers new sessions, this session moves to it with this frame: `model_changed` comes before the
+    result. Default false: the session keeps its bundle. A session whose detector that bundle does not know keeps it too.
+    """
     @_builtins.property
     def media_time(self) -> _duration_pb2.Duration:
         """Presentation time since the start of the video. Echoed; nothing is computed from it."""
@@ -391,10 +399,11 @@ class VideoFrame(_message.Message):
         evidence: _abc.Iterable[Global___TrackEvidence] | None = ...,
         occluded: _builtins.bool = ...,
         acked_frame: _builtins.int | None = ...,
+        may_change_model: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_acked_frame", b"_acked_frame", "_frame_index", b"_frame_index", "acked_frame", b"acked_frame", "frame_index", b"frame_index", "image", b"image", "media_time", b"media_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_acked_frame", b"_acked_frame", "_frame_index", b"_frame_index", "acked_frame", b"acked_frame", "boxes", b"boxes", "evidence", b"evidence", "frame_index", b"frame_index", "image", b"image", "media_time", b"media_time", "occluded", b"occluded"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_acked_frame", b"_acked_frame", "_frame_index", b"_frame_index", "acked_frame", b"acked_frame", "boxes", b"boxes", "evidence", b"evidence", "frame_index", b"frame_index", "image", b"image", "may_change_model", b"may_change_model", "media_time", b"media_time", "occluded", b"occluded"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__acked_frame: _TypeAlias = _typing.Literal["acked_frame"]  # noqa: Y015
     _WhichOneofArgType__acked_frame: _TypeAlias = _typing.Literal["_acked_frame", b"_acked_frame"]  # noqa: Y015
@@ -500,7 +509,7 @@ class TrackOpened(_message.Message):
     MAX_UNACKED_FRAMES_FIELD_NUMBER: _builtins.int
     MAX_UNACKED_BYTES_FIELD_NUMBER: _builtins.int
     bundle_id: _builtins.str
-    """Bundle that answers, to the end of the session."""
+    """Bundle that answers, to the end of the session or until `model_changed`."""
     session_id: _builtins.str
     """Name of the session."""
     epoch: _builtins.int
@@ -542,6 +551,35 @@ class TrackOpened(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TrackOpened: _TypeAlias = TrackOpened  # noqa: Y015
+
+@_typing.final
+class ModelChanged(_message.Message):
+    """Another bundle answers from now on; only where VideoFrame.may_change_model allowed it. It comes before the result of
+    that frame, and after the last revisions of frames before it: no later revision is about these. Boxes, motion and ids
+    of tracks go on; what is believed of their shapes begins anew, as do paths and suggestions in `closed`.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUNDLE_ID_FIELD_NUMBER: _builtins.int
+    FRAME_INDEX_FIELD_NUMBER: _builtins.int
+    bundle_id: _builtins.str
+    """The bundle."""
+    frame_index: _builtins.int
+    """First frame that it answers."""
+    def __init__(
+        self,
+        *,
+        bundle_id: _builtins.str = ...,
+        frame_index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle_id", b"bundle_id", "frame_index", b"frame_index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelChanged: _TypeAlias = ModelChanged  # noqa: Y015
 
 @_typing.final
 class MustAcknowledge(_message.Message):

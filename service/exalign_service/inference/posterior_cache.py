@@ -48,6 +48,7 @@ class CachedFace:
         presence: calibrated probability that there is a face in the crop at all.
         image: what the displacement is found from; None where the model displaces nothing.
         evidence: image frame, pixels; empty where the posterior is the network's own.
+        bundle_id: of the model that made it.
     """
 
     located: LocatedFace
@@ -55,16 +56,17 @@ class CachedFace:
     presence: float
     image: ImageFeatures | None = None
     evidence: Evidence = field(default_factory=Evidence)
+    bundle_id: str = ""
 
     @classmethod
-    def of(cls, face: Face) -> CachedFace:
+    def of(cls, face: Face, bundle_id: str) -> CachedFace:
         """What is kept of a face that the network has just scored."""
         posterior = face.posterior
         image = None if posterior.model.displacer is None else posterior.image
         if image is not None:
             # Rows of a batch: kept as they are, they would keep all of it.
             image = ImageFeatures(image.embedding.copy(), image.local.copy())
-        return cls(face.located, posterior.probabilities, posterior.presence, image)
+        return cls(face.located, posterior.probabilities, posterior.presence, image, bundle_id=bundle_id)
 
     @property
     def size_bytes(self) -> int:
@@ -147,6 +149,18 @@ class PosteriorCache:
         del self._entries[name]
         return 1
 
+    def bundle_of(self, name: str) -> str:
+        """The bundle that made what is behind an id; empty where there is nothing."""
+        entry = self._entries.get(name)
+        return "" if entry is None else entry[1].bundle_id
+
+    def forget(self, bundle_id: str) -> None:
+        """Give up all that a bundle made."""
+        gone = [name for name, (_, face) in self._entries.items() if face.bundle_id == bundle_id]
+        for name in gone:
+            self._evict(name)
+        self._observer.posteriors_changed(len(self._entries), 0)
+
     def find(self, name: str) -> CachedFace:
         """The face behind an id, which becomes the most recently used of the caller that made it.
 
@@ -159,7 +173,7 @@ class PosteriorCache:
         if face is None or not found:
             raise PosteriorNotFoundError(
                 f"posterior_id is not known to this process (or no longer: it keeps the {self._capacity} most"
-                " recently used, of each caller its share); send the image again"
+                " recently used, of each caller its share, and none of a bundle that has gone); send the image again"
             )
         self._shares.touch(name)
         return face

@@ -329,7 +329,7 @@ class Pipeline:
         face = clock.run("posterior", refinement.update, row.outputs)
         if face is None:
             return clock.run("decode", self.aligner.crop, image, refinement.place)
-        return _Made(work(CachedFace.of(face), face))
+        return _Made(work(CachedFace.of(face, self.aligner.bundle.id), face))
 
     def _rebuild(self, cached: CachedFace, work: FaceWork[T]) -> T:
         return work(cached, cached.face(self.aligner.model))

@@ -12,7 +12,6 @@ from prometheus_client import (
     Gauge,
     GCCollector,
     Histogram,
-    Info,
     PlatformCollector,
     ProcessCollector,
     disable_created_metrics,
@@ -20,6 +19,7 @@ from prometheus_client import (
 )
 
 from exalign_service.config.schema import ServerConfig
+from exalign_service.observability.model_metrics import BatchMetrics, ModelMetrics
 from exalign_service.observability.rpc_metrics import SECONDS, RpcMetrics
 
 # A second series beside each counter and histogram, which nobody reads.
@@ -69,7 +69,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
-        self._build = Info("exalign_build", "What answers, once it is loaded.", registry=self.registry)
+        self.model = ModelMetrics(self.registry)
         self._limits = Gauge(
             "exalign_limit", "Settings that bound something, by name.", ("setting",), registry=self.registry
         )
@@ -259,9 +259,8 @@ class Metrics:
         self._process.labels(str(index)).set(1)
         self._restarts.inc(restarts)
 
-    def loaded(self, version: str, bundle: str, runtime: str, precision: str, detectors: Iterable[str] = ()) -> None:
-        """The model is loaded: what answers, and the detectors that may be asked."""
-        self._build.info({"version": version, "bundle": bundle, "runtime": runtime, "precision": precision})
+    def known_detectors(self, detectors: Iterable[str]) -> None:
+        """A model is loaded: the detectors that may be asked."""
         for detector in detectors:
             self.detector_runs.labels(detector)
             self.detections.labels(detector)
@@ -309,13 +308,9 @@ class Metrics:
         """See `FaultObserver`."""
         self.runtime_faults.labels(kind).inc()
 
-    def batch_launched(self, size: int) -> None:
-        """See `BatchObserver`."""
-        self.batch_size.observe(size)
-
-    def queue_changed(self, depth: int) -> None:
-        """See `BatchObserver`."""
-        self.queue_depth.set(depth)
+    def batches(self) -> BatchMetrics:
+        """What counts the batches of one of several models: the depths of their queues are added."""
+        return BatchMetrics(self.batch_size, self.queue_depth)
 
     def calls_changed(self, calls: int, size: int, seconds: float) -> None:
         """See `AdmissionObserver`."""

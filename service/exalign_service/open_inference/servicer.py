@@ -38,13 +38,13 @@ class OpenInferenceServicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
 
     def __init__(self, lifecycle: Lifecycle, model_name: str, max_faces: int) -> None:
         self._lifecycle, self._name, self._max_faces = lifecycle, model_name, max_faces
-        self._model: tuple[str, Predict] | None = None
+        self._model: tuple[Callable[[], str], Predict] | None = None
 
-    def attach(self, bundle_id: str, predict: Predict) -> None:
+    def attach(self, bundle_id: Callable[[], str], predict: Predict) -> None:
         """The model is loaded.
 
         Args:
-            bundle_id: its version.
+            bundle_id: its version; another one when another bundle answers.
             predict: answers.
         """
         self._model = bundle_id, predict
@@ -82,7 +82,7 @@ class OpenInferenceServicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
         tensor = inference_pb2.ModelMetadataResponse.TensorMetadata
         return inference_pb2.ModelMetadataResponse(
             name=self._name,
-            versions=[self._loaded()[0]],
+            versions=[self._loaded()[0]()],
             platform=_PLATFORM,
             inputs=[tensor(name=kind.name, datatype=kind.datatype, shape=kind.shape) for kind in INPUTS],
             outputs=[tensor(name=kind.name, datatype=kind.datatype, shape=kind.shape) for kind in OUTPUTS],
@@ -116,7 +116,7 @@ class OpenInferenceServicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
         answer = service_pb2.PredictLandmarksResponse.FromString(answered)
         return infer_response(answer, asked, self._name, call_id)
 
-    def _loaded(self) -> tuple[str, Predict]:
+    def _loaded(self) -> tuple[Callable[[], str], Predict]:
         """The version of the model, and what answers.
 
         Raises:
@@ -134,6 +134,6 @@ class OpenInferenceServicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
         """
         if name != self._name:
             raise ModelNotFoundError(f"there is no model {shown_name(name)}, only {self._name!r}")
-        if wanted and self._model is not None and wanted != self._model[0]:
-            text = f"there is no version {shown_name(wanted)} of {self._name!r}, only {self._model[0]!r}"
+        if wanted and self._model is not None and wanted != (known := self._model[0]()):
+            text = f"there is no version {shown_name(wanted)} of {self._name!r}, only {known!r}"
             raise ModelNotFoundError(text)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -59,11 +58,10 @@ class RequestLimits:
     detectors: Collection[str]
     default_detector: str
 
-    @cached_property
-    def image_limits(self) -> ImageLimits:
-        """As the engine takes them."""
-        config = self.config
-        return ImageLimits(config.max_encoded_bytes, config.max_pixels, max_seconds=config.max_decode_seconds)
+
+def image_limits(config: LimitsConfig) -> ImageLimits:
+    """What is accepted of a picture, as the engine takes it."""
+    return ImageLimits(config.max_encoded_bytes, config.max_pixels, max_seconds=config.max_decode_seconds)
 
 
 @dataclass(frozen=True, eq=False)

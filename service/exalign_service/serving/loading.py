@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from exalign_engine.detect import DEFAULT_DETECTOR, convention
 from exalign_service.config.schema import ServerConfig
+from exalign_service.config.start_checks import StartError
 
 if TYPE_CHECKING:
     from exalign_engine.face.aligner import Aligner
     from exalign_engine.runtime.divergence import Divergence
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,3 +57,24 @@ def load_model(config: ServerConfig) -> LoadedModel:
     )
     detectors = create_detectors(config.model.detector_models)
     return LoadedModel(Aligner(bundle, verified.runtime, detectors), verified.divergence)
+
+
+def check_detector(aligner: Aligner, wanted: str | None) -> None:
+    """Refuse a bundle that does not know the detector that is used where a request names none.
+
+    Args:
+        aligner: with the bundle.
+        wanted: the setting; None: the default one, or the first that the bundle knows.
+
+    Raises:
+        StartError: it does not know it.
+    """
+    name = wanted or aligner.default_detector
+    if convention(name) not in aligner.bundle.detectors:
+        known = ", ".join(sorted(aligner.bundle.detectors)) or "none"
+        raise StartError(f"detector is {name!r}, must be one that the bundle knows: {known}")
+    if name != (wanted or DEFAULT_DETECTOR):
+        _log.warning(
+            "the bundle does not know the default detector: another one finds faces",
+            extra={"fields": {"default": DEFAULT_DETECTOR, "used": name}},
+        )

@@ -1,36 +1,29 @@
-"""What a loaded model answers through: batcher, cache, pipeline, sessions and the servicer, wired together."""
+"""What the models of a server answer through: threads, decoders, sessions and the servicer, wired together."""
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from exalign_engine.arrays import U8
-from exalign_engine.detect import understood
-from exalign_engine.face.aligner import Aligner
 from exalign_service.access.resume_keys import ResumeKeys
 from exalign_service.config.schema import ServerConfig
 from exalign_service.decoding.budget import DecodedBytesBudget
 from exalign_service.decoding.pool import DecoderPool
 from exalign_service.inference.admission import Admission, AdmissionLimits
-from exalign_service.inference.batcher import Batcher
-from exalign_service.inference.network import Network
 from exalign_service.inference.posterior_cache import PosteriorCache
 from exalign_service.inference.stage_pool import StagePool
 from exalign_service.methods.picture_opener import PictureOpener
-from exalign_service.methods.pipeline import Pipeline
+from exalign_service.models.live_model import WARM_UP_ENDS, LiveModel, Shared
+from exalign_service.models.live_models import LiveModels
 from exalign_service.observability.metrics import Metrics
-from exalign_service.requests.picture import RequestLimits
-from exalign_service.responses import model as model_info
+from exalign_service.requests.picture import image_limits
 from exalign_service.rpc.clock import Clock
 from exalign_service.rpc.lifecycle import Lifecycle
 from exalign_service.rpc.quotas import Quotas
 from exalign_service.servicer import FaceAlignmentServicer
-from exalign_service.serving.warm_up import WarmUp
+from exalign_service.serving.loading import LoadedModel
 from exalign_service.serving.watchdog import Watchdog, Watched
 from exalign_service.track.registry import SessionRegistry
-from exalign_service.track.session_factory import SessionFactory
 from exalign_service.track.store import MemoryStore
 
 if TYPE_CHECKING:
@@ -38,16 +31,13 @@ if TYPE_CHECKING:
 
     from exalign_engine.runtime.tensorrt.errors import DeviceLostError
 
-#: So long the thread that warms up is waited for, seconds: most of its steps are shorter once kernels are compiled.
-WARM_UP_ENDS = 1.0
-
 
 class ModelService:
-    """All that hangs on one model. Made on the event loop.
+    """All that is behind the ports. Made on the event loop.
 
     Args:
         config: of the server.
-        aligner: the model.
+        loaded: the model that answers first.
         metrics: of the server.
         lifecycle: of the server.
         clock: of time limits.
@@ -55,77 +45,81 @@ class ModelService:
         quotas: of callers.
 
     Attributes:
+        models: which of them live, and which answers.
         servicer: answers the calls.
         sessions: of video streams.
         store: records of video sessions, also of those whose stream broke.
         watched: what works in threads, by what one piece of its work is called.
-        warm_up: brings it to the speed of later calls.
     """
 
     def __init__(
         self,
         config: ServerConfig,
-        aligner: Aligner,
+        loaded: LoadedModel,
         metrics: Metrics,
         lifecycle: Lifecycle,
         clock: Clock,
         device_lost: Callable[[DeviceLostError], object],
         quotas: Quotas | None = None,
     ) -> None:
-        self._config, self._aligner = config, aligner
-        self._metrics, self._lifecycle, self._clock = metrics, lifecycle, clock
-        batching, kept = config.batching, config.sessions
+        self._config, self._metrics, self._lifecycle, self._clock = config, metrics, lifecycle, clock
+        batching, limits = config.batching, config.limits
         spent = None if quotas is None else quotas.spent
         self._stages = StagePool(batching.stage_threads, observer=metrics, spent=spent)
-        self._network = Network(aligner.runtime, aligner.bundle.manifest.exemplars, device_lost, metrics)
-        self._batcher = Batcher(
-            self._network.infer,
-            workers=batching.network_calls,
-            max_batch=batching.max_batch,
-            max_queue=batching.queue,
-            observer=metrics,
-            spent=spent,
+        self._cache = PosteriorCache(limits.max_posteriors, limits.max_posterior_bytes, metrics)
+        self._cache.max_bytes_per_caller = config.access.quota_posterior_bytes
+        most = AdmissionLimits(batching.queue, limits.max_request_bytes, limits.max_wait)
+        admission = Admission(most, batching.stage_threads, metrics)
+        self._decoders = DecoderPool(
+            batching.decode_processes, limits.max_decode_seconds, observer=metrics, clock=clock
         )
-        self.watched: dict[str, Watched] = {"stage": self._stages, "batch": self._batcher}
-        self.store = MemoryStore(
+        budget = DecodedBytesBudget(limits.max_decoded_bytes, metrics, clock)
+        opener = PictureOpener(self._stages, self._decoders, budget, image_limits(limits), metrics)
+        self._shared = Shared(config, self._stages, opener, self._cache, admission, metrics, device_lost, spent)
+        self.models = LiveModels(self.made_live(loaded), config.model.max_live_bundles, self)
+        self.watched: dict[str, Watched] = {"stage": self._stages, "batch": self.models}
+        self.store = self._session_store()
+        self.sessions = self._registry(quotas)
+        self.servicer = FaceAlignmentServicer(self.models, self._cache, self.sessions, lifecycle, limits.max_exemplars)
+
+    def made_live(self, loaded: LoadedModel) -> LiveModel:
+        """All that belongs to a loaded model; it answers nobody yet."""
+        return LiveModel(loaded.aligner, self._shared, loaded.divergence)
+
+    def model_answers(self, model: LiveModel) -> None:
+        """See `ModelsObserver`."""
+        bundle, runtime = model.aligner.bundle, model.aligner.runtime
+        build = {"bundle": bundle.id, "runtime": runtime.name, "precision": runtime.precision}
+        self._metrics.model.answers({"version": version("exalign"), **build}, bundle.calibration.card, model.divergence)
+        self._metrics.known_detectors(model.aligner.detectors)
+
+    def bundle_sessions_changed(self, bundle_id: str, sessions: int | None) -> None:
+        """See `ModelsObserver`."""
+        self._metrics.model.sessions_changed(bundle_id, sessions)
+
+    def bundle_gone(self, bundle_id: str) -> None:
+        """See `ModelsObserver`."""
+        self._cache.forget(bundle_id)
+
+    def _session_store(self) -> MemoryStore:
+        kept = self._config.sessions
+        return MemoryStore(
             kept.session_retention,
             kept.max_detached,
             kept.max_detached_bytes,
             kept.max_resumable_bytes,
-            metrics,
-            clock,
-        )
-        self.warm_up = WarmUp(aligner, SessionFactory(aligner), batching.max_batch)
-        request_limits = RequestLimits(
-            config=config.limits,
-            box_conventions=frozenset(aligner.bundle.detectors),
-            detectors=frozenset(understood(aligner.detectors, aligner.bundle.detectors)),
-            default_detector=config.model.detector or aligner.default_detector,
-        )
-        cache = PosteriorCache(config.limits.max_posteriors, config.limits.max_posterior_bytes, metrics)
-        cache.max_bytes_per_caller = config.access.quota_posterior_bytes
-        most = AdmissionLimits(batching.queue, config.limits.max_request_bytes, config.limits.max_wait)
-        admission = Admission(most, batching.stage_threads, metrics)
-        self._decoders = DecoderPool(
-            batching.decode_processes, config.limits.max_decode_seconds, observer=metrics, clock=clock
-        )
-        budget = DecodedBytesBudget(config.limits.max_decoded_bytes, metrics, clock)
-        opener = PictureOpener(self._stages, self._decoders, budget, request_limits.image_limits, metrics)
-        pipeline = Pipeline(aligner, self._batcher, self._stages, opener, request_limits, cache, admission, metrics)
-        self.sessions = self._registry(pipeline, quotas)
-        model = model_info.describe(aligner, config)
-        self.servicer = FaceAlignmentServicer(
-            pipeline, self.sessions, model, lifecycle, config.limits.max_exemplars, self.warm_up
+            self._metrics,
+            self._clock,
+            self.models,
         )
 
-    def _registry(self, pipeline: Pipeline, quotas: Quotas | None) -> SessionRegistry:
+    def _registry(self, quotas: Quotas | None) -> SessionRegistry:
         """The sessions of video streams."""
         config = self._config
         return SessionRegistry(
             config.sessions,
             self.store,
-            self.warm_up.sessions,
-            pipeline,
+            self.models,
             self._lifecycle,
             self._metrics,
             max_read_ahead_bytes=2 * config.limits.max_message_bytes,
@@ -136,7 +130,7 @@ class ModelService:
         )
 
     def watchdog(self, end_calls: Callable[[float, Exception], object]) -> Watchdog:
-        """Watches the stages, the batches and the network.
+        """Watches the stages, the batches and the networks.
 
         Args:
             end_calls: ends unary calls older than so many seconds with an error.
@@ -152,22 +146,14 @@ class ModelService:
         return Watchdog(
             self.watched,
             watching.stuck_after,
-            self._network,
+            self.models,
             watching.max_runtime_faults,
-            self._probe,
+            self.models.probe,
             self._lifecycle,
             self._metrics,
             end_overdue,
             self._clock,
         )
-
-    async def _probe(self) -> None:
-        """A crop of our own through the network."""
-        await self._batcher.infer([self._grey_crop()])
-
-    def _grey_crop(self) -> U8:
-        size = self._aligner.bundle.manifest.input_size
-        return np.full((size, size, 3), 128, np.uint8)
 
     async def close_decoders(self) -> None:
         """End the processes that decode."""
@@ -175,8 +161,6 @@ class ModelService:
 
     def close(self) -> None:
         """Free what works in threads. Blocks."""
-        self.warm_up.stop(WARM_UP_ENDS)
+        self.models.current.warm_up.stop(WARM_UP_ENDS)
         self._stages.close()
-        self._batcher.close(drain=False)
-        if not self.warm_up.running:  # else it is still looked into, and goes with the process
-            self._aligner.runtime.close()
+        self.models.close()

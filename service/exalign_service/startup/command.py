@@ -30,12 +30,13 @@ from typing import TYPE_CHECKING
 
 from exalign.cli_support import DONE, FAILED, WRONG_USAGE, OneLineParser, report, run_command
 from exalign_engine.errors import ExalignError
+from exalign_service.models.freed_memory import give_memory_back
 from exalign_service.observability import logs
 from exalign_service.observability.native_stderr import captured_stderr
 from exalign_service.startup import token_command
 from exalign_service.startup.early_exit import leave, leave_unfinished, log_to
 from exalign_service.startup.garbage import collect_as_usual, collect_rarely
-from exalign_service.startup.memory import give_memory_back, hopeless_limit, lack_of_memory
+from exalign_service.startup.memory import hopeless_limit, lack_of_memory
 from exalign_service.startup.signals import EndGuard, signals_caught
 
 if TYPE_CHECKING:

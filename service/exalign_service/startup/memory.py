@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-from contextlib import suppress
 from pathlib import Path
 
 #: Share of the limit on address space from which on it counts as used up: libraries give back what they could not use.
@@ -38,14 +37,6 @@ def hopeless_limit() -> str | None:
     if limit == resource.RLIM_INFINITY or limit >= _LEAST_ADDRESS_SPACE:
         return None
     return f"there is too little memory: {limit:,} bytes of address space, at least {_LEAST_ADDRESS_SPACE:,} are needed"
-
-
-def give_memory_back() -> None:
-    """Give the system what was freed: after a start, a tenth of the process. Where the C library can."""
-    import ctypes
-
-    with suppress(OSError, AttributeError):  # no glibc
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _used_up() -> bool:

@@ -41,7 +41,7 @@ class Conversation:
     """A session and the client that has it.
 
     Args:
-        sessions: all sessions of the server: their limits, their store, the pipeline.
+        sessions: all sessions of the server: their limits, their store, their models.
         admitted: the session.
         options: how it works.
         requests: what the client sends.
@@ -59,15 +59,16 @@ class Conversation:
         self.record = admitted.record
         self._options, self._requests, self._writer, self._keys = options, requests, writer, sessions.keys
         self._quotas, self._caller = sessions.quotas, admitted.caller
-        self._pipeline, self._store, self._observer = sessions.pipeline, sessions.store, sessions.observer
+        self._pipeline = admitted.model.pipeline
+        self._store, self._observer = sessions.store, sessions.observer
         kept = sessions.config
         self._max_unacked, self._max_unacked_bytes = kept.max_unacked_frames, kept.max_unacked_bytes
-        bound = sessions.pipeline.request_limits.config.max_answer_bytes
+        bound = self._pipeline.request_limits.config.max_answer_bytes
         per_face = answer_size(options.views, bound, at_worst=True).face
         #: Bytes of an answer, at most; revisions aside.
         self._expected = per_face * options.session.max_faces
         self._large = self._expected >= LARGE
-        self._steps = SessionSteps(sessions.pipeline, admitted.session, options)
+        self._steps = SessionSteps(self._pipeline, admitted.session, options)
         self._inbox = Inbox(options.live, lambda: self.stalled, self._max_unacked, sessions.max_read_ahead_bytes)
         self._share = sessions.unacked.share(admitted.caller, self._inbox.notify)
         self._pace = MessagePace(kept.max_message_rate, kept.message_burst, sessions.clock)

@@ -93,6 +93,7 @@ class SessionRecord:
         retained: what may have to be sent again, in order.
         counts: for the summary.
         owner: whose session it is (`Call.owner`); empty: whoever has its token.
+        first_of_bundle: first frame that its bundle has answered, where another one answered before it.
     """
 
     name: str
@@ -110,6 +111,7 @@ class SessionRecord:
     retained: tuple[RetainedAnswer, ...] = ()
     counts: FrameCounts = field(default_factory=FrameCounts)
     owner: str = ""
+    first_of_bundle: int = NO_FRAME
 
     @property
     def key(self) -> str:
@@ -163,15 +165,17 @@ class SessionRecord:
         acked, acked_hash = results[-1]
         return replace(self, retained=rest, acked=acked, acked_hash=acked_hash)
 
-    def answered(self, newer: SessionRecord, messages: Sequence[bytes]) -> SessionRecord:
+    def answered(self, newer: SessionRecord, messages: Sequence[bytes], before: Sequence[bytes] = ()) -> SessionRecord:
         """With one more frame.
 
         Args:
             newer: this record with the new frame and what it changed, all but ``retained``.
             messages: the serialized result, then the revisions.
+            before: what goes before the result.
         """
         result, *revisions = messages
-        entries = [RetainedAnswer(newer.frame, (result,), newer.state_hash)]
+        entries = [RetainedAnswer(newer.frame, tuple(before), None)] if before else []
+        entries.append(RetainedAnswer(newer.frame, (result,), newer.state_hash))
         if revisions:
             entries.append(RetainedAnswer(newer.frame + 1, tuple(revisions), None))
         return replace(newer, retained=(*self.retained, *entries))

@@ -20,8 +20,10 @@ from exalign.v1 import track_pb2
 from exalign_engine.tracking import SessionOptions, StateError, TrackingSession
 from exalign_service.access.resume_keys import ResumeKeys
 from exalign_service.config.schema import SessionsConfig
-from exalign_service.methods.pipeline import Pipeline
 from exalign_service.methods.stage_clock import StageClock
+from exalign_service.models.live_model import LiveModel
+from exalign_service.models.live_models import LiveModels
+from exalign_service.models.session_factory import SessionFactory
 from exalign_service.rpc.clock import Clock
 from exalign_service.rpc.errors import (
     CallerSessionsFullError,
@@ -37,7 +39,6 @@ from exalign_service.track.record import SessionRecord, session_key
 from exalign_service.track.requests import TrackOptions
 from exalign_service.track.resume_checks import check_record, check_token, session_gone, state_error_to_precondition
 from exalign_service.track.resume_token import SECRET_BYTES, ResumeToken, state_hash
-from exalign_service.track.session_factory import SessionFactory
 from exalign_service.track.store import SessionStore
 from exalign_service.track.unacked_budget import UnackedBudget
 
@@ -88,11 +89,13 @@ class AdmittedSession:
         record: its newest record.
         session: the engine's session.
         caller: whose stream it is.
+        model: answers it.
     """
 
     record: SessionRecord
     session: TrackingSession
     caller: str
+    model: LiveModel
 
 
 @dataclass(frozen=True)
@@ -109,8 +112,7 @@ class SessionRegistry:
     Args:
         config: how many there may be, and how long each stream may last.
         store: where their records are kept.
-        factory: makes the engine's sessions.
-        pipeline: where the engine runs.
+        models: answer them.
         lifecycle: no session is opened before the server is warm, nor while it drains.
         observer: see `TrackObserver`.
         max_read_ahead_bytes: what one stream may read ahead of acknowledgements, bytes.
@@ -124,8 +126,7 @@ class SessionRegistry:
         self,
         config: SessionsConfig,
         store: SessionStore,
-        factory: SessionFactory,
-        pipeline: Pipeline,
+        models: LiveModels,
         lifecycle: Lifecycle,
         observer: TrackObserver,
         max_read_ahead_bytes: int,
@@ -137,10 +138,10 @@ class SessionRegistry:
         self.keys, self.quotas = keys, quotas
         share = config.max_sessions_per_caller
         self._share = share if max_sessions_per_caller is None else min(share, max_sessions_per_caller)
-        self.config, self.store, self.pipeline, self.observer = config, store, pipeline, observer
+        self.config, self.store, self.models, self.observer = config, store, models, observer
         self.max_read_ahead_bytes, self.clock = max_read_ahead_bytes, clock
         self.unacked = UnackedBudget(config.max_unacked_bytes_per_caller)
-        self._factory, self._lifecycle = factory, lifecycle
+        self._lifecycle = lifecycle
         #: The stream that has each session, by key. Streams that were fenced off are not here any more.
         self._streams: dict[str, Stream] = {}
         #: Every stream that has not ended, draining ones too.
@@ -149,12 +150,20 @@ class SessionRegistry:
         #: What each stream may write to in the store.
         self._leases: dict[Stream, SessionRecord] = {}
 
-    async def admit(self, stream: Stream, options: TrackOptions, caller: str, owner: str = "") -> AdmittedSession:
+    async def bundle_of(self, token: ResumeToken, owner: str) -> str:
+        """The bundle that answers the session of a token; that of the token where the session is not here."""
+        record = await self.store.get(session_key(token.session, owner))
+        return token.bundle_id if record is None else record.bundle_id
+
+    async def admit(
+        self, stream: Stream, options: TrackOptions, model: LiveModel, caller: str, owner: str = ""
+    ) -> AdmittedSession:
         """Give a stream the session that its config names. `leave` must follow, whatever happens.
 
         Args:
             stream: has none yet.
             options: its config.
+            model: leased until this has returned; answers the session where it is a new one.
             caller: whose stream it is.
             owner: whose sessions there are for it; see `Call.owner`.
 
@@ -169,7 +178,7 @@ class SessionRegistry:
         if not self._lifecycle.serving:
             raise NotServingError(self._lifecycle.why_not)
         if options.token is None:
-            return await self._open(stream, options, caller, owner)
+            return await self._open(stream, options, model, caller, owner)
         return await self._resume(stream, options, options.token, caller, owner)
 
     async def leave(self, stream: Stream, *, closed: bool) -> None:
@@ -213,7 +222,9 @@ class SessionRegistry:
             await next(iter(self._alive)).finished.wait()
         await self.store.close()
 
-    async def _open(self, stream: Stream, options: TrackOptions, caller: str, owner: str) -> AdmittedSession:
+    async def _open(
+        self, stream: Stream, options: TrackOptions, model: LiveModel, caller: str, owner: str
+    ) -> AdmittedSession:
         name = options.name or secrets.token_urlsafe(_NAME_BYTES)
         key = session_key(name, owner)
         if key in self._streams:
@@ -225,11 +236,11 @@ class SessionRegistry:
                 f"config.session_id: a session called {name!r} can be resumed with its token for {kept:.1f} s more;"
                 " without the token, take another name or wait"
             )
-        session, state = await self._run(self._new, options.session)
+        session, state = await _run(model, _new, model.sessions, options.session)
         record = SessionRecord(
             name=name,
             secret=secrets.token_bytes(SECRET_BYTES),
-            bundle_id=self.pipeline.aligner.bundle.id,
+            bundle_id=model.bundle_id,
             config=options.fingerprint,
             state=state,
             state_hash=state_hash(state),
@@ -237,7 +248,7 @@ class SessionRegistry:
         )
         await self.store.create(record)
         self._leases[stream] = record
-        return AdmittedSession(record, session, caller)
+        return AdmittedSession(record, session, caller, model)
 
     async def _resume(
         self, stream: Stream, options: TrackOptions, token: ResumeToken, caller: str, owner: str
@@ -246,7 +257,7 @@ class SessionRegistry:
         if not token.is_signed(self.keys, owner):
             self.observer.resume_token_refused()
             raise session_gone(token)
-        check_token(token, options, self.pipeline.aligner.bundle.id)
+        check_token(token, options)
         check_record(token, options, await self.store.get(key))
         old = self._streams.get(key)
         self._reserve(stream, key, caller)
@@ -259,10 +270,11 @@ class SessionRegistry:
         # Once more: the earlier stream may have gone on until it was fenced off.
         record = check_record(token, options, claimed)
         try:
-            session = await self._run(self._factory.restore, record.state, options.session)
+            with self.models.lease(record.bundle_id) as model:
+                session = await _run(model, model.sessions.restore, record.state, options.session)
         except StateError as e:
             raise state_error_to_precondition(e) from e
-        return AdmittedSession(record, session, caller)
+        return AdmittedSession(record, session, caller, model)
 
     def _reserve(self, stream: Stream, key: str, caller: str) -> None:
         """Reserve a name and one of the places; a session that is taken over has its place already.
@@ -282,12 +294,14 @@ class SessionRegistry:
         self._alive[stream] = _Place(key, caller)
         self._changed()
 
-    async def _run(self, work: Callable[..., T], *args: object) -> T:
-        return await self.pipeline.run_stage(StageClock(), "hmm", work, *args)
-
-    def _new(self, options: SessionOptions) -> tuple[TrackingSession, bytes]:
-        session = self._factory.new(options)
-        return session, session.encode()
-
     def _changed(self) -> None:
         self.observer.sessions_changed(len(self._alive) - len(self._draining), len(self._draining))
+
+
+async def _run(model: LiveModel, work: Callable[..., T], *args: object) -> T:
+    return await model.pipeline.run_stage(StageClock(), "hmm", work, *args)
+
+
+def _new(factory: SessionFactory, options: SessionOptions) -> tuple[TrackingSession, bytes]:
+    session = factory.new(options)
+    return session, session.encode()

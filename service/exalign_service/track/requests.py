@@ -114,6 +114,14 @@ class RequestedPastEvidence:
     size_bytes: int
 
 
+def readable_token(config: track_pb2.TrackConfig) -> ResumeToken | None:
+    """The resume token of a config, whether or not it is good; None where there is none, or a damaged one."""
+    try:
+        return ResumeToken.decode(config.resume_token) if config.resume_token else None
+    except DamagedTokenError:
+        return None
+
+
 def read_config(config: track_pb2.TrackConfig, limits: RequestLimits) -> TrackOptions:
     """The first message.
 

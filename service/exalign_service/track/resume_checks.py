@@ -13,15 +13,12 @@ from exalign_service.track.resume_token import ResumeToken
 _FIELD = "config.resume_token"
 
 
-def check_token(token: ResumeToken, options: TrackOptions, bundle_id: str) -> None:
+def check_token(token: ResumeToken, options: TrackOptions) -> None:
     """Check what depends on the token alone, which is ours.
 
     Raises:
-        PreconditionError: it is of another bundle or session.
+        PreconditionError: it is of another session.
     """
-    if token.bundle_id != bundle_id:
-        text = f"{_FIELD}: is from bundle {token.bundle_id[:12]}…, this server answers with {bundle_id[:12]}…"
-        raise PreconditionError("TOKEN_OTHER_BUNDLE", text)
     if token.session != options.name:
         text = f"{_FIELD}: is from session {token.session!r}, config.session_id is {options.name!r}"
         raise PreconditionError("TOKEN_OTHER_SESSION", text)
@@ -32,14 +29,18 @@ def check_record(token: ResumeToken, options: TrackOptions, record: SessionRecor
 
     Raises:
         SessionNotFoundError: there is no record.
-        PreconditionError: the session of that name is another one, its config was another, or it has forgotten
-            results that the token's owner does not have.
+        PreconditionError: the session of that name is another one, another bundle answers it, its config was
+            another, or it has forgotten results that the token's owner does not have.
     """
     if record is None:
         raise session_gone(token)
     if not hmac.compare_digest(token.secret, record.secret):
         text = f"{_FIELD}: is from an earlier session that was called {token.session!r} too"
         raise PreconditionError("TOKEN_OTHER_SESSION", text)
+    # Before the session moved to its bundle, another one answered it.
+    if token.bundle_id != record.bundle_id and token.frame >= record.first_of_bundle:
+        text = f"{_FIELD}: is from bundle {token.bundle_id[:12]}…, the session's is {record.bundle_id[:12]}…"
+        raise PreconditionError("TOKEN_OTHER_BUNDLE", text)
     if options.fingerprint != record.config:
         raise PreconditionError("CONFIG_DIFFERS", "config: differs from the one that the session was opened with")
     if token.frame < record.acked:

@@ -83,6 +83,13 @@ class StoreObserver(Protocol):
         """A session without a stream was given up before its time: "too_large" by itself, or "no_room"."""
 
 
+class BundleSessions(Protocol):
+    """Counts the sessions of each bundle: a bundle that has one must not go."""
+
+    def session_counted(self, bundle_id: str, change: int) -> None:
+        """So many more sessions of a bundle are in the store: 1 or −1."""
+
+
 class MemoryStore:
     """A `SessionStore` in this process. For the event loop's thread only.
 
@@ -93,6 +100,7 @@ class MemoryStore:
         max_record_bytes: what one of them may take, bytes; one that is larger is not kept.
         observer: see `StoreObserver`.
         clock: of the retention.
+        bundles: see `BundleSessions`.
     """
 
     def __init__(
@@ -103,10 +111,11 @@ class MemoryStore:
         max_record_bytes: int,
         observer: StoreObserver,
         clock: Clock,
+        bundles: BundleSessions,
     ) -> None:
         self._retention, self._max_detached = retention, max_detached
         self._max_bytes, self._max_record_bytes = max_bytes, max_record_bytes
-        self._observer, self._clock = observer, clock
+        self._observer, self._clock, self._bundles = observer, clock, bundles
         self._records: dict[str, SessionRecord] = {}
         #: Sessions without a stream, by key: when they expire. In the order in which they do.
         self._detached: OrderedDict[str, float] = OrderedDict()
@@ -122,6 +131,7 @@ class MemoryStore:
         if record.key in self._records:
             raise FencedError(f"there is a session {record.name!r} already")
         self._records[record.key] = record
+        self._bundles.session_counted(record.bundle_id, 1)
 
     async def get(self, key: str) -> SessionRecord | None:
         """See `SessionStore`."""
@@ -150,6 +160,9 @@ class MemoryStore:
         if stored.version > record.version:
             raise FencedError(f"session {record.name!r} has a later stream or frame: {stored.version}")
         self._records[record.key] = record
+        if record.bundle_id != stored.bundle_id:
+            self._bundles.session_counted(record.bundle_id, 1)
+            self._bundles.session_counted(stored.bundle_id, -1)
 
     async def release(self, record: SessionRecord, caller: str) -> None:
         """See `SessionStore`."""
@@ -175,9 +188,8 @@ class MemoryStore:
 
     async def close(self) -> None:
         """See `SessionStore`."""
-        self._records.clear()
-        self._detached.clear()
-        self._shares.clear()
+        for key in tuple(self._records):
+            self._remove(key)
         self._update()
 
     def _owned(self, record: SessionRecord) -> SessionRecord | None:
@@ -195,7 +207,7 @@ class MemoryStore:
     def _remove(self, key: str) -> None:
         self._detached.pop(key, None)
         self._shares.remove(key)
-        del self._records[key]
+        self._bundles.session_counted(self._records.pop(key).bundle_id, -1)
 
     def _drop(self, key: str, reason: str, size: int) -> None:
         """Give a session up before its time."""

@@ -16,7 +16,7 @@ from exalign_service.rpc.errors import GoneAwayError, IdleTimeoutError, Precondi
 from exalign_service.track.conversation import Conversation
 from exalign_service.track.record import SessionRecord
 from exalign_service.track.registry import SessionRegistry
-from exalign_service.track.requests import TrackOptions, read_config
+from exalign_service.track.requests import read_config, readable_token
 from exalign_service.track.response_writer import ResponseSink, ResponseWriter
 
 _log = logging.getLogger(__name__)
@@ -98,12 +98,8 @@ class TrackStream:
     async def _serve(self) -> None:
         """From the config to `TrackClosed`."""
         config, writer = self._config, self._writer
-        options = await self._read_config()
-        with writer.active():
-            call = current_call.get()
-            admitted = await self._sessions.admit(self, options, call.caller, call.owner)
-        conversation = Conversation(self._sessions, admitted, options, self._requests, writer)
-        await writer.write(Response(opened=self._opened(admitted.record)))
+        conversation = await self._open()
+        await writer.write(Response(opened=self._opened(conversation.record)))
         self._conversation = conversation
         if self._going_away is None:
             reason = track_pb2.GO_AWAY_REASON_MAX_AGE
@@ -114,14 +110,24 @@ class TrackStream:
         await conversation.run()
         self._closed = True
 
-    async def _read_config(self) -> TrackOptions:
+    async def _open(self) -> Conversation:
+        """Read the config, and have its session."""
+        call, asked = current_call.get(), await self._read_config()
+        token = readable_token(asked)
+        bundle_id = "" if token is None else await self._sessions.bundle_of(token, call.owner)
+        with self._writer.active(), self._sessions.models.lease(bundle_id) as model:
+            options = read_config(asked, model.pipeline.request_limits)
+            admitted = await self._sessions.admit(self, options, model, call.caller, call.owner)
+            return Conversation(self._sessions, admitted, options, self._requests, self._writer)
+
+    async def _read_config(self) -> track_pb2.TrackConfig:
         """The first message."""
         first = await anext(self._requests, None)
         if first is None or first.WhichOneof("message") != "config":
             what = "nothing" if first is None else f"a {first.WhichOneof('message') or 'message that is not set'}"
             raise PreconditionError("CONFIG_MISSING", f"config: must be the first message, {what} came instead")
         self._writer.touch()
-        return read_config(first.config, self._sessions.pipeline.request_limits)
+        return first.config
 
     def _opened(self, record: SessionRecord) -> track_pb2.TrackOpened:
         return track_pb2.TrackOpened(

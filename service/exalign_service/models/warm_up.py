@@ -1,7 +1,8 @@
 """Once through everything that is slow the first time: kernels are compiled or read, sizes of batches prepared.
 
-What a face needs comes first, and the server serves after it. The rest follows in a thread of its own, while faces are
-answered. Calls that need it wait for it before they take a thread or a place of a session.
+What a face needs comes first, and a server that starts serves after it. The rest follows in a thread of its own, while
+faces are answered. Calls that need it wait for it before they take a thread or a place of a session. A model that
+takes another's place has had all of it before.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -19,13 +20,13 @@ from exalign_engine.arrays import U8
 from exalign_engine.face.aligner import Aligner, Face, LocatedFace
 from exalign_engine.face.views import warm_up as warm_up_views
 from exalign_engine.network.outputs import FaceOutputs
-from exalign_service.track.session_factory import SessionFactory
+from exalign_service.models.session_factory import SessionFactory
 
 _log = logging.getLogger(__name__)
 
 
 class WarmUp:
-    """Warms up one model. For the event loop's thread, but for `faces`.
+    """Warms up one model. For the event loop's thread, but for `faces` and `whole`.
 
     Args:
         aligner: the model.
@@ -55,6 +56,12 @@ class WarmUp:
         _log.info("warming up", extra={"fields": {"step": "network and landmarks"}})
         self._aligner.warm_up()
 
+    def whole(self) -> None:
+        """Warm up everything, until it is stopped. Blocks; for whom nothing waits yet."""
+        self.faces()
+        for step, _ in self._steps():
+            step()
+
     def begin(self, done: Callable[[], object]) -> None:
         """Warm up the rest, in a thread.
 
@@ -66,9 +73,10 @@ class WarmUp:
         def warm_up() -> None:
             start, failed = time.monotonic(), False
             try:
-                for step in (self._warm_views, self._warm_videos, self._warm_batches):
-                    if not self._stopping.is_set():
-                        step(loop)
+                for step, event in self._steps():
+                    step()
+                    if event is not None:
+                        loop.call_soon_threadsafe(event.set)
             except Exception:  # noqa: BLE001  # whoever asks for it meets it again, and is told
                 _log.exception("warming up failed")
                 failed = True
@@ -101,19 +109,24 @@ class WarmUp:
         """Whether the thread works. From any thread."""
         return self._thread.is_alive() and not self._ended.is_set()
 
-    def _warm_views(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _steps(self) -> Iterator[tuple[Callable[[], object], asyncio.Event | None]]:
+        """What comes after `faces`, and what is as fast as later then; no more of it once it is stopped."""
+        steps = ((self._warm_views, self.views), (self._warm_videos, self.videos), (self._warm_batches, None))
+        for step, event in steps:
+            if not self._stopping.is_set():
+                yield step, event
+
+    def _warm_views(self) -> None:
         _log.info("warming up", extra={"fields": {"step": "heatmaps, evidence and pose"}})
         place, row = self._example()
         bundle = self._aligner.bundle
         warm_up_views(Face(place, self._aligner.posterior(row)), bundle.poses, bundle.manifest.margin)
-        loop.call_soon_threadsafe(self.views.set)
 
-    def _warm_videos(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _warm_videos(self) -> None:
         _log.info("warming up", extra={"fields": {"step": "videos"}})
         self.sessions.warm_up(*self._example())
-        loop.call_soon_threadsafe(self.videos.set)
 
-    def _warm_batches(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _warm_batches(self) -> None:
         _log.info("warming up", extra={"fields": {"step": "sizes of batches"}})
         # The largest first: the others then find room in what it took, 50 MB in all.
         for size in range(self._max_batch, 1, -1):

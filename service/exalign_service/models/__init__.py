@@ -1,0 +1,1 @@
+"""The models of one server: what belongs to one bundle, which of them live, and which answers."""
