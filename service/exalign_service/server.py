@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
@@ -19,7 +21,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from exalign.open_inference import inference_pb2_grpc
-from exalign.v1 import service_pb2_grpc
+from exalign.v1 import admin_pb2_grpc, service_pb2_grpc
 from exalign_service.access.certificates import add_port
 from exalign_service.access.gate import open_gate
 from exalign_service.config.schema import ServerConfig
@@ -31,11 +33,11 @@ from exalign_service.rpc.clock import Clock, LoopClock
 from exalign_service.rpc.health import HealthService
 from exalign_service.rpc.interceptor import CallInterceptor
 from exalign_service.rpc.late_service import LateService
-from exalign_service.rpc.lifecycle import CUT_AFTER, CUT_ENDS, METRICS_END, THREADS_END, Lifecycle
+from exalign_service.rpc.lifecycle import CUT_AFTER, CUT_ENDS, METRICS_END, THREADS_END, Lifecycle, Phase
 from exalign_service.rpc.options import server_options
 from exalign_service.rpc.quotas import quotas_of
-from exalign_service.rpc.services import ANSWERED, FACE_ALIGNMENT, HEALTH_NAMES, SERVICES
-from exalign_service.serving.loading import LoadedModel, check_detector, load_model
+from exalign_service.rpc.services import ANSWERED, HEALTH_NAMES, LATE, MODEL_ADMIN, services_of
+from exalign_service.serving.loading import LoadedModel, check_detector, first_bundle, load_model
 
 if TYPE_CHECKING:
     from exalign_engine.face.aligner import Aligner
@@ -82,7 +84,8 @@ class Server:
         self._loop: asyncio.AbstractEventLoop | None = None
         self.lifecycle = Lifecycle()
         self.lifecycle.on_trouble = self._health_changed
-        self.metrics = Metrics(SERVICES, config.batching.max_batch)
+        self._services = services_of(config)
+        self.metrics = Metrics(self._services, config.batching.max_batch)
         self.metrics.export_limits(config)
         #: Where gRPC and the metrics are served; the real ports once started.
         self.address, self.metrics_address = config.address, config.metrics_address
@@ -96,11 +99,12 @@ class Server:
             gate=gate,
             quotas=self._quotas,
         )
-        self._late_service = LateService(FACE_ALIGNMENT, self.lifecycle)
+        self._late_services = LateService([one for one in self._services if one in LATE], self.lifecycle)
         self._open_inference = OpenInferenceServicer(self.lifecycle, config.model.model_name, config.limits.max_faces)
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="start")
         self._service: ModelService | None = None
         self._watching: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[None] | None = None
         self._reporting = set[asyncio.Task[None]]()
         self._grpc: grpc.aio.Server | None = None
         self._grace_ended, self._warm = asyncio.Event(), asyncio.Event()
@@ -152,6 +156,7 @@ class Server:
         """Watch from now on: what was not warmed up may compile for longer than anything may be stuck."""
         if self._service is not None and not self.lifecycle.draining:
             self._watching = asyncio.create_task(self._service.watchdog(self._end_calls).run())
+            self._following = asyncio.create_task(self._service.follow_link())
         self._warm.set()
 
     async def warm(self) -> None:
@@ -160,8 +165,8 @@ class Server:
 
     @property
     def warming_up(self) -> bool:
-        """Whether a thread still does that; it cannot be interrupted, and nothing waits for it."""
-        return self._service is not None and self._service.models.current.warm_up.running
+        """Whether a thread still does that, or loads another bundle; nothing waits for it, nor can interrupt it."""
+        return self._service is not None and self._service.warming_up
 
     async def stop(self, grace: float | None = None) -> None:
         """Refuse new calls, let running ones finish, then free everything. Once only.
@@ -216,8 +221,9 @@ class Server:
         """
         self._unfinished = {"calls", "threads"}
         self.lifecycle.drain()
-        if self._watching is not None:
-            self._watching.cancel()
+        for watching in (self._watching, self._following):
+            if watching is not None:
+                watching.cancel()
         await self._health.enter_graceful_shutdown()
         if self._grpc is None:
             self._unfinished.discard("calls")
@@ -246,6 +252,7 @@ class Server:
         await asyncio.gather(*cuts)
         await self._interceptor.finished()  # gRPC does not wait for the finally blocks of handlers that it cut
         if self._service is not None:
+            self._service.cancel_swap()
             await self._service.sessions.close()
             await self._service.close_decoders()
 
@@ -261,15 +268,33 @@ class Server:
         if self.lifecycle.draining:
             loaded.aligner.runtime.close()
             return None
+        from exalign_service.serving.admin_servicer import ModelAdminServicer
         from exalign_service.serving.model_service import ModelService
 
         self._service = service = ModelService(
-            self.config, loaded, self.metrics, self.lifecycle, self._clock, self.device_lost, self._quotas
+            self.config,
+            loaded,
+            self.metrics,
+            self.lifecycle,
+            self._clock,
+            self.device_lost,
+            self._load_from,
+            self._no_swap,
+            self._quotas,
         )
         self._given = None
-        service_pb2_grpc.add_FaceAlignmentServiceServicer_to_server(service.servicer, self._late_service)  # type: ignore[arg-type]
+        service_pb2_grpc.add_FaceAlignmentServiceServicer_to_server(service.servicer, self._late_services)  # type: ignore[arg-type]
         self._open_inference.attach(lambda: service.models.current.bundle_id, service.servicer.PredictLandmarks)
+        if service.swap is not None and MODEL_ADMIN in self._services:
+            admin = ModelAdminServicer(service.swap)
+            admin_pb2_grpc.add_ModelAdminServiceServicer_to_server(admin, self._late_services)  # type: ignore[arg-type]
         return service
+
+    def _no_swap(self) -> str:
+        """Why the model may not be swapped; empty: it may."""
+        if self.lifecycle.phase is not Phase.SERVING:
+            return self.lifecycle.why_not
+        return "" if self._warm.is_set() else "the server is still warming up"
 
     def _open_model(self) -> LoadedModel:
         """Load the model, where none was given, and all code that will answer with it. Blocks."""
@@ -277,10 +302,16 @@ class Server:
 
         return self._given or self._load_bundle(self.config)
 
+    def _load_from(self, path: Path) -> LoadedModel:
+        """The bundle of a directory, under the same settings otherwise. Blocks."""
+        model = replace(self.config.model, bundle=path, bundle_directory=None)
+        return self._load_bundle(replace(self.config, model=model))
+
     def _load_bundle(self, config: ServerConfig) -> LoadedModel:
         """The model that a configuration names. Blocks."""
         start = time.monotonic()
-        _log.info("loading", extra={"fields": {"bundle": config.model.bundle or "the one of the package"}})
+        path = first_bundle(config.model)
+        _log.info("loading", extra={"fields": {"bundle": path or "the one of the package"}})
         loaded = load_model(config)
         check_detector(loaded.aligner, config.model.detector)
         bundle, runtime = loaded.aligner.bundle, loaded.aligner.runtime
@@ -329,10 +360,10 @@ class Server:
         server = grpc.aio.server(
             interceptors=[self._interceptor], options=server_options(self.config.limits.max_message_bytes)
         )
-        server.add_generic_rpc_handlers((self._late_service,))
+        server.add_generic_rpc_handlers((self._late_services,))
         inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self._open_inference, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        reflection.enable_server_reflection([service.full_name for service in SERVICES], server)
+        reflection.enable_server_reflection([service.full_name for service in self._services], server)
         return server
 
     async def _listen(self, server: grpc.aio.Server) -> None:

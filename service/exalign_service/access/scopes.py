@@ -11,6 +11,7 @@ SCOPES = (PREDICT, TRACK, ADMIN)
 OPEN, ANY = "open", "any"
 
 _FACES, _OPEN_INFERENCE = "exalign.v1.FaceAlignmentService", "inference.GRPCInferenceService"
+_MODEL_ADMIN = "exalign.v1.ModelAdminService"
 
 #: By full name of the method. Health is asked by probes, which have no tokens. Reflection and GetModel say what is
 #: in the repository and in the bundle, which strangers need not learn; no scope is worth a token without them.
@@ -28,6 +29,7 @@ _NEEDED = {
     f"{_FACES}/SuggestEvidence": PREDICT,
     f"{_FACES}/GetExemplars": PREDICT,
     f"{_FACES}/TrackVideo": TRACK,
+    f"{_MODEL_ADMIN}/SwapModel": ADMIN,
 }
 
 

@@ -104,8 +104,9 @@ def _check_socket(path: Path) -> None:
 
 
 def _check_model(model: ModelConfig) -> None:
-    if model.bundle is not None and not model.bundle.is_dir():
-        raise BundleError(model.bundle, "no such directory")
+    for path in (model.bundle, model.bundle_directory):
+        if path is not None and not path.is_dir():
+            raise BundleError(path, "no such directory")
     for name, path in model.detector_models.items():
         if not path.is_file():
             raise RuntimeUnavailableError(f"detector {name}: there is no model file {path}")

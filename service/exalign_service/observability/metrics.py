@@ -250,6 +250,7 @@ class Metrics:
         for section in (config.limits, config.batching, config.sessions, config.watching):
             for field in fields(section):
                 self._limits.labels(field.name).set(getattr(section, field.name))
+        self._limits.labels("max_live_bundles").set(config.model.max_live_bundles)
         for field in fields(config.access):
             if field.name.startswith("quota_") and getattr(config.access, field.name) is not None:
                 self._limits.labels(field.name).set(getattr(config.access, field.name))

@@ -15,6 +15,7 @@
     ├── MessageTooLargeError      the bytes are more than the server takes
     ├── PosteriorNotFoundError    the posterior id is not, or no longer, known here
     ├── ModelNotFoundError        another model, or version, than the one that answers
+    ├── BundlesFullError          as many bundles in memory as there may be
     ├── PreconditionError         right in itself, not possible now
     ├── SessionsFullError         as many video sessions as there may be
     ├── CallerSessionsFullError   as many of them as one caller may have
@@ -169,6 +170,19 @@ class PosteriorNotFoundError(ServiceError):
 
 class ModelNotFoundError(ServiceError):
     """Another model, or another version of it, than the one that answers here."""
+
+
+class BundlesFullError(ServiceError):
+    """There are as many bundles in memory as there may be.
+
+    Args:
+        text: why.
+        retry_after: when to try again, seconds.
+    """
+
+    def __init__(self, text: str, retry_after: float) -> None:
+        self.retry_after = retry_after
+        super().__init__(f"{text}; try again in {retry_after:.2f} s")
 
 
 class PreconditionError(ServiceError):
@@ -362,6 +376,7 @@ _TABLE: dict[type[BaseException], Callable[..., ErrorStatus]] = {
     DecoderUnavailableError: _plain(_Code.UNAVAILABLE, "DECODER_UNAVAILABLE", 1.0),
     PosteriorNotFoundError: _plain(_Code.NOT_FOUND, "POSTERIOR_NOT_FOUND"),
     ModelNotFoundError: _plain(_Code.NOT_FOUND, "MODEL_NOT_FOUND"),
+    BundlesFullError: _later("BUNDLES_FULL"),
     PreconditionError: _precondition,
     SessionsFullError: _later("SESSIONS_FULL"),
     CallerSessionsFullError: _later("CALLER_SESSIONS_FULL"),

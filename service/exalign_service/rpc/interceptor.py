@@ -62,6 +62,9 @@ _SHOWN = 100
 #: Whoever asks only for health is asked for nothing.
 UNBOUNDED = ("grpc.health.v1.Health",)
 
+#: Its calls wait for as long as their callers do: a bundle may take minutes, and they hold nothing.
+PATIENT = ("exalign.v1.ModelAdminService",)
+
 if TYPE_CHECKING:  # generic in the stubs only
     ServerInterceptor = grpc.aio.ServerInterceptor[Any, Any]
     MethodHandler = grpc.RpcMethodHandler[Any, Any]
@@ -297,7 +300,7 @@ class _RpcHandler:
         """On the event loop's clock; the caller's, for unary calls cut to the server's longest."""
         remaining = context.time_remaining()
         left = math.inf if remaining is None else float(remaining)
-        if self._method.type == "unary":
+        if self._method.type == "unary" and self._method.service not in PATIENT:
             left = min(left, self._owner._max_deadline)
         return self._started + left
 

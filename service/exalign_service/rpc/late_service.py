@@ -1,7 +1,8 @@
-"""A gRPC service whose methods are there before the model is: until then each says why it does not answer."""
+"""gRPC services whose methods are there before the model is: until then each says why it does not answer."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import grpc
@@ -18,24 +19,25 @@ else:
 
 
 class LateService(GenericHandler):
-    """All methods of one service.
+    """All methods of some services.
 
     Args:
-        service: its descriptor.
+        services: their descriptors.
         lifecycle: says why a method does not answer yet.
     """
 
-    def __init__(self, service: ServiceDescriptor, lifecycle: Lifecycle) -> None:
+    def __init__(self, services: Iterable[ServiceDescriptor], lifecycle: Lifecycle) -> None:
         self._lifecycle = lifecycle
         self._streams = {
             f"/{service.full_name}/{method.name}": bool(method.client_streaming or method.server_streaming)
+            for service in services
             for method in service.methods
         }
         self._handlers: tuple[GenericHandler, ...] = ()
 
     def add_generic_rpc_handlers(self, handlers: tuple[GenericHandler, ...]) -> None:
-        """From now on the methods are these; called by the generated ``add_…Servicer_to_server``."""
-        self._handlers = handlers
+        """From now on the methods of a service are these; called by the generated ``add_…Servicer_to_server``."""
+        self._handlers += handlers
 
     def add_registered_method_handlers(self, service: str, handlers: dict[str, MethodHandler]) -> None:
         """The same handlers once more, by method: not needed."""
@@ -43,7 +45,8 @@ class LateService(GenericHandler):
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> MethodHandler | None:
         """See `grpc.GenericRpcHandler`."""
         for handlers in self._handlers:
-            return handlers.service(handler_call_details)
+            if (found := handlers.service(handler_call_details)) is not None:
+                return found
         streams = self._streams.get(handler_call_details.method)
         if streams is None:
             return None

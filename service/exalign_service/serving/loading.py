@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exalign_engine.detect import DEFAULT_DETECTOR, convention
-from exalign_service.config.schema import ServerConfig
+from exalign_service.config.schema import ModelConfig, ServerConfig
 from exalign_service.config.start_checks import StartError
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from exalign_engine.runtime.divergence import Divergence
 
 _log = logging.getLogger(__name__)
+
+#: The link in a directory of bundles that names the one that answers.
+CURRENT = "current"
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ def load_model(config: ServerConfig) -> LoadedModel:
     from exalign_engine.runtime.tensorrt.runtime import GpuOptions
 
     load_numba_without_blas()
-    bundle = Bundle.load(config.model.bundle or default_bundle_path())
+    bundle = Bundle.load(first_bundle(config.model) or default_bundle_path())
     batching = config.batching
     verified = create_verified_runtime(
         config.model.runtime,
@@ -57,6 +61,15 @@ def load_model(config: ServerConfig) -> LoadedModel:
     )
     detectors = create_detectors(config.model.detector_models)
     return LoadedModel(Aligner(bundle, verified.runtime, detectors), verified.divergence)
+
+
+def first_bundle(model: ModelConfig) -> Path | None:
+    """The directory of the bundle that a configuration names; None: the one of the package."""
+    if model.bundle_directory is None:
+        return model.bundle
+    link = model.bundle_directory / CURRENT
+    # Its target: the link may lead elsewhere before all of the bundle is read.
+    return link.resolve() if link.exists() else None
 
 
 def check_detector(aligner: Aligner, wanted: str | None) -> None:

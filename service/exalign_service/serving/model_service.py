@@ -21,13 +21,16 @@ from exalign_service.rpc.clock import Clock
 from exalign_service.rpc.lifecycle import Lifecycle
 from exalign_service.rpc.quotas import Quotas
 from exalign_service.servicer import FaceAlignmentServicer
+from exalign_service.serving.bundle_link import BundleLink
 from exalign_service.serving.loading import LoadedModel
+from exalign_service.serving.swap import ModelSwap
 from exalign_service.serving.watchdog import Watchdog, Watched
 from exalign_service.track.registry import SessionRegistry
 from exalign_service.track.store import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from exalign_engine.runtime.tensorrt.errors import DeviceLostError
 
@@ -42,6 +45,8 @@ class ModelService:
         lifecycle: of the server.
         clock: of time limits.
         device_lost: called from any thread when the device answers nothing any more.
+        load: loads the bundle of a directory. Blocks.
+        no_swap: why the model may not be swapped yet, or any more; empty: it may.
         quotas: of callers.
 
     Attributes:
@@ -50,6 +55,7 @@ class ModelService:
         sessions: of video streams.
         store: records of video sessions, also of those whose stream broke.
         watched: what works in threads, by what one piece of its work is called.
+        swap: puts another bundle in the place of the one that answers; None where there is no directory of them.
     """
 
     def __init__(
@@ -60,6 +66,8 @@ class ModelService:
         lifecycle: Lifecycle,
         clock: Clock,
         device_lost: Callable[[DeviceLostError], object],
+        load: Callable[[Path], LoadedModel],
+        no_swap: Callable[[], str],
         quotas: Quotas | None = None,
     ) -> None:
         self._config, self._metrics, self._lifecycle, self._clock = config, metrics, lifecycle, clock
@@ -77,6 +85,12 @@ class ModelService:
         opener = PictureOpener(self._stages, self._decoders, budget, image_limits(limits), metrics)
         self._shared = Shared(config, self._stages, opener, self._cache, admission, metrics, device_lost, spent)
         self.models = LiveModels(self.made_live(loaded), config.model.max_live_bundles, self)
+        directory = config.model.bundle_directory
+        self.swap = (
+            None
+            if directory is None
+            else ModelSwap(directory, self.models, load, self.made_live, metrics.model, no_swap)
+        )
         self.watched: dict[str, Watched] = {"stage": self._stages, "batch": self.models}
         self.store = self._session_store()
         self.sessions = self._registry(quotas)
@@ -155,9 +169,26 @@ class ModelService:
             self._clock,
         )
 
+    @property
+    def warming_up(self) -> bool:
+        """Whether a thread warms up a model, or loads another one; nothing waits for it, nor can interrupt it."""
+        swapping = self.swap is not None and self.swap.working
+        return swapping or self.models.current.warm_up.running
+
+    async def follow_link(self) -> None:
+        """Follow the link in the directory of bundles, until cancelled; where there is none, there is nothing to do."""
+        directory = self._config.model.bundle_directory
+        if self.swap is not None and directory is not None:
+            await BundleLink(directory, self.swap, self._clock).run()
+
     async def close_decoders(self) -> None:
         """End the processes that decode."""
         await self._decoders.close()
+
+    def cancel_swap(self) -> None:
+        """What is being loaded will not be used."""
+        if self.swap is not None:
+            self.swap.cancel()
 
     def close(self) -> None:
         """Free what works in threads. Blocks."""
