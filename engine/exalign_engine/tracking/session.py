@@ -258,6 +258,19 @@ class TrackingSession:
         wanted = () if suggestion is None else rank_suggestions(frame_filter, tracks, suggestion)
         return ClosingAnswer(revisions, best_paths(frame_filter, state.tracks), wanted)
 
+    def moved_to(self, aligner: Aligner, chain: Chain) -> TrackingSession:
+        """The session as it goes on with another model; this one stays as it is.
+
+        Tracks keep their ids, boxes, motion and visibility. Beliefs, displacements, paths and frames within the lag are
+        of this model's exemplars, and begin anew. So `close` should be asked for the last revisions before.
+
+        Args:
+            aligner: the other model.
+            chain: between its exemplars.
+        """
+        tracks = tuple(track.with_other_exemplars() for track in self._state.tracks)
+        return TrackingSession(aligner, chain, self.options, state=replace(self._state, recent=(), tracks=tracks))
+
     def encode(self) -> bytes:
         """The state: all that the next frame depends on, beside the bundle."""
         return states.encode(self._state, self._frame_filter.aligner, self._frame_filter.chain)

@@ -16,6 +16,7 @@ from exalign_engine.geometry.landmarks import N_LANDMARKS
 from exalign_engine.hmm.chain import Belief, Emission, LowPass, PathState
 from exalign_engine.tracking.answers import TRACK_BOX
 from exalign_engine.tracking.box_filter import BoxFilter
+from exalign_engine.tracking.emission_strength import EMISSION
 from exalign_engine.tracking.motion import Motion
 from exalign_engine.tracking.options import SessionOptions
 from exalign_engine.tracking.temporal_mean import TEMPORAL_MEAN, TrackPoint
@@ -209,6 +210,21 @@ class Track:
             return self.start
         before = self.records[place - 1]
         return FilterState(before.belief, before.motion)
+
+    def with_other_exemplars(self) -> Track:
+        """The same face as another model sees it: where it is stays, what is believed of its shape begins anew."""
+        return replace(
+            self,
+            belief=None,
+            memory=EMISSION.initial_memory,
+            displacement=NO_DISPLACEMENT,
+            start=FilterState(None, self.motion),
+            records=(),
+            settled=(),
+            path=None,
+            low_pass=LowPass.empty(),
+            samples=(),
+        )
 
     def with_samples(self, new: Mapping[int, PosteriorSample]) -> Track:
         """With the samples of some frames, by index, replaced."""

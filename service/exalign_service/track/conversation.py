@@ -17,6 +17,7 @@ from typing import Any
 from exalign.v1 import service_pb2, track_pb2
 from exalign_engine.errors import InvalidInputError
 from exalign_service.methods.stage_clock import StageClock
+from exalign_service.models.live_model import LiveModel
 from exalign_service.requests.answer_size import answer_size
 from exalign_service.responses.wire import LARGE, field_parts, message_parts, serialized
 from exalign_service.rpc.errors import PreconditionError
@@ -24,7 +25,13 @@ from exalign_service.track.frame_step import FrameStepResult, SessionSteps
 from exalign_service.track.inbox import Failed, HalfClosed, Inbox, ReceivedFrame
 from exalign_service.track.pace import MessagePace
 from exalign_service.track.registry import AdmittedSession, SessionRegistry
-from exalign_service.track.requests import RequestedPastEvidence, TrackOptions, read_frame, read_past_evidence
+from exalign_service.track.requests import (
+    RequestedFrame,
+    RequestedPastEvidence,
+    TrackOptions,
+    read_frame,
+    read_past_evidence,
+)
 from exalign_service.track.response_writer import ResponseWriter
 from exalign_service.track.resume_token import NO_FRAME
 from exalign_service.track.store import FencedError
@@ -59,7 +66,7 @@ class Conversation:
         self.record = admitted.record
         self._options, self._requests, self._writer, self._keys = options, requests, writer, sessions.keys
         self._quotas, self._caller = sessions.quotas, admitted.caller
-        self._pipeline = admitted.model.pipeline
+        self._models, self._pipeline = sessions.models, admitted.model.pipeline
         self._store, self._observer = sessions.store, sessions.observer
         kept = sessions.config
         self._max_unacked, self._max_unacked_bytes = kept.max_unacked_frames, kept.max_unacked_bytes
@@ -186,9 +193,11 @@ class Conversation:
         requested, clock = received.requested, received.clock
         if self._quotas is not None:
             self._quotas.frame(self._caller)
-        with self._writer.active(), self._reserved():
+        with self._writer.active(), self._reserved(), self._models.lease() as newest:
+            before = await self._move(newest, requested, clock)
             step = await self._steps.frame(requested, self.record, clock)
             changes: dict[str, Any] = {
+                **({"bundle_id": newest.bundle_id, "first_of_bundle": requested.index} if before else {}),
                 "state": step.state,
                 "state_hash": step.state_hash,
                 "frame": requested.index,
@@ -209,15 +218,34 @@ class Conversation:
             result.latency.FromNanoseconds(round(clock.elapsed * 1e9))
             answers = await self._serialize(clock, _frame_answers, result, step)
             # Not before: acknowledgements may have come in the meantime.
-            self.record = self.record.answered(replace(self.record, **changes), answers)
+            self.record = self.record.answered(replace(self.record, **changes), answers, before)
             self._inbox.notify()  # this may have been the last result before a stall, which has rules of its own
             await self._save()
             self._pipeline.observe(clock)
             self._observer.frame_answered(clock.elapsed, problem=bool(step.problems), skipped=len(received.skipped))
             self._pipeline.answered(clock, [track.face for track in step.tracks])
-        await self._writer.write(*answers)
+        await self._writer.write(*before, *answers)
         await self._acknowledge(self._acked)  # it may have been acknowledged in advance
         await self._remind()
+
+    async def _move(self, newest: LiveModel, requested: RequestedFrame, clock: StageClock) -> list[bytes]:
+        """Go on with the newest model where the frame allows it, and where it knows the session's detector.
+
+        Where the frame then fails, the stream ends, and its record is as it was before.
+
+        Returns:
+            What its client is told before the frame's result: nothing where the session stays.
+        """
+        current = newest.bundle_id == self.record.bundle_id
+        if current or not requested.may_change_model:
+            return []
+        if self._options.detection.detector not in newest.pipeline.request_limits.detectors:
+            return []
+        self._steps, revisions = await self._steps.moved_to(newest, clock)
+        self._pipeline = newest.pipeline
+        changed = track_pb2.ModelChanged(bundle_id=newest.bundle_id, frame_index=requested.index)
+        last = await self._serialize(clock, _revisions, revisions)
+        return [*last, Response(model_changed=changed).SerializeToString()]
 
     @contextmanager
     def _reserved(self) -> Iterator[None]:

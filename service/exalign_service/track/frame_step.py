@@ -33,6 +33,7 @@ from exalign_engine.tracking.evidence_assignment import nearest_face
 from exalign_service.methods.picture_opener import Wanted
 from exalign_service.methods.pipeline import Pipeline
 from exalign_service.methods.stage_clock import StageClock
+from exalign_service.models.live_model import LiveModel
 from exalign_service.requests.picture import Picture, add_misplaced
 from exalign_service.rpc.errors import PreconditionError
 from exalign_service.track.record import Corners, SessionRecord
@@ -152,6 +153,16 @@ class SessionSteps:
             problems=problems,
             size=record.size or size,
         )
+
+    async def moved_to(self, model: LiveModel, clock: StageClock) -> tuple[SessionSteps, list[track_pb2.FrameRevision]]:
+        """The session as another model goes on with it, and the last revisions by this one."""
+        revisions, _ = await self.close(clock)
+
+        def move() -> TrackingSession:
+            return self._session.moved_to(model.aligner, model.sessions.chain)
+
+        moved = await model.pipeline.run_stage(clock, "hmm", move)
+        return SessionSteps(model.pipeline, moved, self._options), revisions
 
     async def revise(self, requested: RequestedPastEvidence, record: SessionRecord, clock: StageClock) -> StepResult:
         """Take evidence about an earlier frame.

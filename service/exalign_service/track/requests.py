@@ -95,6 +95,7 @@ class RequestedFrame:
         boxes: by path; (track id, or 0; box).
         evidence: about it.
         size_bytes: of the message.
+        may_change_model: whether the session may move to another bundle with it.
     """
 
     index: int
@@ -103,6 +104,7 @@ class RequestedFrame:
     boxes: dict[str, tuple[int, GivenBox]]
     evidence: tuple[RequestedTrackEvidence, ...]
     size_bytes: int
+    may_change_model: bool = False
 
 
 @dataclass(frozen=True)
@@ -190,7 +192,7 @@ def read_frame(frame: track_pb2.VideoFrame, limits: RequestLimits, options: Trac
     violations.raise_if_any()
     picture = None if frame.occluded else Picture(frame.image, {}, options.detection)
     media_time = frame.media_time if frame.HasField("media_time") else None
-    return RequestedFrame(index, media_time, picture, boxes, evidence, frame.ByteSize())
+    return RequestedFrame(index, media_time, picture, boxes, evidence, frame.ByteSize(), frame.may_change_model)
 
 
 def read_past_evidence(past: track_pb2.PastEvidence, options: TrackOptions) -> RequestedPastEvidence:
