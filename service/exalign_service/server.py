@@ -42,6 +42,7 @@ from exalign_service.serving.loading import LoadedModel, check_detector, first_b
 if TYPE_CHECKING:
     from exalign_engine.face.aligner import Aligner
     from exalign_engine.runtime.tensorrt.errors import DeviceLostError
+    from exalign_service.models.live_models import LiveModels
     from exalign_service.serving.model_service import ModelService
     from exalign_service.track.store import MemoryStore
 
@@ -114,9 +115,14 @@ class Server:
     @property
     def aligner(self) -> Aligner:
         """The model that answers, once one is loaded."""
+        return self.live_models.current.aligner
+
+    @property
+    def live_models(self) -> LiveModels:
+        """All that live, once one is loaded."""
         if self._service is None:
             raise RuntimeError("the model is not loaded yet")
-        return self._service.models.current.aligner
+        return self._service.models
 
     @property
     def store(self) -> MemoryStore:

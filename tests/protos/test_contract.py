@@ -12,7 +12,7 @@ import pytest
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 
 from exalign.open_inference import inference_pb2
-from exalign.v1 import evidence_pb2, face_pb2, service_pb2, service_pb2_grpc
+from exalign.v1 import admin_pb2, evidence_pb2, face_pb2, service_pb2, service_pb2_grpc
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICE = service_pb2.DESCRIPTOR.services_by_name["FaceAlignmentService"]
@@ -131,6 +131,13 @@ def test_a_stream_says_which_bundle_answers_when_it_opens() -> None:
     opened = service_pb2.TrackVideoResponse.DESCRIPTOR.fields_by_name["opened"].message_type
     assert opened is not None
     assert "bundle_id" in opened.fields_by_name
+
+
+def test_a_swap_says_which_bundle_answers() -> None:
+    (method,) = admin_pb2.DESCRIPTOR.services_by_name["ModelAdminService"].methods
+    assert (method.name, method.client_streaming, method.server_streaming) == ("SwapModel", False, False)
+    assert (method.input_type.name, method.output_type.name) == ("SwapModelRequest", "SwapModelResponse")
+    assert "bundle_id" in method.output_type.fields_by_name
 
 
 def test_the_grpc_stub_offers_every_rpc() -> None:

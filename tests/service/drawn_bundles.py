@@ -25,13 +25,14 @@ K, SIDE, WIDTH = 40, 16, 8
 FIRST, STEP = 0.1, 0.01
 
 
-def write_bundle(folder: Path, number: int, ballast: int = 0) -> Path:
+def write_bundle(folder: Path, number: int, ballast: int = 0, detector: str = "blazeface") -> Path:
     """Write bundle ``number``, 0 to 60, into a folder that is made.
 
     Args:
         folder: of the bundle.
         number: see `number_of`.
         ballast: values that its network holds beside what it needs, 4 bytes each.
+        detector: the one whose boxes it knows.
     """
     folder.mkdir(parents=True)
     rng = np.random.default_rng(3)
@@ -50,7 +51,7 @@ def write_bundle(folder: Path, number: int, ballast: int = 0) -> Path:
     write_exemplars(folder / "exemplars.npz", exemplars, poses)
     (folder / "network.onnx").write_bytes(_network(ballast).SerializeToString())
     Calibration().write(folder / "calibration.json")
-    detectors = {"blazeface": {"affine": BoxAffine(0.0, 0.1, 0.9).to_dict()}}
+    detectors = {detector: {"affine": BoxAffine(0.0, 0.1, 0.9).to_dict()}}
     (folder / "detectors.json").write_text(json.dumps(detectors))
     write_baseline(folder / "baseline.npz", Baseline(np.zeros((2 + WIDTH, 136), np.float32), np.zeros(136, np.float32)))
     (folder / "train.toml").write_text("")

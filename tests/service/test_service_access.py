@@ -20,7 +20,7 @@ from exalign_service.cli import main
 from exalign_service.config.access import AccessConfig
 from exalign_service.config.start_checks import StartError
 from exalign_service.observability.metrics import DENIALS
-from exalign_service.rpc.services import SERVICES
+from exalign_service.rpc.services import MODEL_ADMIN, SERVICES
 from service_fakes import GOOD_BOX, config, details_of, request, running
 from token_fakes import BOTH, PREDICT, Tokens, bearer, refusal, secret
 from track_fakes import Talk, frame
@@ -125,7 +125,9 @@ async def test_health_is_for_everybody_and_reflection_for_callers(tmp_path: Path
 
 
 def test_every_method_has_its_place_in_the_table_of_scopes() -> None:
-    methods = [f"{service.full_name}/{method.name}" for service in SERVICES for method in service.methods]
+    methods = [
+        f"{service.full_name}/{method.name}" for service in (*SERVICES, MODEL_ADMIN) for method in service.methods
+    ]
     assert [name for name in methods if not is_known(name)] == []
     assert needed("exalign.v1.FaceAlignmentService/SomethingNew") == ADMIN
 

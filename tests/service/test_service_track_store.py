@@ -276,3 +276,20 @@ async def test_live_keeps_the_newest_fresh_frame_and_everything_else() -> None:
     newest = await taken(inbox)
     assert (newest.requested.index, newest.skipped) == (4, (1, 2))
     assert isinstance(await inbox.take(), HalfClosed)
+
+
+async def test_sessions_are_counted_by_bundle_until_they_end_or_move() -> None:
+    counter, clock = Counter(), ManualClock()
+    store = memory_store(counter=counter, clock=clock)
+    for name in ("closed", "moved", "broken"):
+        await store.create(record(name))
+    assert counter.bundles == {"b" * 64: 3}
+    await store.delete(record("closed"))
+    await store.put(record("moved", frame=1, bundle_id="c" * 64))
+    assert counter.bundles == {"b" * 64: 1, "c" * 64: 1}
+    await store.release(record("broken"), "one")
+    assert counter.bundles["b" * 64] == 1
+    await clock.advance(61)
+    assert counter.bundles["b" * 64] == 0
+    await store.close()
+    assert counter.bundles["c" * 64] == 0

@@ -110,7 +110,7 @@ class ModelSwap:
     async def to(self, path: Path) -> Swapped:
         """Put a bundle in the place of the one that answers. It goes on where this is cancelled.
 
-        Asked for what is in progress, this waits for it.
+        Asked for what is in progress, this waits for it; asked for what answers, it changes nothing.
 
         Args:
             path: the bundle's directory.
@@ -122,6 +122,8 @@ class ModelSwap:
         """
         if reason := self._not_ready():
             raise NotServingError(reason)
+        if await self._answers(path):
+            return Swapped(self._models.current.bundle_id, self._models.current.bundle_id)
         if self._now is not None and self._now[0] != path:
             raise BundlesFullError("another swap is in progress", _RETRY_AFTER)
         if self._now is None:
@@ -149,13 +151,18 @@ class ModelSwap:
             self._observer.swap_ended("refused")
             _log.error("bundle refused", exc_info=e, extra={"fields": {"bundle": path.name, "error": str(e)}})
             raise PreconditionError("BUNDLE_REFUSED", f"bundle: {path.name!r} is refused: {_shown(e)}") from e
-        if model is before:
-            return Swapped(before.bundle_id, before.bundle_id)
         self._models.put(model)
         self._observer.swap_ended("used")
         fields = {"bundle": model.bundle_id[:12], "before": before.bundle_id[:12]}
         _log.info("model swapped", extra={"fields": {**fields, "seconds": round(time.monotonic() - start, 3)}})
         return Swapped(model.bundle_id, before.bundle_id)
+
+    async def _answers(self, path: Path) -> bool:
+        """Whether it is the bundle of a directory that answers."""
+        try:
+            return await in_own_thread(sha256, path / MANIFEST) == self._models.current.bundle_id
+        except BundleError:  # said where it is loaded
+            return False
 
     async def _live(self, path: Path) -> LiveModel:
         """The model of a bundle, as fast as it will ever be."""

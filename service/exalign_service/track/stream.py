@@ -43,6 +43,7 @@ class TrackStream:
         self._go_away_tasks: set[asyncio.Task[None]] = set()
         self._going_away: tuple[track_pb2.GoAwayReason.ValueType, float] | None = None
         self._conversation: Conversation | None = None
+        self._bundle_id = ""
         self._closed = self._ending = False
         self.finished = asyncio.Event()
 
@@ -118,6 +119,8 @@ class TrackStream:
         with self._writer.active(), self._sessions.models.lease(bundle_id) as model:
             options = read_config(asked, model.pipeline.request_limits)
             admitted = await self._sessions.admit(self, options, model, call.caller, call.owner)
+            # What is sent again may be from before the session moved: then its move is sent again too.
+            self._bundle_id = admitted.record.bundle_id if token is None else token.bundle_id
             return Conversation(self._sessions, admitted, options, self._requests, self._writer)
 
     async def _read_config(self) -> track_pb2.TrackConfig:
@@ -131,7 +134,7 @@ class TrackStream:
 
     def _opened(self, record: SessionRecord) -> track_pb2.TrackOpened:
         return track_pb2.TrackOpened(
-            bundle_id=record.bundle_id,
+            bundle_id=self._bundle_id,
             session_id=record.name,
             epoch=record.epoch,
             next_frame=record.frame + 1,
