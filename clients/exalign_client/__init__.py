@@ -49,12 +49,13 @@ from exalign_client.results.faces import (
     Prediction,
     Timing,
 )
-from exalign_client.results.model import Model
+from exalign_client.results.model import LiveBundle, Model, SwappedModel
 from exalign_client.results.views import Heatmaps, Pose, PoseHistogram, PoseIntervals
 from exalign_client.track.aio import AsyncTrackStream
 from exalign_client.track.requests import PastEvidence, TrackFrame
 from exalign_client.track.results import (
     FrameSuggestion,
+    ModelChanged,
     RevisionCause,
     Track,
     TrackClosed,
@@ -97,11 +98,13 @@ __all__ = [
     "InternalServerError",
     "InvalidRequestError",
     "LandmarkOptions",
+    "LiveBundle",
     "LocalServer",
     "LocalServerError",
     "MessageTooLargeError",
     "MissingExtraError",
     "Model",
+    "ModelChanged",
     "NotFoundError",
     "Outside",
     "PastEvidence",
@@ -120,6 +123,7 @@ __all__ = [
     "Suggestion",
     "SuggestionOptions",
     "Suggestions",
+    "SwappedModel",
     "Timing",
     "Tls",
     "Track",

@@ -216,6 +216,10 @@ def model_response() -> service_pb2.GetModelResponse:
         licences=[model_pb2.Licence(subject="weights", name="research", terms="Research use.")],
         training_data="faces",
         server_version="0.1.0",
+        live_bundles=[
+            model_pb2.LiveBundle(bundle_id="ab" * 32, sessions=2, current=True),
+            model_pb2.LiveBundle(bundle_id="ef" * 32, sessions=1),
+        ],
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from both_clients import Call
 from exalign.v1 import face_pb2, service_pb2
-from exalign_client import BoxSource, Click, Client, InternalServerError, Prediction
+from exalign_client import BoxSource, Click, Client, InternalServerError, LiveBundle, Prediction
 from exalign_client.results.faces import prediction_from
 from fake_server import BOX, FakeService, face, points
 
@@ -88,6 +88,7 @@ def test_a_model_is_read_in_full(service: FakeService, call: Call) -> None:
     assert (model.detectors[0].name, model.detectors[0].min_score) == ("mtcnn", 0.7)
     assert [row.yaw for row in model.calibration.coverage] == [(-30.0, 30.0), None]
     assert (model.presence_threshold, model.licences[0].name) == (0.3, "research")
+    assert model.live_bundles == (LiveBundle("ab" * 32, 2, True), LiveBundle("ef" * 32, 1, False))
     assert json.loads(json.dumps(model.to_json()))["files"][0]["path"] == "network.onnx"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from exalign.v1 import service_pb2
+from exalign.v1 import admin_pb2, service_pb2
 from exalign_client import AsyncClient, Client
 from exalign_client.calls import methods
 
@@ -35,6 +35,7 @@ SIGNATURES = {
     "exemplars": f"(self, class_ids: 'Iterable[int]', *, bundle_id: 'str | None' = None, {TIMEOUT})"
     " -> 'tuple[Exemplar, ...]'",
     "model": f"(self, *, {TIMEOUT}) -> 'Model'",
+    "swap_model": f"(self, bundle: 'str', *, {TIMEOUT}) -> 'SwappedModel'",
 }
 
 
@@ -56,11 +57,11 @@ def test_both_clients_have_the_same_methods() -> None:
 
 
 def test_every_unary_rpc_of_the_contract_is_described_once() -> None:
-    unary = [
-        method.name
-        for method in service_pb2.DESCRIPTOR.services_by_name["FaceAlignmentService"].methods
-        if not method.client_streaming
-    ]
+    services = (
+        service_pb2.DESCRIPTOR.services_by_name["FaceAlignmentService"],
+        admin_pb2.DESCRIPTOR.services_by_name["ModelAdminService"],
+    )
+    unary = [method.name for service in services for method in service.methods if not method.client_streaming]
     source = Path(methods.__file__).read_text("utf-8")
     assert [source.count(f'UnaryCall("{name}", ') for name in unary] == [1] * len(unary)
 

@@ -21,6 +21,7 @@ from exalign_client import (
     Model,
     Prediction,
     Suggestions,
+    SwappedModel,
     TrackStream,
 )
 
@@ -34,6 +35,7 @@ def blocking(client: Client, frames: Iterator[bytes], later: AsyncIterator[bytes
     assert_type(client.suggest(b"", criterion="entropy"), Suggestions)
     assert_type(client.exemplars([1]), tuple[Exemplar, ...])
     assert_type(client.model(timeout=1.0), Model)
+    assert_type(client.swap_model("b"), SwappedModel)
     assert_type(client.track(frames, live=True), TrackStream)
     client.predict()  # type: ignore[call-arg]
     client.predict(3)  # type: ignore[arg-type]
@@ -52,6 +54,7 @@ async def asynchronous(client: AsyncClient, frames: Iterator[bytes], later: Asyn
     assert_type(await client.suggest(b""), Suggestions)
     assert_type(await client.exemplars([1]), tuple[Exemplar, ...])
     assert_type(await client.model(), Model)
+    assert_type(await client.swap_model("b", timeout=1.0), SwappedModel)
     assert_type(client.track(frames), AsyncTrackStream)
     assert_type(client.track(later), AsyncTrackStream)
     await client.predict(3)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 import grpc
 from grpc import aio
 
-from exalign.v1 import service_pb2_grpc, track_pb2
+from exalign.v1 import admin_pb2_grpc, service_pb2_grpc, track_pb2
 from exalign_client.calls import methods
 from exalign_client.calls.fitting import fitted, needs_limits
 from exalign_client.calls.tracking import Tracking
@@ -73,6 +73,7 @@ class AsyncClient(Tracking[Iterable[FrameInput] | AsyncIterable[FrameInput], Asy
         self._limits: Limits | None = None
         self._channel: aio.Channel = open_aio_channel(address, tls)
         self._stub = service_pb2_grpc.FaceAlignmentServiceStub(self._channel)
+        self._stubs = {"faces": self._stub, "admin": admin_pb2_grpc.ModelAdminServiceStub(self._channel)}
         self._check_health = self._channel.unary_unary(
             health.CHECK,
             request_serializer=health.encode_request,
@@ -89,6 +90,7 @@ class AsyncClient(Tracking[Iterable[FrameInput] | AsyncIterable[FrameInput], Asy
     suggest = _awaitable(methods.suggest)
     exemplars = _awaitable(methods.exemplars)
     model = _awaitable(methods.model)
+    swap_model = _awaitable(methods.swap_model)
 
     async def health(self, *, timeout: float | None = None) -> HealthStatus:
         """Check the health of the server, once; see `Client.health`."""
@@ -120,7 +122,7 @@ class AsyncClient(Tracking[Iterable[FrameInput] | AsyncIterable[FrameInput], Asy
         await self.close()
 
     async def _perform(self, call: UnaryCall[AnswerT]) -> AnswerT:
-        method = getattr(self._stub, call.rpc)
+        method = getattr(self._stubs[call.service], call.rpc)
         budget = CallBudget(self._timeout if call.timeout is None else call.timeout)
         if self._limits is None and needs_limits(call.request):
             self._limits = (await self._perform(methods.model(timeout=budget.remaining()))).limits

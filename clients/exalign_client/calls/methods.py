@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from exalign.v1 import service_pb2
+from exalign.v1 import admin_pb2, service_pb2
 from exalign_client.calls.unary import UnaryCall
 from exalign_client.errors import Violations
 from exalign_client.requests.arguments import (
@@ -43,7 +43,7 @@ from exalign_client.results.conditional import (
     suggestions_from,
 )
 from exalign_client.results.faces import Faces, Prediction, faces_from, prediction_from
-from exalign_client.results.model import Model, model_from
+from exalign_client.results.model import Model, SwappedModel, model_from, swapped_from
 
 
 def predict(
@@ -320,3 +320,26 @@ def model(*, timeout: float | None = None) -> UnaryCall[Model]:
         ExalignClientError: the call failed.
     """
     return UnaryCall("GetModel", service_pb2.GetModelRequest(), model_from, timeout)
+
+
+def swap_model(bundle: str, *, timeout: float | None = None) -> UnaryCall[SwappedModel]:
+    """Put another bundle of the server's directory in the place of the one that answers; for its operator.
+
+    The server loads, verifies, compares and warms it up first. Calls and videos that have begun keep theirs.
+
+    Args:
+        bundle: its name in that directory: 1 to 100 of ``[A-Za-z0-9._-]``.
+        timeout: seconds for the whole call; None: the client's. The swap goes on beyond it: ask again.
+
+    Raises:
+        NotFoundError: there is no such bundle.
+        PreconditionError: the bundle is refused (``reason`` is ``BUNDLE_REFUSED``); the one before goes on answering.
+        ServerBusyError: videos still need as many bundles as there may be.
+        UnimplementedError: the server has no directory of bundles, or does not ask who calls.
+        InvalidRequestError: it is no name.
+        ExalignClientError: the call failed.
+    """
+    wrong = Violations()
+    request = admin_pb2.SwapModelRequest(bundle=text(bundle, wrong.at("bundle")))
+    wrong.raise_if_any()
+    return UnaryCall("SwapModel", request, swapped_from, timeout, service="admin")

@@ -9,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 import grpc
 
-from exalign.v1 import service_pb2_grpc, track_pb2
+from exalign.v1 import admin_pb2_grpc, service_pb2_grpc, track_pb2
 from exalign_client.calls import methods
 from exalign_client.calls.fitting import fitted, needs_limits
 from exalign_client.calls.tracking import Tracking
@@ -77,6 +77,7 @@ class Client(Tracking[Iterable[FrameInput], TrackStream]):
         self._limits: Limits | None = None
         self._channel = open_channel(address, tls)
         self._stub = service_pb2_grpc.FaceAlignmentServiceStub(self._channel)
+        self._stubs = {"faces": self._stub, "admin": admin_pb2_grpc.ModelAdminServiceStub(self._channel)}
         self._check_health = self._channel.unary_unary(
             health.CHECK,
             request_serializer=health.encode_request,
@@ -93,6 +94,7 @@ class Client(Tracking[Iterable[FrameInput], TrackStream]):
     suggest = _blocking(methods.suggest)
     exemplars = _blocking(methods.exemplars)
     model = _blocking(methods.model)
+    swap_model = _blocking(methods.swap_model)
 
     def health(self, *, timeout: float | None = None) -> HealthStatus:
         """Check the health of the server, once and without retries.
@@ -140,7 +142,7 @@ class Client(Tracking[Iterable[FrameInput], TrackStream]):
         self.close()
 
     def _perform(self, call: UnaryCall[AnswerT]) -> AnswerT:
-        method = getattr(self._stub, call.rpc)
+        method = getattr(self._stubs[call.service], call.rpc)
         budget = CallBudget(self._timeout if call.timeout is None else call.timeout)
         if self._limits is None and needs_limits(call.request):
             self._limits = self._perform(methods.model(timeout=budget.remaining())).limits

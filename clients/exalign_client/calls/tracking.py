@@ -61,6 +61,9 @@ class Tracking(ABC, Generic[FramesT, StreamT]):
         holds the summary. Frames are taken from the iterable in a thread of its own, no more than ``window`` ahead of
         the answers.
 
+        A video keeps the bundle that answers its first frame. Where a frame allows it (`TrackFrame.may_change_model`),
+        it moves to another one that has taken its place meanwhile, and a `ModelChanged` is among the answers.
+
         A connection that breaks is made again, and the video goes on where it stood: no frame is left out and none
         is answered twice. Where the server has lost the video meanwhile, it is begun again with the frames that were
         not answered yet (``TrackResult.session`` counts that), unless something requested would be missing then.

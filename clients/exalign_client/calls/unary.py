@@ -10,7 +10,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from google.protobuf.message import Message
 
@@ -23,16 +23,18 @@ class UnaryCall(Generic[AnswerT]):
     """One call that is ready to be made.
 
     Attributes:
-        rpc: name of the RPC in the service.
+        rpc: name of the RPC in its service.
         request: what is sent.
         read: turns the response into the answer; raises InternalServerError where it does not keep to the contract.
         timeout: seconds for the whole call, retries included; None: the client's.
+        service: "faces", or "admin" for what an operator does.
     """
 
     rpc: str
     request: Message
     read: Callable[[Any], AnswerT]
     timeout: float | None
+    service: Literal["faces", "admin"] = "faces"
 
 
 def documented_as(description: Callable[..., UnaryCall[Any]], owner: str) -> Callable[[MethodT], MethodT]:

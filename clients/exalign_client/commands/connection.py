@@ -19,13 +19,20 @@ from exalign_client.transport.in_process import answered_here
 _AS_LONG_AS_IT_TAKES = 3600.0
 
 
-def add_connection_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--server``, ``--timeout``, and those about TLS and tokens."""
+def add_connection_options(parser: argparse.ArgumentParser, *, required: bool = False) -> None:
+    """Add ``--server``, ``--timeout``, and those about TLS and tokens.
+
+    Args:
+        parser: of the subcommand.
+        required: there must be a server; otherwise this process may answer itself.
+    """
     group = parser.add_argument_group("server")
+    without = "" if required else "; without it, this command itself answers"
     group.add_argument(
         "--server",
+        required=required,
         metavar="HOST:PORT",
-        help="address of the server, also unix:/path/of/socket; without it, this command itself answers",
+        help=f"address of the server, also unix:/path/of/socket{without}",
     )
     group.add_argument("--tls", action="store_true", help="use TLS with the system's certificates")
     group.add_argument("--tls-ca", type=Path, metavar="FILE", help="use TLS with these authorities, PEM")

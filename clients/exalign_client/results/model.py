@@ -9,7 +9,7 @@ from typing import Any
 from google.protobuf.duration_pb2 import Duration
 
 from exalign.summary import summarised
-from exalign.v1 import model_pb2, service_pb2
+from exalign.v1 import admin_pb2, model_pb2, service_pb2
 from exalign_client.json_form import Json, float32_decimal, json_form
 
 
@@ -194,6 +194,34 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class LiveBundle:
+    """A bundle in the server's memory: its name, the videos that it answers, and whether it answers new calls."""
+
+    bundle_id: str
+    sessions: int
+    current: bool
+
+
+@dataclass(frozen=True)
+class SwappedModel:
+    """What a swap has come to.
+
+    Attributes:
+        bundle_id: the bundle that answers now.
+        previous_bundle_id: the one that answered before; the same where nothing has changed.
+        elapsed: seconds until it answered.
+    """
+
+    bundle_id: str
+    previous_bundle_id: str
+    elapsed: float
+
+    def to_json(self) -> Json:
+        """The swap as plain JSON values, under the names of the attributes."""
+        return json_form(self)
+
+
+@dataclass(frozen=True)
 class Licence:
     """Terms of one part of the bundle: what it covers, SPDX identifier or short name, plain words."""
 
@@ -224,6 +252,7 @@ class Model:
         licences: terms of the weights and of what came with them.
         training_data: what the model was trained on, in plain words.
         files: the files of the bundle.
+        live_bundles: all in the server's memory, the one that answers first.
     """
 
     bundle_id: str
@@ -243,6 +272,7 @@ class Model:
     licences: tuple[Licence, ...]
     training_data: str
     files: tuple[BundleFile, ...]
+    live_bundles: tuple[LiveBundle, ...]
 
     def __repr__(self) -> str:
         runtime = self.runtime
@@ -281,7 +311,13 @@ def model_from(response: service_pb2.GetModelResponse) -> Model:
         licences=tuple(Licence(item.subject, item.name, item.terms) for item in response.licences),
         training_data=response.training_data,
         files=tuple(BundleFile(f.path, f.sha256, f.size_bytes) for f in response.files),
+        live_bundles=tuple(LiveBundle(b.bundle_id, b.sessions, b.current) for b in response.live_bundles),
     )
+
+
+def swapped_from(response: admin_pb2.SwapModelResponse) -> SwappedModel:
+    """Read the answer to SwapModel."""
+    return SwappedModel(response.bundle_id, response.previous_bundle_id, response.elapsed.ToTimedelta().total_seconds())
 
 
 def _plain(value: int | float | Duration) -> int | float:

@@ -52,6 +52,8 @@ class TrackFrame:
         evidence: about this frame: of one face (the only one, or the nearest), or a mapping from track id to evidence.
         occluded: the face cannot be seen in this frame: its picture is not used.
         box_moves: whether clicks may also shift and scale the box.
+        may_change_model: where another bundle answers new videos by now, this one moves to it here: a `ModelChanged`
+            comes before the result. Otherwise a video keeps its bundle.
     """
 
     __repr__ = summarised
@@ -63,6 +65,7 @@ class TrackFrame:
     evidence: Evidence | Mapping[int, Evidence] = ()
     occluded: bool = False
     box_moves: bool = True
+    may_change_model: bool = False
 
 
 @dataclass(frozen=True)
@@ -170,7 +173,9 @@ def frame_message(given: TrackFrame | ImageInput, after: int) -> track_pb2.Video
         limit = f"greater than {after}, the frame before it" if after >= 0 else "≥ 0"
         raise InvalidRequestError([Violation("frames.index", f"{frame.index!r} must be a whole number {limit}")])
     wrong = Violations(f"frames[{index}]")
-    message = track_pb2.VideoFrame(frame_index=index, occluded=frame.occluded)
+    message = track_pb2.VideoFrame(
+        frame_index=index, occluded=frame.occluded, may_change_model=bool(frame.may_change_model)
+    )
     if frame.image is not None:
         image = image_message(frame.image, wrong.at("image"))
         if image is not None:

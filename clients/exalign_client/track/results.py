@@ -99,6 +99,7 @@ class TrackResult:
         problems: why the picture was not used; the frame then counts as occluded.
         session: counts the sessions that the frames were answered in, from 1. A new one begins only when the server
             has lost the one before and no frame is left out by that; track ids begin again with it.
+        bundle_id: the bundle that answered; see `ModelChanged`.
         through_frame: newest frame that ``tracks`` takes into account; a later one than ``frame_index`` only in
             what `settled` yields.
         latency: seconds from the arrival of the frame at the server to its answer.
@@ -113,6 +114,7 @@ class TrackResult:
     skipped_frames: tuple[int, ...]
     problems: tuple[Violation, ...]
     session: int
+    bundle_id: str
     through_frame: int
     latency: float
     timing: Timing
@@ -145,8 +147,28 @@ class TrackRevision:
         return json_form(self)
 
 
+@dataclass(frozen=True)
+class ModelChanged:
+    """Another bundle answers from now on: `TrackFrame.may_change_model` of that frame allowed it.
+
+    Boxes and ids of tracks go on; what was believed of their shapes begins anew. No revision of an earlier frame comes
+    after it.
+
+    Attributes:
+        frame_index: number of the first frame that it answers.
+        bundle_id: the bundle.
+    """
+
+    frame_index: int
+    bundle_id: str
+
+    def to_json(self) -> Json:
+        """The event as plain JSON values, under the names of the attributes."""
+        return json_form(self)
+
+
 #: What a tracked video yields.
-TrackEvent: TypeAlias = TrackResult | TrackRevision
+TrackEvent: TypeAlias = TrackResult | TrackRevision | ModelChanged
 
 
 @dataclass(frozen=True)
@@ -244,11 +266,11 @@ def settled(events: Iterable[TrackEvent], lag: int) -> Iterator[TrackResult]:
                 if len(waiting) > lag:
                     yield waiting.popleft()
                 waiting.append(event)
-            else:
+            elif isinstance(event, TrackRevision):
                 for place, result in enumerate(waiting):
                     if result.frame_index == event.frame_index:
                         waiting[place] = _revised(result, event)
-            if lag == 0:
+            if lag == 0 and waiting:
                 yield waiting.popleft()
     except Exception:
         yield from waiting
@@ -263,7 +285,12 @@ def _revised(result: TrackResult, revision: TrackRevision) -> TrackResult:
 
 
 def result_from(
-    message: track_pb2.FrameResult, *, media_time: float | None, skipped_frames: tuple[int, ...], session: int
+    message: track_pb2.FrameResult,
+    *,
+    media_time: float | None,
+    skipped_frames: tuple[int, ...],
+    session: int,
+    bundle_id: str,
 ) -> TrackResult:
     """Read the answer to a frame.
 
@@ -272,6 +299,7 @@ def result_from(
         media_time: as the caller gave it.
         skipped_frames: those that the message names, and those that were never sent.
         session: counts the sessions.
+        bundle_id: the bundle that answered.
 
     Raises:
         InternalServerError: it does not keep to the contract.
@@ -283,6 +311,7 @@ def result_from(
         skipped_frames=skipped_frames,
         problems=tuple(Violation(p.field, p.description) for p in message.problems),
         session=session,
+        bundle_id=bundle_id,
         through_frame=message.frame_index,
         latency=seconds(message.latency),
         timing=timing_from(message.timing),

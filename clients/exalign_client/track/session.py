@@ -27,6 +27,7 @@ from exalign_client.errors import (
     UnavailableError,
 )
 from exalign_client.track.results import (
+    ModelChanged,
     TrackClosed,
     TrackEvent,
     TrackResult,
@@ -96,6 +97,8 @@ class TrackSession:
         #: Live: frames that newer ones replaced before they were sent.
         self._dropped: list[int] = []
         self._newest = -1
+        #: The bundle that answers, and the first frame of the last one that it took over.
+        self._bundle_id, self._changed_at = "", -1
         self._token = b""
         self._revised: set[object] = set()
         self._ackable = self._acked = -1
@@ -225,6 +228,8 @@ class TrackSession:
                 return self._result(response.result)
             case "revision":
                 return self._revision(response.revision)
+            case "model_changed":
+                return self._change_model(response.model_changed)
             case "heartbeat":
                 if response.heartbeat.sequence == self._heartbeats:
                     self._ackable = max(self._ackable, self._barrier)
@@ -242,6 +247,7 @@ class TrackSession:
 
     def _open(self, opened: track_pb2.TrackOpened) -> None:
         self._opened = self.ever_opened = True
+        self._bundle_id = opened.bundle_id
         # The server has seen the frames below next_frame; where resumed, their results follow by themselves.
         first = opened.next_frame if self._token else 0
         # What came after a frame was taken in before the next one. Whether the last of it was, is not known.
@@ -253,6 +259,13 @@ class TrackSession:
         allowed = seconds(opened.idle_timeout)
         if allowed > 0:
             self._heartbeat_pause = min(_HEARTBEAT_PAUSE, allowed / 3)
+
+    def _change_model(self, message: track_pb2.ModelChanged) -> ModelChanged | None:
+        self._bundle_id = message.bundle_id
+        if message.frame_index <= max(self._newest, self._changed_at):
+            return None  # repeated after a break
+        self._changed_at = message.frame_index
+        return ModelChanged(message.frame_index, message.bundle_id)
 
     def _result(self, message: track_pb2.FrameResult) -> TrackResult | None:
         index = message.frame_index
@@ -268,7 +281,13 @@ class TrackSession:
         dropped = [gone for gone in self._dropped if gone < index]
         self._dropped = [gone for gone in self._dropped if gone > index]
         skipped = tuple(sorted({*passed, *dropped}))
-        result = result_from(message, media_time=media_time, skipped_frames=skipped, session=self._session)
+        result = result_from(
+            message,
+            media_time=media_time,
+            skipped_frames=skipped,
+            session=self._session,
+            bundle_id=self._bundle_id,
+        )
         for answered in (*passed, index):
             del self._unanswered[answered]
             self._sent.discard(answered)

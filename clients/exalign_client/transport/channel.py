@@ -10,7 +10,7 @@ from pathlib import Path
 import grpc
 from grpc import aio
 
-from exalign.v1 import service_pb2
+from exalign.v1 import admin_pb2, service_pb2
 from exalign_client.errors import InvalidRequestError, Violation
 from exalign_client.transport.this_machine import is_this_machine
 
@@ -23,7 +23,10 @@ MAX_ANSWER_BYTES = 64 * 2**20
 #: Attempts of one call altogether. gRPC itself takes no more than 5.
 MAX_ATTEMPTS = 4
 
-_SERVICE = service_pb2.DESCRIPTOR.services_by_name["FaceAlignmentService"]
+_SERVICES = (
+    service_pb2.DESCRIPTOR.services_by_name["FaceAlignmentService"],
+    admin_pb2.DESCRIPTOR.services_by_name["ModelAdminService"],
+)
 
 
 def _service_config() -> str:
@@ -34,13 +37,16 @@ def _service_config() -> str:
     read; `exalign_client.transport.retry` does.
     """
     idempotent = [
-        method.name for method in _SERVICE.methods if not (method.client_streaming or method.server_streaming)
+        {"service": service.full_name, "method": method.name}
+        for service in _SERVICES
+        for method in service.methods
+        if not (method.client_streaming or method.server_streaming)
     ]
     return json.dumps(
         {
             "methodConfig": [
                 {
-                    "name": [{"service": _SERVICE.full_name, "method": name} for name in idempotent],
+                    "name": idempotent,
                     "retryPolicy": {
                         "maxAttempts": MAX_ATTEMPTS,
                         "initialBackoff": "0.1s",
