@@ -45,6 +45,8 @@ class WarmUp:
         self._stopping, self._thread = threading.Event(), threading.Thread(target=lambda: None)
         #: Nothing of the model is touched any more.
         self._ended = threading.Event()
+        #: Whether `whole` is at work.
+        self._whole = False
 
     def skip(self) -> None:
         """Nothing is warmed up: who is never asked for a view need not wait for it."""
@@ -57,10 +59,14 @@ class WarmUp:
         self._aligner.warm_up()
 
     def whole(self) -> None:
-        """Warm up everything, until it is stopped. Blocks; for whom nothing waits yet."""
-        self.faces()
-        for step, _ in self._steps():
-            step()
+        """Warm up everything, until it is stopped. Blocks; for a model that answers nobody yet."""
+        self._whole = True
+        try:
+            self.faces()
+            for step, _ in self._steps():
+                step()
+        finally:
+            self._whole = False
 
     def begin(self, done: Callable[[], object]) -> None:
         """Warm up the rest, in a thread.
@@ -101,13 +107,13 @@ class WarmUp:
             seconds: how long to wait for that; a step that compiles cannot be interrupted.
         """
         self._stopping.set()
-        if self.running:
+        if self._thread.is_alive():
             self._thread.join(seconds)
 
     @property
     def running(self) -> bool:
-        """Whether the thread works. From any thread."""
-        return self._thread.is_alive() and not self._ended.is_set()
+        """Whether the thread works, or `whole`. From any thread."""
+        return self._whole or (self._thread.is_alive() and not self._ended.is_set())
 
     def _steps(self) -> Iterator[tuple[Callable[[], object], asyncio.Event | None]]:
         """What comes after `faces`, and what is as fast as later then; no more of it once it is stopped."""
