@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge, Histogram
 
-from exalign_service.observability.model_metrics import export_calibration
+from exalign_engine.runtime.divergence import Divergence
+from exalign_service.observability.model_metrics import BatchMetrics, ModelMetrics, export_calibration
 from service_fakes import Running
 
 CARD: dict[str, Any] = {
@@ -47,3 +48,25 @@ def test_what_was_not_measured_is_not_exported() -> None:
 
 async def test_a_server_whose_model_was_never_calibrated_has_none(live: Running) -> None:
     assert b"exalign_model_" not in live.server.metrics.expose()
+
+
+def test_the_figures_are_those_of_the_model_that_answers() -> None:
+    registry = CollectorRegistry()
+    metrics = ModelMetrics(registry)
+    metrics.answers({"bundle": "a"}, CARD, Divergence(0.1, 0.2, 0.3, 0.4))
+    metrics.answers({"bundle": "b"}, {"split": "val", "nll": -3.0}, None)
+    samples = {(s.name, *s.labels.values()): s.value for family in registry.collect() for s in family.samples}
+    assert {key: value for key, value in samples.items() if key[0] != "exalign_swaps_total"} == {
+        ("exalign_build_info", "b"): 1.0,
+        ("exalign_model_nll", "val"): -3.0,
+    }
+
+
+def test_the_queues_of_several_models_are_added() -> None:
+    registry = CollectorRegistry()
+    sizes = Histogram("sizes", "Sizes.", registry=registry)
+    depth = Gauge("depth", "Depth.", registry=registry)
+    first, second = BatchMetrics(sizes, depth), BatchMetrics(sizes, depth)
+    for batches, waiting in ((first, 3), (second, 2), (first, 1), (second, 0)):
+        batches.queue_changed(waiting)
+    assert registry.get_sample_value("depth") == 1
