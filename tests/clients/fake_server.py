@@ -159,6 +159,12 @@ def conditioned_face() -> face_pb2.Face:
     return message
 
 
+LIVE_BUNDLES = [
+    model_pb2.LiveBundle(bundle_id="ab" * 32, sessions=2, current=True),
+    model_pb2.LiveBundle(bundle_id="ef" * 32, sessions=1),
+]
+
+
 def model_response() -> service_pb2.GetModelResponse:
     """A model with a value in every part that the client reads."""
     return service_pb2.GetModelResponse(
@@ -216,10 +222,7 @@ def model_response() -> service_pb2.GetModelResponse:
         licences=[model_pb2.Licence(subject="weights", name="research", terms="Research use.")],
         training_data="faces",
         server_version="0.1.0",
-        live_bundles=[
-            model_pb2.LiveBundle(bundle_id="ab" * 32, sessions=2, current=True),
-            model_pb2.LiveBundle(bundle_id="ef" * 32, sessions=1),
-        ],
+        live_bundles=LIVE_BUNDLES,
     )
 
 

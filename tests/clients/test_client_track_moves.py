@@ -47,16 +47,16 @@ def test_each_result_names_its_bundle_and_the_change_comes_before_it() -> None:
     assert bundle_of(it.receive(result(1))) == "new"
 
 
-@pytest.mark.parametrize("told", [False, True])
-def test_a_change_that_comes_again_after_a_break_is_told_once(told: bool) -> None:
+@pytest.mark.parametrize("seen", [False, True])
+def test_a_change_that_comes_again_after_a_break_is_told_once(seen: bool) -> None:
     it = session(0, 1)
     it.receive(result(0))
-    if told:
+    if seen:
         it.receive(changed(1))
     it.begin()
     it.receive(opened("old", 2))
     assert it.receive(result(0)) is None
-    assert it.receive(changed(1)) == (None if told else ModelChanged(1, "new"))
+    assert it.receive(changed(1)) == (None if seen else ModelChanged(1, "new"))
     assert bundle_of(it.receive(result(1))) == "new"
     it.begin()
     it.receive(opened("new", 2))

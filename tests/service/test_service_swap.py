@@ -226,11 +226,11 @@ class HeldLoading:
     """Bundles are loaded when it is allowed."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.begun, self.allowed = threading.Event(), threading.Event()
+        self.started, self.allowed = threading.Event(), threading.Event()
         real = server_module.load_model
 
         def load(settings: ServerConfig) -> server_module.LoadedModel:
-            self.begun.set()
+            self.started.set()
             self.allowed.wait()
             return real(settings)
 
@@ -242,7 +242,7 @@ async def test_a_swap_that_is_asked_for_twice_is_one_and_another_beside_it_is_re
 ) -> None:
     held = HeldLoading(monkeypatch)
     swaps = [asyncio.create_task(it.swap("b1")) for _ in range(2)]
-    await until(held.begun.is_set)
+    await until(held.started.is_set)
     assert await refused(it.swap("b2")) == (EXHAUSTED, "BUNDLES_FULL")
     swaps[0].cancel()
     assert (await it.predict()).bundle_id == it.id_of("b0")
@@ -255,7 +255,7 @@ async def test_a_server_that_ends_does_not_wait_for_a_swap(tmp_path: Path, monke
     async with serving_bundles(bundles(tmp_path / "bundles")) as it:
         held = HeldLoading(monkeypatch)
         swap = asyncio.create_task(it.swap("b1"))
-        await until(held.begun.is_set)
+        await until(held.started.is_set)
         await it.server.close_ports(0)
         assert it.server.warming_up
         assert await refused(swap) == (grpc.StatusCode.UNAVAILABLE, "NOT_SERVING")
