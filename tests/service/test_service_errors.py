@@ -9,6 +9,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from exalign_engine.errors import InvalidInputError, Violation
 from exalign_service.rpc.errors import (
+    BundlesFullError,
     DeadlineExpiredError,
     DecoderUnavailableError,
     MalformedMessageError,
@@ -29,6 +30,7 @@ class DerivedError(NotServingError):
         (InvalidInputError.of("a", "is wrong"), grpc.StatusCode.INVALID_ARGUMENT),
         (MalformedMessageError("x"), grpc.StatusCode.INVALID_ARGUMENT),
         (QueueFullError("faces", 1, 1, 0.5), grpc.StatusCode.RESOURCE_EXHAUSTED),
+        (BundlesFullError("full", 0.5), grpc.StatusCode.RESOURCE_EXHAUSTED),
         (DeadlineExpiredError("x"), grpc.StatusCode.DEADLINE_EXCEEDED),
         (NotServingError("x"), grpc.StatusCode.UNAVAILABLE),
         (DecoderUnavailableError("x"), grpc.StatusCode.UNAVAILABLE),

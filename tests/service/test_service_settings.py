@@ -88,6 +88,7 @@ def test_every_setting_can_be_set_everywhere(tmp_path: Path) -> None:
         ("restart_after", "0.0"),
         ("processes", "0"),
         ("max_runtime_faults", "0"),
+        ("max_live_bundles", "1"),
         ("presence_threshold", "1.01"),
         ("runtime", "tpu"),
         ("detector", "haar"),

@@ -19,7 +19,7 @@ from exalign.open_inference import inference_pb2, inference_pb2_grpc
 from exalign.v1 import evidence_pb2, service_pb2, track_pb2
 from exalign_engine.bundle.bundle import MANIFEST
 from exalign_service import server as server_module
-from exalign_service.config.schema import ConfigError, ModelConfig, ServerConfig
+from exalign_service.config.schema import ModelConfig, ServerConfig
 from exalign_service.rpc.services import MODEL_ADMIN, services_of
 from service_fakes import GOOD_BOX, config, details_of, until
 from swap_fakes import BundleServer, bundles, serving_bundles
@@ -307,8 +307,3 @@ def test_the_admin_service_is_there_for_known_callers_or_this_machine_alone(tmp_
     assert not has(none)
     assert not has(some, "0.0.0.0:0", insecure=True)
     assert has(some, "0.0.0.0:0", insecure=True, token_file=tmp_path / "tokens")
-
-
-def test_a_bundle_and_a_directory_of_bundles_are_not_both(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="must not be with bundle_directory"):
-        ModelConfig(bundle=tmp_path, bundle_directory=tmp_path)

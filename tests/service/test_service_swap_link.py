@@ -21,16 +21,24 @@ FULL, REFUSED = BundlesFullError("full", 1.0), PreconditionError("BUNDLE_REFUSED
 
 
 class FakeSwap:
-    """Is asked for bundles, and answers by what it is told."""
+    """Is asked for bundles, and answers by what it is set to; counts what the link itself refuses."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.ended: list[str] = []
         self.error: Exception | None = None
+
+    def swap_ended(self, result: str) -> None:
+        self.ended.append(result)
 
     async def to(self, path: Path) -> None:
         self.asked.append(path.name)
         if self.error is not None:
             raise self.error
+
+
+def link_to(directory: Path, swap: FakeSwap) -> BundleLink:
+    return BundleLink(directory, swap, swap, ManualClock())  # type: ignore[arg-type]
 
 
 def point(directory: Path, name: str) -> None:
@@ -50,7 +58,7 @@ def directory(tmp_path: Path) -> Path:
 
 async def test_each_bundle_that_the_link_names_is_asked_for_once(directory: Path) -> None:
     swap = FakeSwap()
-    link = BundleLink(directory, swap, ManualClock())  # type: ignore[arg-type]
+    link = link_to(directory, swap)
     await link.look()
     assert swap.asked == []
     for name in ("a", "a", "b", "b", "a"):
@@ -63,7 +71,7 @@ async def test_each_bundle_that_the_link_names_is_asked_for_once(directory: Path
 async def test_a_bundle_that_was_refused_is_asked_for_again_when_it_has_changed(directory: Path) -> None:
     swap = FakeSwap()
     swap.error = REFUSED
-    link = BundleLink(directory, swap, ManualClock())  # type: ignore[arg-type]
+    link = link_to(directory, swap)
     point(directory, "a")
     for _ in range(3):
         await link.look()
@@ -78,7 +86,7 @@ async def test_a_bundle_that_was_refused_is_asked_for_again_when_it_has_changed(
 async def test_what_is_not_possible_yet_is_asked_for_at_each_look(directory: Path, error: Exception) -> None:
     swap = FakeSwap()
     swap.error = error
-    link = BundleLink(directory, swap, ManualClock())  # type: ignore[arg-type]
+    link = link_to(directory, swap)
     point(directory, "a")
     for _ in range(3):
         await link.look()
@@ -90,16 +98,14 @@ async def test_what_is_not_possible_yet_is_asked_for_at_each_look(directory: Pat
 
 async def test_a_link_that_leads_nowhere_changes_nothing(directory: Path, caplog: pytest.LogCaptureFixture) -> None:
     swap = FakeSwap()
-    link = BundleLink(directory, swap, ManualClock())  # type: ignore[arg-type]
+    link = link_to(directory, swap)
     point(directory, "a")
     await link.look()
     point(directory, "nothing")
     for _ in range(3):
         await link.look()
-    assert swap.asked == ["a"]
-    assert [record.message for record in caplog.records].count(
-        "the link names no bundle: the one before goes on answering"
-    ) == 1
+    assert (swap.asked, swap.ended) == (["a"], ["refused"])
+    assert sum("names no bundle" in record.message for record in caplog.records) == 1
 
 
 async def look_again(clock: ManualClock) -> None:
@@ -131,8 +137,10 @@ async def test_a_server_starts_with_the_linked_bundle_and_follows_the_link(tmp_p
         await it.only("b3")
 
 
-def test_an_empty_directory_of_bundles_starts_with_the_one_of_the_package(tmp_path: Path) -> None:
+def test_without_a_link_the_other_setting_says_what_answers_first(tmp_path: Path) -> None:
     assert first_bundle(ModelConfig(bundle_directory=tmp_path)) is None
+    both = ModelConfig(bundle=tmp_path / "other", bundle_directory=tmp_path)
+    assert first_bundle(both) == tmp_path / "other"
     write_bundle(tmp_path / "b0", 0)
     point(tmp_path, "b0")
-    assert first_bundle(ModelConfig(bundle_directory=tmp_path)) == tmp_path / "b0"
+    assert first_bundle(both) == tmp_path / "b0"

@@ -49,10 +49,10 @@ class ModelConfig:
     bundle: Annotated[Path | None, Rule("directory of the bundle; not set: that of exalign-model-143k")] = None
     bundle_directory: Annotated[
         Path | None,
-        Rule("directory of bundles, in the place of bundle: its link `current` names the one that answers, also later"),
+        Rule("directory of bundles; its link `current`, where there is one, names that which answers, also later"),
     ] = None
     max_live_bundles: Annotated[
-        int, Rule("bundles in memory at once: one that answers, and others whose sessions go on", least=2, most=16)
+        int, Rule("bundles in memory at once: one that answers, and others whose sessions go on", least=2, most=256)
     ] = 2
     runtime: Annotated[str, Rule("what executes the network", choices=runtime_names)] = "auto"
     precision: Annotated[
@@ -85,9 +85,6 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         check(self)
-        if self.bundle is not None and self.bundle_directory is not None:
-            text = f"bundle is {str(self.bundle)!r}, must not be with bundle_directory"
-            raise ConfigError([Problem(("bundle", "bundle_directory"), text)])
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from exalign_service.rpc.clock import Clock
 from exalign_service.rpc.errors import BundlesFullError, NotServingError, PreconditionError
 from exalign_service.serving.loading import CURRENT
 from exalign_service.serving.own_thread import in_own_thread
-from exalign_service.serving.swap import ModelSwap
+from exalign_service.serving.swap import ModelSwap, SwapObserver
 
 _log = logging.getLogger(__name__)
 
@@ -30,11 +30,12 @@ class BundleLink:
     Args:
         directory: holds the link.
         swap: is asked for what it names.
+        observer: a link that leads to no bundle any more counts as a swap that was refused.
         clock: the time between looks.
     """
 
-    def __init__(self, directory: Path, swap: ModelSwap, clock: Clock) -> None:
-        self._link, self._swap, self._clock = directory / CURRENT, swap, clock
+    def __init__(self, directory: Path, swap: ModelSwap, observer: SwapObserver, clock: Clock) -> None:
+        self._link, self._swap, self._observer, self._clock = directory / CURRENT, swap, observer, clock
         self._seen: _Target | None = None
         self._waiting: _Target | None = None
 
@@ -53,7 +54,8 @@ class BundleLink:
         if target == self._seen:
             return
         if target is None:
-            _log.warning("the link names no bundle: the one before goes on answering")
+            _log.error("the link names no bundle: the one before goes on answering")
+            self._observer.swap_ended("refused")
             self._seen = None
             return
         try:

@@ -65,11 +65,9 @@ def load_model(config: ServerConfig) -> LoadedModel:
 
 def first_bundle(model: ModelConfig) -> Path | None:
     """The directory of the bundle that a configuration names; None: the one of the package."""
-    if model.bundle_directory is None:
-        return model.bundle
-    link = model.bundle_directory / CURRENT
-    # Its target: the link may lead elsewhere before all of the bundle is read.
-    return link.resolve() if link.exists() else None
+    if model.bundle_directory is not None and (link := model.bundle_directory / CURRENT).exists():
+        return link.resolve()  # it may lead elsewhere before all of the bundle is read
+    return model.bundle
 
 
 def check_detector(aligner: Aligner, wanted: str | None) -> None:

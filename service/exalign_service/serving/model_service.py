@@ -179,7 +179,7 @@ class ModelService:
         """Follow the link in the directory of bundles, until cancelled; where there is none, there is nothing to do."""
         directory = self._config.model.bundle_directory
         if self.swap is not None and directory is not None:
-            await BundleLink(directory, self.swap, self._clock).run()
+            await BundleLink(directory, self.swap, self._metrics.model, self._clock).run()
 
     async def close_decoders(self) -> None:
         """End the processes that decode."""
