@@ -370,6 +370,7 @@ class VideoFrame(_message.Message):
     may_change_model: _builtins.bool
     """Where another bundle answers new sessions, this session moves to it with this frame: `model_changed` comes before the
     result. Default false: the session keeps its bundle. A session whose detector that bundle does not know keeps it too.
+    A frame that is skipped (LIVE) allows nothing.
     """
     @_builtins.property
     def media_time(self) -> _duration_pb2.Duration:
@@ -509,7 +510,9 @@ class TrackOpened(_message.Message):
     MAX_UNACKED_FRAMES_FIELD_NUMBER: _builtins.int
     MAX_UNACKED_BYTES_FIELD_NUMBER: _builtins.int
     bundle_id: _builtins.str
-    """Bundle that answers, to the end of the session or until `model_changed`."""
+    """Bundle that answers, to the end of the session or until `model_changed`. Of a resumed stream it is that of its token:
+    where the session has moved since, `model_changed` is among what is sent again.
+    """
     session_id: _builtins.str
     """Name of the session."""
     epoch: _builtins.int
