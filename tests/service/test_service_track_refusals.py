@@ -232,6 +232,13 @@ async def test_a_token_that_does_not_fit_is_refused_by_the_reason(live: Running)
     service = live.server._service
     assert service is not None
     assert await _refusal(live, config("mine", changed(bundle_id="c" * 64))) == (PRECONDITION, "TOKEN_OTHER_BUNDLE")
+    gone = dataclasses.replace(token, session="gone")
+    for bundle_id, expected in (
+        ("c" * 64, (PRECONDITION, "TOKEN_OTHER_BUNDLE")),
+        ("b" * 64, (NOT_FOUND, "SESSION_NOT_FOUND")),
+    ):
+        asked = dataclasses.replace(gone, bundle_id=bundle_id).signed(service.sessions.keys, "").encode()
+        assert await _refusal(live, config("gone", asked)) == expected
     assert await _refusal(live, config("other", last)) == (PRECONDITION, "TOKEN_OTHER_SESSION")
     assert await _refusal(live, config("mine", changed(secret=b"x" * 16))) == (PRECONDITION, "TOKEN_OTHER_SESSION")
     assert await _refusal(live, config("mine", changed(state_hash=b"x" * 16))) == (PRECONDITION, "TOKEN_OTHER_STATE")

@@ -37,7 +37,13 @@ from exalign_service.rpc.lifecycle import Lifecycle
 from exalign_service.rpc.quotas import Quotas
 from exalign_service.track.record import SessionRecord, session_key
 from exalign_service.track.requests import TrackOptions
-from exalign_service.track.resume_checks import check_record, check_token, session_gone, state_error_to_precondition
+from exalign_service.track.resume_checks import (
+    check_bundle,
+    check_record,
+    check_token,
+    session_gone,
+    state_error_to_precondition,
+)
 from exalign_service.track.resume_token import SECRET_BYTES, ResumeToken, state_hash
 from exalign_service.track.store import SessionStore
 from exalign_service.track.unacked_budget import UnackedBudget
@@ -258,7 +264,10 @@ class SessionRegistry:
             self.observer.resume_token_refused()
             raise session_gone(token)
         check_token(token, options)
-        check_record(token, options, await self.store.get(key))
+        found = await self.store.get(key)
+        if found is None:
+            check_bundle(token, self.models)
+        check_record(token, options, found)
         old = self._streams.get(key)
         self._reserve(stream, key, caller)
         claimed = await self.store.claim(key, token.secret)

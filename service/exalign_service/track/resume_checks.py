@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 
 from exalign_engine.tracking import StateError
+from exalign_service.models.live_models import LiveModels
 from exalign_service.rpc.errors import PreconditionError, SessionNotFoundError
 from exalign_service.track.record import SessionRecord
 from exalign_service.track.requests import TrackOptions
@@ -22,6 +23,18 @@ def check_token(token: ResumeToken, options: TrackOptions) -> None:
     if token.session != options.name:
         text = f"{_FIELD}: is from session {token.session!r}, config.session_id is {options.name!r}"
         raise PreconditionError("TOKEN_OTHER_SESSION", text)
+
+
+def check_bundle(token: ResumeToken, models: LiveModels) -> None:
+    """Check the bundle of a token whose session is not here.
+
+    Raises:
+        PreconditionError: the bundle is not in memory either: another server may have both.
+    """
+    if models.get(token.bundle_id) is None:
+        current = models.current.bundle_id
+        text = f"{_FIELD}: is from bundle {token.bundle_id[:12]}…, this server answers with {current[:12]}…"
+        raise PreconditionError("TOKEN_OTHER_BUNDLE", text)
 
 
 def check_record(token: ResumeToken, options: TrackOptions, record: SessionRecord | None) -> SessionRecord:
