@@ -216,16 +216,17 @@ def test_a_step_learns_one_piece_of_the_head_and_every_level(trainers) -> None: 
 
 
 @pytest.mark.parametrize(
-    ("capability", "widths", "by_onednn"),
+    ("capability", "widths", "bf16", "by_onednn"),
     [
-        ("AVX2", (4, 8, 8, 8), False),
-        ("AVX2", (8, 8, 8, 8), True),
-        ("AVX512", (8, 16, 16, 16), False),
-        ("AVX512", (16, 16, 16, 16), True),
+        ("AVX2", (4, 8, 8, 8), True, False),
+        ("AVX2", (8, 8, 8, 8), False, True),
+        ("AVX512", (8, 16, 16, 16), False, False),
+        ("AVX512", (8, 16, 16, 16), True, True),
+        ("AVX512", (16, 16, 16, 16), False, True),
     ],
 )
 def test_narrow_convolutions_are_not_left_to_onednn(
-    monkeypatch: pytest.MonkeyPatch, capability: str, widths: tuple[int, ...], by_onednn: bool
+    monkeypatch: pytest.MonkeyPatch, capability: str, widths: tuple[int, ...], bf16: bool, by_onednn: bool
 ) -> None:
     import torch
 
@@ -234,7 +235,7 @@ def test_narrow_convolutions_are_not_left_to_onednn(
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     before = torch.backends.mkldnn.enabled
     try:
-        choose_convolutions(widths)
+        choose_convolutions(widths, bf16)
         assert torch.backends.mkldnn.enabled == by_onednn
     finally:
         torch.backends.mkldnn.enabled = before

@@ -105,7 +105,7 @@ class Trainer:
             raise DataError("batch_size", f"is {config.batch_size}, must be a multiple of the {ranks.size} processes")
         folder.mkdir(parents=True, exist_ok=True)
         torch.set_num_threads(config.threads)
-        choose_convolutions(config.network.widths)
+        choose_convolutions(config.network.widths, config.bf16)
         # On a GPU what the residual reads has no deterministic gradient.
         torch.use_deterministic_algorithms(True, warn_only=ranks.on_gpu)
         torch.manual_seed(config.seed)

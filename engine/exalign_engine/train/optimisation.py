@@ -13,21 +13,25 @@ from exalign_engine.train.config import TrainConfig
 from exalign_engine.train.network import ExemplarNetwork
 from exalign_engine.train.ranks import ALONE, Ranks
 
-#: oneDNN computes so many channels at once, by torch's name of the processor's instructions; elsewhere `_ELSEWHERE`.
-_LANES, _ELSEWHERE = {"AVX512": 16}, 8
+#: Channels that oneDNN computes at once.
+_LANES_AVX512, _LANES_ELSEWHERE = 16, 8
 
 
-def choose_convolutions(widths: Iterable[int]) -> None:
+def choose_convolutions(widths: Iterable[int], bf16: bool) -> None:
     """Have torch compute convolutions itself where oneDNN would damage the heap; for the whole process.
 
-    In float32 the weights' gradient of a 1×1 convolution with a stride does so (torch 2.13), where the input has fewer
-    channels than are computed at once.
+    The weights' gradient of a 1×1 convolution with a stride does so (torch 2.13), where the input has fewer channels
+    than are computed at once. With AVX-512 it does not in bfloat16, which has kernels of its own there.
 
     Args:
         widths: channels of the network's stages.
+        bf16: convolutions are computed in bfloat16.
     """
-    lanes = _LANES.get(torch.backends.cpu.get_cpu_capability(), _ELSEWHERE)
-    torch.backends.mkldnn.enabled = min(widths) >= lanes  # type: ignore[assignment]  # a property in disguise
+    if torch.backends.cpu.get_cpu_capability().startswith("AVX512"):
+        safe = bf16 or min(widths) >= _LANES_AVX512
+    else:
+        safe = min(widths) >= _LANES_ELSEWHERE
+    torch.backends.mkldnn.enabled = safe  # type: ignore[assignment]  # a property in disguise
 
 
 def learning_rate(config: TrainConfig, step: int, total: int) -> float:
