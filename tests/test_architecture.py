@@ -113,6 +113,7 @@ def test_the_client_needs_no_more_than_the_base_install() -> None:
         "av": "video_writer.py",
         "skimage": "demo.py",
         "prometheus_client": "histograms.py",
+        "opentelemetry": "trace_context.py",
     }
     found = foreign_imports("exalign_client", lambda path, top: top in base or path.name == optional.get(top))
     assert not found, listed(found, "the base install has not got it: opencv.py has require_opencv()")

@@ -28,6 +28,7 @@ from exalign_service.config.schema import ServerConfig
 from exalign_service.config.start_checks import StartError, cannot_listen, check_addresses
 from exalign_service.metrics_port import MetricsPort
 from exalign_service.observability.metrics import Metrics
+from exalign_service.observability.spans import open_tracer
 from exalign_service.open_inference.servicer import OpenInferenceServicer
 from exalign_service.rpc.clock import Clock, LoopClock
 from exalign_service.rpc.health import HealthService
@@ -62,7 +63,8 @@ class Server:
         embedded: a part of its only caller's process: nothing is warmed up, and there is no metrics port.
 
     Raises:
-        StartError: the bundle of ``aligner`` does not know the default detector, or a file about access is wrong.
+        StartError: the bundle of ``aligner`` does not know the default detector, a file about access is wrong, or
+            OpenTelemetry is wanted and not installed.
     """
 
     def __init__(
@@ -93,12 +95,15 @@ class Server:
         self._health = HealthService()
         self._http = MetricsPort(self.metrics.registry, self.lifecycle, self.metrics.descriptors_exhausted.inc)
         gate, self._quotas = open_gate(config.access, self.metrics), quotas_of(config.access, self.metrics)
+        self._tracer = open_tracer(config.traces)
         self._interceptor = CallInterceptor(
             self.metrics,
             config.limits.max_deadline,
             max_message_bytes=config.limits.max_message_bytes,
             gate=gate,
             quotas=self._quotas,
+            tracer=self._tracer,
+            traced=ANSWERED,
         )
         self._late_services = LateService([one for one in self._services if one in LATE], self.lifecycle)
         self._open_inference = OpenInferenceServicer(self.lifecycle, config.model.model_name, config.limits.max_faces)
@@ -356,6 +361,8 @@ class Server:
     def _close(self) -> None:
         """Free what works in threads."""
         self._executor.shutdown(cancel_futures=True)
+        if self._tracer is not None:
+            self._tracer.close()
         if self._service is not None:
             self._service.close()
         elif self._given is not None:

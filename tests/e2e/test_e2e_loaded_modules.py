@@ -80,6 +80,6 @@ def test_a_server_that_answered_everything_has_loaded_nothing_offline(loaded: li
     assert not offline, f"a server loads none of {offline}: move what it needs to another room"
 
 
-def test_a_server_that_answered_everything_has_loaded_no_torch_and_no_client(loaded: list[str]) -> None:
-    foreign = {"torch", "matplotlib", "onnxscript", "exalign_client"}
+def test_a_server_that_answered_everything_has_loaded_no_torch_no_client_and_no_tracing(loaded: list[str]) -> None:
+    foreign = {"torch", "matplotlib", "onnxscript", "exalign_client", "opentelemetry"}
     assert not foreign & {name.split(".")[0] for name in loaded}

@@ -25,7 +25,14 @@ from exalign_engine.exemplars.poses import Poses
 from exalign_engine.network.outputs import Outputs
 from exalign_engine.posterior.calibration import Calibration
 from exalign_service import Server, ServerConfig
-from exalign_service.config.schema import AccessConfig, BatchingConfig, LimitsConfig, SessionsConfig, WatchingConfig
+from exalign_service.config.schema import (
+    AccessConfig,
+    BatchingConfig,
+    LimitsConfig,
+    SessionsConfig,
+    TracesConfig,
+    WatchingConfig,
+)
 from exalign_service.rpc.clock import Clock
 
 U8 = NDArray[np.uint8]
@@ -146,6 +153,7 @@ def config(**changes: object) -> ServerConfig:
         "sessions": SessionsConfig(**part(SessionsConfig)),  # type: ignore[arg-type]
         "watching": WatchingConfig(**part(WatchingConfig)),  # type: ignore[arg-type]
         "access": AccessConfig(**part(AccessConfig)),  # type: ignore[arg-type]
+        "traces": TracesConfig(**part(TracesConfig)),  # type: ignore[arg-type]
     }
     values = {"address": "127.0.0.1:0", "metrics_address": "127.0.0.1:0", **changes}
     return ServerConfig(**sections, **values)  # type: ignore[arg-type]

@@ -25,6 +25,7 @@ from exalign_client.transport.channel import DEFAULT_TIMEOUT, Encryption, open_a
 from exalign_client.transport.health import HealthStatus
 from exalign_client.transport.retry import CallBudget
 from exalign_client.transport.token import BearerToken, Headers, Token
+from exalign_client.transport.trace_context import trace_headers
 
 P = ParamSpec("P")
 AnswerT = TypeVar("AnswerT")
@@ -134,7 +135,7 @@ class AsyncClient(Tracking[Iterable[FrameInput] | AsyncIterable[FrameInput], Asy
         )
         while True:
             try:
-                metadata = await self._token.prepare()
+                metadata = (*await self._token.prepare(), *trace_headers())
                 response: Any = await method(request, timeout=budget.remaining(), metadata=metadata)
                 break
             except grpc.RpcError as error:
@@ -155,10 +156,10 @@ class AsyncClient(Tracking[Iterable[FrameInput] | AsyncIterable[FrameInput], Asy
         timeout: float | None,
     ) -> AsyncTrackStream:
         silence = check_timeout(self._timeout if timeout is None else timeout)
-        track, token = self._stub.TrackVideo, self._token
+        track, token, trace = self._stub.TrackVideo, self._token, trace_headers()
 
         def opened(request_iterator: Any, *, metadata: Headers | None = None) -> Any:
-            return track(request_iterator, metadata=(*(metadata or ()), *token.latest))
+            return track(request_iterator, metadata=(*(metadata or ()), *token.latest, *trace))
 
         return AsyncTrackStream(
             opened, self.address, config, frames, window=window, timeout=silence, prepare=token.prepare

@@ -24,6 +24,7 @@ from exalign_client.transport.channel import DEFAULT_TIMEOUT, Encryption, open_c
 from exalign_client.transport.health import HealthStatus
 from exalign_client.transport.retry import CallBudget
 from exalign_client.transport.token import BearerToken, Headers, Token
+from exalign_client.transport.trace_context import trace_headers
 
 P = ParamSpec("P")
 AnswerT = TypeVar("AnswerT")
@@ -149,7 +150,8 @@ class Client(Tracking[Iterable[FrameInput], TrackStream]):
         request, scale = fitted(call.request, self._limits)
         while True:
             try:
-                response: Any = method(request, timeout=budget.remaining(), metadata=self._token.headers())
+                metadata = (*self._token.headers(), *trace_headers())
+                response: Any = method(request, timeout=budget.remaining(), metadata=metadata)
                 break
             except grpc.RpcError as error:
                 ours = error_from_rpc(error, self.address)
@@ -165,10 +167,10 @@ class Client(Tracking[Iterable[FrameInput], TrackStream]):
         self, config: track_pb2.TrackConfig, frames: Iterable[FrameInput], window: int, timeout: float | None
     ) -> TrackStream:
         silence = check_timeout(self._timeout if timeout is None else timeout)
-        track, token = self._stub.TrackVideo, self._token
+        track, token, trace = self._stub.TrackVideo, self._token, trace_headers()
 
         def opened(request_iterator: Any, *, metadata: Headers | None = None) -> Any:
-            return track(request_iterator, metadata=(*(metadata or ()), *token.headers()))
+            return track(request_iterator, metadata=(*(metadata or ()), *token.headers(), *trace))
 
         return TrackStream(opened, self.address, config, frames, window=window, timeout=silence)
 

@@ -12,6 +12,7 @@ from exalign_engine.runtime import PRECISIONS, runtime_names
 from exalign_engine.settings import ConfigError, Family, Problem, Rule, check
 from exalign_service.config.access import AccessConfig
 from exalign_service.config.ports import port_problems
+from exalign_service.config.traces import TracesConfig
 
 __all__ = [
     "AccessConfig",
@@ -21,6 +22,7 @@ __all__ = [
     "ModelConfig",
     "ServerConfig",
     "SessionsConfig",
+    "TracesConfig",
     "WatchingConfig",
 ]
 
@@ -246,6 +248,7 @@ class ServerConfig:
     sessions: SessionsConfig = field(default_factory=SessionsConfig)
     watching: WatchingConfig = field(default_factory=WatchingConfig)
     access: AccessConfig = field(default_factory=AccessConfig)
+    traces: TracesConfig = field(default_factory=TracesConfig)
 
     def __post_init__(self) -> None:
         check(self)

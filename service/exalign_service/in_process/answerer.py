@@ -94,7 +94,7 @@ class _ServerThread(threading.Thread):
     async def _serve(self) -> None:
         self._say("loading the model")
         # Here, not with the module: these take seconds too.
-        from exalign_service.config.schema import AccessConfig, ConfigError
+        from exalign_service.config.schema import AccessConfig, ConfigError, TracesConfig
         from exalign_service.config.sources import SCHEMA
         from exalign_service.config.start_checks import StartError, check_start
         from exalign_service.server import Server
@@ -107,7 +107,8 @@ class _ServerThread(threading.Thread):
         }
         try:
             config = SCHEMA.load(flags, os.environ).config
-            config = replace(config, access=AccessConfig())  # only this process knows the address
+            # Only this process knows the address, and what it is asked is nobody else's business.
+            config = replace(config, access=AccessConfig(), traces=TracesConfig())
             check_start(config)
             server = Server(config, embedded=True)
             try:

@@ -147,7 +147,7 @@ class PictureOpener:
         except InvalidInputError as e:
             raise InvalidInputError([*picture.violations, *e.violations]) from None
         finally:
-            clock.add("decode", time.monotonic() - start)
+            clock.add("decode", start, time.monotonic())
 
     @contextmanager
     def _counted(self, clock: StageClock) -> Iterator[None]:

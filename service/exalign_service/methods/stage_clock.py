@@ -6,13 +6,17 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
+
+import grpc
 
 from exalign.v1 import timing_pb2
 from exalign_service.inference.admission import Ticket
 from exalign_service.inference.batcher import Row
 from exalign_service.inference.stage_pool import StagePool
+from exalign_service.observability.spans import Span
 from exalign_service.rpc.call_context import Call, current_call
 from exalign_service.rpc.errors import DeadlineExpiredError
 
@@ -36,10 +40,13 @@ class StageClock:
         self.seconds: dict[str, float] = {}
         #: Thread time by stage; of the network, the share of each batch.
         self.cost: dict[str, float] = {}
-        self.method = current_call.get(_NO_CALL).method
+        self._call = call = current_call.get(_NO_CALL)
+        self.method = call.method
         self._started = time.monotonic()
         self._lock = threading.Lock()
-        self._deadline, self._stopped = current_call.get(_NO_CALL).deadline, False
+        self._deadline, self._stopped = call.deadline, False
+        #: Gets every stage; None where the call, or the frame, is not traced.
+        self._span: Span | None = call.span
 
     def stop(self) -> None:
         """Nobody waits for the call any more: what still runs for it in threads ends at its next `check`."""
@@ -54,11 +61,42 @@ class StageClock:
         if self._stopped or time.monotonic() >= self._deadline:
             raise DeadlineExpiredError("the deadline passed, or the caller left, during the work")
 
-    def add(self, stage: str, seconds: float, cost: float = 0.0) -> None:
-        """Count time for a stage, one of `metrics.STAGES`, and thread time."""
+    @property
+    def exemplar(self) -> dict[str, str] | None:
+        """Leads from a histogram to the span of the call, or of the frame; None where there is none."""
+        return None if self._span is None else self._span.exemplar
+
+    @contextmanager
+    def frame(self, session: str, index: int) -> Iterator[None]:
+        """A span of its own for a frame of a stream, from its arrival to the end of the block.
+
+        Args:
+            session: its name.
+            index: of the frame.
+        """
+        trace, code = self._call.trace, None
+        self._span = span = None if trace is None else trace.frame(self._started, session, index)
+        try:
+            yield
+            code = grpc.StatusCode.OK
+        finally:
+            if span is not None:
+                span.end(code)
+
+    def add(self, stage: str, start: float, end: float, cost: float = 0.0) -> None:
+        """Count time for a stage, one of `metrics.STAGES`, and thread time.
+
+        Args:
+            stage: its name.
+            start: when it began, on `time.monotonic`, seconds.
+            end: when it ended.
+            cost: thread time, seconds.
+        """
         with self._lock:
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + (end - start)
             self.cost[stage] = self.cost.get(stage, 0.0) + cost
+        if self._span is not None and end > start:
+            self._span.stage(stage, start, end)
 
     def run(self, stage: str, work: Callable[..., T], *args: object) -> T:
         """Do something and count its time, whether it succeeds or not.
@@ -71,16 +109,17 @@ class StageClock:
         try:
             return work(*args)
         finally:
-            self.add(stage, time.monotonic() - start, time.thread_time() - thread_start)
+            self.add(stage, start, time.monotonic(), time.thread_time() - thread_start)
 
     def add_rows(self, submitted: float, rows: Sequence[Row]) -> None:
         """Count the time from ``submitted`` to the last row: with the network at work, or waiting for it."""
-        busy, until = 0.0, submitted
-        for start, end in sorted((row.started, row.finished) for row in rows):
-            busy += max(end - max(start, until), 0.0)
-            until = max(until, end)
-        self.add("infer", busy, sum(row.cost for row in rows))
-        self.add("queue", max(until - submitted - busy, 0.0))
+        until = submitted
+        for row in sorted(rows, key=lambda row: row.started):
+            # Of several rows in one batch, the first has all of its time.
+            started = max(row.started, until)
+            self.add("queue", until, started)
+            until = max(row.finished, started)
+            self.add("infer", started, until, row.cost)
 
     @property
     def elapsed(self) -> float:

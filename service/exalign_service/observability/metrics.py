@@ -354,9 +354,9 @@ class Metrics:
         self._decoded_bytes.labels("held").set(held)
         self._decoded_bytes.labels("waiting").set(waiting)
 
-    def frame_answered(self, seconds: float, *, problem: bool, skipped: int) -> None:
+    def frame_answered(self, seconds: float, *, problem: bool, skipped: int, exemplar: dict[str, str] | None) -> None:
         """See `TrackObserver`."""
-        self.frame_latency.observe(seconds)
+        self.frame_latency.observe(seconds, exemplar)
         self.frames.labels("problem" if problem else "answered").inc()
         self.frames.labels("skipped").inc(skipped)
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from contextvars import ContextVar
 from dataclasses import dataclass
 
+from exalign_service.observability.spans import CallTrace, Span
+
 #: Metadata key by which a caller may name a call, and by which the name comes back.
 REQUEST_ID = "x-request-id"
 
@@ -28,6 +30,8 @@ class Call:
             may use it.
         size: of the request of a unary call as it came, bytes.
         live: whether it is a stream, whose messages are worth less the later they are answered.
+        span: of a unary call; None where it is not traced.
+        trace: where the spans of a stream's frames belong; None where no call is traced.
     """
 
     request_id: str
@@ -37,6 +41,8 @@ class Call:
     live: bool = False
     size: int = 0
     owner: str = ""
+    span: Span | None = None
+    trace: CallTrace | None = None
 
 
 #: Set by the interceptor for as long as a handler runs.

@@ -21,6 +21,7 @@ from grpc.aio import EOF  # type: ignore[attr-defined]  # the stubs lack it
 from exalign_service.observability.logs import Seldom
 from exalign_service.observability.metrics import Metrics
 from exalign_service.observability.rpc_metrics import CODES, OTHER, Method, method_type
+from exalign_service.observability.spans import CallTrace, Span, Tracer
 from exalign_service.rpc.call_context import REQUEST_ID, Call, current_call, request_id_of
 from exalign_service.rpc.clock import Clock, LoopClock
 from exalign_service.rpc.errors import (
@@ -84,6 +85,8 @@ class CallInterceptor(ServerInterceptor):
         max_message_bytes: largest message that a handler is given.
         gate: decides who may call; None: everybody.
         quotas: of callers; health has none.
+        tracer: makes spans; None: there are none.
+        traced: services whose calls have spans.
     """
 
     def __init__(
@@ -95,8 +98,10 @@ class CallInterceptor(ServerInterceptor):
         max_message_bytes: float = math.inf,
         gate: Gate | None = None,
         quotas: Quotas | None = None,
+        tracer: Tracer | None = None,
+        traced: Collection[str] = (),
     ) -> None:
-        self.gate, self.quotas = gate, quotas
+        self.gate, self.quotas, self._tracer, self._traced = gate, quotas, tracer, traced
         self._metrics, self._max_deadline, self._max_message_bytes = metrics, max_deadline, max_message_bytes
         self._clock = LoopClock() if clock is None else clock
         self._running: dict[asyncio.Task[Any], _RpcHandler] = {}
@@ -141,14 +146,16 @@ class CallInterceptor(ServerInterceptor):
         else:
             service, _, name = handler_call_details.method.lstrip("/").partition("/")
             method = Method(method_type(handler.request_streaming, handler.response_streaming), service, name)
-        named = ""
+        named, admitted = "", True
         if self.gate is not None and method is not OTHER:
             try:
                 metadata = handler_call_details.invocation_metadata or ()
                 named = self.gate.admit(f"{method.service}/{method.name}", metadata)
             except Exception as e:  # noqa: BLE001  # also a fault of ours: who is not let in stays out
-                handler = refusing(e)
-        call = _RpcHandler(self, handler, method, handler_call_details, named)
+                handler, admitted = refusing(e), False
+        # What is denied has no span: no stranger fills a collector.
+        tracer = self._tracer if admitted and method.service in self._traced else None
+        call = _RpcHandler(self, handler, method, handler_call_details, named, tracer)
         # Without a deserializer gRPC hands the bytes over as they are.
         make = {
             (False, False): grpc.unary_unary_rpc_method_handler,
@@ -170,13 +177,20 @@ class _RpcHandler:
         method: Method,
         details: grpc.HandlerCallDetails,
         named: str = "",
+        tracer: Tracer | None = None,
     ) -> None:
-        self._named = named
+        self._named, metadata = named, details.invocation_metadata or ()
         self._owner, self._handler, self._method = owner, handler, method
         self._metrics, self._clock = owner._metrics.rpc.of(method), owner._clock
-        self._request_id = request_id_of(details.invocation_metadata or ())
+        self._request_id = request_id_of(metadata)
         self._started = self._clock.now()
         self._begun = False
+        #: A stream has none; each of its frames has.
+        self._span: Span | None = None
+        self._trace: CallTrace | None = None
+        if tracer is not None:
+            self._trace = tracer.trace(metadata, f"{method.service}/{method.name}", self._request_id)
+            self._span = self._trace.call(self._started) if method.type == "unary" else None
 
     @property
     def method(self) -> Method:
@@ -248,7 +262,9 @@ class _RpcHandler:
         if self._owner.gate is not None and not self._named:
             self._named = self._owner.gate.certified(context)
         caller = self._named or context.peer()
-        call = Call(self._request_id, deadline, self._method.name, caller, live, size, self._named)
+        call = Call(
+            self._request_id, deadline, self._method.name, caller, live, size, self._named, self._span, self._trace
+        )
         token = current_call.set(call)
         context.set_trailing_metadata(((REQUEST_ID, self._request_id),))
         try:
@@ -318,7 +334,9 @@ class _RpcHandler:
         """Count and log the end of the call; where there are ``lines``, as far as those let it pass."""
         seconds = self.seconds
         self._metrics.handled[code].inc()
-        self._metrics.handling.observe(seconds)
+        self._metrics.handling.observe(seconds, None if self._span is None else self._span.exemplar)
+        if self._span is not None:
+            self._span.end(code)
         if lines is not None and not lines.due():
             return
         fields: dict[str, Any] = {
@@ -332,6 +350,8 @@ class _RpcHandler:
             fields["peer"] = context.peer()
         if self._named:
             fields["caller"] = self._named
+        if self._span is not None:
+            fields["trace_id"] = self._span.trace_id
         if message:
             fields["message"] = message
         if lines is not None and lines.left_out:

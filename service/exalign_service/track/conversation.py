@@ -193,7 +193,8 @@ class Conversation:
         requested, clock = received.requested, received.clock
         if self._quotas is not None:
             self._quotas.frame(self._caller)
-        with self._writer.active(), self._reserved(), self._models.lease() as newest:
+        span = clock.frame(self.record.name, requested.index)
+        with self._writer.active(), self._reserved(), span, self._models.lease() as newest:
             before = await self._move(newest, requested, clock)
             step = await self._steps.frame(requested, self.record, clock)
             changes: dict[str, Any] = {
@@ -222,7 +223,12 @@ class Conversation:
             self._inbox.notify()  # this may have been the last result before a stall, which has rules of its own
             await self._save()
             self._pipeline.observe(clock)
-            self._observer.frame_answered(clock.elapsed, problem=bool(step.problems), skipped=len(received.skipped))
+            self._observer.frame_answered(
+                clock.elapsed,
+                problem=bool(step.problems),
+                skipped=len(received.skipped),
+                exemplar=clock.exemplar,
+            )
             self._pipeline.answered(clock, [track.face for track in step.tracks])
         await self._writer.write(*before, *answers)
         await self._acknowledge(self._acked)  # it may have been acknowledged in advance

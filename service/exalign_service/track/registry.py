@@ -83,8 +83,15 @@ class TrackObserver(Protocol):
     def resume_token_refused(self) -> None:
         """A stream brought a resume token that is none of ours, or of another owner."""
 
-    def frame_answered(self, seconds: float, *, problem: bool, skipped: int) -> None:
-        """A frame was answered so long after it had arrived; with a problem, or instead of older ones."""
+    def frame_answered(self, seconds: float, *, problem: bool, skipped: int, exemplar: dict[str, str] | None) -> None:
+        """A frame was answered so long after it had arrived; with a problem, or instead of older ones.
+
+        Args:
+            seconds: since it arrived.
+            problem: whether a part of it could not be used.
+            skipped: how many it was answered instead of.
+            exemplar: leads to its span; None where it has none.
+        """
 
 
 @dataclass(frozen=True)
