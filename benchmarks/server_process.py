@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,12 +35,15 @@ class ServerProcess:
 
 
 @contextmanager
-def server_process(tree: Path | None = None, *, tcp: bool = False) -> Iterator[ServerProcess]:
+def server_process(
+    tree: Path | None = None, *, tcp: bool = False, arguments: Sequence[str] = ()
+) -> Iterator[ServerProcess]:
     """Start a server for the length of a ``with`` block. From the main thread.
 
     Args:
         tree: a checkout of this repository whose packages the server imports; None: those of this process.
         tcp: listen on a port of 127.0.0.1, not on a socket of the file system.
+        arguments: further arguments of ``exalign-server serve``.
 
     Raises:
         LocalServerError: it could not be started.
@@ -55,7 +58,7 @@ def server_process(tree: Path | None = None, *, tcp: bool = False) -> Iterator[S
     before = _children()
     with ExitStack() as stack:
         with _environment(changes):
-            server = stack.enter_context(local_server(tcp=tcp))
+            server = stack.enter_context(local_server(tcp=tcp, arguments=arguments))
         (pid,) = _children() - before
         yield ServerProcess(server.address, pid, server.metrics_address)
 

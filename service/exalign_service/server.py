@@ -28,7 +28,6 @@ from exalign_service.config.schema import ServerConfig
 from exalign_service.config.start_checks import StartError, cannot_listen, check_addresses
 from exalign_service.metrics_port import MetricsPort
 from exalign_service.observability.metrics import Metrics
-from exalign_service.observability.spans import open_tracer
 from exalign_service.open_inference.servicer import OpenInferenceServicer
 from exalign_service.rpc.clock import Clock, LoopClock
 from exalign_service.rpc.health import HealthService
@@ -39,6 +38,7 @@ from exalign_service.rpc.options import server_options
 from exalign_service.rpc.quotas import quotas_of
 from exalign_service.rpc.services import ANSWERED, HEALTH_NAMES, LATE, MODEL_ADMIN, services_of
 from exalign_service.serving.loading import LoadedModel, check_detector, first_bundle, load_model
+from exalign_service.serving.outputs import Outputs
 
 if TYPE_CHECKING:
     from exalign_engine.face.aligner import Aligner
@@ -63,8 +63,8 @@ class Server:
         embedded: a part of its only caller's process: nothing is warmed up, and there is no metrics port.
 
     Raises:
-        StartError: the bundle of ``aligner`` does not know the default detector, a file about access is wrong, or
-            OpenTelemetry is wanted and not installed.
+        StartError: the bundle of ``aligner`` does not know the default detector, a file about access is wrong, or an
+            extra that is wanted is missing.
     """
 
     def __init__(
@@ -95,15 +95,14 @@ class Server:
         self._health = HealthService()
         self._http = MetricsPort(self.metrics.registry, self.lifecycle, self.metrics.descriptors_exhausted.inc)
         gate, self._quotas = open_gate(config.access, self.metrics), quotas_of(config.access, self.metrics)
-        self._tracer = open_tracer(config.traces)
+        self._outputs = Outputs(config, self.metrics.registry)
         self._interceptor = CallInterceptor(
             self.metrics,
             config.limits.max_deadline,
             max_message_bytes=config.limits.max_message_bytes,
             gate=gate,
             quotas=self._quotas,
-            tracer=self._tracer,
-            traced=ANSWERED,
+            tracer=self._outputs.tracer,
         )
         self._late_services = LateService([one for one in self._services if one in LATE], self.lifecycle)
         self._open_inference = OpenInferenceServicer(self.lifecycle, config.model.model_name, config.limits.max_faces)
@@ -294,6 +293,7 @@ class Server:
             self._quotas,
         )
         self._given = None
+        service.sessions.recorder = self._outputs.recorder
         service_pb2_grpc.add_FaceAlignmentServiceServicer_to_server(service.servicer, self._late_services)  # type: ignore[arg-type]
         self._open_inference.attach(lambda: service.models.current.bundle_id, service.servicer.PredictLandmarks)
         if service.swap is not None and MODEL_ADMIN in self._services:
@@ -361,8 +361,7 @@ class Server:
     def _close(self) -> None:
         """Free what works in threads."""
         self._executor.shutdown(cancel_futures=True)
-        if self._tracer is not None:
-            self._tracer.close()
+        self._outputs.close()
         if self._service is not None:
             self._service.close()
         elif self._given is not None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 import threading
+import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -29,6 +31,7 @@ from exalign_service.config.schema import (
     AccessConfig,
     BatchingConfig,
     LimitsConfig,
+    RecordingConfig,
     SessionsConfig,
     TracesConfig,
     WatchingConfig,
@@ -154,6 +157,7 @@ def config(**changes: object) -> ServerConfig:
         "watching": WatchingConfig(**part(WatchingConfig)),  # type: ignore[arg-type]
         "access": AccessConfig(**part(AccessConfig)),  # type: ignore[arg-type]
         "traces": TracesConfig(**part(TracesConfig)),  # type: ignore[arg-type]
+        "recording": RecordingConfig(**part(RecordingConfig)),  # type: ignore[arg-type]
     }
     values = {"address": "127.0.0.1:0", "metrics_address": "127.0.0.1:0", **changes}
     return ServerConfig(**sections, **values)  # type: ignore[arg-type]
@@ -245,6 +249,26 @@ def request(*boxes: Corners, data: bytes | None = None) -> service_pb2.PredictLa
         image=image_pb2.Image(encoded=encoded() if data is None else data),
         boxes=[geometry_pb2.Box(x0=a, y0=b, x1=c, y1=d) for a, b, c, d in boxes],
     )
+
+
+#: Stands in pictures, and nowhere else may it be seen.
+MARK = b"FACE-OF-SOMEBODY"
+
+
+def marked() -> list[image_pb2.Image]:
+    """Pictures that hold the mark: in a text, in their pixels, in what is no picture at all, in one that is damaged."""
+    png = encoded()
+    text = b"tEXtComment\0" + MARK
+    chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
+    whole = png[:33] + chunk + png[33:]
+    pixels = MARK * (64 * 48 * 3 // len(MARK))
+    raw = image_pb2.RawImage(width=64, height=48, data=pixels, pixel_format=image_pb2.PIXEL_FORMAT_RGB8)
+    return [
+        image_pb2.Image(encoded=whole),
+        image_pb2.Image(raw=raw),
+        image_pb2.Image(encoded=MARK * 100),
+        image_pb2.Image(encoded=whole[:-40]),
+    ]
 
 
 #: A box that is right for `picture()`.

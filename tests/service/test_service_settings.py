@@ -58,6 +58,8 @@ def test_every_setting_can_be_set_everywhere(tmp_path: Path) -> None:
         "insecure": "false",
         "traces_endpoint": "http://127.0.0.1:4317",
         "traces_ratio": "0.5",
+        "record_sessions": "/recordings",
+        "record": "all",
     }
     flags = {s.name: values.get(s.name, "100") for s in SCHEMA.settings()}
     flags |= {"max_message_bytes": "2000", "max_encoded_bytes": "2000", "max_request_bytes": "4000"}
@@ -103,6 +105,8 @@ def test_every_setting_can_be_set_everywhere(tmp_path: Path) -> None:
         ("traces_endpoint", "127.0.0.1:4317"),
         ("traces_endpoint", "http://user:secret@127.0.0.1:4317"),
         ("traces_ratio", "1.5"),
+        ("record", "pictures"),
+        ("record_max_bytes", "0"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_origin_and_limit(name: str, value: str) -> None:

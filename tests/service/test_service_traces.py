@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import struct
 import sys
-import zlib
 from contextlib import suppress
 from pathlib import Path
 
 import grpc
 import pytest
+
+pytest.importorskip("opentelemetry.sdk", reason="needs OpenTelemetry (extra 'otel')")
+
+from benchmarks.traces.collector import ReceivedSpan, collector
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
 
-from collector import ReceivedSpan, collector
-from exalign.v1 import image_pb2, service_pb2
+from exalign.v1 import service_pb2
 from exalign_client import AsyncClient, Client
 from exalign_client.transport.trace_context import trace_headers
 from exalign_service.config.start_checks import StartError
@@ -25,7 +26,7 @@ from exalign_service.config.traces import TracesConfig
 from exalign_service.observability.metrics import STAGES
 from exalign_service.observability.otel import MOST_STAGES
 from exalign_service.observability.spans import open_tracer
-from service_fakes import GOOD_BOX, FakeDetector, config, details_of, encoded, picture, request, running
+from service_fakes import GOOD_BOX, MARK, FakeDetector, config, details_of, marked, picture, request, running
 from track_fakes import config as track_config
 from track_fakes import frame, talking
 
@@ -92,8 +93,8 @@ async def test_every_frame_has_a_span_of_its_own_and_its_stream_has_none(tmp_pat
     assert {top.attributes["exalign.session"] for top in seen.tops} == {"video"}
     assert len({top.trace for top in seen.tops}) == 3
     first, second, hidden = (names(seen.below(top)) for top in seen.tops)
-    assert first == second == {"decode", "queue", "infer", "posterior", "hmm", "encode"}
-    assert hidden == {"posterior", "hmm", "encode"}
+    assert first == second == {"inbox", "decode", "queue", "infer", "posterior", "hmm", "encode"}
+    assert hidden == {"inbox", "posterior", "hmm", "encode"}
 
 
 async def test_a_frame_that_fails_ends_its_span_as_failed(tmp_path: Path) -> None:
@@ -206,26 +207,6 @@ async def test_a_call_about_many_faces_says_how_many_stages_are_left_out(tmp_pat
     assert left_out > 0
 
 
-#: Stands in pictures, and nowhere else may it be seen.
-MARK = b"FACE-OF-SOMEBODY"
-
-
-def marked() -> list[image_pb2.Image]:
-    """Pictures that hold the mark: in a text, in their pixels, in what is no picture at all, in one that is damaged."""
-    png = encoded()
-    text = b"tEXtComment\0" + MARK
-    chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
-    whole = png[:33] + chunk + png[33:]
-    pixels = MARK * (64 * 48 * 3 // len(MARK))
-    raw = image_pb2.RawImage(width=64, height=48, data=pixels, pixel_format=image_pb2.PIXEL_FORMAT_RGB8)
-    return [
-        image_pb2.Image(encoded=whole),
-        image_pb2.Image(raw=raw),
-        image_pb2.Image(encoded=MARK * 100),
-        image_pb2.Image(encoded=whole[:-40]),
-    ]
-
-
 async def test_nothing_of_a_picture_is_in_a_span_or_in_the_log(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -247,7 +228,7 @@ async def test_nothing_of_a_picture_is_in_a_span_or_in_the_log(
     assert codes == ["OK", "OK", "INVALID_ARGUMENT", "INVALID_ARGUMENT", "OK", "OK", "OK", "OK"]
     for span in seen.spans:
         assert set(span.attributes) <= ATTRIBUTES
-        assert span.name in {PREDICT, f"{TRACK} frame", *STAGES}
+        assert span.name in {PREDICT, f"{TRACK} frame", "inbox", *STAGES}
         assert all(len(str(value)) <= 64 for value in span.attributes.values())
     said = "\n".join([*map(str, seen.spans), *(f"{r.getMessage()} {vars(r)}" for r in caplog.records)])
     assert len(caplog.records) >= 2 * len(marked())

@@ -16,26 +16,8 @@ from exalign.v1 import track_pb2
 from exalign_service.track.resume_token import ResumeToken
 from service_fakes import GOOD_BOX, Running, running, until
 from service_fakes import config as server_config
-from track_fakes import click, config, frame, plain, received, sessions, talk
+from track_fakes import OPTIONS, SCRIPT, config, frame, plain, received, sessions, talk
 
-LAG = 2
-OPTIONS: dict[str, Any] = {"smoothing_lag": LAG, "path_frames": 4, "pose": {"interval_masses": [0.9]}}
-
-#: Everything that can be said in a session, in one.
-SCRIPT: list[Any] = [
-    frame(0, GOOD_BOX),
-    frame(1),
-    frame(2, evidence=[click(30, 26, 25)]),
-    track_pb2.PastEvidence(frame_index=1, evidence=[click(30, 25, 24, radius=20)]),
-    frame(4),
-    frame(5, occluded=True),
-    frame(6, data=b"no picture"),
-    track_pb2.PastEvidence(frame_index=4, evidence=[click(8, 20, 30)]),
-    track_pb2.PastEvidence(frame_index=4, evidence=[click(9, 22, 33)]),
-    frame(7),
-    frame(8, (12.0, 11.0, 42.0, 41.0)),
-    frame(9),
-]
 FRAMES = [m.frame_index for m in SCRIPT if isinstance(m, track_pb2.VideoFrame)]
 
 

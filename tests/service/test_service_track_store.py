@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exalign.v1 import track_pb2
 from exalign_service.track.inbox import READ_AHEAD, HalfClosed, Inbox, ReceivedFrame
 from exalign_service.track.record import SessionRecord
 from exalign_service.track.requests import RequestedFrame
@@ -228,7 +229,7 @@ async def test_what_is_taken_over_does_not_expire() -> None:
 
 
 def received(index: int, *, fresh: bool = True, size: int = 10) -> ReceivedFrame:
-    return ReceivedFrame(RequestedFrame(index, None, None, {}, (), size), fresh)
+    return ReceivedFrame(RequestedFrame(index, None, None, {}, (), size, track_pb2.VideoFrame()), fresh)
 
 
 async def taken(inbox: Inbox) -> ReceivedFrame:

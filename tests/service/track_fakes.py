@@ -14,7 +14,7 @@ from google.protobuf.duration_pb2 import Duration
 from numpy.typing import NDArray
 
 from exalign.v1 import evidence_pb2, geometry_pb2, image_pb2, service_pb2, track_pb2
-from service_fakes import Corners, Details, Running, details_of, encoded, picture
+from service_fakes import GOOD_BOX, Corners, Details, Running, details_of, encoded, picture
 
 U8 = NDArray[np.uint8]
 Answer = service_pb2.TrackVideoResponse
@@ -49,6 +49,26 @@ def click(landmark: int = 30, x: float = 25.0, y: float = 25.0, **trust: float) 
     """A click on track 0."""
     made = evidence_pb2.Click(landmark=landmark, position=geometry_pb2.Point(x=x, y=y), **trust)
     return track_pb2.TrackEvidence(evidence=evidence_pb2.Evidence(clicks=[made]))
+
+
+LAG = 2
+OPTIONS: dict[str, Any] = {"smoothing_lag": LAG, "path_frames": 4, "pose": {"interval_masses": [0.9]}}
+
+#: Everything that can be said in a session, in one.
+SCRIPT: list[Any] = [
+    frame(0, GOOD_BOX),
+    frame(1),
+    frame(2, evidence=[click(30, 26, 25)]),
+    track_pb2.PastEvidence(frame_index=1, evidence=[click(30, 25, 24, radius=20)]),
+    frame(4),
+    frame(5, occluded=True),
+    frame(6, data=b"no picture"),
+    track_pb2.PastEvidence(frame_index=4, evidence=[click(8, 20, 30)]),
+    track_pb2.PastEvidence(frame_index=4, evidence=[click(9, 22, 33)]),
+    frame(7),
+    frame(8, (12.0, 11.0, 42.0, 41.0)),
+    frame(9),
+]
 
 
 class Talk:

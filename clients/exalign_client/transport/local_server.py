@@ -35,8 +35,8 @@ STOP_GRACE = 15.0
 #: Packages without which no server can be started: its own, and of each kind one that only the extra brings.
 _SERVER_NEEDS = ("exalign_service", "grpc_health", "onnxruntime")
 
-#: Variables about who may speak to a server: this one is its starter's alone.
-_ACCESS = ("EXALIGN_TLS_", "EXALIGN_TOKEN_", "EXALIGN_INSECURE")
+#: Variables about who may speak to a server, and where it writes of its callers: this one is its starter's alone.
+_OF_OPERATORS = ("EXALIGN_TLS_", "EXALIGN_TOKEN_", "EXALIGN_INSECURE", "EXALIGN_TRACES_", "EXALIGN_RECORD")
 
 #: Lines of the server's own log that go into an error.
 _LOG_LINES = 20
@@ -99,7 +99,7 @@ def local_server(
                 stdout=subprocess.PIPE,
                 stderr=log,
                 start_new_session=True,
-                env={name: value for name, value in os.environ.items() if not name.startswith(_ACCESS)},
+                env={name: value for name, value in os.environ.items() if not name.startswith(_OF_OPERATORS)},
             )
         try:
             yield _wait_until_serving(process, startup_timeout, log_path)

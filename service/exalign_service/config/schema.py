@@ -12,6 +12,7 @@ from exalign_engine.runtime import PRECISIONS, runtime_names
 from exalign_engine.settings import ConfigError, Family, Problem, Rule, check
 from exalign_service.config.access import AccessConfig
 from exalign_service.config.ports import port_problems
+from exalign_service.config.recording import RecordingConfig
 from exalign_service.config.traces import TracesConfig
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "ConfigError",
     "LimitsConfig",
     "ModelConfig",
+    "RecordingConfig",
     "ServerConfig",
     "SessionsConfig",
     "TracesConfig",
@@ -249,6 +251,7 @@ class ServerConfig:
     watching: WatchingConfig = field(default_factory=WatchingConfig)
     access: AccessConfig = field(default_factory=AccessConfig)
     traces: TracesConfig = field(default_factory=TracesConfig)
+    recording: RecordingConfig = field(default_factory=RecordingConfig)
 
     def __post_init__(self) -> None:
         check(self)

@@ -26,12 +26,16 @@ def check_start(config: ServerConfig) -> None:
     """Refuse what cannot be served from.
 
     Raises:
-        StartError: an address cannot be listened on, or is beyond this machine without TLS.
+        StartError: an address cannot be listened on, or is beyond this machine without TLS; or there is no place to
+            record to.
         BundleError: there is no bundle.
         RuntimeUnavailableError: a detector has no model file, or the runtime has not got the precision.
     """
     check_addresses(config)
-    _check_model(config.model)
+    check_model(config.model)
+    directory = config.recording.record_sessions
+    if directory is not None and not (directory.is_dir() and os.access(directory, os.W_OK | os.X_OK)):
+        raise StartError(f"record_sessions is {str(directory)!r}, must be a directory that can be written")
 
 
 def check_addresses(config: ServerConfig) -> None:
@@ -103,7 +107,13 @@ def _check_socket(path: Path) -> None:
         raise OSError(f"directory {path.parent} cannot be written")
 
 
-def _check_model(model: ModelConfig) -> None:
+def check_model(model: ModelConfig) -> None:
+    """Refuse a model that is not there.
+
+    Raises:
+        BundleError: there is no bundle.
+        RuntimeUnavailableError: a detector has no model file, or the runtime has not got the precision.
+    """
     for path in (model.bundle, model.bundle_directory):
         if path is not None and not path.is_dir():
             raise BundleError(path, "no such directory")

@@ -94,7 +94,7 @@ class _ServerThread(threading.Thread):
     async def _serve(self) -> None:
         self._say("loading the model")
         # Here, not with the module: these take seconds too.
-        from exalign_service.config.schema import AccessConfig, ConfigError, TracesConfig
+        from exalign_service.config.schema import AccessConfig, ConfigError, RecordingConfig, TracesConfig
         from exalign_service.config.sources import SCHEMA
         from exalign_service.config.start_checks import StartError, check_start
         from exalign_service.server import Server
@@ -108,7 +108,7 @@ class _ServerThread(threading.Thread):
         try:
             config = SCHEMA.load(flags, os.environ).config
             # Only this process knows the address, and what it is asked is nobody else's business.
-            config = replace(config, access=AccessConfig(), traces=TracesConfig())
+            config = replace(config, access=AccessConfig(), traces=TracesConfig(), recording=RecordingConfig())
             check_start(config)
             server = Server(config, embedded=True)
             try:

@@ -76,6 +76,8 @@ class StageClock:
         """
         trace, code = self._call.trace, None
         self._span = span = None if trace is None else trace.frame(self._started, session, index)
+        if span is not None:
+            span.stage("inbox", self._started, time.monotonic())  # it waited for the frames before it
         try:
             yield
             code = grpc.StatusCode.OK

@@ -38,6 +38,11 @@ class Method:
         """In the order of the label names."""
         return self.type, self.service, self.name
 
+    @property
+    def path(self) -> str:
+        """Its full name, "service/method"."""
+        return f"{self.service}/{self.name}"
+
 
 @dataclass(frozen=True)
 class MethodMetrics:

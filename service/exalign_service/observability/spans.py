@@ -27,7 +27,7 @@ class Span(Protocol):
     exemplar: dict[str, str]
 
     def stage(self, name: str, start: float, end: float) -> None:
-        """A stage, one of `metrics.STAGES`, that has ended."""
+        """A stage, one of `metrics.STAGES`, that has ended; of a frame also its wait in the "inbox"."""
 
     def end(self, code: grpc.StatusCode | None) -> None:
         """The call, or the frame, has ended now, with this code; None: a frame whose stream has failed."""

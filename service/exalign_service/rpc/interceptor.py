@@ -21,7 +21,7 @@ from grpc.aio import EOF  # type: ignore[attr-defined]  # the stubs lack it
 from exalign_service.observability.logs import Seldom
 from exalign_service.observability.metrics import Metrics
 from exalign_service.observability.rpc_metrics import CODES, OTHER, Method, method_type
-from exalign_service.observability.spans import CallTrace, Span, Tracer
+from exalign_service.observability.spans import Tracer
 from exalign_service.rpc.call_context import REQUEST_ID, Call, current_call, request_id_of
 from exalign_service.rpc.clock import Clock, LoopClock
 from exalign_service.rpc.errors import (
@@ -42,6 +42,7 @@ from exalign_service.rpc.errors import (
 from exalign_service.rpc.gate import Gate
 from exalign_service.rpc.handlers import forget_frames, refusing, serializer, status_of_handler
 from exalign_service.rpc.quotas import Quotas
+from exalign_service.rpc.services import ANSWERED
 
 _log = logging.getLogger(__name__)
 
@@ -86,7 +87,6 @@ class CallInterceptor(ServerInterceptor):
         gate: decides who may call; None: everybody.
         quotas: of callers; health has none.
         tracer: makes spans; None: there are none.
-        traced: services whose calls have spans.
     """
 
     def __init__(
@@ -99,9 +99,8 @@ class CallInterceptor(ServerInterceptor):
         gate: Gate | None = None,
         quotas: Quotas | None = None,
         tracer: Tracer | None = None,
-        traced: Collection[str] = (),
     ) -> None:
-        self.gate, self.quotas, self._tracer, self._traced = gate, quotas, tracer, traced
+        self.gate, self.quotas, self._tracer = gate, quotas, tracer
         self._metrics, self._max_deadline, self._max_message_bytes = metrics, max_deadline, max_message_bytes
         self._clock = LoopClock() if clock is None else clock
         self._running: dict[asyncio.Task[Any], _RpcHandler] = {}
@@ -150,11 +149,11 @@ class CallInterceptor(ServerInterceptor):
         if self.gate is not None and method is not OTHER:
             try:
                 metadata = handler_call_details.invocation_metadata or ()
-                named = self.gate.admit(f"{method.service}/{method.name}", metadata)
+                named = self.gate.admit(method.path, metadata)
             except Exception as e:  # noqa: BLE001  # also a fault of ours: who is not let in stays out
                 handler, admitted = refusing(e), False
         # What is denied has no span: no stranger fills a collector.
-        tracer = self._tracer if admitted and method.service in self._traced else None
+        tracer = self._tracer if admitted and method.service in ANSWERED else None
         call = _RpcHandler(self, handler, method, handler_call_details, named, tracer)
         # Without a deserializer gRPC hands the bytes over as they are.
         make = {
@@ -185,12 +184,9 @@ class _RpcHandler:
         self._request_id = request_id_of(metadata)
         self._started = self._clock.now()
         self._begun = False
-        #: A stream has none; each of its frames has.
-        self._span: Span | None = None
-        self._trace: CallTrace | None = None
-        if tracer is not None:
-            self._trace = tracer.trace(metadata, f"{method.service}/{method.name}", self._request_id)
-            self._span = self._trace.call(self._started) if method.type == "unary" else None
+        #: A stream has no span; each of its frames has.
+        self._trace = None if tracer is None else tracer.trace(metadata, method.path, self._request_id)
+        self._span = self._trace.call(self._started) if self._trace and method.type == "unary" else None
 
     @property
     def method(self) -> Method:
@@ -300,8 +296,7 @@ class _RpcHandler:
             _log.error("handler_failed", exc_info=error, extra={"fields": {"request_id": self._request_id}})
         forget_frames(error)
         if isinstance(error, AccessError) and self._owner.gate is not None:
-            method = f"{self._method.service}/{self._method.name}"
-            self._owner.gate.denied(error, self._request_id, method, context.peer())
+            self._owner.gate.denied(error, self._request_id, self._method.path, context.peer())
         refused = isinstance(error, QueueFullError | OverloadedError | AccessError | QuotaExceededError)
         self._done(context, answer.code, answer.message, self._owner.refusals if refused else None)
         metadata = ((REQUEST_ID, self._request_id), (STATUS_DETAILS, answer.serialized()))

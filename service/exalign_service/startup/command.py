@@ -26,6 +26,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from exalign.cli_support import DONE, FAILED, WRONG_USAGE, OneLineParser, report, run_command
@@ -108,9 +109,13 @@ def _run(argv: Sequence[str] | None) -> int:
         return WRONG_USAGE
     for unknown in SCHEMA.unknown_variables(os.environ):  # those that are misspelt have ended the program
         report(f"{PROGRAM}: {unknown.name} is not a setting and is left alone; the nearest is {unknown.nearest}")
-    if args.print_config:
+    if args.command == "serve" and args.print_config:
         print(loaded.to_toml(), end="")
         return DONE
+    if args.command == "replay":
+        from exalign_service.startup import replay_command
+
+        return replay_command.run(args.file, loaded.config)
     if loaded.config.processes > 1:
         return _supervise(loaded.config, argv, exit_with_stdin=args.exit_with_stdin)
     _serve(loaded.config, args)
@@ -214,6 +219,14 @@ def _parser(schema: Schema[ServerConfig]) -> argparse.ArgumentParser:
     serve.add_argument("--process-restarts", type=int, default=0, help=argparse.SUPPRESS)
     schema.add_flags(serve)
     token_command.add_to(commands)
+    replay = commands.add_parser(
+        "replay",
+        help="run a recorded session again",
+        description="Run a recorded session again, with the settings of the server that recorded it, and compare its "
+        "answers bit for bit. The first that differs is named; the exit code is 1 then.",
+    )
+    replay.add_argument("file", type=Path, metavar="FILE", help="what --record-sessions has written")
+    schema.add_flags(replay)
     return parser
 
 

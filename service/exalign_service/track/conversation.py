@@ -21,9 +21,10 @@ from exalign_service.models.live_model import LiveModel
 from exalign_service.requests.answer_size import answer_size
 from exalign_service.responses.wire import LARGE, field_parts, message_parts, serialized
 from exalign_service.rpc.errors import PreconditionError
-from exalign_service.track.frame_step import FrameStepResult, SessionSteps
+from exalign_service.track.frame_step import FrameStepResult
 from exalign_service.track.inbox import Failed, HalfClosed, Inbox, ReceivedFrame
 from exalign_service.track.pace import MessagePace
+from exalign_service.track.recorded import TrackRecording
 from exalign_service.track.registry import AdmittedSession, SessionRegistry
 from exalign_service.track.requests import (
     RequestedFrame,
@@ -75,7 +76,9 @@ class Conversation:
         #: Bytes of an answer, at most; revisions aside.
         self._expected = per_face * options.session.max_faces
         self._large = self._expected >= LARGE
-        self._steps = SessionSteps(self._pipeline, admitted.session, options)
+        self._steps = sessions.make_steps(self._pipeline, admitted.session, options)
+        self._recording = TrackRecording.of(sessions.recorder, self.record)
+        self._steps.noting = self._recording is not None and not self._recording.pictures
         self._inbox = Inbox(options.live, lambda: self.stalled, self._max_unacked, sessions.max_read_ahead_bytes)
         self._share = sessions.unacked.share(admitted.caller, self._inbox.notify)
         self._pace = MessagePace(kept.max_message_rate, kept.message_burst, sessions.clock)
@@ -198,7 +201,7 @@ class Conversation:
             before = await self._move(newest, requested, clock)
             step = await self._steps.frame(requested, self.record, clock)
             changes: dict[str, Any] = {
-                **({"bundle_id": newest.bundle_id, "first_of_bundle": requested.index} if before else {}),
+                **(_moved(newest, requested.index) if before else {}),
                 "state": step.state,
                 "state_hash": step.state_hash,
                 "frame": requested.index,
@@ -222,6 +225,7 @@ class Conversation:
             self.record = self.record.answered(replace(self.record, **changes), answers, before)
             self._inbox.notify()  # this may have been the last result before a stall, which has rules of its own
             await self._save()
+            self._record(requested, step, answers, moved=bool(before))
             self._pipeline.observe(clock)
             self._observer.frame_answered(
                 clock.elapsed,
@@ -233,6 +237,16 @@ class Conversation:
         await self._writer.write(*before, *answers)
         await self._acknowledge(self._acked)  # it may have been acknowledged in advance
         await self._remind()
+
+    def _record(
+        self, requested: RequestedFrame, step: FrameStepResult, answers: Sequence[bytes], *, moved: bool
+    ) -> None:
+        """Record a frame, where the session is recorded; a recording is of one bundle."""
+        if self._recording is not None and moved:
+            self._recording.moved()
+            self._recording = None
+        elif self._recording is not None:
+            self._recording.frame(requested.message, step.seen, answers)
 
     async def _move(self, newest: LiveModel, requested: RequestedFrame, clock: StageClock) -> list[bytes]:
         """Go on with the newest model where the frame allows it, and where it knows the session's detector.
@@ -315,6 +329,8 @@ class Conversation:
             pairs = list(zip(about, answers, strict=True))
             self.record = self.record.revised(step.state, step.state_hash, pairs)
             await self._save()
+            if self._recording is not None:
+                self._recording.evidence(requested.message, answers)
             self._pipeline.observe(clock)
         await self._writer.write(*answers)
 
@@ -325,7 +341,10 @@ class Conversation:
             closed.summary.CopyFrom(self.record.counts.message())
             self._pipeline.observe(clock)
             last = await self._serialize(clock, _revisions, revisions)
-        await self._writer.write(*last, Response(closed=closed))
+        last.append(serialized(Response(closed=closed)))
+        await self._writer.write(*last)
+        if self._recording is not None:
+            self._recording.closed(last)
 
     async def _save(self) -> None:
         """Store the newest record there is; what is stored is never older than what is sent.
@@ -338,6 +357,11 @@ class Conversation:
                 await self._store.put(self.record)
             except FencedError as e:
                 raise PreconditionError("SESSION_TAKEN_OVER", str(e)) from e
+
+
+def _moved(newest: LiveModel, index: int) -> dict[str, Any]:
+    """What changes in a record with the first frame that another bundle answers."""
+    return {"bundle_id": newest.bundle_id, "first_of_bundle": index, "recording": ""}
 
 
 def _frame_answers(result: track_pb2.FrameResult, step: FrameStepResult) -> list[bytes]:

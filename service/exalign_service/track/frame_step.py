@@ -37,6 +37,7 @@ from exalign_service.models.live_model import LiveModel
 from exalign_service.requests.picture import Picture, add_misplaced
 from exalign_service.rpc.errors import PreconditionError
 from exalign_service.track.record import Corners, SessionRecord
+from exalign_service.track.recorded import Seen
 from exalign_service.track.requests import (
     RequestedFrame,
     RequestedPastEvidence,
@@ -77,6 +78,7 @@ class FrameStepResult(StepResult):
         problems: the parts of the frame that could not be used.
         size: (height, width) of the session's pictures; None while none was seen.
         boxes: (track id, face box) now.
+        seen: for a recording without pictures; None where there is none.
     """
 
     answer: FrameAnswer
@@ -84,19 +86,24 @@ class FrameStepResult(StepResult):
     problems: tuple[track_pb2.FrameProblem, ...]
     size: tuple[int, int] | None
     boxes: tuple[tuple[int, Corners], ...]
+    seen: Seen | None
 
 
 class SessionSteps:
-    """The steps of one session, one at a time.
+    """The steps of one session, one at a time. What is seen of a frame comes from `opened`, `detections`, `rows`.
 
     Args:
         pipeline: where stages run.
         session: the engine's; nobody else may touch it.
         options: how the session works.
+
+    Attributes:
+        noting: whether results say what was seen.
     """
 
     def __init__(self, pipeline: Pipeline, session: TrackingSession, options: TrackOptions) -> None:
         self._pipeline, self._session, self._options = pipeline, session, options
+        self.noting = False
 
     async def frame(self, requested: RequestedFrame, record: SessionRecord, clock: StageClock) -> FrameStepResult:
         """Answer a frame.
@@ -104,8 +111,8 @@ class SessionSteps:
         Raises:
             InvalidInputError: something in it contradicts itself, its picture or the session.
         """
-        run, session = self._pipeline.run_stage, self._session
-        async with self._opened(requested, record, clock) as (image, problems):
+        session = self._session
+        async with self.opened(requested, record, clock) as (image, problems):
             size = None if image is None else (image.shape[0], image.shape[1])
             within = size or record.size  # a box also says where a hidden face is
             boxes = () if within is None else self._boxes(requested, within)
@@ -115,14 +122,7 @@ class SessionSteps:
             pending = _in_frame(session.begin, Frame(requested.index, size, boxes, evidence, occluded=size is None))
             detections: Sequence[LocatedFace] = ()
             if pending.detect and image is not None:
-                how = self._options.detection
-
-                def detect() -> list[LocatedFace]:
-                    found = self._pipeline.aligner.locate(image, how.detector, min_score=how.min_score)
-                    self._pipeline.detected(how.detector, len(found))
-                    return found
-
-                detections = await run(clock, "detect", detect)
+                detections = await self.detections(image, clock)
             places = _in_frame(session.places, pending, detections)
             if requested.evidence and not known:
                 # σ of a click depends on the face, and only now there is one, if any.
@@ -135,14 +135,14 @@ class SessionSteps:
                     places = _in_frame(session.places, pending, detections)
                 else:
                     problems += (_problem(Violation("evidence", "is not used: no face is known in this frame")),)
-            rows = await self._rows(image, places, clock)
+            rows = await self.rows(image, places, clock)
 
         def step() -> tuple[FrameAnswer, bytes, bytes]:
             answer = session.finish(pending, rows, clock.check)
             state = session.encode()
             return answer, state, state_hash(state)
 
-        answer, state, digest = await run(clock, "hmm", step)
+        answer, state, digest = await self._pipeline.run_stage(clock, "hmm", step)
         return FrameStepResult(
             tracks=await self._tracks(answer.tracks, clock),
             revisions=await self._revisions(answer.revisions, clock),
@@ -152,6 +152,7 @@ class SessionSteps:
             answer=answer,
             problems=problems,
             size=record.size or size,
+            seen=Seen.of(size, problems, detections, rows) if self.noting else None,
         )
 
     async def moved_to(self, model: LiveModel, clock: StageClock) -> tuple[SessionSteps, list[track_pb2.FrameRevision]]:
@@ -203,7 +204,7 @@ class SessionSteps:
         return await self._revisions(closing.revisions, clock), closed
 
     @asynccontextmanager
-    async def _opened(
+    async def opened(
         self, requested: RequestedFrame, record: SessionRecord, clock: StageClock
     ) -> AsyncIterator[tuple[Pixels | None, tuple[track_pb2.FrameProblem, ...]]]:
         """The picture, for the length of the block; None, with the reason, where it cannot be used."""
@@ -245,7 +246,18 @@ class SessionSteps:
         place = self._pipeline.aligner.place
         return tuple((track_id, place(box.corners, box.source)) for track_id, box in requested.boxes.values())
 
-    async def _rows(self, image: Pixels | None, places: Sequence[LocatedFace], clock: StageClock) -> list[FaceOutputs]:
+    async def detections(self, image: Pixels, clock: StageClock) -> Sequence[LocatedFace]:
+        """All faces that the detector finds, best first."""
+        how = self._options.detection
+
+        def detect() -> list[LocatedFace]:
+            found = self._pipeline.aligner.locate(image, how.detector, min_score=how.min_score)
+            self._pipeline.detected(how.detector, len(found))
+            return found
+
+        return await self._pipeline.run_stage(clock, "detect", detect)
+
+    async def rows(self, image: Pixels | None, places: Sequence[LocatedFace], clock: StageClock) -> list[FaceOutputs]:
         """The outputs of the network, one a place."""
         if image is None or not places:
             return []

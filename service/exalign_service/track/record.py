@@ -94,6 +94,7 @@ class SessionRecord:
         counts: for the summary.
         owner: whose session it is (`Call.owner`); empty: whoever has its token.
         first_of_bundle: first frame that its bundle has answered, where another one answered before it.
+        recording: name of its recording; empty where there is none.
     """
 
     name: str
@@ -112,6 +113,7 @@ class SessionRecord:
     counts: FrameCounts = field(default_factory=FrameCounts)
     owner: str = ""
     first_of_bundle: int = NO_FRAME
+    recording: str = ""
 
     @property
     def key(self) -> str:

@@ -20,10 +20,13 @@ from exalign.v1 import track_pb2
 from exalign_engine.tracking import SessionOptions, StateError, TrackingSession
 from exalign_service.access.resume_keys import ResumeKeys
 from exalign_service.config.schema import SessionsConfig
+from exalign_service.methods.pipeline import Pipeline
 from exalign_service.methods.stage_clock import StageClock
 from exalign_service.models.live_model import LiveModel
 from exalign_service.models.live_models import LiveModels
 from exalign_service.models.session_factory import SessionFactory
+from exalign_service.recording.header import header
+from exalign_service.recording.recorder import Recorder
 from exalign_service.rpc.clock import Clock
 from exalign_service.rpc.errors import (
     CallerSessionsFullError,
@@ -35,6 +38,7 @@ from exalign_service.rpc.errors import (
 )
 from exalign_service.rpc.lifecycle import Lifecycle
 from exalign_service.rpc.quotas import Quotas
+from exalign_service.track.frame_step import SessionSteps
 from exalign_service.track.record import SessionRecord, session_key
 from exalign_service.track.requests import TrackOptions
 from exalign_service.track.resume_checks import (
@@ -133,6 +137,10 @@ class SessionRegistry:
         keys: of resume tokens.
         quotas: of callers.
         max_sessions_per_caller: sessions of one caller, where that is less than its share.
+
+    Attributes:
+        recorder: writes recordings of sessions that begin; None: nothing is recorded.
+        make_steps: makes what answers the frames of a session.
     """
 
     def __init__(
@@ -148,6 +156,8 @@ class SessionRegistry:
         quotas: Quotas | None = None,
         max_sessions_per_caller: int | None = None,
     ) -> None:
+        self.recorder: Recorder | None = None
+        self.make_steps: Callable[[Pipeline, TrackingSession, TrackOptions], SessionSteps] = SessionSteps
         self.keys, self.quotas = keys, quotas
         share = config.max_sessions_per_caller
         self._share = share if max_sessions_per_caller is None else min(share, max_sessions_per_caller)
@@ -258,6 +268,7 @@ class SessionRegistry:
             state=state,
             state_hash=state_hash(state),
             owner=owner,
+            recording=await self._begin_recording(name, options, model),
         )
         await self.store.create(record)
         self._leases[stream] = record
@@ -309,6 +320,13 @@ class SessionRegistry:
         self._streams[key] = stream
         self._alive[stream] = _Place(key, caller)
         self._changed()
+
+    async def _begin_recording(self, name: str, options: TrackOptions, model: LiveModel) -> str:
+        """The name of a session's recording; empty where there is none."""
+        if self.recorder is None:
+            return ""
+        about = header(model.aligner, name, options.fingerprint, pictures=self.recorder.pictures)
+        return await _run(model, self.recorder.begin, about)
 
     def _changed(self) -> None:
         self.observer.sessions_changed(len(self._alive) - len(self._draining), len(self._draining))

@@ -96,6 +96,7 @@ class RequestedFrame:
         evidence: about it.
         size_bytes: of the message.
         may_change_model: whether the session may move to another bundle with it.
+        message: as it was sent.
     """
 
     index: int
@@ -104,16 +105,18 @@ class RequestedFrame:
     boxes: dict[str, tuple[int, GivenBox]]
     evidence: tuple[RequestedTrackEvidence, ...]
     size_bytes: int
+    message: track_pb2.VideoFrame
     may_change_model: bool = False
 
 
 @dataclass(frozen=True)
 class RequestedPastEvidence:
-    """Evidence about a frame that was sent before."""
+    """Evidence about a frame that was sent before, and the message as it was sent."""
 
     index: int
     evidence: tuple[RequestedTrackEvidence, ...]
     size_bytes: int
+    message: track_pb2.PastEvidence
 
 
 def readable_token(config: track_pb2.TrackConfig) -> ResumeToken | None:
@@ -192,7 +195,8 @@ def read_frame(frame: track_pb2.VideoFrame, limits: RequestLimits, options: Trac
     violations.raise_if_any()
     picture = None if frame.occluded else Picture(frame.image, {}, options.detection)
     media_time = frame.media_time if frame.HasField("media_time") else None
-    return RequestedFrame(index, media_time, picture, boxes, evidence, frame.ByteSize(), frame.may_change_model)
+    size, may_change = frame.ByteSize(), frame.may_change_model
+    return RequestedFrame(index, media_time, picture, boxes, evidence, size, frame, may_change)
 
 
 def read_past_evidence(past: track_pb2.PastEvidence, options: TrackOptions) -> RequestedPastEvidence:
@@ -207,7 +211,7 @@ def read_past_evidence(past: track_pb2.PastEvidence, options: TrackOptions) -> R
         violations.add("evidence", "is empty, must hold at least one")
     evidence = _evidence(past.evidence, options, violations)
     violations.raise_if_any()
-    return RequestedPastEvidence(index, evidence, past.ByteSize())
+    return RequestedPastEvidence(index, evidence, past.ByteSize(), past)
 
 
 def _detection(config: track_pb2.TrackConfig, limits: RequestLimits, violations: Violations) -> DetectionOptions:

@@ -1,0 +1,1 @@
+"""Recordings of video sessions: their files, and who writes them."""

@@ -1,0 +1,1 @@
+"""Recorded sessions run again, and their answers compared bit for bit."""

@@ -1,0 +1,55 @@
+"""The steps of a session whose pictures are not there: what was seen of them comes from its recording."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import numpy as np
+
+from exalign.v1 import track_pb2
+from exalign_engine import LocatedFace
+from exalign_engine.geometry.levels import Pixels
+from exalign_engine.network.outputs import FaceOutputs
+from exalign_engine.tracking import TrackingSession
+from exalign_service.methods.pipeline import Pipeline
+from exalign_service.methods.stage_clock import StageClock
+from exalign_service.track.frame_step import SessionSteps
+from exalign_service.track.record import SessionRecord
+from exalign_service.track.recorded import Seen
+from exalign_service.track.requests import RequestedFrame, TrackOptions
+
+
+class ReplayedSteps(SessionSteps):
+    """See `SessionSteps`.
+
+    Args:
+        pipeline: see there.
+        session: see there.
+        options: see there.
+        seen: of frames that are to come, by index; each is taken out when it is its turn.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline, session: TrackingSession, options: TrackOptions, seen: dict[int, Seen]
+    ) -> None:
+        super().__init__(pipeline, session, options)
+        self._to_come = seen
+        self._seen = Seen(None, (), (), ())
+
+    @asynccontextmanager
+    async def opened(
+        self, requested: RequestedFrame, record: SessionRecord, clock: StageClock
+    ) -> AsyncIterator[tuple[Pixels | None, tuple[track_pb2.FrameProblem, ...]]]:
+        """A picture of the size that there was, without any content."""
+        self._seen = seen = self._to_come.pop(requested.index)
+        image = None if seen.size is None else np.broadcast_to(np.uint8(0), (*seen.size, 3))
+        yield image, tuple(track_pb2.FrameProblem.FromString(problem) for problem in seen.problems)
+
+    async def detections(self, image: Pixels, clock: StageClock) -> Sequence[LocatedFace]:
+        """Those that there were."""
+        return self._seen.detections
+
+    async def rows(self, image: Pixels | None, places: Sequence[LocatedFace], clock: StageClock) -> list[FaceOutputs]:
+        """Those that there were."""
+        return self._seen.outputs
