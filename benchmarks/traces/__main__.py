@@ -59,7 +59,10 @@ def arrived(seen: Collector, tops: int) -> list[ReceivedSpan]:
 def picture(out: Path) -> None:
     """Draw one call and one frame."""
     where = machine()
-    with collector() as seen, server_process(tcp=True, arguments=("--traces-endpoint", seen.endpoint)) as server:
+    with ExitStack() as stack:
+        seen = stack.enter_context(collector())
+        arguments = ("--traces-endpoint", seen.endpoint, "--traces-ratio", "1")
+        server = stack.enter_context(server_process(tcp=True, arguments=arguments))
         with Client(server.address) as client:
             # Each when the one before it is answered. The first waits until videos are warm.
             for _ in client.track((jpeg(frame) for frame in frames()), window=1):

@@ -57,7 +57,7 @@ def traceparent(flags: str) -> tuple[tuple[str, str], ...]:
 
 async def test_a_call_has_a_span_and_each_of_its_stages_one_within_it(tmp_path: Path) -> None:
     with collector() as seen:
-        async with running(tmp_path, config(traces_endpoint=seen.endpoint)) as live:
+        async with running(tmp_path, config(traces_endpoint=seen.endpoint, traces_ratio=1.0)) as live:
             await live.stub.PredictLandmarks(request(GOOD_BOX), metadata=(("x-request-id", "mine"),))
     (top,) = seen.tops
     assert (top.name, top.parent, top.failed) == (PREDICT, "", False)
@@ -75,7 +75,7 @@ async def test_a_call_has_a_span_and_each_of_its_stages_one_within_it(tmp_path: 
 
 async def test_a_picture_that_is_searched_has_a_span_of_that(tmp_path: Path) -> None:
     with collector() as seen:
-        settings = config(traces_endpoint=seen.endpoint)
+        settings = config(traces_endpoint=seen.endpoint, traces_ratio=1.0)
         async with running(tmp_path, settings, detector=FakeDetector((GOOD_BOX, 0.9))) as live:
             await live.stub.PredictLandmarks(request())
     assert names(seen.below(seen.tops[0])) == {"decode", "detect", "queue", "infer", "posterior", "encode"}
@@ -84,7 +84,7 @@ async def test_a_picture_that_is_searched_has_a_span_of_that(tmp_path: Path) -> 
 async def test_every_frame_has_a_span_of_its_own_and_its_stream_has_none(tmp_path: Path) -> None:
     with collector() as seen:
         async with (
-            running(tmp_path, config(traces_endpoint=seen.endpoint)) as live,
+            running(tmp_path, config(traces_endpoint=seen.endpoint, traces_ratio=1.0)) as live,
             talking(live, track_config("video")) as it,
         ):
             await it.results(frame(3, GOOD_BOX), frame(4), frame(6, occluded=True))
@@ -100,7 +100,7 @@ async def test_every_frame_has_a_span_of_its_own_and_its_stream_has_none(tmp_pat
 async def test_a_frame_that_fails_ends_its_span_as_failed(tmp_path: Path) -> None:
     with collector() as seen:
         async with (
-            running(tmp_path, config(traces_endpoint=seen.endpoint)) as live,
+            running(tmp_path, config(traces_endpoint=seen.endpoint, traces_ratio=1.0)) as live,
             talking(live) as it,
         ):
             live.runtime.error = RuntimeError("of the network")
@@ -115,7 +115,7 @@ async def test_a_frame_that_fails_ends_its_span_as_failed(tmp_path: Path) -> Non
 @pytest.mark.parametrize(("error", "code", "failed"), [(True, "INTERNAL", True), (False, "INVALID_ARGUMENT", False)])
 async def test_the_end_of_a_call_is_in_its_span(tmp_path: Path, error: bool, code: str, failed: bool) -> None:
     with collector() as seen:
-        async with running(tmp_path, config(traces_endpoint=seen.endpoint)) as live:
+        async with running(tmp_path, config(traces_endpoint=seen.endpoint, traces_ratio=1.0)) as live:
             live.runtime.error = RuntimeError("of the network") if error else None
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await live.stub.PredictLandmarks(request(GOOD_BOX, data=None if error else b"no picture"))
@@ -145,14 +145,14 @@ async def test_a_call_may_have_no_span(tmp_path: Path, flags: str | None, ratio:
 @pytest.mark.parametrize("value", ["", "00-zz-00-01", f"00-{'0' * 32}-{PARENT[1]}-01", "x" * 300])
 async def test_a_trace_context_that_is_none_is_as_if_it_were_not_there(tmp_path: Path, value: str) -> None:
     with collector() as seen:
-        async with running(tmp_path, config(traces_endpoint=seen.endpoint)) as live:
+        async with running(tmp_path, config(traces_endpoint=seen.endpoint, traces_ratio=1.0)) as live:
             await live.stub.PredictLandmarks(request(GOOD_BOX), metadata=(("traceparent", value),))
     assert [top.parent for top in seen.tops] == [""]
 
 
 async def test_health_and_unknown_methods_have_no_span(tmp_path: Path) -> None:
     with collector() as seen:
-        async with running(tmp_path, config(traces_endpoint=seen.endpoint)) as live:
+        async with running(tmp_path, config(traces_endpoint=seen.endpoint, traces_ratio=1.0)) as live:
             await live.channel.unary_unary("/grpc.health.v1.Health/Check")(b"")
             with pytest.raises(grpc.aio.AioRpcError):
                 await live.channel.unary_unary("/exalign.v1.FaceAlignmentService/Nothing")(b"")
@@ -174,7 +174,7 @@ async def test_histograms_lead_to_spans_and_log_lines_too(tmp_path: Path, caplog
     caplog.set_level(logging.INFO, "exalign_service")
     with collector() as seen:
         async with (
-            running(tmp_path, config(traces_endpoint=seen.endpoint)) as live,
+            running(tmp_path, config(traces_endpoint=seen.endpoint, traces_ratio=1.0)) as live,
             talking(live) as it,
         ):
             await live.stub.PredictLandmarks(request(GOOD_BOX))
@@ -198,7 +198,7 @@ async def test_histograms_lead_to_spans_and_log_lines_too(tmp_path: Path, caplog
 
 async def test_a_call_about_many_faces_says_how_many_stages_are_left_out(tmp_path: Path) -> None:
     with collector() as seen:
-        async with running(tmp_path, config(traces_endpoint=seen.endpoint)) as live:
+        async with running(tmp_path, config(traces_endpoint=seen.endpoint, traces_ratio=1.0)) as live:
             await live.stub.PredictLandmarks(request(*[GOOD_BOX] * 64))
     (top,) = seen.tops
     assert len(seen.below(top)) == MOST_STAGES
@@ -213,7 +213,7 @@ async def test_nothing_of_a_picture_is_in_a_span_or_in_the_log(
     caplog.set_level(logging.DEBUG)
     with collector() as seen:
         async with (
-            running(tmp_path, config(traces_endpoint=seen.endpoint)) as live,
+            running(tmp_path, config(traces_endpoint=seen.endpoint, traces_ratio=1.0)) as live,
             talking(live) as it,
         ):
             for image in marked():

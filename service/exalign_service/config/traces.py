@@ -25,7 +25,7 @@ class TracesConfig:
     ] = None
     traces_ratio: Annotated[
         float, Rule("share of calls and frames that have spans, where their callers do not decide", least=0.0, most=1.0)
-    ] = 1.0
+    ] = 0.1
 
     def __post_init__(self) -> None:
         check(self)

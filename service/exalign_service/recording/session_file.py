@@ -87,7 +87,6 @@ class SessionReader:
 
     Attributes:
         header: its header.
-        cut: whether it ended within a block; known once all blocks were read.
 
     Raises:
         RecordingError: it is no recording.
@@ -95,14 +94,14 @@ class SessionReader:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path, self.cut = path, False
+        self._path = path
         with path.open("rb") as file:
             if file.read(len(MAGIC)) != MAGIC:
                 raise RecordingError("is no recording of a session, or one of another version")
-            first = self._next(file, os.fstat(file.fileno()).st_size)
-            if first is None:
-                raise RecordingError("ends before its header does")
-            self.header, self._start = Header.decode(first), file.tell()
+            first = self._next(file, os.fstat(file.fileno()).st_size - len(MAGIC))
+        if first is None:
+            raise RecordingError("ends before its header does")
+        self.header, self._start = Header.decode(first), len(MAGIC) + _BLOCK.size + len(first)
 
     def blocks(self) -> Iterator[bytes]:
         """What stands after the header; ends where the file is cut off.
@@ -111,23 +110,26 @@ class SessionReader:
             RecordingError: a block is damaged.
         """
         with self._path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
+            left = os.fstat(file.fileno()).st_size - self._start
             file.seek(self._start)
-            while (data := self._next(file, size)) is not None:
+            while (data := self._next(file, left)) is not None:
+                left -= _BLOCK.size + len(data)
                 yield data
 
-    def _next(self, file: BinaryIO, size: int) -> bytes | None:
-        """The next block; None where there is none, or not all of one."""
+    def _next(self, file: BinaryIO, left: int) -> bytes | None:
+        """The next block; None where there is none, or not all of one.
+
+        Args:
+            file: where it begins.
+            left: bytes of the file from there on.
+        """
         head = file.read(_BLOCK.size)
         if len(head) < _BLOCK.size:
-            self.cut = len(head) > 0
             return None
         length, checksum = _BLOCK.unpack(head)
-        at = file.tell()
-        if length > size - at:  # before memory for it is asked
-            self.cut = True
+        if length > left - _BLOCK.size:  # before memory for it is asked
             return None
         data = file.read(length)
         if zlib.crc32(data) != checksum:
-            raise RecordingError(f"is damaged: the block at {at} does not match its checksum")
+            raise RecordingError(f"is damaged: a block of {length:,} bytes does not match its checksum")
         return data

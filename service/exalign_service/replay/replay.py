@@ -34,7 +34,7 @@ from exalign_service.rpc.lifecycle import Lifecycle
 from exalign_service.rpc.services import services_of
 from exalign_service.serving.loading import LoadedModel
 from exalign_service.serving.model_service import ModelService
-from exalign_service.track.recorded import Seen, Step, repeatable
+from exalign_service.track.recorded import SeenFrame, Step, repeatable
 from exalign_service.track.stream import TrackStream
 
 Request = service_pb2.TrackVideoRequest
@@ -132,7 +132,7 @@ class _Replay:
 
     def __init__(self, reader: SessionReader, service: ModelService) -> None:
         self._reader, self._sessions = reader, service.sessions
-        self._seen: dict[int, Seen] = {}
+        self._seen: dict[int, SeenFrame] = {}
         #: Recorded answers that have not come yet.
         self._expected = deque[bytes]()
         self._frames = self._answers = 0

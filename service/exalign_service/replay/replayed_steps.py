@@ -16,7 +16,7 @@ from exalign_service.methods.pipeline import Pipeline
 from exalign_service.methods.stage_clock import StageClock
 from exalign_service.track.frame_step import SessionSteps
 from exalign_service.track.record import SessionRecord
-from exalign_service.track.recorded import Seen
+from exalign_service.track.recorded import SeenFrame
 from exalign_service.track.requests import RequestedFrame, TrackOptions
 
 
@@ -31,11 +31,11 @@ class ReplayedSteps(SessionSteps):
     """
 
     def __init__(
-        self, pipeline: Pipeline, session: TrackingSession, options: TrackOptions, seen: dict[int, Seen]
+        self, pipeline: Pipeline, session: TrackingSession, options: TrackOptions, seen: dict[int, SeenFrame]
     ) -> None:
         super().__init__(pipeline, session, options)
         self._to_come = seen
-        self._seen = Seen(None, (), (), ())
+        self._seen = SeenFrame(None, (), (), ())
 
     @asynccontextmanager
     async def opened(

@@ -37,7 +37,7 @@ from exalign_service.models.live_model import LiveModel
 from exalign_service.requests.picture import Picture, add_misplaced
 from exalign_service.rpc.errors import PreconditionError
 from exalign_service.track.record import Corners, SessionRecord
-from exalign_service.track.recorded import Seen
+from exalign_service.track.recorded import SeenFrame
 from exalign_service.track.requests import (
     RequestedFrame,
     RequestedPastEvidence,
@@ -86,7 +86,7 @@ class FrameStepResult(StepResult):
     problems: tuple[track_pb2.FrameProblem, ...]
     size: tuple[int, int] | None
     boxes: tuple[tuple[int, Corners], ...]
-    seen: Seen | None
+    seen: SeenFrame | None
 
 
 class SessionSteps:
@@ -152,7 +152,7 @@ class SessionSteps:
             answer=answer,
             problems=problems,
             size=record.size or size,
-            seen=Seen.of(size, problems, detections, rows) if self.noting else None,
+            seen=SeenFrame.of(size, problems, detections, rows) if self.noting else None,
         )
 
     async def moved_to(self, model: LiveModel, clock: StageClock) -> tuple[SessionSteps, list[track_pb2.FrameRevision]]:

@@ -35,7 +35,7 @@ class SeenRow:
 
 
 @dataclass(frozen=True)
-class Seen:
+class SeenFrame:
     """What a session saw of a frame: all that depends on its picture.
 
     Attributes:
@@ -57,7 +57,7 @@ class Seen:
         problems: Sequence[track_pb2.FrameProblem],
         detections: Sequence[LocatedFace],
         rows: Sequence[FaceOutputs],
-    ) -> Seen:
+    ) -> SeenFrame:
         """From what the engine works with."""
         return cls(
             size,
@@ -83,7 +83,7 @@ class Step:
     """
 
     request: bytes
-    seen: Seen | None
+    seen: SeenFrame | None
     answers: tuple[bytes, ...]
 
     def encoded(self) -> bytes:
@@ -133,7 +133,7 @@ class TrackRecording:
         recording = None if recorder is None else recorder.stream(record.recording)
         return None if recorder is None or recording is None else cls(recording, recorder.pictures)
 
-    def frame(self, message: track_pb2.VideoFrame, seen: Seen | None, answers: Sequence[bytes]) -> None:
+    def frame(self, message: track_pb2.VideoFrame, seen: SeenFrame | None, answers: Sequence[bytes]) -> None:
         """A frame was answered.
 
         Args:
@@ -178,5 +178,5 @@ def _without_picture(frame: track_pb2.VideoFrame) -> track_pb2.VideoFrame:
     )
 
 
-def _step(request: service_pb2.TrackVideoRequest, seen: Seen | None, answers: Sequence[bytes]) -> bytes:
+def _step(request: service_pb2.TrackVideoRequest, seen: SeenFrame | None, answers: Sequence[bytes]) -> bytes:
     return Step(request.SerializeToString(), seen, tuple(map(repeatable, answers))).encoded()
