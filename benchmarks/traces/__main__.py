@@ -24,8 +24,8 @@ from skimage import data
 
 from exalign_client import Client
 
-#: Calls and frames before those that are drawn.
-BEFORE = 8
+#: Calls, and frames, of which one is drawn.
+COUNT = 15
 
 #: Side of the piece that the camera shows, pixels.
 SIDE = 360
@@ -37,7 +37,7 @@ ARRIVES = 30.0
 def frames() -> Iterator[np.ndarray[tuple[int, ...], np.dtype[np.uint8]]]:
     """A camera that pans over the astronaut, RGB."""
     whole = data.astronaut()
-    for t in range(BEFORE + 1):
+    for t in range(COUNT):
         yield whole[t : t + SIDE, 60 + 2 * t : 60 + 2 * t + SIDE]
 
 
@@ -67,12 +67,13 @@ def picture(out: Path) -> None:
             # Each when the one before it is answered. The first waits until videos are warm.
             for _ in client.track((jpeg(frame) for frame in frames()), window=1):
                 pass
-            for _ in range(BEFORE + 1):
+            for _ in range(COUNT):
                 client.predict(jpeg(data.astronaut()))
-        tops = arrived(seen, 2 * (BEFORE + 1))
+        tops = arrived(seen, 2 * COUNT)
         time.sleep(1.0)  # spans of stages come with theirs, or in the next batch
-    last = [[top for top in tops if top.name.endswith(name)][-1] for name in ("PredictLandmarks", "frame")]
-    draw([(top, seen.below(top)) for top in last], f"one call and one frame; {where}", out)
+    kinds = ([top for top in tops if top.name.endswith(name)] for name in ("PredictLandmarks", "frame"))
+    drawn = [sorted(kind, key=lambda top: top.end - top.start)[COUNT // 2] for kind in kinds]
+    draw([(top, seen.below(top)) for top in drawn], f"one call and one frame of {COUNT}; {where}", out)
 
 
 def cost(rounds: int, seconds: float, concurrency: int) -> dict[str, object]:
