@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,10 @@ def recording(request: pytest.FixtureRequest, astronaut: bytes, tmp_path_factory
     with local_server(tcp=True, arguments=arguments) as server, Client(server.address, timeout=120) as client:
         options = {"pose": PoseOptions(), "heatmaps": HeatmapOptions(), "suggestion": SuggestionOptions()}
         events = list(client.track(frames, smoothing_lag=2, path_frames=6, **options))
+        until = time.monotonic() + 60
+        while [path.suffix for path in folder.iterdir()] != [".session"]:
+            assert time.monotonic() < until, "the recording is not written"
+            time.sleep(0.05)
     assert len([event for event in events if isinstance(event, TrackResult)]) == FRAMES
     (file,) = folder.iterdir()
     return file

@@ -17,7 +17,7 @@ from exalign_service.recording import recorder as recorders
 from exalign_service.recording.recorder import Recorder
 from exalign_service.recording.session_file import Header, SessionReader
 from service_fakes import GOOD_BOX, MARK, config, marked, request, running, until
-from track_fakes import OPTIONS, SCRIPT, frame, sessions, talk
+from track_fakes import OPTIONS, SCRIPT, frame, talk
 from track_fakes import config as track_config
 
 HEADER = Header("video", "2026-01-01T00:00:00+00:00", FEATURES, "b" * 64, {"numpy": "2"}, "a processor", b"\x01\xff")
@@ -81,7 +81,7 @@ async def test_a_picture_is_in_a_recording_only_where_pictures_are_recorded(tmp_
             (result,) = await it.results(one)
             assert result.resume_token
         await it.close()
-        await until(lambda: not sessions(live))
+        await until(lambda: [path.suffix for path in folder.iterdir()] == [".session"])
     (file,) = folder.iterdir()
     assert file.stat().st_mode & 0o777 == 0o600
     data = file.read_bytes()
@@ -123,7 +123,7 @@ def test_a_recording_is_appended_to_and_gets_its_name_at_the_end(tmp_path: Path)
     second.append(lambda: b"two", 3)
     second.append(lambda: b"last", 4, last=True)
     first.append(lambda: b"too late", 8)
-    recorder.close()
+    recorder.close(60)
     (file,) = tmp_path.iterdir()
     assert file.name == f"{name}.session"
     assert (SessionReader(file).header, blocks(file)) == (HEADER, [b"one", b"two", b"last"])
@@ -146,7 +146,7 @@ def test_a_full_disk_ends_a_recording_at_its_last_whole_block(tmp_path: Path) ->
     assert one is not None
     for _ in range(9):
         one.append(lambda: b"x" * 60, 60)
-    recorder.close()
+    recorder.close(60)
     assert recorder.begin(HEADER) == ""
     (file,) = tmp_path.iterdir()
     assert file.name == f"{one.name}.session"
@@ -163,7 +163,7 @@ def test_a_directory_that_vanishes_is_counted(tmp_path: Path, caplog: pytest.Log
     (folder / f"{one.name}.session.part").unlink()
     folder.rmdir()
     one.append(lambda: b"x", 1)
-    recorder.close()
+    recorder.close(60)
     assert recorder.begin(HEADER) == ""
     assert counts.stopped == ["disk", "disk"]
 
@@ -187,7 +187,7 @@ def test_a_disk_that_is_too_slow_loses_the_recording(tmp_path: Path, monkeypatch
     one.append(lambda: b"y" * 80, 80)
     assert one.stopped
     moving.set()
-    recorder.close()
+    recorder.close(60)
     assert blocks(tmp_path / f"{one.name}.session") == [b"x" * 80]
     assert counts.stopped == ["slow"]
 
@@ -197,7 +197,7 @@ def test_what_others_write_into_the_directory_counts(tmp_path: Path) -> None:
     recorder, counts = recorder_of(tmp_path, most=5_000)
     assert recorder.begin(HEADER) == ""
     assert recorder.stream("") is None
-    recorder.close()
+    recorder.close(60)
     assert counts.stopped == ["bound"]
 
 
@@ -212,7 +212,7 @@ def test_a_fault_of_ours_costs_one_recording_alone(tmp_path: Path, caplog: pytes
     one.append(fail, 1)
     one.append(lambda: b"after it", 1)
     other.append(lambda: b"x", 1)
-    recorder.close()
+    recorder.close(60)
     assert blocks(tmp_path / f"{one.name}.session") == []
     assert counts.stopped == ["fault"]
     assert blocks(tmp_path / f"{other.name}.session.part") == [b"x"]
@@ -229,7 +229,7 @@ def test_a_link_is_not_written_through(tmp_path: Path) -> None:
     path.unlink()
     path.symlink_to(target)
     one.append(lambda: b"x", 1)
-    recorder.close()
+    recorder.close(60)
     assert target.read_bytes() == b""
     assert counts.stopped == ["disk"]
 

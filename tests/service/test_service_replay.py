@@ -36,14 +36,25 @@ FOUND = ((12.0, 11.0, 41.0, 40.0), 0.9)
 both = pytest.mark.parametrize("what", [FEATURES, ALL])
 
 
-async def recorded(tmp_path: Path, what: str, converse: Callable[[Running], Any], **settings: Any) -> Path:
-    """The file of the only session of a conversation with a server."""
+def is_whole(file: Path) -> bool:
+    return file.suffix == ".session"
+
+
+async def recorded(
+    tmp_path: Path,
+    what: str,
+    converse: Callable[[Running], Any],
+    written: Callable[[Path], bool] = is_whole,
+    **settings: Any,
+) -> Path:
+    """The file of the only session of a conversation with a server, once it is written."""
     folder = tmp_path / "recordings"
     folder.mkdir()
     given = config(record_sessions=folder, record=what, **settings)
     async with running(tmp_path, given, detector=FakeDetector(FOUND)) as live:
         await converse(live)
         await until(lambda: "active" not in sessions(live))
+        await until(lambda: all(map(written, folder.iterdir())))
     (file,) = folder.iterdir()
     return file
 
@@ -128,7 +139,7 @@ async def test_a_session_without_an_end_is_compared_up_to_there(tmp_path: Path, 
         await it.results(frame(0), frame(1))
         await it.cut()
 
-    file = await recorded(tmp_path, what, converse)
+    file = await recorded(tmp_path, what, converse, lambda file: len([*SessionReader(file).blocks()]) == 2)
     assert file.name.endswith(".session.part")
     assert await again(file, tmp_path) == Replayed(frames=2, answers=2, whole=False)
 

@@ -142,10 +142,10 @@ class Recorder:
         recording.stopped = True
         self._jobs.put(lambda: self._end(recording, reason))
 
-    def close(self) -> None:
-        """Write what waits, and stop. Blocks, for two seconds at most."""
+    def close(self, timeout: float = _WRITTEN) -> None:
+        """Write what waits, and stop. Blocks, for so many seconds at most."""
         self._jobs.put(None)
-        self._thread.join(_WRITTEN)
+        self._thread.join(timeout)
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
