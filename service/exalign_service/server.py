@@ -63,8 +63,7 @@ class Server:
         embedded: a part of its only caller's process: nothing is warmed up, and there is no metrics port.
 
     Raises:
-        StartError: the bundle of ``aligner`` does not know the default detector, a file about access is wrong, or an
-            extra that is wanted is missing.
+        StartError: ``aligner`` does not know the default detector, a file about access is wrong, an extra is missing.
     """
 
     def __init__(
@@ -92,17 +91,12 @@ class Server:
         self.metrics.export_limits(config)
         #: Where gRPC and the metrics are served; the real ports once started.
         self.address, self.metrics_address = config.address, config.metrics_address
-        self._health = HealthService()
+        self._health, self._outputs = HealthService(), Outputs(config, self.metrics.registry)
         self._http = MetricsPort(self.metrics.registry, self.lifecycle, self.metrics.descriptors_exhausted.inc)
         gate, self._quotas = open_gate(config.access, self.metrics), quotas_of(config.access, self.metrics)
-        self._outputs = Outputs(config, self.metrics.registry)
+        limits, most, tracer = config.limits, config.limits.max_message_bytes, self._outputs.tracer
         self._interceptor = CallInterceptor(
-            self.metrics,
-            config.limits.max_deadline,
-            max_message_bytes=config.limits.max_message_bytes,
-            gate=gate,
-            quotas=self._quotas,
-            tracer=self._outputs.tracer,
+            self.metrics, limits.max_deadline, max_message_bytes=most, gate=gate, quotas=self._quotas, tracer=tracer
         )
         self._late_services = LateService([one for one in self._services if one in LATE], self.lifecycle)
         self._open_inference = OpenInferenceServicer(self.lifecycle, config.model.model_name, config.limits.max_faces)

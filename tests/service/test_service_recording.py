@@ -17,7 +17,8 @@ from exalign_service.recording import recorder as recorders
 from exalign_service.recording.recorder import Recorder
 from exalign_service.recording.session_file import Header, SessionReader
 from service_fakes import GOOD_BOX, MARK, config, marked, request, running, until
-from track_fakes import OPTIONS, SCRIPT, frame, talk
+from swap_fakes import bundles, serving_bundles
+from track_fakes import OPTIONS, SCRIPT, Talk, frame, talk
 from track_fakes import config as track_config
 
 HEADER = Header("video", "2026-01-01T00:00:00+00:00", FEATURES, "b" * 64, {"numpy": "2"}, "a processor", b"\x01\xff")
@@ -111,6 +112,25 @@ async def test_a_full_directory_ends_the_recording_and_not_the_session(
         await another.close()
     fields = [record.fields for record in caplog.records if record.message == "recording stopped"]  # type: ignore[attr-defined]
     assert fields[0] == {"file": file.name, "reason": "bound"}
+
+
+async def test_a_recording_ends_where_its_session_moves_to_another_bundle(tmp_path: Path) -> None:
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    async with serving_bundles(bundles(tmp_path / "bundles", 2), record_sessions=folder) as live:
+        it = Talk(live.stub.TrackVideo())
+        await it.open()
+        await it.results(frame(0, GOOD_BOX), frame(1))
+        await live.swap("b1")
+        await it.say(frame(2, may_change_model=True))
+        await it.hear("model_changed")
+        await it.hear("result")
+        await it.results(frame(3))
+        await it.close()
+        await until(lambda: live.sample("exalign_recordings_stopped_total", reason="bundle") == 1)
+    (file,) = folder.iterdir()
+    assert SessionReader(file).header.bundle == live.id_of("b0")
+    assert len(blocks(file)) == 2
 
 
 def test_a_recording_is_appended_to_and_gets_its_name_at_the_end(tmp_path: Path) -> None:
