@@ -23,11 +23,13 @@ from service_fakes import (
     FakeRuntime,
     Running,
     config,
+    encoded,
+    picture,
     running,
     tiny_bundle,
     until,
 )
-from track_fakes import OPTIONS, SCRIPT, frame, received, sessions, talk
+from track_fakes import OPTIONS, SCRIPT, click, frame, received, sessions, talk
 from track_fakes import config as track_config
 
 #: A face that the fakes of both servers find.
@@ -142,6 +144,33 @@ async def test_a_session_without_an_end_is_compared_up_to_there(tmp_path: Path, 
     file = await recorded(tmp_path, what, converse, lambda file: len([*SessionReader(file).blocks()]) == 2)
     assert file.name.endswith(".session.part")
     assert await again(file, tmp_path) == Replayed(frames=2, answers=2, whole=False)
+
+
+@both
+async def test_problems_of_a_frame_are_answered_once(tmp_path: Path, what: str) -> None:
+    async def converse(live: Running) -> None:
+        live.detector.faces = []
+        it = talk(live)
+        await it.open()
+        (none, damaged, smaller) = await it.results(
+            frame(0, evidence=[click()]), frame(1, data=b"no picture"), frame(2, data=encoded(picture(32, 24)))
+        )
+        assert [problem.field for problem in none.problems] == ["evidence"]
+        assert len(damaged.problems) == len(smaller.problems) == 1
+        live.detector.faces = [FOUND]
+        await it.results(frame(3))
+        await it.close()
+
+    file = await recorded(tmp_path, what, converse)
+    folder = tmp_path / "again"
+    folder.mkdir()
+    detector = FakeDetector()
+    aligner = Aligner(tiny_bundle(folder), FakeRuntime(), {"mtcnn": detector})
+    if what == FEATURES:
+        assert (await replay(file, config(), aligner)).frames == 4  # what was found is in the recording
+    else:
+        with pytest.raises(DifferentError, match=r"frame 3: result\.tracks has 0 values, had 1"):
+            await replay(file, config(), aligner)
 
 
 async def test_more_results_than_may_wait_are_acknowledged(tmp_path: Path) -> None:

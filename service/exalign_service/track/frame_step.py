@@ -113,7 +113,7 @@ class SessionSteps:
         """
         session = self._session
         async with self.opened(requested, record, clock) as (image, problems):
-            size = None if image is None else (image.shape[0], image.shape[1])
+            size, unusable = None if image is None else (image.shape[0], image.shape[1]), problems
             within = size or record.size  # a box also says where a hidden face is
             boxes = () if within is None else self._boxes(requested, within)
             known = {track_id: np.array(box) for track_id, box in record.boxes}
@@ -152,7 +152,7 @@ class SessionSteps:
             answer=answer,
             problems=problems,
             size=record.size or size,
-            seen=SeenFrame.of(size, problems, detections, rows) if self.noting else None,
+            seen=SeenFrame.of(size, unusable, detections, rows) if self.noting else None,
         )
 
     async def moved_to(self, model: LiveModel, clock: StageClock) -> tuple[SessionSteps, list[track_pb2.FrameRevision]]:
