@@ -355,11 +355,11 @@ class Server:
     def _close(self) -> None:
         """Free what works in threads."""
         self._executor.shutdown(cancel_futures=True)
-        self._outputs.close()
         if self._service is not None:
             self._service.close()
         elif self._given is not None:
             self._given.aligner.runtime.close()
+        self._outputs.close()
 
     def _wire(self) -> grpc.aio.Server:
         """The gRPC server with its services."""
