@@ -80,8 +80,10 @@ class Emission:
             raise ValueError("no probability is above 0, or one is not finite")
         if exponent == 0:
             return cls(None, stay)
-        floored = np.maximum(probabilities / top, np.float32(math.exp(LOG_FLOOR)))
-        return cls(np.log(floored) * np.float32(exponent), stay)
+        log = probabilities / top
+        np.log(np.maximum(log, np.float32(math.exp(LOG_FLOOR)), out=log), out=log)
+        log *= np.float32(exponent)
+        return cls(log, stay)
 
     def with_likelihood(self, log_likelihood: F64) -> Emission:
         """The product with a likelihood.

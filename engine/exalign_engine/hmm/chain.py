@@ -46,6 +46,7 @@ from exalign_engine.heatmaps.kernels import mass_floor
 from exalign_engine.hmm.belief import LEAST_WEIGHT, Belief, Emission, LowPass, most_members, rounded
 from exalign_engine.hmm.max_product import BestPath, PathLimits, PathState, extend_path, open_path
 from exalign_engine.hmm.neighbours import Neighbours
+from exalign_engine.hmm.passes import most_mass, places_between, sum_below
 from exalign_engine.posterior.checks import Check, unchecked
 from exalign_engine.posterior.thinning import drawn, thinned
 from exalign_engine.tables.store import Tables
@@ -159,29 +160,30 @@ class Chain:
         """
         evidence = self._evidence(emission)
         alpha, rest = _shares(belief)
-        moves, stays = 1 - emission.stay, emission.stay * self._spread(belief.index, alpha)
+        moves, stays = 1 - emission.stay, emission.stay * alpha
         sources = moves * alpha * self._scale[belief.index]
         even = (rest + self.settings.restart) / self.count
-        near = np.minimum(sources.sum(), self.neighbours.counts * sources.max(initial=0.0)) * self._scale + stays
-        most = evidence * (near + even).astype(np.float32)  # α̂
+        total, peak = float(sources.sum()), float(sources.max(initial=0.0))
+        most = most_mass(evidence, self.neighbours.counts, self._scale, total, peak, even, belief.index, stays)
         exact = self.members >= self.count
-        everything = float(most.sum(dtype=np.float64))
         share, above = 0.0 if exact else MASS_CUT / 4, np.inf
         index, mass = np.zeros(0, np.int32), np.zeros(0)
         while True:
             floor = mass_floor(most, share)
-            added = np.flatnonzero((most >= floor) & (most < above)).astype(np.int32)
+            added = places_between(most, floor, above)
             if not exact and len(sources) * (len(index) + len(added)) > self.settings.exact:
-                return self._wide_step(belief.index, sources, evidence, stays, even, emission.stay)
-            prior = self.neighbours.mass(belief.index, sources, added) * self._scale[added] + stays[added] + even
+                everywhere = self._spread(belief.index, stays)
+                return self._wide_step(belief.index, sources, evidence, everywhere, even, emission.stay)
+            near = self.neighbours.mass(belief.index, sources, added) * self._scale[added]
+            prior = near + _at(belief.index, stays, added) + even
             index, mass = np.concatenate([index, added]), np.concatenate([mass, evidence[added] * prior])
             found = float(mass.sum())
             # Rounded to float32, a bound may be too low by as much.
-            unseen = (1 + 2.0**-22) * float(most[most < floor].sum(dtype=np.float64))
+            unseen = (1 + 2.0**-22) * sum_below(most, floor)
             if unseen <= MASS_CUT / 2 * found or exact:
                 break
             # The next round ends: the mass found only grows.
-            share, above = 0.9 * MASS_CUT / 2 * found / everything, floor
+            share, above = 0.9 * MASS_CUT / 2 * found / float(most.sum(dtype=np.float64)), floor
         return self._kept(index, mass, unseen, 0.0 if exact else even * float(evidence.min()), emission.stay)
 
     def _wide_step(self, index: I32, sources: F64, evidence: F32, stays: F64, even: float, stay: float) -> Belief:
@@ -280,10 +282,10 @@ class Chain:
         own, others, e = self._scale[before.index], self._scale[belief.index], self.settings.restart
         stay, moves = belief.stay, 1 - belief.stay
         came = moves * self.neighbours.mass(before.index, alpha * own, belief.index) * others
-        came += stay * self._spread(before.index, alpha)[belief.index]
+        came += stay * _at(before.index, alpha, belief.index)
         given = mass / (came + (before_rest + e) / self.count)
         back = moves * self.neighbours.mass(belief.index, given * others, before.index) * own
-        back += stay * self._spread(belief.index, given)[before.index]
+        back += stay * _at(belief.index, given, before.index)
         even = float(given.sum()) / self.count
         return alpha * (back + e * even + rest), before_rest * ((1 + e) * even + rest)
 
@@ -324,7 +326,10 @@ class Chain:
         log = self._checked(emission)
         if log is None:
             return np.ones(self.count, np.float32)
-        return np.asarray(np.exp((log - log.max()) * np.float32(self.settings.sharpness)), dtype=np.float32)
+        shifted: F32 = log - log.max()
+        shifted *= np.float32(self.settings.sharpness)
+        np.exp(shifted, out=shifted)
+        return shifted
 
     def _log(self, emission: Emission) -> F64:
         """(K,) float64, γ log e_j."""
@@ -341,6 +346,14 @@ def _shares(belief: Belief) -> tuple[F64, float]:
     """What a belief's classes hold and its rest, of a total of 1."""
     total = float(belief.weights.sum(dtype=np.float64)) + belief.rest
     return belief.weights.astype(np.float64) / total, belief.rest / total
+
+
+def _at(index: I32, values: F64, wanted: I32) -> F64:
+    """The values at wanted classes, 0 where a class is not in the index, (M,) ascending."""
+    if not len(index):
+        return np.zeros(len(wanted))
+    place = np.minimum(np.searchsorted(index, wanted), len(index) - 1)
+    return np.where(index[place] == wanted, values[place], 0.0)
 
 
 def forward_backward(chain: Chain, emissions: Sequence[Emission]) -> list[Belief]:

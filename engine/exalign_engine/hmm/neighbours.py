@@ -110,10 +110,11 @@ class Neighbours:
     def _blocks(self, sources: I32) -> tuple[I32, F32, F32, F32]:
         """Sources, blocks, rests and boxes as `exalign_engine.hmm.kernels` has them; sources in spatial order."""
         starts = np.arange(0, len(sources), LANES)
-        padding = len(starts) * LANES - len(sources)
         prefix, rest = self._prefix[sources], self._rest[sources]
-        blocks = np.pad(prefix, ((0, padding), (0, 0)), constant_values=FAR).reshape(len(starts), LANES, -1)
-        rests = np.pad(rest, (0, padding)).reshape(len(starts), LANES)
+        blocks = np.full((len(starts), LANES, prefix.shape[1]), FAR, np.float32)
+        blocks.reshape(-1, prefix.shape[1])[: len(sources)] = prefix
+        rests = np.zeros((len(starts), LANES), np.float32)
+        rests.reshape(-1)[: len(sources)] = rest
         least, most = np.minimum.reduceat(prefix, starts), np.maximum.reduceat(prefix, starts)
         middle = (least + most) / np.float32(2)
         half = np.nextafter(np.maximum(most - middle, middle - least), np.float32(np.inf))

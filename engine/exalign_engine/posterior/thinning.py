@@ -13,7 +13,10 @@ def heaviest_rows(values: NDArray[np.floating], count: int) -> NDArray[np.intp]:
     """Rows of the largest values, ascending; of equals, the first."""
     if count >= len(values):
         return np.arange(len(values))
-    limit = np.partition(values, len(values) - count)[len(values) - count]
+    limit = values.min()
+    others = values[values > limit]
+    if len(others) >= count:  # of many that are equal, a partition takes ten times as long
+        limit = np.partition(others, len(others) - count)[len(others) - count]
     above, equal = np.flatnonzero(values > limit), np.flatnonzero(values == limit)
     return np.sort(np.concatenate([above, equal[: count - len(above)]]))
 

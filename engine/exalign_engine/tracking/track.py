@@ -14,6 +14,7 @@ from exalign_engine.evidence.suggestion import systematic
 from exalign_engine.face.aligner import LocatedFace
 from exalign_engine.geometry.landmarks import N_LANDMARKS
 from exalign_engine.hmm.chain import Belief, Emission, LowPass, PathState
+from exalign_engine.posterior.posterior import Posterior
 from exalign_engine.tracking.answers import TRACK_BOX
 from exalign_engine.tracking.box_filter import BoxFilter
 from exalign_engine.tracking.emission_strength import EMISSION
@@ -131,14 +132,13 @@ class PosteriorSample:
         box: F64,
         presence: float,
         evidence: Evidence | None,
-        probabilities: F32,
-        displacement: F64,
+        posterior: Posterior,
     ) -> PosteriorSample:
-        """Draw the sample of a posterior, (K,) probabilities, by systematic resampling."""
-        classes, counts = systematic(probabilities, TRACK.sample_draws)
+        """Draw the sample of a posterior by systematic resampling."""
+        classes, counts = systematic(posterior.probabilities, TRACK.sample_draws, posterior.held)
         clicked = b"" if evidence is None else bytes(sorted({c.landmark for c in evidence.clicks}))
         drawn = classes.astype(np.int32), counts.astype(np.int32)
-        return cls(index, box, presence, clicked, *drawn, displacement.astype(np.float16))
+        return cls(index, box, presence, clicked, *drawn, posterior.mean_displacement.astype(np.float16))
 
     @property
     def located(self) -> LocatedFace:

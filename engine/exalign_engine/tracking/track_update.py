@@ -151,7 +151,7 @@ def _record(observation: Observation, filtered: FilteredFrame) -> Record:
 def sample_of(observation: Observation, given: ConditionedFace) -> PosteriorSample:
     """A sample of an answer's posterior."""
     o, p = observation, given.face.posterior
-    return PosteriorSample.of(o.index, o.located.box, o.presence, o.evidence, p.probabilities, p.mean_displacement)
+    return PosteriorSample.of(o.index, o.located.box, o.presence, o.evidence, p)
 
 
 def track_answer(track_id: int, observation: Observation, given: ConditionedFace, cut: float) -> TrackAnswer:
