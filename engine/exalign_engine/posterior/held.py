@@ -73,7 +73,7 @@ def _block_sum(values: F64, start: int, size: int) -> float:
         total = ((a + b) + (c + d)) + ((e + f) + (g + h))
     for i in range(whole, start + size):
         total += values[i]
-    return total  # type: ignore[no-any-return]
+    return total
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -121,4 +121,4 @@ def _sparse_block_sum(values: F64, places: NDArray[np.int32], first: int, end: i
     total = ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]))
     for i in range(first, end):
         total += values[i]
-    return total
+    return total  # type: ignore[no-any-return]
