@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -120,7 +121,11 @@ class Emission:
             return Emission(log.astype(np.float16).astype(np.float32), self.stay)
 
     def encode(self) -> bytes:
-        """Small where truncated: 2 bytes a member and at most one bit a class; lossless always."""
+        """Small where truncated: 2 bytes a member and at most one bit a class; lossless always. Kept once made."""
+        return self._encoded
+
+    @cached_property
+    def _encoded(self) -> bytes:
         if self.log is None:
             return _HEAD.pack(_EMISSION, 0, _FLAT, 0.0, 0.0, self.stay)
         floor = self.log.min()
@@ -160,6 +165,7 @@ class Belief:
         cut: mass of the classes that this step's truncation left out, or a bound on it: at most so much is misplaced,
             most of it by no more than what is kept is apart.
         stay: of the emission that led here.
+        known: what chains have found out about it, each its own; no part of the value.
     """
 
     index: I32
@@ -167,6 +173,7 @@ class Belief:
     rest: float
     cut: float
     stay: float = 0.0
+    known: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def probabilities(self, count: int) -> F32:
         """(K,) float32 that sums to 1."""
@@ -176,7 +183,14 @@ class Belief:
         return p
 
     def encode(self) -> bytes:
-        """At most `BELIEF_BYTES` bytes from a `Chain`: 2 a class kept, and one bit a class or 4 bytes a class kept."""
+        """At most `BELIEF_BYTES` bytes from a `Chain`: 2 a class kept, and one bit a class or 4 bytes a class kept.
+
+        Kept once made.
+        """
+        return self._encoded
+
+    @cached_property
+    def _encoded(self) -> bytes:
         form, packed = _pack(self.index)
         head = _HEAD.pack(_BELIEF, len(self.index), form, self.rest, self.cut, self.stay)
         return head + packed + _codes(self.weights).astype("<u2").tobytes()
@@ -240,6 +254,20 @@ def rounded(weights: F64) -> F32:
     """float32 of 12 significant bits: what 16-bit codes hold."""
     bits = weights.astype(np.float32).view(np.uint32)
     return ((bits + np.uint32(0x800)) & np.uint32(0xFFFFF000)).view(np.float32)
+
+
+def shares(belief: Belief) -> tuple[F64, float]:
+    """What a belief's classes hold and its rest, of a total of 1."""
+    total = float(belief.weights.sum(dtype=np.float64)) + belief.rest
+    return belief.weights.astype(np.float64) / total, belief.rest / total
+
+
+def values_at(index: I32, values: F64, wanted: I32) -> F64:
+    """The values at wanted classes, 0 where a class is not in the index, (M,) ascending."""
+    if not len(index):
+        return np.zeros(len(wanted))
+    place = np.minimum(np.searchsorted(index, wanted), len(index) - 1)
+    return np.where(index[place] == wanted, values[place], 0.0)
 
 
 def _codes(weights: F32) -> NDArray[np.uint16]:

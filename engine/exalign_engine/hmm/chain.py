@@ -34,7 +34,8 @@ the kept classes would be wrong: the classes of a thinned belief stand for those
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -43,9 +44,9 @@ from exalign_engine.arrays import F32, F64, I32
 from exalign_engine.exemplars.exemplars import Exemplars
 from exalign_engine.exemplars.spatial_order import SpatialOrder
 from exalign_engine.heatmaps.kernels import mass_floor
-from exalign_engine.hmm.belief import LEAST_WEIGHT, Belief, Emission, LowPass, most_members, rounded
+from exalign_engine.hmm.belief import LEAST_WEIGHT, Belief, Emission, LowPass, most_members, rounded, shares, values_at
 from exalign_engine.hmm.max_product import BestPath, PathLimits, PathState, extend_path, open_path
-from exalign_engine.hmm.neighbours import Neighbours
+from exalign_engine.hmm.neighbours import Neighbours, Sources
 from exalign_engine.hmm.passes import most_mass, places_between, sum_below
 from exalign_engine.posterior.checks import Check, unchecked
 from exalign_engine.posterior.thinning import drawn, thinned
@@ -111,6 +112,20 @@ class ChainSettings:
             raise ValueError("; ".join(wrong))
 
 
+class _Known:
+    """What a chain has found out about a belief.
+
+    Attributes:
+        sources: its classes, to compare others with.
+        before: the belief that it came from, which may be gone.
+        came: see `Chain._came`.
+    """
+
+    def __init__(self, sources: Sources) -> None:
+        self.sources, self.came = sources, np.zeros(0)
+        self.before: Callable[[], Belief | None] = lambda: None
+
+
 class Chain:
     """Transitions between the exemplars of one bundle, and the filter. Built once; threads may share it.
 
@@ -159,7 +174,7 @@ class Chain:
             ValueError: the emission is over another number of classes.
         """
         evidence = self._evidence(emission)
-        alpha, rest = _shares(belief)
+        alpha, rest = shares(belief)
         moves, stays = 1 - emission.stay, emission.stay * alpha
         sources = moves * alpha * self._scale[belief.index]
         even = (rest + self.settings.restart) / self.count
@@ -173,9 +188,9 @@ class Chain:
             added = places_between(most, floor, above)
             if not exact and len(sources) * (len(index) + len(added)) > self.settings.exact:
                 everywhere = self._spread(belief.index, stays)
-                return self._wide_step(belief.index, sources, evidence, everywhere, even, emission.stay)
-            near = self.neighbours.mass(belief.index, sources, added) * self._scale[added]
-            prior = near + _at(belief.index, stays, added) + even
+                return self._wide_step(belief, sources, evidence, everywhere, even, emission.stay)
+            near = self.neighbours.mass(self._known(belief).sources, sources, added) * self._scale[added]
+            prior = near + values_at(belief.index, stays, added) + even
             index, mass = np.concatenate([index, added]), np.concatenate([mass, evidence[added] * prior])
             found = float(mass.sum())
             # Rounded to float32, a bound may be too low by as much.
@@ -186,19 +201,19 @@ class Chain:
             share, above = 0.9 * MASS_CUT / 2 * found / float(most.sum(dtype=np.float64)), floor
         return self._kept(index, mass, unseen, 0.0 if exact else even * float(evidence.min()), emission.stay)
 
-    def _wide_step(self, index: I32, sources: F64, evidence: F32, stays: F64, even: float, stay: float) -> Belief:
+    def _wide_step(self, belief: Belief, sources: F64, evidence: F32, stays: F64, even: float, stay: float) -> Belief:
         """`step` where the sum of (F2) is taken for a part of the classes.
 
         Args:
-            index: classes that the belief before keeps.
-            sources: (len(index),) what each hands on.
+            belief: before it.
+            sources: (M,) what each of its classes hands on.
             evidence: (K,) e^γ.
             stays: (K,) mass that stays.
             even: what every class gets.
             stay: of the emission.
         """
-        targets, counts = self._sampled(index, sources, evidence)
-        sums = self.neighbours.mass(index, sources, targets) * self._scale[targets]
+        targets, counts = self._sampled(belief.index, sources, evidence)
+        sums = self.neighbours.mass(self._known(belief).sources, sources, targets) * self._scale[targets]
         near = stays.copy()
         near[targets] += counts * sums
         mass, level = evidence * (near + even), even * float(evidence.min())
@@ -269,7 +284,7 @@ class Chain:
             check()
             belief = beliefs[t]
             if t == len(beliefs) - 1:
-                mass, rest = _shares(belief)
+                mass, rest = shares(belief)
             chosen = mass >= LEAST_WEIGHT
             found.append(Belief(belief.index[chosen], rounded(mass[chosen]), rest, belief.cut, belief.stay))
             if t:
@@ -278,16 +293,35 @@ class Chain:
 
     def _backwards(self, before: Belief, belief: Belief, mass: F64, rest: float) -> tuple[F64, float]:
         """Eq. S1: γ_{t−1} of the classes that ``before`` keeps and of its rest, from γ_t of ``belief``."""
-        alpha, before_rest = _shares(before)
-        own, others, e = self._scale[before.index], self._scale[belief.index], self.settings.restart
-        stay, moves = belief.stay, 1 - belief.stay
-        came = moves * self.neighbours.mass(before.index, alpha * own, belief.index) * others
-        came += stay * _at(before.index, alpha, belief.index)
-        given = mass / (came + (before_rest + e) / self.count)
-        back = moves * self.neighbours.mass(belief.index, given * others, before.index) * own
-        back += stay * _at(belief.index, given, before.index)
+        alpha, before_rest = shares(before)
+        e, stay = self.settings.restart, belief.stay
+        given = mass / (self._came(before, belief, alpha) + (before_rest + e) / self.count)
+        others, own = self._scale[belief.index], self._scale[before.index]
+        back = (1 - stay) * self.neighbours.mass(self._known(belief).sources, given * others, before.index) * own
+        back += stay * values_at(belief.index, given, before.index)
         even = float(given.sum()) / self.count
         return alpha * (back + e * even + rest), before_rest * ((1 + e) * even + rest)
+
+    def _came(self, before: Belief, belief: Belief, alpha: F64) -> F64:
+        """(M,) what (F2) gave the classes of ``belief`` from those of ``before``; found out once.
+
+        Within a lag every pair of frames is smoothed as often as there are frames after it.
+        """
+        known = self._known(belief)
+        if known.before() is not before:
+            own, others = self._scale[before.index], self._scale[belief.index]
+            sums = self.neighbours.mass(self._known(before).sources, alpha * own, belief.index)
+            came = (1 - belief.stay) * sums * others
+            came += belief.stay * values_at(before.index, alpha, belief.index)
+            known.came, known.before = came, weakref.ref(before)
+        return known.came
+
+    def _known(self, belief: Belief) -> _Known:
+        """What this chain has found out about a belief."""
+        known: _Known | None = belief.known.get(self)
+        if known is None:
+            known = belief.known[self] = _Known(self.neighbours.sources(belief.index))
+        return known
 
     def _spread(self, index: I32, values: F64) -> F64:
         """(K,) the values at their classes, 0 elsewhere."""
@@ -340,20 +374,6 @@ class Chain:
         if emission.log is not None and emission.log.shape != (self.count,):
             raise ValueError(f"the emission has shape {emission.log.shape}, the chain K = {self.count}")
         return emission.log
-
-
-def _shares(belief: Belief) -> tuple[F64, float]:
-    """What a belief's classes hold and its rest, of a total of 1."""
-    total = float(belief.weights.sum(dtype=np.float64)) + belief.rest
-    return belief.weights.astype(np.float64) / total, belief.rest / total
-
-
-def _at(index: I32, values: F64, wanted: I32) -> F64:
-    """The values at wanted classes, 0 where a class is not in the index, (M,) ascending."""
-    if not len(index):
-        return np.zeros(len(wanted))
-    place = np.minimum(np.searchsorted(index, wanted), len(index) - 1)
-    return np.where(index[place] == wanted, values[place], 0.0)
 
 
 def forward_backward(chain: Chain, emissions: Sequence[Emission]) -> list[Belief]:

@@ -13,6 +13,7 @@ Pairs that (N2) leaves open are summed by (N1), so membership is exact.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -32,6 +33,19 @@ FAR = 1e15
 COUNTED = 50_000
 #: Classes of that part at first, and neighbours to be found there before an estimate is believed.
 SAMPLED, ENOUGH = 4096, 32
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Classes that others are compared with: made once, for any weights and targets.
+
+    Attributes:
+        order: (S,) places of the classes as they were given, in spatial order.
+        blocks: sources, blocks, rests and boxes as `exalign_engine.hmm.kernels` has them.
+    """
+
+    order: NDArray[np.intp]
+    blocks: tuple[I32, F32, F32, F32]
 
 
 class Neighbours:
@@ -72,21 +86,24 @@ class Neighbours:
         self._prefix, self._rest, self.rank = self.order.prefix, self.order.rest, self.order.rank
         self._low, self._high = _slack(self._prefix, self._rest, self.tau)
 
-    def mass(self, sources: I32, weights: F64, targets: I32) -> F64:
+    def sources(self, classes: I32) -> Sources:
+        """Classes, (S,) int32, all different, for `mass`."""
+        order = np.argsort(self.rank[classes])
+        return Sources(order, self._blocks(classes[order]))
+
+    def mass(self, sources: Sources, weights: F64, targets: I32) -> F64:
         """(T,) float64: Σ_{i ∈ N(j)} w_i over the sources, for every target j.
 
         Args:
-            sources: (S,) int32, classes, all different.
-            weights: (S,) float64.
+            sources: made by `sources`.
+            weights: (S,) float64, in the order in which the classes were given.
             targets: (T,) int32.
         """
-        if not len(sources) or not len(targets):
+        if not len(sources.order) or not len(targets):
             return np.zeros(len(targets))
-        order = np.argsort(self.rank[sources])
-        blocks = self._blocks(sources[order])
-        padded = np.zeros(blocks[2].size)
-        padded[: len(order)] = weights[order]
-        return np.asarray(near_mass(*blocks, padded, targets, *self._geometry()))
+        padded = np.zeros(sources.blocks[2].size)
+        padded[: len(sources.order)] = weights[sources.order]
+        return np.asarray(near_mass(*sources.blocks, padded, targets, *self._geometry()))
 
     def first(self, sources: I32, targets: I32) -> I32:
         """(T,) int32: position of the first source that is near each target; -1: none is.
