@@ -121,11 +121,7 @@ class Emission:
             return Emission(log.astype(np.float16).astype(np.float32), self.stay)
 
     def encode(self) -> bytes:
-        """Small where truncated: 2 bytes a member and at most one bit a class; lossless always. Kept once made."""
-        return self._encoded
-
-    @cached_property
-    def _encoded(self) -> bytes:
+        """Small where truncated: 2 bytes a member and at most one bit a class; lossless always."""
         if self.log is None:
             return _HEAD.pack(_EMISSION, 0, _FLAT, 0.0, 0.0, self.stay)
         floor = self.log.min()

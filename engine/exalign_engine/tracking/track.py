@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +80,8 @@ class Record:
         joint: the picture's emission with the likelihood of the evidence; None without evidence.
     """
 
+    WRITTEN_ONCE: ClassVar[bool] = True
+
     observation: Observation
     belief: Belief
     motion: Motion
@@ -116,6 +119,8 @@ class PosteriorSample:
         counts: (S,) int32, how often each was drawn; they sum to `TrackSettings.sample_draws`.
         displacement: (68, 2) float16, by how much the answer was displaced, box sides.
     """
+
+    WRITTEN_ONCE: ClassVar[bool] = True
 
     index: int
     box: F64
