@@ -47,7 +47,7 @@ from exalign_engine.heatmaps.kernels import mass_floor
 from exalign_engine.hmm.belief import LEAST_WEIGHT, Belief, Emission, LowPass, most_members, rounded, shares, values_at
 from exalign_engine.hmm.max_product import BestPath, PathLimits, PathState, extend_path, open_path
 from exalign_engine.hmm.neighbours import Neighbours, Sources
-from exalign_engine.hmm.passes import most_mass, places_between, sum_below
+from exalign_engine.hmm.passes import most_mass, without
 from exalign_engine.posterior.checks import Check, unchecked
 from exalign_engine.posterior.thinning import drawn, thinned
 from exalign_engine.tables.store import Tables
@@ -185,7 +185,9 @@ class Chain:
         index, mass = np.zeros(0, np.int32), np.zeros(0)
         while True:
             floor = mass_floor(most, share)
-            added = places_between(most, floor, above)
+            added = np.flatnonzero(most >= floor if above == np.inf else (most >= floor) & (most < above)).astype(
+                np.int32
+            )
             if not exact and len(sources) * (len(index) + len(added)) > self.settings.exact:
                 everywhere = self._spread(belief.index, stays)
                 return self._wide_step(belief, sources, evidence, everywhere, even, emission.stay)
@@ -193,8 +195,8 @@ class Chain:
             prior = near + values_at(belief.index, stays, added) + even
             index, mass = np.concatenate([index, added]), np.concatenate([mass, evidence[added] * prior])
             found = float(mass.sum())
-            # Rounded to float32, a bound may be too low by as much.
-            unseen = (1 + 2.0**-22) * sum_below(most, floor)
+            # Rounded to float32, a bound may be too low by as much. The next round's floor is no higher than this one's.
+            unseen = (1 + 2.0**-22) * float(without(most, np.sort(index)).sum(dtype=np.float64))
             if unseen <= MASS_CUT / 2 * found or exact:
                 break
             # The next round ends: the mass found only grows.

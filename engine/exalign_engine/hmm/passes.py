@@ -1,7 +1,6 @@
 """Compiled passes over all K classes in a step of the filter: each in place of several of NumPy's, with the same bits.
 
-Every number is rounded as in the line of NumPy beside it, and sums are taken in NumPy's order
-(`exalign_engine.posterior.held`). The tests have those lines, and compare exactly.
+Every number is rounded as in the line of NumPy that is named. The tests have those lines, and compare exactly.
 """
 
 from __future__ import annotations
@@ -10,10 +9,6 @@ import numpy as np
 
 from exalign_engine.arrays import F32, F64, I32
 from exalign_engine.libraries.njit import njit
-from exalign_engine.posterior.held import pairwise_sum
-
-#: Numbers of another type that NumPy converts, and then adds, at a time.
-CHUNK = 8192
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
@@ -42,23 +37,17 @@ def most_mass(
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def places_between(values: F32, low: float, above: float) -> I32:
-    """(M,) int32 ascending: ``np.flatnonzero((values >= low) & (values < above))``."""
-    found, size = np.empty(values.shape[0], np.int32), 0
-    for i in range(values.shape[0]):
-        found[size] = i
-        size += (values[i] >= low) & (values[i] < above)
-    return found[:size].copy()
+def without(values: F32, places: I32) -> F32:
+    """``np.delete(values, places)``, copied stretch by stretch.
 
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def sum_below(values: F32, limit: float) -> float:
-    """``values[values < limit].sum(dtype=np.float64)``."""
-    chunk, size, total = np.empty(CHUNK), 0, 0.0
-    for i in range(values.shape[0]):
-        chunk[size] = values[i]
-        size += values[i] < limit
-        if size == CHUNK:
-            total += pairwise_sum(chunk, CHUNK)
-            size = 0
-    return total + pairwise_sum(chunk, size) if size else total
+    Args:
+        values: (K,).
+        places: ascending, all different.
+    """
+    out, size, start = np.empty(values.shape[0] - places.shape[0], np.float32), 0, 0
+    for place in places:
+        end = size + place - start
+        out[size:end] = values[start:place]
+        size, start = end, place + 1
+    out[size:] = values[start:]
+    return out

@@ -37,48 +37,8 @@ def sum_of_squares(p: F32, held: NDArray[np.int32] | None) -> float:
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def pairwise_sum(values: F64, count: int) -> float:
-    """``values[:count].sum()`` of float64."""
-    starts, sizes, depths = np.zeros(_DEPTH, np.int64), np.zeros(_DEPTH, np.int64), np.zeros(_DEPTH, np.int64)
-    sums, levels, waiting, done = np.zeros(_DEPTH), np.zeros(_DEPTH, np.int64), 1, 0
-    sizes[0] = count
-    while waiting:
-        waiting -= 1
-        start, size, depth = starts[waiting], sizes[waiting], depths[waiting]
-        while size > BLOCK:
-            half = size // 2 - size // 2 % LANES
-            depth += 1
-            starts[waiting], sizes[waiting], depths[waiting] = start + half, size - half, depth
-            waiting += 1
-            size = half
-        sums[done], levels[done] = _block_sum(values, start, size), depth
-        done += 1
-        while done > 1 and levels[done - 1] == levels[done - 2]:  # both halves of one
-            done -= 1
-            sums[done - 1] += sums[done]
-            levels[done - 1] -= 1
-    return sums[0]  # type: ignore[no-any-return]
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _block_sum(values: F64, start: int, size: int) -> float:
-    """`pairwise_sum` where nothing is halved any more."""
-    total, whole = 0.0, start + size - size % LANES
-    if size >= LANES:
-        a, b, c, d = values[start], values[start + 1], values[start + 2], values[start + 3]
-        e, f, g, h = values[start + 4], values[start + 5], values[start + 6], values[start + 7]
-        for i in range(start + LANES, whole, LANES):
-            a, b, c, d = a + values[i], b + values[i + 1], c + values[i + 2], d + values[i + 3]
-            e, f, g, h = e + values[i + 4], f + values[i + 5], g + values[i + 6], h + values[i + 7]
-        total = ((a + b) + (c + d)) + ((e + f) + (g + h))
-    for i in range(whole, start + size):
-        total += values[i]
-    return total
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def sparse_sum(values: F64, places: NDArray[np.int32], count: int) -> float:
-    """`pairwise_sum` of ``count`` numbers that are 0 but for some.
+    """NumPy's sum of ``count`` numbers that are 0 but for some.
 
     Args:
         values: (H,) float64, those that are not.
@@ -104,7 +64,7 @@ def sparse_sum(values: F64, places: NDArray[np.int32], count: int) -> float:
         sums[done], levels[done] = _sparse_block_sum(values, places, first, end, start, size), depth
         first = end
         done += 1
-        while done > 1 and levels[done - 1] == levels[done - 2]:
+        while done > 1 and levels[done - 1] == levels[done - 2]:  # both halves of one
             done -= 1
             sums[done - 1] += sums[done]
             levels[done - 1] -= 1
@@ -113,7 +73,7 @@ def sparse_sum(values: F64, places: NDArray[np.int32], count: int) -> float:
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
 def _sparse_block_sum(values: F64, places: NDArray[np.int32], first: int, end: int, start: int, size: int) -> float:
-    """`_block_sum` of ``size`` numbers from ``start`` on, of which those of [first, end) are not 0."""
+    """`sparse_sum` of a block: ``size`` numbers from ``start`` on, of which those of [first, end) are not 0."""
     lanes, whole = np.zeros(LANES), start + size - size % LANES
     while first < end and places[first] < whole:
         lanes[(places[first] - start) % LANES] += values[first]
