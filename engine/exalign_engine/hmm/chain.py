@@ -195,7 +195,7 @@ class Chain:
             prior = near + values_at(belief.index, stays, added) + even
             index, mass = np.concatenate([index, added]), np.concatenate([mass, evidence[added] * prior])
             found = float(mass.sum())
-            # Rounded to float32, a bound may be too low by as much. The next round's floor is no higher than this one's.
+            # Rounded to float32, a bound may be too low by as much. A later floor is no higher.
             unseen = (1 + 2.0**-22) * float(without(most, np.sort(index)).sum(dtype=np.float64))
             if unseen <= MASS_CUT / 2 * found or exact:
                 break
