@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exalign_engine.arrays import F32, F64, I32
+from exalign_engine.hmm.passes import without
 from exalign_engine.posterior.thinning import heaviest_rows
 
 #: Bytes of an encoded belief, at most.
@@ -109,16 +110,15 @@ class Emission:
         if self.log is None:
             return self
         log = self.log - self.log.max()
-        if members < len(log):
-            kept = heaviest_rows(log, members)
-            low = np.delete(log, kept)
-            # All alike, they are a floor already, which must not drift by rounding.
-            floor = low[0] if low.max() == low.min() else _log_mean(low)
-            cut = np.full(len(log), floor, np.float32)
-            cut[kept] = np.maximum(log[kept], floor)
-            log = cut
-        with np.errstate(over="ignore"):
-            return Emission(log.astype(np.float16).astype(np.float32), self.stay)
+        if members >= len(log):
+            return Emission(_half(log), self.stay)
+        kept = heaviest_rows(log, members)
+        low = without(log, kept)
+        # All alike, they are a floor already, which must not drift by rounding.
+        floor = low[0] if low.max() == low.min() else _log_mean(low)
+        cut = np.full(len(log), _half(np.full(1, floor, np.float32))[0])
+        cut[kept] = _half(np.maximum(log[kept], floor))
+        return Emission(cut, self.stay)
 
     def encode(self) -> bytes:
         """Small where truncated: 2 bytes a member and at most one bit a class; lossless always."""
@@ -237,7 +237,18 @@ class LowPass:
 
 
 def _log_mean(log: F32) -> np.float32:
-    return np.float32(math.log(float(np.exp(log, dtype=np.float64).mean()) + TINY))
+    """log of the mean of exp; of those that are as small as the smallest, the exponential is taken once."""
+    places = np.flatnonzero(log > log.min())
+    exps = np.exp(np.append(log[places], log.min()), dtype=np.float64)
+    spread = np.full(len(log), exps[-1])
+    spread[places] = exps[:-1]
+    return np.float32(math.log(float(spread.mean()) + TINY))
+
+
+def _half(log: F32) -> F32:
+    """What is left of it in half precision, as float32."""
+    with np.errstate(over="ignore"):
+        return log.astype(np.float16).astype(np.float32)
 
 
 def most_members(count: int) -> int:
