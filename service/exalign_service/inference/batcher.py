@@ -230,7 +230,8 @@ class Batcher:
                 self._running.end(batch[0])
                 for item in batch:
                     self._queue.charge(item.claim, seconds / len(batch), item.expected)
-                self._changed.notify_all()
+                if self._queue or self._closed:  # else they would wake for nothing
+                    self._changed.notify_all()
         return True
 
     def _answer(self, batch: list[_Item]) -> float:

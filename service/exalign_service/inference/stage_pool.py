@@ -154,7 +154,8 @@ class StagePool:
             self._running.end(job)
             self._mean += _NEWEST * (seconds - self._mean)
             self._queue.charge(job.claim, seconds, job.expected)
-            self._changed.notify()
+            if self._queue:  # else one would wake for nothing
+                self._changed.notify()
         if error is None:
             job.future.set_result(result)
         else:
