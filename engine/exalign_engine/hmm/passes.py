@@ -46,8 +46,10 @@ def without(values: F32, places: I32) -> F32:
     """
     out, size, start = np.empty(values.shape[0] - places.shape[0], np.float32), 0, 0
     for place in places:
-        end = size + place - start
-        out[size:end] = values[start:place]
-        size, start = end, place + 1
+        if place > start:
+            end = size + place - start
+            out[size:end] = values[start:place]
+            size = end
+        start = place + 1
     out[size:] = values[start:]
     return out
