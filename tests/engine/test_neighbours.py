@@ -42,6 +42,8 @@ def test_nearness_is_the_exact_rule_on_every_pair(
         some = sources[start : start + 50]
         powers = 2.0 ** np.arange(len(some))
         np.testing.assert_array_equal(found.mass(found.sources(some), powers, targets), powers @ near[some])
+        again = found.mass_of(found.near(found.sources(some), targets), found.sources(some), powers[::-1])
+        np.testing.assert_array_equal(again, powers[::-1] @ near[some])
     first = [next((s for s, i in enumerate(sources) if near[i, j]), -1) for j in targets]
     np.testing.assert_array_equal(found.first(sources, targets), first)
 

@@ -118,11 +118,12 @@ class _Known:
     Attributes:
         sources: its classes, to compare others with.
         before: the belief that it came from, which may be gone.
-        came: see `Chain._came`.
+        came: (M,) what (F2) gave its classes from those of ``before``.
+        near: which of its classes are near which of those of ``before``.
     """
 
     def __init__(self, sources: Sources) -> None:
-        self.sources, self.came = sources, np.zeros(0)
+        self.sources, self.came, self.near = sources, np.zeros(0), np.zeros((0, 0), np.uint64)
         self.before: Callable[[], Belief | None] = lambda: None
 
 
@@ -189,7 +190,8 @@ class Chain:
                 np.int32
             )
             if not exact and len(sources) * (len(index) + len(added)) > self.settings.exact:
-                everywhere = self._spread(belief.index, stays)
+                everywhere = np.zeros(self.count)
+                everywhere[belief.index] = stays
                 return self._wide_step(belief, sources, evidence, everywhere, even, emission.stay)
             near = self.neighbours.mass(self._known(belief).sources, sources, added) * self._scale[added]
             prior = near + values_at(belief.index, stays, added) + even
@@ -296,16 +298,16 @@ class Chain:
     def _backwards(self, before: Belief, belief: Belief, mass: F64, rest: float) -> tuple[F64, float]:
         """Eq. S1: γ_{t−1} of the classes that ``before`` keeps and of its rest, from γ_t of ``belief``."""
         alpha, before_rest = shares(before)
-        e, stay = self.settings.restart, belief.stay
-        given = mass / (self._came(before, belief, alpha) + (before_rest + e) / self.count)
+        e, stay, known = self.settings.restart, belief.stay, self._known_after(before, belief, alpha)
+        given = mass / (known.came + (before_rest + e) / self.count)
         others, own = self._scale[belief.index], self._scale[before.index]
-        back = (1 - stay) * self.neighbours.mass(self._known(belief).sources, given * others, before.index) * own
+        back = (1 - stay) * self.neighbours.mass_of(known.near, known.sources, given * others) * own
         back += stay * values_at(belief.index, given, before.index)
         even = float(given.sum()) / self.count
         return alpha * (back + e * even + rest), before_rest * ((1 + e) * even + rest)
 
-    def _came(self, before: Belief, belief: Belief, alpha: F64) -> F64:
-        """(M,) what (F2) gave the classes of ``belief`` from those of ``before``; found out once.
+    def _known_after(self, before: Belief, belief: Belief, alpha: F64) -> _Known:
+        """What is known about a belief and the one before it; found out once.
 
         Within a lag every pair of frames is smoothed as often as there are frames after it.
         """
@@ -313,10 +315,11 @@ class Chain:
         if known.before() is not before:
             own, others = self._scale[before.index], self._scale[belief.index]
             sums = self.neighbours.mass(self._known(before).sources, alpha * own, belief.index)
-            came = (1 - belief.stay) * sums * others
-            came += belief.stay * values_at(before.index, alpha, belief.index)
-            known.came, known.before = came, weakref.ref(before)
-        return known.came
+            known.came = (1 - belief.stay) * sums * others
+            known.came += belief.stay * values_at(before.index, alpha, belief.index)
+            known.near = self.neighbours.near(known.sources, before.index)
+            known.before = weakref.ref(before)
+        return known
 
     def _known(self, belief: Belief) -> _Known:
         """What this chain has found out about a belief."""
@@ -324,12 +327,6 @@ class Chain:
         if known is None:
             known = belief.known[self] = _Known(self.neighbours.sources(belief.index))
         return known
-
-    def _spread(self, index: I32, values: F64) -> F64:
-        """(K,) the values at their classes, 0 elsewhere."""
-        found = np.zeros(self.count)
-        found[index] = values
-        return found
 
     def open_path(self, emission: Emission, window: int) -> PathState:
         """Max-product's state after a first frame.

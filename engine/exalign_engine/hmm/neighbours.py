@@ -20,9 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exalign_engine.arrays import F32, F64, I32
+from exalign_engine.arrays import F32, F64, I32, U64
 from exalign_engine.exemplars.spatial_order import SpatialOrder
-from exalign_engine.hmm.kernels import LANES, first_near, near_mass, near_some, reach_first, spread_mass
+from exalign_engine.hmm.kernels import LANES, first_near, mass_of_lanes, near_lanes, near_some, reach_first, spread_mass
 from exalign_engine.posterior.kernels import kernel_layout
 from exalign_engine.tables.store import Layout, Tables
 
@@ -91,19 +91,30 @@ class Neighbours:
         order = np.argsort(self.rank[classes])
         return Sources(order, self._blocks(classes[order]))
 
-    def mass(self, sources: Sources, weights: F64, targets: I32) -> F64:
-        """(T,) float64: Σ_{i ∈ N(j)} w_i over the sources, for every target j.
+    def near(self, sources: Sources, targets: I32) -> U64:
+        """(T, B) uint64: which sources are near which target, for `mass_of`.
 
         Args:
             sources: made by `sources`.
-            weights: (S,) float64, in the order in which the classes were given.
             targets: (T,) int32.
         """
-        if not len(sources.order) or not len(targets):
-            return np.zeros(len(targets))
+        return np.asarray(near_lanes(*sources.blocks, targets, *self._geometry()))
+
+    def mass_of(self, near: U64, sources: Sources, weights: F64) -> F64:
+        """(T,) float64: Σ_{i ∈ N(j)} w_i over the sources, for every target j.
+
+        Args:
+            near: made by `near` of the same sources.
+            sources: made by `sources`.
+            weights: (S,) float64, in the order in which the classes were given.
+        """
         padded = np.zeros(sources.blocks[2].size)
         padded[: len(sources.order)] = weights[sources.order]
-        return np.asarray(near_mass(*sources.blocks, padded, targets, *self._geometry()))
+        return np.asarray(mass_of_lanes(near, padded))
+
+    def mass(self, sources: Sources, weights: F64, targets: I32) -> F64:
+        """`mass_of` for targets, (T,) int32."""
+        return self.mass_of(self.near(sources, targets), sources, weights)
 
     def first(self, sources: I32, targets: I32) -> I32:
         """(T,) int32: position of the first source that is near each target; -1: none is.
