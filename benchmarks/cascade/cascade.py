@@ -18,7 +18,7 @@ off only matters where it changes the class; but a start that a click has moved 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,7 +122,11 @@ class Cascade:
         Raises:
             ValueError: the map or the embedding is not of the size that the cascade was fitted with.
         """
-        return mean_move(image, self.looks(image), start, self._moved) - start
+
+        def move(looks: Sequence[ImageFeatures], starts: F64) -> F64:
+            return np.stack([self._moved(look, begin) for look, begin in zip(looks, starts, strict=True)])
+
+        return mean_move(image, self.looks(image), start, move) - start
 
     def _moved(self, image: ImageFeatures, start: NDArray[np.floating]) -> F64:
         """(68, 2) → (68, 2): y_L from one look."""

@@ -48,7 +48,8 @@ def _cells(cells: Any, weights: Any, index: Any, shapes: Any, variance: Any, sca
 
 #: Kernel, units of a call, nanoseconds a unit.
 KERNELS: list[tuple[str, Callable[..., int], float]] = [
-    ("hmm.neighbours.near_mass", _pairs, 2000),
+    ("hmm.neighbours.near_lanes", _pairs, 2000),
+    ("hmm.neighbours.mass_of_lanes", lambda near, *_: near.size, 500),
     ("hmm.neighbours.first_near", _pairs, 2000),
     ("hmm.neighbours.spread_mass", lambda index, *_: 32 * len(index), 20),
     ("hmm.neighbours.reach_first", lambda index, *_: 32 * len(index), 20),

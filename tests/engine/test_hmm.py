@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from exalign_engine.hmm.belief import BELIEF_BYTES, most_members
+from exalign_engine.hmm.belief import BELIEF_BYTES, TINY, most_members
 from exalign_engine.hmm.chain import Belief, Chain, ChainSettings, Emission, LowPass, forward_backward
 from exalign_engine.posterior.thinning import thinned
 from hmm_reference import adjacency, forward, smoothed
@@ -223,6 +224,24 @@ def test_truncated_emissions_keep_the_best_and_the_total_and_stay(seed: int, cou
     assert kept.sum() == pytest.approx(whole.sum(), rel=0.02)
     best = np.argsort(-emission.log, kind="stable")[: max(members // 2, 1)]
     np.testing.assert_allclose(kept[best], whole[best], rtol=0.02, atol=1e-9)
+
+
+@PLENTY
+@given(seeds, st.integers(2, 3000), st.integers(1, 3000))
+def test_an_emission_is_truncated_to_the_same_bits_as_number_by_number(seed: int, count: int, members: int) -> None:
+    (emission,) = random_emissions(np.random.default_rng(seed), count, 1)
+    short = emission.truncated(members).log
+    if emission.log is None or short is None or members >= count:
+        return
+    log = emission.log - emission.log.max()
+    best = np.sort(np.argsort(-log, kind="stable")[:members])
+    low = np.delete(log, best)
+    floor = np.float32(math.log(float(np.exp(low, dtype=np.float64).mean()) + TINY))
+    floor = low[0] if low.max() == low.min() else floor
+    expected = np.full(count, floor, np.float32)
+    expected[best] = np.maximum(log[best], floor)
+    with np.errstate(over="ignore"):
+        np.testing.assert_array_equal(short, expected.astype(np.float16).astype(np.float32))
 
 
 @PLENTY

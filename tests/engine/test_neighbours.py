@@ -41,7 +41,9 @@ def test_nearness_is_the_exact_rule_on_every_pair(
     for start in range(0, len(sources), 50):
         some = sources[start : start + 50]
         powers = 2.0 ** np.arange(len(some))
-        np.testing.assert_array_equal(found.mass(some, powers, targets), powers @ near[some])
+        np.testing.assert_array_equal(found.mass(found.sources(some), powers, targets), powers @ near[some])
+        again = found.mass_of(found.near(found.sources(some), targets), found.sources(some), powers[::-1])
+        np.testing.assert_array_equal(again, powers[::-1] @ near[some])
     first = [next((s for s, i in enumerate(sources) if near[i, j]), -1) for j in targets]
     np.testing.assert_array_equal(found.first(sources, targets), first)
 
@@ -53,13 +55,15 @@ def test_mass_is_the_dense_sum(seed: int, count: int) -> None:
     weights = np.random.default_rng(seed).random(count)
     everyone = np.arange(count, dtype=np.int32)
     expected = weights @ adjacency(shapes, 0.08)
-    np.testing.assert_allclose(Neighbours(shapes, 0.08).mass(everyone, weights, everyone), expected, rtol=1e-12)
+    found = Neighbours(shapes, 0.08)
+    np.testing.assert_allclose(found.mass(found.sources(everyone), weights, everyone), expected, rtol=1e-12)
 
 
 def test_far_from_the_origin_nearness_is_as_exact() -> None:
     shapes = cloud(3, 300, 2, True) + np.float32(1000)
     everyone = np.arange(300, dtype=np.int32)
-    found = Neighbours(shapes, 0.125).mass(everyone, np.ones(300), everyone)
+    near = Neighbours(shapes, 0.125)
+    found = near.mass(near.sources(everyone), np.ones(300), everyone)
     np.testing.assert_array_equal(found, adjacency(shapes, 0.125).sum(axis=0))
 
 
@@ -90,9 +94,9 @@ def test_counts_of_many_classes_are_near_the_truth_and_always_the_same(monkeypat
 def test_without_sources_nothing_is_near() -> None:
     found = Neighbours(cloud(1, 9, 2, False), 0.1)
     none, some = np.zeros(0, np.int32), np.arange(9, dtype=np.int32)
-    np.testing.assert_array_equal(found.mass(none, np.zeros(0), some), np.zeros(9))
+    np.testing.assert_array_equal(found.mass(found.sources(none), np.zeros(0), some), np.zeros(9))
     np.testing.assert_array_equal(found.first(none, some), np.full(9, -1))
-    assert len(found.mass(some, np.ones(9), none)) == len(found.first(some, none)) == 0
+    assert len(found.mass(found.sources(some), np.ones(9), none)) == len(found.first(some, none)) == 0
 
 
 @pytest.mark.parametrize("tau", [0.0, -1.0, float("nan"), float("inf")])

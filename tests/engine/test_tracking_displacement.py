@@ -59,7 +59,7 @@ def test_a_hidden_face_keeps_what_it_was_seen_to_have_of_its_own(toy: Toy) -> No
 def test_a_picture_that_tells_nothing_displaces_nothing(toy: Toy) -> None:
     flat = toy.aligner.posterior(row(toy.scores(0, 0.99, 100.0)))
     assert information_ratio(flat) < 0.01
-    assert blend_displacement(flat.probabilities, flat, NO_DISPLACEMENT) == pytest.approx(0.0, abs=1e-3)
+    assert blend_displacement(flat, flat, NO_DISPLACEMENT) == pytest.approx(0.0, abs=1e-3)
 
 
 def test_the_chain_knows_nothing_of_displacements(toy: Toy, plain: Toy) -> None:

@@ -103,20 +103,25 @@ async def test_what_a_decoder_finds_wrong_is_reported_with_what_was_wrong_before
     assert live.sample("exalign_undecodable_pictures_total", method="PredictLandmarks") == 1
 
 
-async def test_frames_go_the_same_way(live: Running) -> None:
-    call = live.stub.TrackVideo()  # type: ignore[call-arg]
-    await call.write(service_pb2.TrackVideoRequest(config=track_config()))
-    await call.read()
-    live.runtime.gate.clear()
-    await call.write(service_pb2.TrackVideoRequest(frame=frame(0, GOOD_BOX, data=avif())))
-    await until(lambda: live.runtime.held == 1)
-    assert held(live) == BYTES
-    live.runtime.gate.set()
-    answer = await call.read()
-    assert len(answer.result.tracks) == 1  # type: ignore[union-attr]
-    assert live.sample("exalign_decoders") == 1
-    await until(lambda: held(live) == 0)
-    call.cancel()
+async def test_frames_go_the_same_way_and_count_until_their_crops_are_cut(tmp_path: Path) -> None:
+    detector = HeldDetector()
+    async with running(tmp_path, config(), detector=detector) as live:
+        call = live.stub.TrackVideo()  # type: ignore[call-arg]
+        await call.write(service_pb2.TrackVideoRequest(config=track_config()))
+        await call.read()
+        detector.gate.clear()
+        live.runtime.gate.clear()
+        await call.write(service_pb2.TrackVideoRequest(frame=frame(0, data=avif())))
+        await until(lambda: detector.held == 1)
+        assert held(live) == BYTES
+        detector.gate.set()
+        await until(lambda: live.runtime.held == 1)
+        assert held(live) == 0
+        live.runtime.gate.set()
+        answer = await call.read()
+        assert len(answer.result.tracks) == 1  # type: ignore[union-attr]
+        assert live.sample("exalign_decoders") == 1
+        call.cancel()
 
 
 async def test_raw_pixels_count_too(live: Running) -> None:

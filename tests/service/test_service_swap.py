@@ -137,7 +137,7 @@ async def test_a_broken_session_that_is_never_resumed_lets_its_bundle_go_in_the_
         late = video(it)
         await late.say(track_config("mine", result.resume_token))
         code, details = await late.refused()
-        assert (code, details.reason) == (NOT_FOUND, "SESSION_NOT_FOUND")
+        assert (code, details.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "TOKEN_OTHER_BUNDLE")
 
 
 async def test_a_question_by_id_is_answered_by_the_bundle_that_made_it_and_goes_with_it(it: BundleServer) -> None:

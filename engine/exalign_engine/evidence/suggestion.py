@@ -140,13 +140,22 @@ def suggest(
     return Suggestions(posterior.expected_error, tuple(found))
 
 
-def systematic(weights: NDArray[np.floating], draws: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Systematic resampling with the fixed offset ½: (rows drawn, ascending; how often each, summing to ``draws``)."""
-    cumulative = np.cumsum(weights, dtype=np.float64)
+def systematic(
+    weights: NDArray[np.floating], draws: int, held: NDArray[np.int32] | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Systematic resampling with the fixed offset ½: (rows drawn, ascending; how often each, summing to ``draws``).
+
+    Args:
+        weights: (K,) ≥ 0, some above 0.
+        draws: how many.
+        held: ascending, every row with a weight above 0, where they are known to be few; None: any may have one.
+    """
+    some = weights if held is None else weights[held]
+    cumulative = np.cumsum(some, dtype=np.float64)
     at = (np.arange(draws) + 0.5) / draws * cumulative[-1]
     # The last row with any weight, should rounding push the last point beyond the sum.
-    rows = np.minimum(np.searchsorted(cumulative, at, side="right"), np.flatnonzero(weights)[-1])
-    found, count = np.unique(rows, return_counts=True)
+    rows = np.minimum(np.searchsorted(cumulative, at, side="right"), np.flatnonzero(some)[-1])
+    found, count = np.unique(rows if held is None else held[rows], return_counts=True)
     return found.astype(np.int64), count.astype(np.int64)
 
 

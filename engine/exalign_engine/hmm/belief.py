@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from exalign_engine.arrays import F32, F64, I32
+from exalign_engine.hmm.passes import without
 from exalign_engine.posterior.thinning import heaviest_rows
 
 #: Bytes of an encoded belief, at most.
@@ -80,8 +82,10 @@ class Emission:
             raise ValueError("no probability is above 0, or one is not finite")
         if exponent == 0:
             return cls(None, stay)
-        floored = np.maximum(probabilities / top, np.float32(math.exp(LOG_FLOOR)))
-        return cls(np.log(floored) * np.float32(exponent), stay)
+        log = probabilities / top
+        np.log(np.maximum(log, np.float32(math.exp(LOG_FLOOR)), out=log), out=log)
+        log *= np.float32(exponent)
+        return cls(log, stay)
 
     def with_likelihood(self, log_likelihood: F64) -> Emission:
         """The product with a likelihood.
@@ -106,16 +110,15 @@ class Emission:
         if self.log is None:
             return self
         log = self.log - self.log.max()
-        if members < len(log):
-            kept = heaviest_rows(log, members)
-            low = np.delete(log, kept)
-            # All alike, they are a floor already, which must not drift by rounding.
-            floor = low[0] if low.max() == low.min() else _log_mean(low)
-            cut = np.full(len(log), floor, np.float32)
-            cut[kept] = np.maximum(log[kept], floor)
-            log = cut
-        with np.errstate(over="ignore"):
-            return Emission(log.astype(np.float16).astype(np.float32), self.stay)
+        if members >= len(log):
+            return Emission(_half(log), self.stay)
+        kept = heaviest_rows(log, members)
+        low = without(log, kept)
+        # All alike, they are a floor already, which must not drift by rounding.
+        floor = low[0] if low.max() == low.min() else _log_mean(low)
+        cut = np.full(len(log), _half(np.full(1, floor, np.float32))[0])
+        cut[kept] = _half(np.maximum(log[kept], floor))
+        return Emission(cut, self.stay)
 
     def encode(self) -> bytes:
         """Small where truncated: 2 bytes a member and at most one bit a class; lossless always."""
@@ -158,6 +161,7 @@ class Belief:
         cut: mass of the classes that this step's truncation left out, or a bound on it: at most so much is misplaced,
             most of it by no more than what is kept is apart.
         stay: of the emission that led here.
+        known: what chains have found out about it, each its own; no part of the value.
     """
 
     index: I32
@@ -165,6 +169,7 @@ class Belief:
     rest: float
     cut: float
     stay: float = 0.0
+    known: dict[object, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def probabilities(self, count: int) -> F32:
         """(K,) float32 that sums to 1."""
@@ -174,7 +179,14 @@ class Belief:
         return p
 
     def encode(self) -> bytes:
-        """At most `BELIEF_BYTES` bytes from a `Chain`: 2 a class kept, and one bit a class or 4 bytes a class kept."""
+        """At most `BELIEF_BYTES` bytes from a `Chain`: 2 a class kept, and one bit a class or 4 bytes a class kept.
+
+        Kept once made.
+        """
+        return self._encoded
+
+    @cached_property
+    def _encoded(self) -> bytes:
         form, packed = _pack(self.index)
         head = _HEAD.pack(_BELIEF, len(self.index), form, self.rest, self.cut, self.stay)
         return head + packed + _codes(self.weights).astype("<u2").tobytes()
@@ -225,7 +237,18 @@ class LowPass:
 
 
 def _log_mean(log: F32) -> np.float32:
-    return np.float32(math.log(float(np.exp(log, dtype=np.float64).mean()) + TINY))
+    """log of the mean of exp; of those that are as small as the smallest, the exponential is taken once."""
+    places = np.flatnonzero(log > log.min())
+    exps = np.exp(np.append(log[places], log.min()), dtype=np.float64)
+    spread = np.full(len(log), exps[-1])
+    spread[places] = exps[:-1]
+    return np.float32(math.log(float(spread.mean()) + TINY))
+
+
+def _half(log: F32) -> F32:
+    """What is left of it in half precision, as float32."""
+    with np.errstate(over="ignore"):
+        return log.astype(np.float16).astype(np.float32)
 
 
 def most_members(count: int) -> int:
@@ -238,6 +261,20 @@ def rounded(weights: F64) -> F32:
     """float32 of 12 significant bits: what 16-bit codes hold."""
     bits = weights.astype(np.float32).view(np.uint32)
     return ((bits + np.uint32(0x800)) & np.uint32(0xFFFFF000)).view(np.float32)
+
+
+def shares(belief: Belief) -> tuple[F64, float]:
+    """What a belief's classes hold and its rest, of a total of 1."""
+    total = float(belief.weights.sum(dtype=np.float64)) + belief.rest
+    return belief.weights.astype(np.float64) / total, belief.rest / total
+
+
+def values_at(index: I32, values: F64, wanted: I32) -> F64:
+    """The values at wanted classes, 0 where a class is not in the index, (M,) ascending."""
+    if not len(index):
+        return np.zeros(len(wanted))
+    place = np.minimum(np.searchsorted(index, wanted), len(index) - 1)
+    return np.where(index[place] == wanted, values[place], 0.0)
 
 
 def _codes(weights: F32) -> NDArray[np.uint16]:

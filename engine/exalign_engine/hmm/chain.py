@@ -34,7 +34,8 @@ the kept classes would be wrong: the classes of a thinned belief stand for those
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -43,9 +44,10 @@ from exalign_engine.arrays import F32, F64, I32
 from exalign_engine.exemplars.exemplars import Exemplars
 from exalign_engine.exemplars.spatial_order import SpatialOrder
 from exalign_engine.heatmaps.kernels import mass_floor
-from exalign_engine.hmm.belief import LEAST_WEIGHT, Belief, Emission, LowPass, most_members, rounded
+from exalign_engine.hmm.belief import LEAST_WEIGHT, Belief, Emission, LowPass, most_members, rounded, shares, values_at
 from exalign_engine.hmm.max_product import BestPath, PathLimits, PathState, extend_path, open_path
-from exalign_engine.hmm.neighbours import Neighbours
+from exalign_engine.hmm.neighbours import Neighbours, Sources
+from exalign_engine.hmm.passes import most_mass, without
 from exalign_engine.posterior.checks import Check, unchecked
 from exalign_engine.posterior.thinning import drawn, thinned
 from exalign_engine.tables.store import Tables
@@ -110,6 +112,21 @@ class ChainSettings:
             raise ValueError("; ".join(wrong))
 
 
+class _Known:
+    """What a chain has found out about a belief.
+
+    Attributes:
+        sources: its classes, to compare others with.
+        before: the belief that it came from, which may be gone.
+        came: (M,) what (F2) gave its classes from those of ``before``.
+        near: which of its classes are near which of those of ``before``.
+    """
+
+    def __init__(self, sources: Sources) -> None:
+        self.sources, self.came, self.near = sources, np.zeros(0), np.zeros((0, 0), np.uint64)
+        self.before: Callable[[], Belief | None] = lambda: None
+
+
 class Chain:
     """Transitions between the exemplars of one bundle, and the filter. Built once; threads may share it.
 
@@ -158,45 +175,49 @@ class Chain:
             ValueError: the emission is over another number of classes.
         """
         evidence = self._evidence(emission)
-        alpha, rest = _shares(belief)
-        moves, stays = 1 - emission.stay, emission.stay * self._spread(belief.index, alpha)
+        alpha, rest = shares(belief)
+        moves, stays = 1 - emission.stay, emission.stay * alpha
         sources = moves * alpha * self._scale[belief.index]
         even = (rest + self.settings.restart) / self.count
-        near = np.minimum(sources.sum(), self.neighbours.counts * sources.max(initial=0.0)) * self._scale + stays
-        most = evidence * (near + even).astype(np.float32)  # α̂
+        total, peak = float(sources.sum()), float(sources.max(initial=0.0))
+        most = most_mass(evidence, self.neighbours.counts, self._scale, total, peak, even, belief.index, stays)
         exact = self.members >= self.count
-        everything = float(most.sum(dtype=np.float64))
         share, above = 0.0 if exact else MASS_CUT / 4, np.inf
         index, mass = np.zeros(0, np.int32), np.zeros(0)
         while True:
             floor = mass_floor(most, share)
-            added = np.flatnonzero((most >= floor) & (most < above)).astype(np.int32)
+            added = np.flatnonzero(most >= floor if above == np.inf else (most >= floor) & (most < above)).astype(
+                np.int32
+            )
             if not exact and len(sources) * (len(index) + len(added)) > self.settings.exact:
-                return self._wide_step(belief.index, sources, evidence, stays, even, emission.stay)
-            prior = self.neighbours.mass(belief.index, sources, added) * self._scale[added] + stays[added] + even
+                everywhere = np.zeros(self.count)
+                everywhere[belief.index] = stays
+                return self._wide_step(belief, sources, evidence, everywhere, even, emission.stay)
+            near = self.neighbours.mass(self._known(belief).sources, sources, added) * self._scale[added]
+            prior = near + values_at(belief.index, stays, added) + even
             index, mass = np.concatenate([index, added]), np.concatenate([mass, evidence[added] * prior])
             found = float(mass.sum())
-            # Rounded to float32, a bound may be too low by as much.
-            unseen = (1 + 2.0**-22) * float(most[most < floor].sum(dtype=np.float64))
+            # Rounded to float32, a bound may be too low by as much. A later floor is no higher.
+            unseen = (1 + 2.0**-22) * float(without(most, np.sort(index)).sum(dtype=np.float64))
             if unseen <= MASS_CUT / 2 * found or exact:
                 break
             # The next round ends: the mass found only grows.
-            share, above = 0.9 * MASS_CUT / 2 * found / everything, floor
+            share, above = 0.9 * MASS_CUT / 2 * found / float(most.sum(dtype=np.float64)), floor
         return self._kept(index, mass, unseen, 0.0 if exact else even * float(evidence.min()), emission.stay)
 
-    def _wide_step(self, index: I32, sources: F64, evidence: F32, stays: F64, even: float, stay: float) -> Belief:
+    def _wide_step(self, belief: Belief, sources: F64, evidence: F32, stays: F64, even: float, stay: float) -> Belief:
         """`step` where the sum of (F2) is taken for a part of the classes.
 
         Args:
-            index: classes that the belief before keeps.
-            sources: (len(index),) what each hands on.
+            belief: before it.
+            sources: (M,) what each of its classes hands on.
             evidence: (K,) e^γ.
             stays: (K,) mass that stays.
             even: what every class gets.
             stay: of the emission.
         """
-        targets, counts = self._sampled(index, sources, evidence)
-        sums = self.neighbours.mass(index, sources, targets) * self._scale[targets]
+        targets, counts = self._sampled(belief.index, sources, evidence)
+        sums = self.neighbours.mass(self._known(belief).sources, sources, targets) * self._scale[targets]
         near = stays.copy()
         near[targets] += counts * sums
         mass, level = evidence * (near + even), even * float(evidence.min())
@@ -267,7 +288,7 @@ class Chain:
             check()
             belief = beliefs[t]
             if t == len(beliefs) - 1:
-                mass, rest = _shares(belief)
+                mass, rest = shares(belief)
             chosen = mass >= LEAST_WEIGHT
             found.append(Belief(belief.index[chosen], rounded(mass[chosen]), rest, belief.cut, belief.stay))
             if t:
@@ -276,22 +297,36 @@ class Chain:
 
     def _backwards(self, before: Belief, belief: Belief, mass: F64, rest: float) -> tuple[F64, float]:
         """Eq. S1: γ_{t−1} of the classes that ``before`` keeps and of its rest, from γ_t of ``belief``."""
-        alpha, before_rest = _shares(before)
-        own, others, e = self._scale[before.index], self._scale[belief.index], self.settings.restart
-        stay, moves = belief.stay, 1 - belief.stay
-        came = moves * self.neighbours.mass(before.index, alpha * own, belief.index) * others
-        came += stay * self._spread(before.index, alpha)[belief.index]
-        given = mass / (came + (before_rest + e) / self.count)
-        back = moves * self.neighbours.mass(belief.index, given * others, before.index) * own
-        back += stay * self._spread(belief.index, given)[before.index]
+        alpha, before_rest = shares(before)
+        e, stay, known = self.settings.restart, belief.stay, self._known_after(before, belief, alpha)
+        given = mass / (known.came + (before_rest + e) / self.count)
+        others, own = self._scale[belief.index], self._scale[before.index]
+        back = (1 - stay) * self.neighbours.mass_of(known.near, known.sources, given * others) * own
+        back += stay * values_at(belief.index, given, before.index)
         even = float(given.sum()) / self.count
         return alpha * (back + e * even + rest), before_rest * ((1 + e) * even + rest)
 
-    def _spread(self, index: I32, values: F64) -> F64:
-        """(K,) the values at their classes, 0 elsewhere."""
-        found = np.zeros(self.count)
-        found[index] = values
-        return found
+    def _known_after(self, before: Belief, belief: Belief, alpha: F64) -> _Known:
+        """What is known about a belief and the one before it; found out once.
+
+        Within a lag every pair of frames is smoothed as often as there are frames after it.
+        """
+        known = self._known(belief)
+        if known.before() is not before:
+            own, others = self._scale[before.index], self._scale[belief.index]
+            sums = self.neighbours.mass(self._known(before).sources, alpha * own, belief.index)
+            known.came = (1 - belief.stay) * sums * others
+            known.came += belief.stay * values_at(before.index, alpha, belief.index)
+            known.near = self.neighbours.near(known.sources, before.index)
+            known.before = weakref.ref(before)
+        return known
+
+    def _known(self, belief: Belief) -> _Known:
+        """What this chain has found out about a belief."""
+        known: _Known | None = belief.known.get(self)
+        if known is None:
+            known = belief.known[self] = _Known(self.neighbours.sources(belief.index))
+        return known
 
     def open_path(self, emission: Emission, window: int) -> PathState:
         """Max-product's state after a first frame.
@@ -324,7 +359,10 @@ class Chain:
         log = self._checked(emission)
         if log is None:
             return np.ones(self.count, np.float32)
-        return np.asarray(np.exp((log - log.max()) * np.float32(self.settings.sharpness)), dtype=np.float32)
+        shifted: F32 = log - log.max()
+        shifted *= np.float32(self.settings.sharpness)
+        np.exp(shifted, out=shifted)
+        return shifted
 
     def _log(self, emission: Emission) -> F64:
         """(K,) float64, γ log e_j."""
@@ -335,12 +373,6 @@ class Chain:
         if emission.log is not None and emission.log.shape != (self.count,):
             raise ValueError(f"the emission has shape {emission.log.shape}, the chain K = {self.count}")
         return emission.log
-
-
-def _shares(belief: Belief) -> tuple[F64, float]:
-    """What a belief's classes hold and its rest, of a total of 1."""
-    total = float(belief.weights.sum(dtype=np.float64)) + belief.rest
-    return belief.weights.astype(np.float64) / total, belief.rest / total
 
 
 def forward_backward(chain: Chain, emissions: Sequence[Emission]) -> list[Belief]:

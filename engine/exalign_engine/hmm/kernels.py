@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from exalign_engine.arrays import F32, F64, I32, U8
+from exalign_engine.arrays import F32, F64, I32, U8, U64
 from exalign_engine.exemplars.spatial_order import STRIDE
 from exalign_engine.libraries.njit import njit
 
@@ -34,6 +34,9 @@ LANES = 64
 ROUNDING = 1e-5
 
 # The comparisons are inlined where they are called: to pass their arrays would cost as much as to compare.
+
+#: A bit for each lane.
+ALL = np.uint64(2**LANES - 1)
 
 #: What a block's comparison with a target says.
 APART, NEAR, MIXED, OPEN = 0, 1, 2, 3
@@ -151,12 +154,11 @@ def _near_sum(state: U8, weights: F64, start: int) -> float:
 
 
 @njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
-def near_mass(
+def near_lanes(
     sources: I32,
     blocks: F32,
     rests: F32,
     boxes: F32,
-    weights: F64,
     targets: I32,
     prefix: F32,
     rest: F32,
@@ -164,15 +166,14 @@ def near_mass(
     limit: float,
     low: float,
     high: float,
-) -> F64:
-    """(T,) float64: Σ_{i ∈ N(j)} w_i over the sources, block by block, for every target j.
+) -> U64:
+    """(T, B) uint64: which lanes of each block hold a source near each target, a bit a lane; `ALL` where all do.
 
     Args:
         sources: and the other arrays: see above.
         blocks: y of the sources.
         rests: ρ of the sources.
         boxes: of the blocks.
-        weights: (B · LANES,) float64, 0 in the padding.
         targets: j.
         prefix: y.
         rest: ρ.
@@ -181,28 +182,49 @@ def near_mass(
         low: apart above.
         high: near up to.
     """
-    out = np.zeros(targets.shape[0])
+    out = np.zeros((targets.shape[0], blocks.shape[0]), np.uint64)
     state, d2 = np.ones(LANES, np.uint8), np.empty(LANES, np.float32)
-    whole = np.empty(blocks.shape[0])
-    for b in range(blocks.shape[0]):
-        whole[b] = _near_sum(state, weights, b * LANES)
     for t in range(targets.shape[0]):
         j = targets[t]
-        total = 0.0
         for b in range(blocks.shape[0]):
             verdict = _compare_box(boxes, b, prefix, rest, j, low, high)
             if verdict == OPEN:
                 verdict = _compare(blocks, rests, b, prefix, rest, j, low, high, state, d2)
-            if verdict == APART:
-                continue
             if verdict == NEAR:
-                total += whole[b]
-                continue
-            if verdict == OPEN:
+                out[t, b] = ALL
+            elif verdict != APART:
+                bits = np.uint64(0)
                 for lane in range(LANES):
+                    said = state[lane] == 1
                     if state[lane] == 2:
-                        state[lane] = np.uint8(_is_near(rows, sources[b * LANES + lane], j, limit))
-            total += _near_sum(state, weights, b * LANES)
+                        said = _is_near(rows, sources[b * LANES + lane], j, limit)
+                    bits |= np.uint64(said) << np.uint64(lane)
+                out[t, b] = bits
+    return out
+
+
+@njit(cache=True, nogil=True, fastmath=True)  # type: ignore[untyped-decorator]
+def mass_of_lanes(near: U64, weights: F64) -> F64:
+    """(T,) float64: Σ_{i ∈ N(j)} w_i over the sources, block by block, for every target j.
+
+    Args:
+        near: (T, B), see `near_lanes`.
+        weights: (B · LANES,) float64, 0 in the padding.
+    """
+    out = np.zeros(near.shape[0])
+    state, whole = np.ones(LANES, np.uint8), np.empty(near.shape[1])
+    for b in range(near.shape[1]):
+        whole[b] = _near_sum(state, weights, b * LANES)
+    for t in range(near.shape[0]):
+        total = 0.0
+        for b in range(near.shape[1]):
+            bits = near[t, b]
+            if bits == ALL:
+                total += whole[b]
+            elif bits:
+                for lane in range(LANES):
+                    state[lane] = np.uint8((bits >> np.uint64(lane)) & np.uint64(1))
+                total += _near_sum(state, weights, b * LANES)
         out[t] = total
     return out
 

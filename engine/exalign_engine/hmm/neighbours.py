@@ -13,15 +13,16 @@ Pairs that (N2) leaves open are summed by (N1), so membership is exact.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from exalign_engine.arrays import F32, F64, I32
+from exalign_engine.arrays import F32, F64, I32, U64
 from exalign_engine.exemplars.spatial_order import SpatialOrder
-from exalign_engine.hmm.kernels import LANES, first_near, near_mass, near_some, reach_first, spread_mass
+from exalign_engine.hmm.kernels import LANES, first_near, mass_of_lanes, near_lanes, near_some, reach_first, spread_mass
 from exalign_engine.posterior.kernels import kernel_layout
 from exalign_engine.tables.store import Layout, Tables
 
@@ -32,6 +33,19 @@ FAR = 1e15
 COUNTED = 50_000
 #: Classes of that part at first, and neighbours to be found there before an estimate is believed.
 SAMPLED, ENOUGH = 4096, 32
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Classes that others are compared with: made once, for any weights and targets.
+
+    Attributes:
+        order: (S,) places of the classes as they were given, in spatial order.
+        blocks: sources, blocks, rests and boxes as `exalign_engine.hmm.kernels` has them.
+    """
+
+    order: NDArray[np.intp]
+    blocks: tuple[I32, F32, F32, F32]
 
 
 class Neighbours:
@@ -72,21 +86,35 @@ class Neighbours:
         self._prefix, self._rest, self.rank = self.order.prefix, self.order.rest, self.order.rank
         self._low, self._high = _slack(self._prefix, self._rest, self.tau)
 
-    def mass(self, sources: I32, weights: F64, targets: I32) -> F64:
+    def sources(self, classes: I32) -> Sources:
+        """Classes, (S,) int32, all different, for `mass`."""
+        order = np.argsort(self.rank[classes])
+        return Sources(order, self._blocks(classes[order]))
+
+    def near(self, sources: Sources, targets: I32) -> U64:
+        """(T, B) uint64: which sources are near which target, for `mass_of`.
+
+        Args:
+            sources: made by `sources`.
+            targets: (T,) int32.
+        """
+        return np.asarray(near_lanes(*sources.blocks, targets, *self._geometry()))
+
+    def mass_of(self, near: U64, sources: Sources, weights: F64) -> F64:
         """(T,) float64: Σ_{i ∈ N(j)} w_i over the sources, for every target j.
 
         Args:
-            sources: (S,) int32, classes, all different.
-            weights: (S,) float64.
-            targets: (T,) int32.
+            near: made by `near` of the same sources.
+            sources: made by `sources`.
+            weights: (S,) float64, in the order in which the classes were given.
         """
-        if not len(sources) or not len(targets):
-            return np.zeros(len(targets))
-        order = np.argsort(self.rank[sources])
-        blocks = self._blocks(sources[order])
-        padded = np.zeros(blocks[2].size)
-        padded[: len(order)] = weights[order]
-        return np.asarray(near_mass(*blocks, padded, targets, *self._geometry()))
+        padded = np.zeros(sources.blocks[2].size)
+        padded[: len(sources.order)] = weights[sources.order]
+        return np.asarray(mass_of_lanes(near, padded))
+
+    def mass(self, sources: Sources, weights: F64, targets: I32) -> F64:
+        """`mass_of` for targets, (T,) int32."""
+        return self.mass_of(self.near(sources, targets), sources, weights)
 
     def first(self, sources: I32, targets: I32) -> I32:
         """(T,) int32: position of the first source that is near each target; -1: none is.
@@ -110,10 +138,11 @@ class Neighbours:
     def _blocks(self, sources: I32) -> tuple[I32, F32, F32, F32]:
         """Sources, blocks, rests and boxes as `exalign_engine.hmm.kernels` has them; sources in spatial order."""
         starts = np.arange(0, len(sources), LANES)
-        padding = len(starts) * LANES - len(sources)
         prefix, rest = self._prefix[sources], self._rest[sources]
-        blocks = np.pad(prefix, ((0, padding), (0, 0)), constant_values=FAR).reshape(len(starts), LANES, -1)
-        rests = np.pad(rest, (0, padding)).reshape(len(starts), LANES)
+        blocks = np.full((len(starts), LANES, prefix.shape[1]), FAR, np.float32)
+        blocks.reshape(-1, prefix.shape[1])[: len(sources)] = prefix
+        rests = np.zeros((len(starts), LANES), np.float32)
+        rests.reshape(-1)[: len(sources)] = rest
         least, most = np.minimum.reduceat(prefix, starts), np.maximum.reduceat(prefix, starts)
         middle = (least + most) / np.float32(2)
         half = np.nextafter(np.maximum(most - middle, middle - least), np.float32(np.inf))

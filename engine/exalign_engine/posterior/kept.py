@@ -50,24 +50,32 @@ class Support:
     @classmethod
     def of_all(cls, p: F32) -> Support:
         """All that are supported, however many, by (K,) float32 that sums to 1."""
-        index = supported(p)
+        return cls._of_rows(p, supported(p))
+
+    @classmethod
+    def _of_rows(cls, p: F32, index: NDArray[np.int32]) -> Support:
         weights = p[index]
         mass = float(weights.sum(dtype=np.float64))
         return cls(index, (weights / np.float32(mass)).astype(np.float32), max(1.0 - mass, 0.0))
 
     @classmethod
-    def of(cls, p: F32, exemplars: Exemplars) -> Support:
+    def of(cls, p: F32, exemplars: Exemplars, held: NDArray[np.int32] | None = None) -> Support:
         """Choose.
 
         Args:
             p: (K,) float32 that sums to 1.
             exemplars: the classes; their order is read where more than `MAX_KEPT` are supported.
+            held: ascending, every class with a probability above 0, where they are known to be few.
         """
-        if np.count_nonzero(p >= _least(p)) <= MAX_KEPT:
+        if held is not None:
+            index = held[p[held] >= _least(p)]
+            if len(index) <= MAX_KEPT:
+                return cls._of_rows(p, index)
+        elif np.count_nonzero(p >= _least(p)) <= MAX_KEPT:
             return cls.of_all(p)
-        classes, drawn_weights, held = _drawn(p, exemplars.order.along, _least(p), STAND_INS)
+        classes, drawn_weights, mass = _drawn(p, exemplars.order.along, _least(p), STAND_INS)
         sort = np.argsort(classes)
-        return cls(classes[sort], drawn_weights[sort], max(1.0 - held, 0.0), whole=False)
+        return cls(classes[sort], drawn_weights[sort], max(1.0 - mass, 0.0), whole=False)
 
 
 @njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]

@@ -30,6 +30,7 @@ from exalign_engine.geometry.frames import diagonal, tight_box
 from exalign_engine.geometry.landmarks import N_LANDMARKS
 from exalign_engine.posterior.calibration import Calibration
 from exalign_engine.posterior.device_sums import MixtureSums
+from exalign_engine.posterior.held import entropy, sum_of_squares
 from exalign_engine.posterior.kept import Support, entropy_of_many, supported
 from exalign_engine.posterior.kernels import (
     disc_mass,
@@ -168,6 +169,7 @@ class Posterior:
         sums: of the same probabilities, made by the network's graph; moments are read from them where nothing is
             measured or moved with the box.
         kept: of the same probabilities, where it is at hand.
+        held: (H,) int32 ascending, every class with a probability above 0, where they are known to be few.
     """
 
     def __init__(
@@ -185,10 +187,11 @@ class Posterior:
         measured: Mapping[int, Measurement] | None = None,
         sums: MixtureSums | None = None,
         kept: Support | None = None,
+        held: NDArray[np.int32] | None = None,
     ) -> None:
         self.model, self.probabilities, self.presence = model, probabilities, presence
         self.image, self._displacement, self._share, self._start = image, displacement, share, start
-        self._prior_error, self._kept = prior_error, kept
+        self._prior_error, self._kept, self.held = prior_error, kept, held
         self.box_shift, self.measured = box_shift, dict(measured or {})
         self._sums = None if self.measured or box_shift is not None else sums
 
@@ -220,7 +223,7 @@ class Posterior:
     @cached_property
     def kept(self) -> Support:
         """The exemplars that moments and all other views are made of."""
-        return Support.of(self.probabilities, self.model.exemplars) if self._kept is None else self._kept
+        return self._kept or Support.of(self.probabilities, self.model.exemplars, self.held)
 
     @property
     def cut_mass(self) -> float:
@@ -350,17 +353,12 @@ class Posterior:
     @cached_property
     def entropy(self) -> float:
         """Entropy over the K exemplars, nats."""
-        if not self.kept.whole:
-            return entropy_of_many(self.probabilities)  # type: ignore[no-any-return]
-        p = self.probabilities if self.probabilities.min() > 0 else self.probabilities[self.probabilities > 0]
-        terms = p.astype(np.float64)
-        terms *= np.log(terms)
-        return max(0.0, float(-terms.sum()))  # in this order, never −0.0
+        return entropy(self.probabilities, self.held) if self.kept.whole else entropy_of_many(self.probabilities)
 
     @cached_property
     def effective_number(self) -> float:
         """1 ÷ Σ p_k²: how many exemplars share the mass."""
-        return float(1.0 / np.square(self.probabilities, dtype=np.float64).sum())
+        return float(1.0 / sum_of_squares(self.probabilities, self.held))
 
     def top(self, n: int) -> list[tuple[int, float]]:
         """The n most probable exemplars as (class id, probability), in descending order."""

@@ -72,23 +72,21 @@ def looks_at(image: ImageFeatures, one_look: int) -> int:
     return looks
 
 
-def mean_move(image: ImageFeatures, looks: int, start: F64, move: Callable[[ImageFeatures, F64], F64]) -> F64:
+def mean_move(image: ImageFeatures, looks: int, start: F64, move: Callable[[Sequence[ImageFeatures], F64], F64]) -> F64:
     """Where a displacer ends, (68, 2) box frame: from one look, or the mean of what both looks say.
 
     Args:
         image: of one crop.
         looks: 1 or 2, see `looks_at`.
         start: (68, 2), box frame.
-        move: from one look and a start to an end, both (68, 2) in the frame of that look.
+        move: from L looks and their starts to their ends, both (L, 68, 2), each in the frame of its look.
     """
     if looks == 1:
-        return move(image, start)
-    here, there = (
-        ImageFeatures(embedding, local)
-        for embedding, local in zip(np.split(image.embedding, 2), np.split(image.local, 2), strict=True)
-    )
-    mirrored = mirror_shapes(move(there, mirror_shapes(start).astype(np.float64)))
-    return np.asarray((move(here, start) + mirrored) / 2)
+        return np.asarray(move([image], start[None])[0])
+    parts = zip(np.split(image.embedding, 2), np.split(image.local, 2), strict=True)
+    features = [ImageFeatures(embedding, local) for embedding, local in parts]
+    here, there = move(features, np.stack([start, mirror_shapes(start)]).astype(np.float64))
+    return np.asarray((here + mirror_shapes(there)) / 2)
 
 
 @dataclass(frozen=True)
@@ -141,17 +139,20 @@ class ResidualHead:
         """
         return mean_move(image, self.looks(image), start, self._move) - start
 
-    def _move(self, image: ImageFeatures, start: F64) -> F64:
-        """(68, 2) → (68, 2): y_L of Eq. R2 from one look."""
-        shape, seen = start.astype(np.float32), len(image.local) * N_LANDMARKS
-        values = np.empty(self.inputs, np.float32)
-        values[seen : -2 * N_LANDMARKS] = image.embedding
+    def _move(self, looks: Sequence[ImageFeatures], starts: F64) -> F64:
+        """(L, 68, 2) → (L, 68, 2): y_L of Eq. R2 from each look, in its own frame."""
+        shapes, seen = starts.astype(np.float32), len(looks[0].local) * N_LANDMARKS
+        values = np.empty((len(looks), self.inputs), np.float32)
+        for row, look in zip(values, looks, strict=True):
+            row[seen : -2 * N_LANDMARKS] = look.embedding
         for level in self.levels:
-            values[:seen] = sample_map(image.local, shape, self.margin).reshape(-1)
-            values[-2 * N_LANDMARKS :] = shape.reshape(-1) - np.float32(0.5)
+            for row, look, shape in zip(values, looks, shapes, strict=True):
+                row[:seen] = sample_map(look.local, shape, self.margin).reshape(-1)
+                row[-2 * N_LANDMARKS :] = shape.reshape(-1) - np.float32(0.5)
             hidden = np.maximum(affine(level.hidden_weight, values, level.hidden_bias), 0)
-            shape = shape + np.float32(STEP) * affine(level.weight, hidden, level.bias).reshape(-1, 2)
-        return shape.astype(np.float64)
+            move = affine(level.weight, hidden, level.bias).reshape(shapes.shape)
+            shapes = shapes + np.float32(STEP) * move
+        return shapes.astype(np.float64)
 
     def to_arrays(self) -> dict[str, NDArray[np.float16] | F32]:
         """What residual.npz holds: the matrices in half precision, L levels stacked."""
@@ -172,17 +173,19 @@ class ResidualHead:
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})  # type: ignore[untyped-decorator]
 def affine(weight: F32, values: F32, bias: F32) -> F32:
-    """W v + b: (R, V) float32, (V,), (R,) → (R,).
+    """W v + b of each look: (R, V) float32, (L, V), (R,) → (L, R).
 
     As fast as BLAS on one thread. On more, BLAS shares out even products this small, and on a busy machine waits for a
-    thread that has no core: a face then cost 32 CPU-milliseconds in place of 2.
+    thread that has no core: a face then cost 32 CPU-milliseconds in place of 2. The weights, which do not fit the
+    caches, are read once for all looks.
     """
-    out = np.empty(weight.shape[0], np.float32)
+    out = np.empty((values.shape[0], weight.shape[0]), np.float32)
     for i in range(weight.shape[0]):
-        total = np.float32(0)
-        for j in range(weight.shape[1]):
-            total += weight[i, j] * values[j]
-        out[i] = total + bias[i]
+        for look in range(values.shape[0]):
+            total = np.float32(0)
+            for j in range(weight.shape[1]):
+                total += weight[i, j] * values[look, j]
+            out[look, i] = total + bias[i]
     return out
 
 

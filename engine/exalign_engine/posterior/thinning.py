@@ -10,11 +10,18 @@ from exalign_engine.libraries.njit import njit
 
 
 def heaviest_rows(values: NDArray[np.floating], count: int) -> NDArray[np.intp]:
-    """Rows of the largest values, ascending; of equals, the first."""
+    """Rows of the largest values, ascending; of equals, the first. Fast where most are as small as the smallest."""
     if count >= len(values):
         return np.arange(len(values))
-    limit = np.partition(values, len(values) - count)[len(values) - count]
-    above, equal = np.flatnonzero(values > limit), np.flatnonzero(values == limit)
+    limit = values.min()
+    others = values[values > limit]
+    if len(others) >= count:  # of many that are equal, a partition takes ten times as long
+        limit = np.partition(others, len(others) - count)[len(others) - count]
+    above = np.flatnonzero(values > limit)
+    equal, reach = np.zeros(0, np.intp), count
+    while len(equal) < count - len(above):
+        reach *= 4
+        equal = np.flatnonzero(values[:reach] == limit)
     return np.sort(np.concatenate([above, equal[: count - len(above)]]))
 
 

@@ -83,7 +83,8 @@ class OpenVinoRuntime:
         except RuntimeError as e:
             raise BundleError(network, f"OpenVINO cannot load it: {str(e).strip().splitlines()[-1]}") from e
         self._outputs = known_outputs(network, [output.any_name for output in self._compiled.outputs])
-        self._requests: queue.SimpleQueue[openvino.InferRequest] = queue.SimpleQueue()
+        # The last one that was used first: what it works with is still in the caches.
+        self._requests: queue.LifoQueue[openvino.InferRequest] = queue.LifoQueue()
         for _ in range(streams):
             self._requests.put(self._compiled.create_infer_request())
 

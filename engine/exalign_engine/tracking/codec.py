@@ -10,6 +10,8 @@ A field's annotation decides its form:
     NDArray[T]           number of axes, length of each, values in C order; T is float16, float32, float64 or int32
     dataclass            its fields in order; with `encode` and `decode` of its own: length, then what `encode` returns
 
+A dataclass that says `WRITTEN_ONCE` keeps its bytes: states of one session after the other hold the same values.
+
 A number of items or bytes is a varint: 7 bits a byte, the lowest first, the top bit set on all but the last.
 """
 
@@ -152,7 +154,7 @@ def _class(kind: Any) -> _Form:
     if isinstance(kind, type) and is_dataclass(kind):
         if hasattr(kind, "encode") and hasattr(kind, "decode"):
             return _own(kind)
-        return _fields_of(kind)
+        return _kept(_fields_of(kind)) if getattr(kind, "WRITTEN_ONCE", False) else _fields_of(kind)
     raise TypeError(f"{kind} has no form as bytes")
 
 
@@ -247,6 +249,20 @@ def _fields_of(kind: Any) -> _Form:
     # For one name it returns the value itself.
     items = get if len(names) > 1 else lambda value: (get(value),)
     return _record(lambda values: kind(*values), [hints[name] for name in names], items)
+
+
+def _kept(form: _Form) -> _Form:
+    """The form of a class whose values keep their bytes."""
+
+    def write(value: Any, parts: list[bytes]) -> None:
+        data = value.__dict__.get("_written")
+        if data is None:
+            own: list[bytes] = []
+            form.write(value, own)
+            data = value.__dict__["_written"] = b"".join(own)
+        parts.append(data)
+
+    return _Form(form.layout, write, form.read)
 
 
 def _record(

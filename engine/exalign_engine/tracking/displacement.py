@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from exalign_engine.arrays import F16, F32
-from exalign_engine.posterior.posterior import Posterior, PosteriorModel
+from exalign_engine.posterior.posterior import Posterior
 from exalign_engine.tracking.emission_strength import information_ratio
 
 
@@ -39,32 +39,32 @@ class DisplacementSettings:
 DISPLACEMENT = DisplacementSettings()
 
 
-def blend_displacement(weights: F32, posterior: Posterior, carried: F16) -> F16:
+def blend_displacement(plain: Posterior, posterior: Posterior, carried: F16) -> F16:
     """Eq. D1 where the emission is not flat.
 
     Args:
-        weights: (K,) of the belief.
+        plain: the belief's, nothing displaced.
         posterior: of the crop alone.
         carried: (68, 2) r_{t−1}, box sides.
 
     Returns:
         (68, 2) r_t, box sides.
     """
-    model, image = posterior.model, posterior.image
-    if model.displacer is None or image is None:
+    displacer, image = posterior.model.displacer, posterior.image
+    if displacer is None or image is None:
         return carried
     u = information_ratio(posterior, DISPLACEMENT.full_information) ** DISPLACEMENT.power
-    found = model.displacer.displacement(image, Posterior(model, weights, 1.0).mixture_mean)
+    found = displacer.displacement(image, plain.mixture_mean)
     return np.asarray(u * found + (1 - u) * carried.astype(np.float64), dtype=np.float16)
 
 
-def displaced_posterior(model: PosteriorModel, weights: F32, presence: float, r: F16) -> Posterior:
-    """The posterior with these weights, (K,), over exemplars displaced by r, (68, 2), box sides."""
-    plain = Posterior(model, weights, presence)
+def displaced_posterior(plain: Posterior, r: F16) -> Posterior:
+    """A belief's posterior, nothing displaced, over exemplars displaced by r, (68, 2), box sides."""
     if not r.any():
         return plain
     moved, start = r.astype(np.float64), plain.mixture_mean
-    return Posterior(model, weights, presence, displacement=moved, start=start, kept=plain.kept)
+    model, p = plain.model, plain.probabilities
+    return Posterior(model, p, plain.presence, displacement=moved, start=start, kept=plain.kept, held=plain.held)
 
 
 def with_weights(posterior: Posterior, weights: F32) -> Posterior:

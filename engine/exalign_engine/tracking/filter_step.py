@@ -24,7 +24,7 @@ from exalign_engine.face.views import ConditionedFace, conditioned
 from exalign_engine.geometry.frames import tight_box
 from exalign_engine.hmm.chain import Belief, Chain, Emission, LowPass, PathState
 from exalign_engine.posterior.checks import Check, unchecked
-from exalign_engine.posterior.posterior import Posterior
+from exalign_engine.posterior.posterior import Posterior, PosteriorModel
 from exalign_engine.tracking.displacement import blend_displacement, displaced_posterior, with_weights
 from exalign_engine.tracking.emission_strength import decay, emission_exponent, information_ratio, self_transition
 from exalign_engine.tracking.motion import MOTION, Motion
@@ -136,11 +136,10 @@ class FrameFilter:
             lost = observation.visibility.state is TrackState.LOST and state.belief is not None
             belief = state.belief if lost else self._chain_step(state.belief, observation.picture)
             assert belief is not None  # noqa: S101 - for the type checker
-            weights = answer_probabilities(belief, count)
-            r = observation.displacement
+            plain, r = belief_posterior(model, belief, observation.presence), observation.displacement
             if posterior is not None and observation.visibility.state is TrackState.VISIBLE:
-                r = blend_displacement(weights, posterior, r)
-            moved = displaced_posterior(model, weights, observation.presence, r)
+                r = blend_displacement(plain, posterior, r)
+            moved = displaced_posterior(plain, r)
             if observation.evidence is not None:
                 # Evidence may favour an exemplar that the filter does not hold.
                 moved = with_weights(moved, belief.probabilities(count))
@@ -192,6 +191,12 @@ def picture_emission(posterior: Posterior, memory: float) -> tuple[Emission, flo
     s = information_ratio(posterior)
     exponent, stay = emission_exponent(s, memory), self_transition(s, memory)
     return Emission.of_probabilities(posterior.probabilities, exponent, stay), max(s, decay(memory, 1))
+
+
+def belief_posterior(model: PosteriorModel, belief: Belief, presence: float) -> Posterior:
+    """What a belief is answered with, nothing displaced."""
+    held = None if _keeps_rest(belief) else belief.index
+    return Posterior(model, answer_probabilities(belief, model.exemplars.count), presence, held=held)
 
 
 def answer_probabilities(belief: Belief, count: int) -> F32:

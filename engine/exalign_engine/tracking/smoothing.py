@@ -19,7 +19,7 @@ from exalign_engine.face.views import ConditionedFace, moved_box
 from exalign_engine.hmm.chain import Belief
 from exalign_engine.posterior.posterior import Posterior
 from exalign_engine.tracking.displacement import displaced_posterior
-from exalign_engine.tracking.filter_step import FrameFilter, answer_probabilities, truncation_mass
+from exalign_engine.tracking.filter_step import FrameFilter, belief_posterior, truncation_mass
 from exalign_engine.tracking.temporal_mean import TEMPORAL_MEAN, TrackPoint, triangular_mean
 from exalign_engine.tracking.track import Observation, Record, Track
 from exalign_engine.tracking.visibility import TrackState
@@ -94,6 +94,7 @@ class _SmoothedFrame:
                 box_shift=p.box_shift,
                 measured=p.measured,
                 kept=p.kept,
+                held=p.held,
             )
         given = ConditionedFace(Face(located, p), self.box, self.outcome, self.surprise)
         return Smoothed(self.observation, given, self.cut, self.point)
@@ -102,23 +103,23 @@ class _SmoothedFrame:
 def _with_belief(frame_filter: FrameFilter, track: Track, record: Record, belief: Belief) -> _SmoothedFrame:
     """A frame's exemplars as its evidence and its picture moved them, with other weights."""
     frame_filter.check()
-    model, weights = frame_filter.aligner.model, answer_probabilities(belief, frame_filter.chain.count)
     observation, cut = record.observation, truncation_mass(belief, None)
-    located = observation.located
+    located, plain = observation.located, belief_posterior(frame_filter.aligner.model, belief, observation.presence)
     if observation.evidence is None:
-        posterior = displaced_posterior(model, weights, observation.presence, observation.displacement)
+        posterior = displaced_posterior(plain, observation.displacement)
         return _SmoothedFrame(observation, posterior, located.box, ConditioningOutcome.CONDITIONED, 0.0, cut)
     given = frame_filter.step(track.state_before(record), observation).given
     was = given.face.posterior
     shift = was.box_shift
     posterior = Posterior(
-        model,
-        weights,
-        observation.presence,
+        plain.model,
+        plain.probabilities,
+        plain.presence,
         displacement=was.displacement,
         share=was.share,
         box_shift=shift,
         measured=was.measured,
+        held=plain.held,
     )
-    box = located.box if shift is None else moved_box(located, weights.astype(np.float64) @ shift)
+    box = located.box if shift is None else moved_box(located, plain.probabilities.astype(np.float64) @ shift)
     return _SmoothedFrame(observation, posterior, box, given.outcome, given.surprise, cut)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from exalign_engine.evidence.suggestion import systematic
 from exalign_engine.face.aligner import LocatedFace
 from exalign_engine.geometry.landmarks import N_LANDMARKS
 from exalign_engine.hmm.chain import Belief, Emission, LowPass, PathState
+from exalign_engine.posterior.posterior import Posterior
 from exalign_engine.tracking.answers import TRACK_BOX
 from exalign_engine.tracking.box_filter import BoxFilter
 from exalign_engine.tracking.emission_strength import EMISSION
@@ -78,6 +80,8 @@ class Record:
         joint: the picture's emission with the likelihood of the evidence; None without evidence.
     """
 
+    WRITTEN_ONCE: ClassVar[bool] = True
+
     observation: Observation
     belief: Belief
     motion: Motion
@@ -116,6 +120,8 @@ class PosteriorSample:
         displacement: (68, 2) float16, by how much the answer was displaced, box sides.
     """
 
+    WRITTEN_ONCE: ClassVar[bool] = True
+
     index: int
     box: F64
     presence: float
@@ -131,14 +137,13 @@ class PosteriorSample:
         box: F64,
         presence: float,
         evidence: Evidence | None,
-        probabilities: F32,
-        displacement: F64,
+        posterior: Posterior,
     ) -> PosteriorSample:
-        """Draw the sample of a posterior, (K,) probabilities, by systematic resampling."""
-        classes, counts = systematic(probabilities, TRACK.sample_draws)
+        """Draw the sample of a posterior by systematic resampling."""
+        classes, counts = systematic(posterior.probabilities, TRACK.sample_draws, posterior.held)
         clicked = b"" if evidence is None else bytes(sorted({c.landmark for c in evidence.clicks}))
         drawn = classes.astype(np.int32), counts.astype(np.int32)
-        return cls(index, box, presence, clicked, *drawn, displacement.astype(np.float16))
+        return cls(index, box, presence, clicked, *drawn, posterior.mean_displacement.astype(np.float16))
 
     @property
     def located(self) -> LocatedFace:

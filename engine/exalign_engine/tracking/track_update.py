@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from exalign_engine.evidence.evidence import Evidence
 from exalign_engine.face.views import ConditionedFace
 from exalign_engine.geometry.frames import iou
-from exalign_engine.hmm.chain import LowPass
+from exalign_engine.hmm.chain import LowPass, PathState
 from exalign_engine.network.outputs import FaceOutputs
 from exalign_engine.posterior.posterior import Posterior
 from exalign_engine.tracking.answers import RevisionAnswer, RevisionCause, TrackAnswer
@@ -76,8 +76,13 @@ def update_track(
     given, low_pass = filtered.given, track.low_pass
     if frame_filter.options.temporal_model is TemporalModel.LOW_PASS:
         given, low_pass = frame_filter.low_passed(given, low_pass, posterior is None)
+    start, records, path = _within_lag(frame_filter, track, observation, filtered)
     after = replace(
-        _with_frame(frame_filter, track, observation, filtered, sample_of(observation, given)),
+        track,
+        start=start,
+        records=records,
+        path=path,
+        samples=(*track.samples, sample_of(observation, given))[-kept_samples(frame_filter.options) :],
         visibility=visibility,
         motion=filtered.motion,
         boxes=placement.boxes,
@@ -115,31 +120,19 @@ def _is_face(frame_filter: FrameFilter, placement: Placement, posterior: Posteri
     return given or posterior.presence >= frame_filter.aligner.bundle.calibration.presence_threshold
 
 
-def _with_frame(
-    frame_filter: FrameFilter, track: Track, observation: Observation, filtered: FilteredFrame, sample: PosteriorSample
-) -> Track:
-    """Longer by one frame, without what has left the lag."""
-    options = frame_filter.options
-    track = replace(track, samples=(*track.samples, sample))
-    if options.smoothing_lag and filtered.belief is not None:
-        track = replace(track, records=(*track.records, _record(observation, filtered)))
+def _within_lag(
+    frame_filter: FrameFilter, track: Track, observation: Observation, filtered: FilteredFrame
+) -> tuple[FilterState, tuple[Record, ...], PathState | None]:
+    """A track's start, records and path, longer by one frame, without what has left the lag: the path takes it in."""
+    lag, start, records, path = frame_filter.options.smoothing_lag, track.start, track.records, track.path
+    if lag and filtered.belief is not None:
+        records = (*records, _record(observation, filtered))
     else:
-        track = replace(track, path=frame_filter.extended_path(track.path, filtered.emission))
-    return _trimmed(frame_filter, track)
-
-
-def _trimmed(frame_filter: FrameFilter, track: Track) -> Track:
-    """Without what is older than the lag, which the path takes in."""
-    options = frame_filter.options
-    while len(track.records) > options.smoothing_lag + 1:
-        oldest = track.records[0]
-        track = replace(
-            track,
-            start=FilterState(oldest.belief, oldest.motion),
-            records=track.records[1:],
-            path=frame_filter.extended_path(track.path, oldest.emission),
-        )
-    return replace(track, samples=track.samples[-kept_samples(options) :])
+        path = frame_filter.extended_path(path, filtered.emission)
+    while len(records) > lag + 1:
+        oldest, records = records[0], records[1:]
+        start, path = FilterState(oldest.belief, oldest.motion), frame_filter.extended_path(path, oldest.emission)
+    return start, records, path
 
 
 def _record(observation: Observation, filtered: FilteredFrame) -> Record:
@@ -151,7 +144,7 @@ def _record(observation: Observation, filtered: FilteredFrame) -> Record:
 def sample_of(observation: Observation, given: ConditionedFace) -> PosteriorSample:
     """A sample of an answer's posterior."""
     o, p = observation, given.face.posterior
-    return PosteriorSample.of(o.index, o.located.box, o.presence, o.evidence, p.probabilities, p.mean_displacement)
+    return PosteriorSample.of(o.index, o.located.box, o.presence, o.evidence, p)
 
 
 def track_answer(track_id: int, observation: Observation, given: ConditionedFace, cut: float) -> TrackAnswer:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -22,6 +21,7 @@ from typing import Protocol
 from exalign_engine.arrays import U8
 from exalign_engine.network.outputs import FaceOutputs, Outputs
 from exalign_service.inference.fair_queue import Claim, FairQueue, Spent
+from exalign_service.inference.idle_threads import IdleThreads
 from exalign_service.inference.network import each_row
 from exalign_service.inference.running import Running
 from exalign_service.inference.workers import error_of, start_workers
@@ -101,7 +101,7 @@ class Batcher:
     ) -> None:
         self._infer, self._clock, self._observer = infer, clock, observer
         self._workers, self._max_batch, self._max_queue = workers, max_batch, max_queue
-        self._changed = threading.Condition()
+        self._changed = IdleThreads()
         # All below is guarded by _changed.
         self._queue = FairQueue[_Item](live_share * workers, clock, spent)
         self._running = Running(workers, clock)
@@ -230,7 +230,8 @@ class Batcher:
                 self._running.end(batch[0])
                 for item in batch:
                     self._queue.charge(item.claim, seconds / len(batch), item.expected)
-                self._changed.notify_all()
+                if self._queue or self._closed:  # else they would wake for nothing
+                    self._changed.notify_all()
         return True
 
     def _answer(self, batch: list[_Item]) -> float:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from exalign_service.inference.fair_queue import Claim, FairQueue, Spent
+from exalign_service.inference.idle_threads import IdleThreads
 from exalign_service.inference.running import Running
 from exalign_service.inference.workers import error_of, start_workers
 from exalign_service.rpc.call_context import current_call
@@ -65,7 +65,7 @@ class StagePool:
         spent: Spent | None = None,
     ) -> None:
         self._clock, self._observer, self._closed = clock, observer, False
-        self._changed = threading.Condition()
+        self._changed = IdleThreads()
         # All below is guarded by _changed.
         self._queue = FairQueue[_Job](live_share * threads, clock, spent)
         self._running = Running(threads, clock)
@@ -154,7 +154,8 @@ class StagePool:
             self._running.end(job)
             self._mean += _NEWEST * (seconds - self._mean)
             self._queue.charge(job.claim, seconds, job.expected)
-            self._changed.notify()
+            if self._queue:  # else one would wake for nothing
+                self._changed.notify()
         if error is None:
             job.future.set_result(result)
         else:

@@ -178,7 +178,7 @@ class Pipeline:
         """
         match source:
             case PosteriorId(name):
-                return PictureAnswer([await self._in_thread(clock, self._rebuild, self.cache.find(name), work)])
+                return PictureAnswer([await self.run_visit(clock, self._rebuild, self.cache.find(name), work)])
             case Picture():
                 async with self._crops(source, clock) as crops:
                     check(len(crops.faces))
@@ -203,7 +203,7 @@ class Pipeline:
         """
         match source:
             case PosteriorId(name):
-                return await self._in_thread(clock, self._rebuild, self.cache.find(name), work)
+                return await self.run_visit(clock, self._rebuild, self.cache.find(name), work)
             case Picture():
                 async with self._crops(source, clock, most=1) as crops:
                     if not crops.faces:
@@ -235,40 +235,36 @@ class Pipeline:
         views = clock.run("posterior", compute_views, self.aligner.bundle, given, options, clock.check)
         return clock.run("encode", face_message, views, options)
 
-    async def face_message(self, given: ConditionedFace, options: ViewOptions, clock: StageClock) -> face_pb2.Face:
-        """`write_face`, in a thread."""
-        return await self._in_thread(clock, self.write_face, given, options, clock)
-
-    async def infer(
-        self,
-        image: Pixels,
-        located: Sequence[LocatedFace],
-        clock: StageClock,
-        *,
-        patient: bool = False,
-    ) -> list[Row]:
-        """Cut faces out and put them through the network.
+    async def infer(self, crops: Sequence[U8], clock: StageClock, *, patient: bool = False) -> list[Row]:
+        """Put crops through the network.
 
         Args:
-            image: (H, W, 3) uint8 RGB, or its levels.
-            located: places of the faces.
+            crops: each (S, S, 3) uint8.
             clock: of the call.
             patient: wait for room where the queue is full.
 
         Returns:
-            One row a face, in order.
+            One row a crop, in order.
 
         Raises:
             QueueFullError: the queue is full and nobody waits.
         """
-        if not located:
-            return []
-        crops = await self.run_stage(clock, "decode", lambda: [self.aligner.crop(image, place) for place in located])
-        return await self._infer(crops, clock, patient=patient)
+        submitted, call = time.monotonic(), current_call.get()
+        while crops:
+            try:
+                rows = await self._batcher.infer(crops, claim=Claim.of(call), deadline=call.deadline)
+            except QueueFullError as e:
+                if not patient:
+                    raise
+                await asyncio.sleep(e.retry_after)
+            else:
+                clock.add_rows(submitted, rows)
+                return rows
+        return []
 
     async def run_stage(self, clock: StageClock, stage: str, work: Callable[..., T], *args: object) -> T:
         """Run one stage in a thread; a call that is cancelled before its turn never runs."""
-        return await self._in_thread(clock, clock.run, stage, work, *args)
+        return await self.run_visit(clock, clock.run, stage, work, *args)
 
     @asynccontextmanager
     async def _crops(self, picture: Picture, clock: StageClock, most: int | None = None) -> AsyncIterator[_Crops]:
@@ -284,7 +280,7 @@ class Pipeline:
                 yield crops
             return
         async with self.opener.opened(picture, clock, self._to_detect(picture), lambda image: image) as image:
-            yield await self._in_thread(clock, self._detected_crops, image, picture.detection, clock, most)
+            yield await self.run_visit(clock, self._detected_crops, image, picture.detection, clock, most)
 
     def _to_detect(self, picture: Picture) -> Wanted:
         return lambda shape: self.aligner.wanted_to_detect(shape, picture.detection.detector)
@@ -308,9 +304,9 @@ class Pipeline:
         made: dict[int, T] = {}
         waiting = dict(enumerate(faces))
         while waiting:
-            rows = await self._infer([crop for _, crop in waiting.values()], clock)
+            rows = await self.infer([crop for _, crop in waiting.values()], clock)
             steps = (
-                self._in_thread(clock, self._step, image, refinement, row, clock, work)
+                self.run_visit(clock, self._step, image, refinement, row, clock, work)
                 for (refinement, _), row in zip(waiting.values(), rows, strict=True)
             )
             outcomes = dict(zip(waiting, await asyncio.gather(*steps), strict=True))
@@ -334,20 +330,8 @@ class Pipeline:
     def _rebuild(self, cached: CachedFace, work: FaceWork[T]) -> T:
         return work(cached, cached.face(self.aligner.model))
 
-    async def _infer(self, crops: Sequence[U8], clock: StageClock, *, patient: bool = False) -> list[Row]:
-        submitted, call = time.monotonic(), current_call.get()
-        while True:
-            try:
-                rows = await self._batcher.infer(crops, claim=Claim.of(call), deadline=call.deadline)
-            except QueueFullError as e:
-                if not patient:
-                    raise
-                await asyncio.sleep(e.retry_after)
-            else:
-                clock.add_rows(submitted, rows)
-                return rows
-
-    async def _in_thread(self, clock: StageClock, work: Callable[..., T], *args: object) -> T:
+    async def run_visit(self, clock: StageClock, work: Callable[..., T], *args: object) -> T:
+        """Run work that counts its own stages in a thread."""
         return await in_thread(self._stages, clock, work, *args)
 
 

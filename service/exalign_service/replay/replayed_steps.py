@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 
 import numpy as np
 
 from exalign.v1 import track_pb2
 from exalign_engine import LocatedFace
+from exalign_engine.arrays import U8
 from exalign_engine.geometry.levels import Pixels
 from exalign_engine.network.outputs import FaceOutputs
 from exalign_engine.tracking import TrackingSession
 from exalign_service.methods.pipeline import Pipeline
 from exalign_service.methods.stage_clock import StageClock
-from exalign_service.track.frame_step import SessionSteps
+from exalign_service.track.frame_step import LookedFrame, SessionSteps
 from exalign_service.track.record import SessionRecord
 from exalign_service.track.recorded import SeenFrame
 from exalign_service.track.requests import RequestedFrame, TrackOptions
@@ -37,19 +37,21 @@ class ReplayedSteps(SessionSteps):
         self._to_come = seen
         self._seen = SeenFrame(None, (), (), ())
 
-    @asynccontextmanager
-    async def opened(
-        self, requested: RequestedFrame, record: SessionRecord, clock: StageClock
-    ) -> AsyncIterator[tuple[Pixels | None, tuple[track_pb2.FrameProblem, ...]]]:
-        """A picture of the size that there was, without any content."""
+    async def looked(self, requested: RequestedFrame, record: SessionRecord, clock: StageClock) -> LookedFrame:
+        """As with a picture of the size that there was, without any content."""
         self._seen = seen = self._to_come.pop(requested.index)
         image = None if seen.size is None else np.broadcast_to(np.uint8(0), (*seen.size, 3))
-        yield image, tuple(track_pb2.FrameProblem.FromString(problem) for problem in seen.problems)
+        problems = tuple(track_pb2.FrameProblem.FromString(problem) for problem in seen.problems)
+        return self.look(requested, record, clock, image, problems)
 
-    async def detections(self, image: Pixels, clock: StageClock) -> Sequence[LocatedFace]:
+    def detections(self, image: Pixels) -> Sequence[LocatedFace]:
         """Those that there were."""
         return self._seen.detections
 
-    async def rows(self, image: Pixels | None, places: Sequence[LocatedFace], clock: StageClock) -> list[FaceOutputs]:
+    def crops(self, image: Pixels, places: Sequence[LocatedFace]) -> list[U8]:
+        """None: the network is not asked."""
+        return []
+
+    async def outputs(self, looked: LookedFrame, clock: StageClock) -> list[FaceOutputs]:
         """Those that there were."""
         return self._seen.outputs

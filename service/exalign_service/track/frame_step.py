@@ -6,8 +6,7 @@ After a cancellation the session must not be used again: a thread may still work
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from exalign.v1 import track_pb2
 from exalign_engine import LocatedFace
+from exalign_engine.arrays import U8
 from exalign_engine.errors import InvalidInputError, Violation, Violations
 from exalign_engine.evidence.evidence import Evidence
 from exalign_engine.geometry.levels import LevelsWanted, Pixels
@@ -30,6 +30,7 @@ from exalign_engine.tracking import (
     TrackingSession,
 )
 from exalign_engine.tracking.evidence_assignment import nearest_face
+from exalign_engine.tracking.session import Pending
 from exalign_service.methods.picture_opener import Wanted
 from exalign_service.methods.pipeline import Pipeline
 from exalign_service.methods.stage_clock import StageClock
@@ -48,6 +49,10 @@ from exalign_service.track.responses import path_message, revision_message, sugg
 from exalign_service.track.resume_token import state_hash
 
 T = TypeVar("T")
+
+#: Faces whose messages are written in the visit that steps the session; each further one has a visit of its own, so
+#: that others get their turn.
+WRITTEN_AT_ONCE = 2
 
 #: What evidence of a frame is about, for σ of its clicks: (track id, or 0 for the nearest) and the evidence.
 Resolved = tuple[tuple[int, Evidence], ...]
@@ -89,8 +94,29 @@ class FrameStepResult(StepResult):
     seen: SeenFrame | None
 
 
+@dataclass(frozen=True)
+class LookedFrame:
+    """A frame before the network has seen it.
+
+    Attributes:
+        pending: of the session.
+        crops: of its faces.
+        problems: the parts of the frame that could not be used.
+        unusable: those of them that are of its picture.
+        detections: faces that a detector found.
+    """
+
+    pending: Pending
+    crops: list[U8]
+    problems: tuple[track_pb2.FrameProblem, ...]
+    unusable: tuple[track_pb2.FrameProblem, ...]
+    detections: Sequence[LocatedFace]
+
+
 class SessionSteps:
-    """The steps of one session, one at a time. What is seen of a frame comes from `opened`, `detections`, `rows`.
+    """The steps of one session, one at a time.
+
+    What is seen of a frame's picture comes from `looked`, `detections`, `crops` and `outputs` alone.
 
     Args:
         pipeline: where stages run.
@@ -111,48 +137,22 @@ class SessionSteps:
         Raises:
             InvalidInputError: something in it contradicts itself, its picture or the session.
         """
-        session = self._session
-        async with self.opened(requested, record, clock) as (image, problems):
-            size, unusable = None if image is None else (image.shape[0], image.shape[1]), problems
-            within = size or record.size  # a box also says where a hidden face is
-            boxes = () if within is None else self._boxes(requested, within)
-            known = {track_id: np.array(box) for track_id, box in record.boxes}
-            known |= {track_id: place.box for track_id, place in boxes if track_id}
-            evidence = () if not known else resolve(requested.evidence, known)
-            pending = _in_frame(session.begin, Frame(requested.index, size, boxes, evidence, occluded=size is None))
-            detections: Sequence[LocatedFace] = ()
-            if pending.detect and image is not None:
-                detections = await self.detections(image, clock)
-            places = _in_frame(session.places, pending, detections)
-            if requested.evidence and not known:
-                # σ of a click depends on the face, and only now there is one, if any.
-                if places:
-                    # No key is 0, which is how a request says that it names no track.
-                    evidence = resolve(requested.evidence, {-1 - i: place.box for i, place in enumerate(places)})
-                    pending = _in_frame(
-                        session.begin, Frame(requested.index, size, boxes, evidence, occluded=size is None)
-                    )
-                    places = _in_frame(session.places, pending, detections)
-                else:
-                    problems += (_problem(Violation("evidence", "is not used: no face is known in this frame")),)
-            rows = await self.rows(image, places, clock)
-
-        def step() -> tuple[FrameAnswer, bytes, bytes]:
-            answer = session.finish(pending, rows, clock.check)
-            state = session.encode()
-            return answer, state, state_hash(state)
-
-        answer, state, digest = await self._pipeline.run_stage(clock, "hmm", step)
+        looked = await self.looked(requested, record, clock)
+        outputs, size = await self.outputs(looked, clock), looked.pending.frame.size
+        answer, state, digest, written = await self._pipeline.run_visit(clock, self._finish, looked, outputs, clock)
+        faces = _faces(answer)
+        written += [await self._pipeline.run_visit(clock, self._track, a, clock) for a in faces[len(written) :]]
+        tracks = iter(written)
         return FrameStepResult(
-            tracks=await self._tracks(answer.tracks, clock),
-            revisions=await self._revisions(answer.revisions, clock),
+            tracks=[next(tracks) for _ in answer.tracks],
+            revisions=[revision_message(r, [next(tracks) for _ in r.tracks]) for r in answer.revisions],
             state=state,
             state_hash=digest,
             boxes=tuple((t.track_id, _corners(t.given.box)) for t in answer.tracks),
             answer=answer,
-            problems=problems,
+            problems=looked.problems,
             size=record.size or size,
-            seen=SeenFrame.of(size, unusable, detections, rows) if self.noting else None,
+            seen=SeenFrame.of(size, looked.unusable, looked.detections, outputs) if self.noting else None,
         )
 
     async def moved_to(self, model: LiveModel, clock: StageClock) -> tuple[SessionSteps, list[track_pb2.FrameRevision]]:
@@ -203,27 +203,94 @@ class SessionSteps:
         )
         return await self._revisions(closing.revisions, clock), closed
 
-    @asynccontextmanager
-    async def opened(
-        self, requested: RequestedFrame, record: SessionRecord, clock: StageClock
-    ) -> AsyncIterator[tuple[Pixels | None, tuple[track_pb2.FrameProblem, ...]]]:
-        """The picture, for the length of the block; None, with the reason, where it cannot be used."""
+    async def looked(self, requested: RequestedFrame, record: SessionRecord, clock: StageClock) -> LookedFrame:
+        """Decode a frame, and do with it all that there is to do before the network: in one visit to a thread."""
         picture: Picture | None = requested.picture
         if picture is None:
-            yield None, ()
-            return
-        async with AsyncExitStack() as stack:
-            image, problems = None, tuple[track_pb2.FrameProblem, ...]()
+            return self.look(requested, record, clock, None, ())
+
+        def look(image: Pixels) -> LookedFrame | InvalidInputError:
             try:
-                opening = self._pipeline.opener.opened(picture, clock, self._wanted(record), lambda image: image)
-                image = await stack.enter_async_context(opening)
+                return self.look(requested, record, clock, image, ())
             except InvalidInputError as e:
-                problems = tuple(_problem(v) for v in e.violations)
-            if image is not None and record.size is not None and image.shape[:2] != record.size:
-                (h, w), (height, width) = image.shape[:2], record.size
-                text = f"is {w} × {h} pixels, all frames of the session must have {width} × {height}"
-                image, problems = None, (_problem(Violation("image", text)),)
-            yield image, problems
+                return e  # not a fault of the picture's
+
+        try:
+            async with self._pipeline.opener.opened(picture, clock, self._wanted(record), look) as looked:
+                pass  # the crops are cut
+        except InvalidInputError as e:
+            return self.look(requested, record, clock, None, tuple(_problem(v) for v in e.violations))
+        if isinstance(looked, InvalidInputError):
+            raise looked
+        return looked
+
+    def look(
+        self,
+        requested: RequestedFrame,
+        record: SessionRecord,
+        clock: StageClock,
+        image: Pixels | None,
+        problems: tuple[track_pb2.FrameProblem, ...],
+    ) -> LookedFrame:
+        """Where the faces of a frame are looked for, and their crops. Blocks where there is a picture.
+
+        Raises:
+            InvalidInputError: something in the frame contradicts itself, its picture or the session.
+        """
+        session = self._session
+        if image is not None and record.size is not None and image.shape[:2] != record.size:
+            (h, w), (height, width) = image.shape[:2], record.size
+            text = f"is {w} × {h} pixels, all frames of the session must have {width} × {height}"
+            image, problems = None, (_problem(Violation("image", text)),)
+        size, unusable = None if image is None else (image.shape[0], image.shape[1]), problems
+        within = size or record.size  # a box also says where a hidden face is
+        boxes = () if within is None else self._boxes(requested, within)
+        known = {track_id: np.array(box) for track_id, box in record.boxes}
+        known |= {track_id: place.box for track_id, place in boxes if track_id}
+        evidence = () if not known else resolve(requested.evidence, known)
+        pending = _in_frame(session.begin, Frame(requested.index, size, boxes, evidence, occluded=size is None))
+        searched = pending.detect and image is not None
+        detections = clock.run("detect", self.detections, image) if searched else ()
+        places = _in_frame(session.places, pending, detections)
+        if requested.evidence and not known:
+            # σ of a click depends on the face, and only now there is one, if any.
+            if places:
+                # No key is 0, which is how a request says that it names no track.
+                evidence = resolve(requested.evidence, {-1 - i: place.box for i, place in enumerate(places)})
+                pending = _in_frame(session.begin, Frame(requested.index, size, boxes, evidence, occluded=size is None))
+                places = _in_frame(session.places, pending, detections)
+            else:
+                problems += (_problem(Violation("evidence", "is not used: no face is known in this frame")),)
+        crops = [] if image is None else clock.run("decode", self.crops, image, places)
+        return LookedFrame(pending, crops, problems, unusable, detections)
+
+    def detections(self, image: Pixels) -> Sequence[LocatedFace]:
+        """All faces that the detector finds, best first. Blocks."""
+        how = self._options.detection
+        found = self._pipeline.aligner.locate(image, how.detector, min_score=how.min_score)
+        self._pipeline.detected(how.detector, len(found))
+        return found
+
+    def crops(self, image: Pixels, places: Sequence[LocatedFace]) -> list[U8]:
+        """(S, S, 3) uint8 RGB, one a place. Blocks."""
+        return [self._pipeline.aligner.crop(image, place) for place in places]
+
+    async def outputs(self, looked: LookedFrame, clock: StageClock) -> list[FaceOutputs]:
+        """The network's, one a crop."""
+        return [row.outputs for row in await self._pipeline.infer(looked.crops, clock, patient=True)]
+
+    def _finish(
+        self, looked: LookedFrame, outputs: list[FaceOutputs], clock: StageClock
+    ) -> tuple[FrameAnswer, bytes, bytes, list[track_pb2.Track]]:
+        """The session's step; its state with its hash; the messages about the first faces. Blocks."""
+
+        def step() -> tuple[FrameAnswer, bytes, bytes]:
+            answer = self._session.finish(looked.pending, outputs, clock.check)
+            state = self._session.encode()
+            return answer, state, state_hash(state)
+
+        answer, state, digest = clock.run("hmm", step)
+        return answer, state, digest, [self._track(a, clock) for a in _faces(answer)[:WRITTEN_AT_ONCE]]
 
     def _wanted(self, record: SessionRecord) -> Wanted:
         """How to open a frame: as its faces were last seen, or so that they can be found."""
@@ -246,31 +313,19 @@ class SessionSteps:
         place = self._pipeline.aligner.place
         return tuple((track_id, place(box.corners, box.source)) for track_id, box in requested.boxes.values())
 
-    async def detections(self, image: Pixels, clock: StageClock) -> Sequence[LocatedFace]:
-        """All faces that the detector finds, best first."""
-        how = self._options.detection
-
-        def detect() -> list[LocatedFace]:
-            found = self._pipeline.aligner.locate(image, how.detector, min_score=how.min_score)
-            self._pipeline.detected(how.detector, len(found))
-            return found
-
-        return await self._pipeline.run_stage(clock, "detect", detect)
-
-    async def rows(self, image: Pixels | None, places: Sequence[LocatedFace], clock: StageClock) -> list[FaceOutputs]:
-        """The outputs of the network, one a place."""
-        if image is None or not places:
-            return []
-        rows = await self._pipeline.infer(image, places, clock, patient=True)
-        return [row.outputs for row in rows]
-
-    async def _tracks(self, answers: Sequence[TrackAnswer], clock: StageClock) -> list[track_pb2.Track]:
+    def _track(self, answer: TrackAnswer, clock: StageClock) -> track_pb2.Track:
+        """The message about a face. Blocks."""
         # A frame's posterior lives in its session: it has no id in the cache of single pictures.
-        views = self._options.views
-        return [track_message(a, await self._pipeline.face_message(a.given, views, clock)) for a in answers]
+        return track_message(answer, self._pipeline.write_face(answer.given, self._options.views, clock))
 
     async def _revisions(self, answers: Sequence[RevisionAnswer], clock: StageClock) -> list[track_pb2.FrameRevision]:
-        return [revision_message(a, await self._tracks(a.tracks, clock)) for a in answers]
+        run = self._pipeline.run_visit
+        return [revision_message(a, [await run(clock, self._track, t, clock) for t in a.tracks]) for a in answers]
+
+
+def _faces(answer: FrameAnswer) -> list[TrackAnswer]:
+    """Every face that a frame is answered with, its own first."""
+    return [*answer.tracks, *(track for revision in answer.revisions for track in revision.tracks)]
 
 
 def _in_frame(step: Callable[..., T], *args: object) -> T:

@@ -200,10 +200,10 @@ def _chained(posteriors: Sequence[Posterior], chain: Chain, methods: Sequence[st
         weights["viterbi"] = [np.roll(one, int(k)) for k in viterbi(chain, emissions).classes]
     carried, path = NO_DISPLACEMENT, []
     for p, seen in zip(weights["filter"], posteriors, strict=True):
-        carried = blend_displacement(p, seen, carried)
+        carried = blend_displacement(Posterior(model, p, 1.0), seen, carried)
         path.append(carried)
     return {
-        method: [displaced_posterior(model, p, 1.0, r) for p, r in zip(given, path, strict=True)]
+        method: [displaced_posterior(Posterior(model, p, 1.0), r) for p, r in zip(given, path, strict=True)]
         for method, given in weights.items()
     }
 
