@@ -368,7 +368,7 @@ class VideoFrame(_message.Message):
     acked_frame: _builtins.int
     """All results up to this frame have arrived; the server may forget them. Absent: no news."""
     may_change_model: _builtins.bool
-    """Where another bundle answers new sessions, this session moves to it with this frame: `model_changed` comes before the
+    """Where another bundle answers new sessions, the session moves to it with this frame: `model_changed` comes before the
     result. Default false: the session keeps its bundle. A session whose detector that bundle does not know keeps it too.
     A frame that is skipped (LIVE) allows nothing.
     """
