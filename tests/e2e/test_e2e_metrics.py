@@ -41,13 +41,14 @@ def value(text: str, name: str, **labels: str) -> float:
 @pytest.fixture(scope="module")
 def after_calls(astronaut: bytes) -> str:
     """The page of a fresh server after good, bad and cancelled calls."""
-    noise = np.random.default_rng(0).integers(0, 255, (300, 400, 3), np.uint8)
-    large = cv2.imencode(".jpg", cv2.resize(noise, (4000, 3000)))[1].tobytes()
-    whole = geometry_pb2.Box(x0=0, y0=0, x1=3999, y1=2999)
+    noise = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
+    large = cv2.imencode(".png", np.tile(noise, (125, 100, 1)), [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+    box = geometry_pb2.Box(x0=0, y0=0, x1=199, y1=199)
     good = service_pb2.PredictLandmarksRequest(image=image_pb2.Image(encoded=astronaut))
     bad = service_pb2.PredictLandmarksRequest(image=image_pb2.Image(encoded=b"not an image"))
-    # Seconds of work before the network is reached: a call that is cancelled soon is cancelled there.
-    long = service_pb2.PredictLandmarksRequest(image=image_pb2.Image(encoded=large), boxes=[whole] * 64)
+    # 38 megapixels of a format that is always decoded whole, in a process that is started for it, one after the other:
+    # calls that are cancelled soon are cancelled there.
+    long = service_pb2.PredictLandmarksRequest(image=image_pb2.Image(encoded=large), boxes=[box])
     with local_server(tcp=True) as server, grpc.insecure_channel(server.address) as channel:
         stub = service_pb2_grpc.FaceAlignmentServiceStub(channel)
         for _ in range(GOOD):
@@ -55,11 +56,10 @@ def after_calls(astronaut: bytes) -> str:
         for _ in range(BAD):
             with pytest.raises(grpc.RpcError):
                 stub.PredictLandmarks(bad)
-        for n in range(1, CANCELLED + 1):
-            call = stub.PredictLandmarks.future(long)
-            # Not before the server has it: a call cancelled on the way is none that it could count.
-            wait_until(server, "grpc_server_started_total", GOOD + BAD + n)
-            assert call.cancel()
+        calls = [stub.PredictLandmarks.future(long) for _ in range(CANCELLED)]
+        # Not before the server has them: a call cancelled on the way is none that it could count.
+        wait_until(server, "grpc_server_started_total", GOOD + BAD + CANCELLED)
+        assert all(call.cancel() for call in calls)
         wait_until(server, "grpc_server_handled_total", CANCELLED, grpc_code="Canceled")
         return page(server)
 
