@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import grpc
 import pytest
@@ -278,14 +279,16 @@ def test_one_port_for_both_is_refused() -> None:
     assert done.stderr.startswith(f"exalign-server: metrics_address is '{port}', cannot be listened on: ")
 
 
-def test_a_socket_in_use_or_impossible_is_one_line(tmp_path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as taken:
-        taken.bind(str(tmp_path / "s"))
+def test_a_socket_in_use_or_impossible_is_one_line() -> None:
+    # Not tmp_path, whose own length would be too much for a socket's path.
+    with TemporaryDirectory(dir="/tmp") as name, socket.socket(socket.AF_UNIX) as taken:
+        folder = Path(name)
+        taken.bind(str(folder / "s"))
         taken.listen()
         reasons = {
-            tmp_path / "s": "another server listens there",
-            tmp_path / "nowhere" / "s": f"there is no directory {tmp_path / 'nowhere'}",
-            tmp_path / ("s" * 120): "AF_UNIX path too long",
+            folder / "s": "another server listens there",
+            folder / "nowhere" / "s": f"there is no directory {folder / 'nowhere'}",
+            folder / ("s" * 120): "AF_UNIX path too long",
         }
         for path, reason in reasons.items():
             done = command("serve", "--address", f"unix:{path}", "--metrics-address", "127.0.0.1:0")
