@@ -350,7 +350,7 @@ async def test_get_model_says_what_answers(live: Running) -> None:
     assert {f.path for f in model.files} >= {"network.onnx", "manifest.json"}
     assert model.model.exemplars == K
     assert len(model.model.landmark_names) == 68
-    assert (model.runtime.name, model.runtime.max_batch) == ("fake", 8)
+    assert (model.runtime.name, model.runtime.max_batch) == ("fake", 4)
     assert model.limits.max_faces == 64
     assert model.limits.max_deadline.seconds == 30
     assert model.limits.max_decode_time.seconds == 5

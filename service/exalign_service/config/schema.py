@@ -97,7 +97,7 @@ class BatchingConfig:
 
     network_calls: Annotated[int, Rule("calls of the network that may run at once", least=1, most=256)] = 2
     threads: Annotated[int, Rule("threads of one call of the network", least=1, most=256)] = 1
-    max_batch: Annotated[int, Rule("faces in one call of the network", least=1, most=256)] = 8
+    max_batch: Annotated[int, Rule("faces in one call of the network", least=1, most=256)] = 4
     queue: Annotated[int, Rule("calls in progress, and faces that wait for the network", least=1, most=65_536)] = 128
     decode_processes: Annotated[
         int, Rule("processes that decode pictures that take long; one caller has half", least=1, most=64)

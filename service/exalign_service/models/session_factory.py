@@ -11,6 +11,7 @@ from exalign_engine.face.aligner import Aligner, LocatedFace
 from exalign_engine.hmm.belief import LOG_FLOOR
 from exalign_engine.hmm.chain import Chain, Emission
 from exalign_engine.network.outputs import FaceOutputs
+from exalign_engine.posterior.posterior import Posterior
 from exalign_engine.tracking import Frame, SessionOptions, SuggestionQuery, TrackingSession
 
 
@@ -33,7 +34,8 @@ class SessionFactory:
     def warm_up(self, place: LocatedFace, row: FaceOutputs) -> None:
         """Track a face through a few frames that all look like ``row``, so that no caller waits for a compiler.
 
-        Then the chain takes a step into a frame that shows nothing, from one that showed one exemplar.
+        Then the chain takes a step into a frame that shows nothing, from one that showed one exemplar; and what is said
+        of a face whose other exemplars are out of the question is said.
         """
         session = self.new(SessionOptions(smoothing_lag=1, path_frames=2))
         size = (math.ceil(float(place.box[3])), math.ceil(float(place.box[2])))
@@ -48,6 +50,9 @@ class SessionFactory:
         seen, nothing = Emission(peak), Emission(None)
         self.chain.step(self.chain.start(seen), nothing)
         self.chain.extend_path(self.chain.open_path(seen, 2), nothing)
+        certain = np.zeros(self.chain.count, np.float32)
+        certain[0] = 1
+        _ = Posterior(self._aligner.model, certain, 1.0, held=np.zeros(1, np.int32)).effective_number
 
     def new(self, options: SessionOptions) -> TrackingSession:
         """A session that has seen nothing."""

@@ -35,6 +35,7 @@ from exalign_service.models.freed_memory import give_memory_back
 from exalign_service.observability import logs
 from exalign_service.observability.native_stderr import captured_stderr
 from exalign_service.startup import token_command
+from exalign_service.startup.arenas import keep_few_arenas
 from exalign_service.startup.early_exit import leave, leave_unfinished, log_to
 from exalign_service.startup.garbage import collect_as_usual, collect_rarely
 from exalign_service.startup.memory import hopeless_limit, lack_of_memory
@@ -183,6 +184,7 @@ def _serve(config: ServerConfig, args: argparse.Namespace) -> None:
             # A thread that computes in Python gives way to the event loop sooner than by itself.
             sys.setswitchinterval(_SWITCH_INTERVAL)
             collected = gc.get_threshold()
+            keep_few_arenas()
             collect_rarely()
             # Not on the event loop, which could obey nothing meanwhile: until it runs, our own handler does.
             import asyncio

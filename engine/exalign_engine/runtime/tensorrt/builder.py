@@ -40,8 +40,8 @@ class BuildOptions:
         timing_cache: what an earlier build measured; not on TensorRT-RTX.
     """
 
-    max_batch: int = 8
-    opt_batch: int = 8
+    max_batch: int = 4
+    opt_batch: int = 4
     workspace: int = 1 << 30
     optimization_level: int = 3
     hardware_compatible: bool = False

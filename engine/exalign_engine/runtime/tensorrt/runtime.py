@@ -53,7 +53,7 @@ class GpuOptions:
     """
 
     precision: str = "auto"
-    max_batch: int = 8
+    max_batch: int = 4
     cache: Path | None = None
     record: bool = True
     tables: MixtureTables | None = None
