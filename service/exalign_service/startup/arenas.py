@@ -1,7 +1,7 @@
 """The C library's allocator: two arenas, whatever the number of threads.
 
-It gives every thread an arena of its own, and each keeps what its thread once needed: 48 MB of a working server. Threads
-that compute take turns, at Python's lock or a core, so that two are seldom waited for (docs/decisions/start.md).
+It gives every thread an arena of its own, and each keeps what its thread once needed: 48 MB of a working server.
+Threads that compute take turns, at Python's lock or a core, so two are seldom waited for (docs/decisions/start.md).
 """
 
 from __future__ import annotations
