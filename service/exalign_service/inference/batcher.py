@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -21,7 +22,6 @@ from typing import Protocol
 from exalign_engine.arrays import U8
 from exalign_engine.network.outputs import FaceOutputs, Outputs
 from exalign_service.inference.fair_queue import Claim, FairQueue, Spent
-from exalign_service.inference.idle_threads import IdleThreads
 from exalign_service.inference.network import each_row
 from exalign_service.inference.running import Running
 from exalign_service.inference.workers import error_of, start_workers
@@ -101,7 +101,7 @@ class Batcher:
     ) -> None:
         self._infer, self._clock, self._observer = infer, clock, observer
         self._workers, self._max_batch, self._max_queue = workers, max_batch, max_queue
-        self._changed = IdleThreads()
+        self._changed = threading.Condition()
         # All below is guarded by _changed.
         self._queue = FairQueue[_Item](live_share * workers, clock, spent)
         self._running = Running(workers, clock)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -16,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from exalign_service.inference.fair_queue import Claim, FairQueue, Spent
-from exalign_service.inference.idle_threads import IdleThreads
 from exalign_service.inference.running import Running
 from exalign_service.inference.workers import error_of, start_workers
 from exalign_service.rpc.call_context import current_call
@@ -65,7 +65,7 @@ class StagePool:
         spent: Spent | None = None,
     ) -> None:
         self._clock, self._observer, self._closed = clock, observer, False
-        self._changed = IdleThreads()
+        self._changed = threading.Condition()
         # All below is guarded by _changed.
         self._queue = FairQueue[_Job](live_share * threads, clock, spent)
         self._running = Running(threads, clock)
