@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import random
 import secrets
 from dataclasses import dataclass, field
@@ -85,7 +86,8 @@ async def watch(live: Running, name: str, cuts: list[int], acks: bool) -> Transc
         rest = script_from(opened.next_frame)
 
         async def send(it: Any = it, rest: list[Any] = rest) -> None:
-            for message in rest:
+            for said in rest:
+                message = copy.deepcopy(said)  # others say the same
                 if acks and isinstance(message, track_pb2.VideoFrame) and transcript.results:
                     message.acked_frame = max(transcript.results)
                 await it.say(message)
