@@ -20,6 +20,7 @@ from exalign_engine.data.source import open_faces
 from exalign_engine.detect import DEFAULT_DETECTOR, create_chosen_detector, create_default_detector
 from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.evaluation.photos import evaluate_crops, evaluate_photos, report
+from exalign_engine.evaluation.stress.noc import noc_report, run_noc
 from exalign_engine.evaluation.stress.pictures import draw_examples
 from exalign_engine.evaluation.stress.suite import run_suite, stress_report
 from exalign_engine.evaluation.video.clips import ClipMaker
@@ -57,17 +58,17 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="test", help="split of the data (default: test)")
     parser.add_argument(
         "--suite",
-        choices=("accuracy", "stress", "video"),
+        choices=("accuracy", "stress", "clicks", "video"),
         default="accuracy",
-        help="accuracy, coverage and presence; disturbed faces and simulated clicks; or clips made from stills, and "
-        "the folder's own videos (default: accuracy)",
+        help="accuracy, coverage and presence; disturbed faces and simulated clicks; clicks until a face is right; or "
+        "clips made from stills, and the folder's own videos (default: accuracy)",
     )
     parser.add_argument(
         "--limit",
         type=int,
         default=0,
         metavar="N",
-        help="stress: only N faces, evenly spaced; video: only N clips; --protocol: only N frames of a clip",
+        help="stress, clicks: only N faces, evenly spaced; video: only N clips; --protocol: only N frames of a clip",
     )
     parser.add_argument("--picture", type=Path, metavar="PNG", help="stress, video: draw examples")
     parser.add_argument("--boxes", choices=("truth", "detector"), default="truth", help="whose boxes (default: truth)")
@@ -107,6 +108,8 @@ def run(args: argparse.Namespace) -> int:
         return run_protocol(args)
     if args.suite == "stress":
         return _run_stress(args)
+    if args.suite == "clicks":
+        return _run_clicks(args)
     if args.suite == "video":
         return _run_video(args)
     bundle = _bundle(args)
@@ -183,10 +186,12 @@ def _check(args: argparse.Namespace) -> None:
                 wrong.append(Violation(field, "does not go with --protocol"))
     elif args.suite == "accuracy":
         if args.limit > 0:
-            wrong.append(Violation("--limit", f"is {args.limit}, goes with --suite stress and video only"))
+            wrong.append(Violation("--limit", f"is {args.limit}, goes with --suite stress, clicks and video only"))
         if args.picture:
             wrong.append(Violation("--picture", "goes with --suite stress and video only"))
     else:
+        if args.suite == "clicks" and args.picture:
+            wrong.append(Violation("--picture", "goes with --suite stress and video only"))
         if args.frames:
             wrong.append(Violation("--frames", "goes with --suite accuracy only"))
         if args.boxes != "truth":
@@ -221,6 +226,29 @@ def _run_stress(args: argparse.Namespace) -> int:
         print(
             f"{row['corruption']:15}{row['severity']:9}  {row['policy']:11}{row['clicks']:6}"
             f"{row['failure_rate']:12.2f}{row['auc']:10.4f}{row['nrmse_mean']:10.4f}"
+        )
+    return 0
+
+
+def _run_clicks(args: argparse.Namespace) -> int:
+    """Print how many clicks faces need."""
+    bundle, faces = _bundle(args), open_faces(args.data, args.split)
+    runtime = create_runtime(args.runtime, bundle.network, threads=args.threads, precision=args.precision)
+    count = min(args.limit, len(faces)) if args.limit else len(faces)
+    needed = run_noc(
+        bundle, runtime, faces, limit=args.limit, threads=args.threads, progress=progress_bar(count, "clicks")
+    )
+    head = {"bundle_id": bundle.id, "runtime": runtime.name, "split": args.split, "displacement": args.displacement}
+    report_ = head | noc_report(needed)
+    if args.json:
+        print_json(report_)
+        return 0
+    print(f"bundle {bundle.id[:12]}, {runtime.name}, split {args.split}, {count} faces")
+    print(f"{'corruption':15}{'severity':>9}  {'policy':11}{'below %':>8}{'clicks':>8}{'never %':>9}")
+    for row in report_["rows"]:
+        print(
+            f"{row['corruption']:15}{row['severity']:9}  {row['policy']:11}"
+            f"{100 * row['threshold']:8.0f}{row['noc']:8.2f}{row['never']:9.1f}"
         )
     return 0
 

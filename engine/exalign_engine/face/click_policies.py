@@ -6,7 +6,7 @@ two policies that click the same landmark see the same click.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +19,9 @@ from exalign_engine.geometry.landmarks import N_LANDMARKS, NOSE_TIP
 from exalign_engine.posterior.posterior import Posterior, PosteriorModel
 from exalign_engine.sampling.corruptions import seeded
 
-#: What ``nose`` clicks: the nose tip, then the chin, then the outer corner of the right eye.
-NOSE_ORDER = (NOSE_TIP, 8, 36)
+#: What ``nose`` clicks: the nose tip, the chin, the outer corners of the eyes, those of the mouth, the ends of the jaw,
+#: and the outer ends of the brows.
+NOSE_ORDER = (NOSE_TIP, 8, 36, 45, 48, 54, 0, 16, 17, 26)
 
 #: Policies that click, beside ``none``, ``regression`` and ``translate`` (one nose click).
 CLICKING = ("nose", "random", "suggested", "oracle")
@@ -82,23 +83,22 @@ def translated(case: Case) -> F64:
     return np.asarray(mean + (case.clicks[NOSE_TIP] - mean[NOSE_TIP]), dtype=np.float64)
 
 
-def click_answers(policy: str, case: Case, clicks: int = MAX_CLICKS, order: int = 0) -> list[F64]:
+def click_answers(policy: str, case: Case, clicks: int = MAX_CLICKS, order: int = 0) -> Iterator[F64]:
     """Answers after 1, 2, … clicks of a policy of `CLICKING`: (68, 2) each, frame of the given box.
 
     Args:
         policy: which.
         case: the face.
-        clicks: how many.
+        clicks: how many at most.
         order: of ``random``, which of its orders, from 0.
     """
     choose = _CHOICES.get(policy) or _random(case, order)
     clicked: list[int] = []
-    current, answers = case.posterior, []
+    current = case.posterior
     for _ in range(clicks):
         clicked.append(choose(case, current, clicked))
         current = case.answer(clicked)
-        answers.append(current.mean)
-    return answers
+        yield current.mean
 
 
 def _random(case: Case, order: int) -> _Choice:

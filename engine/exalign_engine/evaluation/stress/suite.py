@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +24,7 @@ from exalign_engine.face.click_policies import (
 from exalign_engine.geometry.frames import diagonal, extract_crop, tight_box
 from exalign_engine.metrics.accuracy import FAILURE, summarise
 from exalign_engine.network.batches import score
-from exalign_engine.network.outputs import FaceOutputs, Runtime
+from exalign_engine.network.outputs import FaceOutputs, Outputs, Runtime
 from exalign_engine.posterior.posterior import PosteriorModel
 from exalign_engine.progress import Progress
 from exalign_engine.sampling.corruptions import CORRUPTIONS, SEVERITIES, StressedFace, stress
@@ -69,52 +69,78 @@ def run_suite(
         One list a row of the report, in the order of the report; faces in the order of the source, each with one error,
         or `RANDOM_ORDERS` where the policy is ``random``.
     """
-    n = len(faces)
-    rows = list(range(n)) if not 0 < limit < n else [int(i) for i in np.linspace(0, n - 1, limit)]
     model = PosteriorModel(bundle.exemplars, bundle.calibration, bundle.residual)
     errors: dict[Key, list[float]] = {}
     done = 0
     with ThreadPoolExecutor(threads) as pool:
-        for start in range(0, len(rows), CHUNK):
-            part = rows[start : start + CHUNK]
-            stressed = [
-                stress(faces.image(i), faces.landmarks[i], faces.ids[i], *condition)
-                for i in part
-                for condition in CONDITIONS
-            ]
-            m = bundle.manifest
-            out = score(runtime, (extract_crop(s.picture, s.given, m.margin, m.input_size) for s in stressed))
+        for jobs, out in disturbed(bundle, runtime, faces, limit, CONDITIONS):
             shapes = bundle.baseline.predict(out.features, out.embedding)
-            jobs = [
-                _Job(faces.ids[part[j // len(CONDITIONS)]], *CONDITIONS[j % len(CONDITIONS)], s)
-                for j, s in enumerate(stressed)
-            ]
             for found in pool.map(lambda a: list(_errors(model, *a)), zip(jobs, out.rows(), shapes, strict=True)):
                 for key, error in found:
                     errors.setdefault(key, []).append(error)
-            done += len(part)
+            done += len(jobs) // len(CONDITIONS)
             if progress:
                 progress(done)
     return errors
 
 
 @dataclass(frozen=True)
-class _Job:
+class Disturbed:
+    """One face under one condition.
+
+    Attributes:
+        face_id: of the face.
+        corruption: of the stress suite, or ``clean``.
+        severity: 1 to 3; 0 where it is clean.
+        face: the picture, the box given and the truth.
+    """
+
     face_id: str
     corruption: str
     severity: int
     face: StressedFace
 
+    def case(self, model: PosteriorModel, row: FaceOutputs) -> Case:
+        """What policies see of it, given what the network says."""
+        face = self.face
+        truth = face.given.from_image(face.truth)
+        clicks = simulated_clicks(truth, face.click_sigma, self.face_id)
+        return Case(model.posterior(row.scores, row.image), truth, clicks, face.click_sigma, self.face_id)
+
+
+def disturbed(
+    bundle: Bundle, runtime: Runtime, faces: FaceSource, limit: int, conditions: Sequence[tuple[str, int]]
+) -> Iterator[tuple[list[Disturbed], Outputs]]:
+    """Faces of a source under conditions, a few at a time, with the network's outputs.
+
+    Args:
+        bundle: the model.
+        runtime: executes its network.
+        faces: annotated faces.
+        limit: at most so many, evenly spaced; 0 takes all.
+        conditions: corruption and severity.
+
+    Yields:
+        Each of the faces under each of the conditions, conditions innermost; and one row of outputs for each.
+    """
+    n, m = len(faces), bundle.manifest
+    rows = list(range(n)) if not 0 < limit < n else [int(i) for i in np.linspace(0, n - 1, limit)]
+    for start in range(0, len(rows), CHUNK):
+        jobs = [
+            Disturbed(faces.ids[i], *at, stress(faces.image(i), faces.landmarks[i], faces.ids[i], *at))
+            for i in rows[start : start + CHUNK]
+            for at in conditions
+        ]
+        crops = (extract_crop(j.face.picture, j.face.given, m.margin, m.input_size) for j in jobs)
+        yield jobs, score(runtime, crops)
+
 
 def _errors(
-    model: PosteriorModel, job: _Job, row: FaceOutputs, regression: NDArray[np.float32]
+    model: PosteriorModel, job: Disturbed, row: FaceOutputs, regression: NDArray[np.float32]
 ) -> Iterator[tuple[Key, float]]:
     """NRMSE of one disturbed face by every policy that applies to it."""
-    face, at = job.face, (job.corruption, job.severity)
-    truth = face.given.from_image(face.truth)
-    posterior = model.posterior(row.scores, row.image)
-    clicks = simulated_clicks(truth, face.click_sigma, job.face_id)
-    case = Case(posterior, truth, clicks, face.click_sigma, job.face_id)
+    case, at = job.case(model, row), (job.corruption, job.severity)
+    truth, posterior = case.truth, case.posterior
     unit = diagonal(tight_box(truth))
     yield (*at, "none", 0), case.error(posterior.mean) / unit
     yield (*at, "regression", 0), case.error(regression.astype(np.float64)) / unit
