@@ -140,9 +140,9 @@ def words_of(command: Documented) -> list[str]:
     return [PLACEHOLDERS.get(word, word) for word in command.words]
 
 
-def readme_python(number: int, address: str) -> list[str]:
-    """One block of README's Python, about another server than the usual one."""
-    code = python_blocks(ROOT / "README.md")[number].replace("localhost:50051", address)
+def documented_python(name: str, number: int, address: str = "") -> list[str]:
+    """One block of a document's Python, about another server than the usual one."""
+    code = python_blocks(ROOT / name)[number].replace("localhost:50051", address)
     return ["python", "-c", (PREAMBLE if "frames" in code else "") + code]
 
 
@@ -157,8 +157,8 @@ def of_client() -> list[Documented]:
 
 def run_base(runner: Runner, address: str) -> None:
     """The client of README against a server: Python, and what the command prints without pictures."""
-    runner.run(readme_python(0, address), "README: a call")
-    runner.run(readme_python(1, address), "README: a video")
+    runner.run(documented_python("README.md", 0, address), "README: a call")
+    runner.run(documented_python("README.md", 1, address), "README: a video")
     runner.run(["exalign", "predict", "photo.jpg", "--server", address], "exalign predict photo.jpg --server")
     runner.run(["exalign", "model", "--server", address], "exalign model --server")
 
@@ -170,10 +170,10 @@ def run_pictures(runner: Runner, address: str) -> None:
 
 
 def run_alone(runner: Runner) -> None:
-    """Every documented command of the client by itself, and the Python of README in process."""
+    """Every documented command of the client by itself, and Python in process."""
     for command in of_client():
         runner.run(words_of(command), command.text)
-    runner.run(readme_python(-1, ""), "README: in process")
+    runner.run(documented_python("docs/calls.md", -1), "docs/calls.md: in process")
 
 
 def run_training(runner: Runner) -> None:
