@@ -145,7 +145,11 @@ def tiny_bundle(folder: Path) -> Bundle:
 
 
 def config(**changes: object) -> ServerConfig:
-    """A configuration on free ports; changes are by name of the setting."""
+    """A configuration on free ports; changes are by name of the setting.
+
+    Nothing counts as stuck for two minutes: tests hold work on purpose, and machines are busy.
+    """
+    changes.setdefault("stuck_after", 120.0)
 
     def part(section: type) -> dict[str, object]:
         return {k: changes.pop(k) for k in list(changes) if k in section.__dataclass_fields__}  # type: ignore[attr-defined]
