@@ -93,7 +93,8 @@ def server_process(directory: Path, streams: int) -> Iterator[tuple[int, str, st
 
 def resident(pid: int) -> int:
     """Memory of a process, bytes."""
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * 4096
+    (line,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("RssAnon:"))
+    return int(line.split()[1]) * 1024
 
 
 class Campaign:
