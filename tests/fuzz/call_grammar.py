@@ -24,6 +24,8 @@ MAX_FACES, MAX_GROUPS, MAX_TOP, MAX_EXEMPLARS = 8, 4, 20, 50
 
 _PICTURES = [encoded(picture(*SIZE, seed=i), kind) for i, kind in enumerate((".jpg", ".png", ".webp", ".jpg"))]
 
+_PIXELS = picture(*SIZE).tobytes()
+
 #: A picture of another size.
 OTHER_PICTURE = encoded(picture(40, 48, seed=9))
 
@@ -74,9 +76,8 @@ def image(w: Writer, path: str = "image") -> image_pb2.Image:
 
 
 def _raw(**changes: Any) -> image_pb2.RawImage:
-    pixels = picture(*SIZE)
     fields = {
-        "data": pixels.tobytes(),
+        "data": _PIXELS,
         "pixel_format": image_pb2.PIXEL_FORMAT_RGB8,
         "width": SIZE[0],
         "height": SIZE[1],

@@ -13,7 +13,7 @@ from conversation_client import FACES
 from fuzzed_server import BUNDLES, CALLERS, NOBODY
 from grpc import StatusCode
 from protocol_model import DENIED, FORBIDDEN, OK, Ending
-from request_seeds import seeds
+from request_seeds import inferences
 
 from exalign.open_inference import inference_pb2
 from exalign.v1 import admin_pb2, service_pb2
@@ -26,7 +26,9 @@ NO_POSTERIOR = Ending(StatusCode.NOT_FOUND, "POSTERIOR_NOT_FOUND")
 OTHER_BUNDLE = Ending.not_now("OTHER_BUNDLE")
 NO_BUNDLE = Ending(StatusCode.NOT_FOUND, "MODEL_NOT_FOUND")
 NO_ROOM = Ending(StatusCode.RESOURCE_EXHAUSTED, "BUNDLES_FULL")
-NO_METHOD = Ending(StatusCode.UNIMPLEMENTED, "METHOD_UNKNOWN")
+NO_METHOD = Ending(StatusCode.UNIMPLEMENTED)
+
+INFERENCES = inferences()
 
 #: Share of fields that are wrong.
 SHARE = 0.06
@@ -141,7 +143,7 @@ class Calls:
     def infer(self) -> Asked:
         """ModelInfer of the Open Inference Protocol."""
         request = inference_pb2.ModelInferRequest()
-        request.CopyFrom(self._random.choice([m for m in seeds() if isinstance(m, inference_pb2.ModelInferRequest)]))
+        request.CopyFrom(self._random.choice(INFERENCES))
         fields: dict[str, Callable[[], object]] = {
             "": lambda: None,
             "image.shape": lambda: request.inputs[0].shape.append(3),

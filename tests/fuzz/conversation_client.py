@@ -20,9 +20,6 @@ FACES = "/exalign.v1.FaceAlignmentService"
 #: An answer takes no longer, seconds; the machine may be busy.
 PATIENCE = 300.0
 
-#: What no caller may ever be told.
-FAULTS = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
-
 Message = service_pb2.TrackVideoResponse
 
 _AS_IT_IS: Callable[[bytes], bytes] = bytes

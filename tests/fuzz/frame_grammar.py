@@ -104,7 +104,7 @@ def frame(random: Random, index: int, size: tuple[int, int] | None, most_faces: 
     wrong: frozenset[str] = frozenset()
     if random.random() < WRONG:
         wrong = frozenset({_spoilt(random, message, most_faces, seen=within is not None)})
-    return WrittenFrame(message, wrong, problem, seen, boxed and within is not None)
+    return WrittenFrame(message, wrong, problem, seen, boxed and seen is not None)
 
 
 def _picture(
@@ -131,8 +131,8 @@ def _picture(
 def _spoilt(random: Random, message: track_pb2.VideoFrame, most_faces: int, *, seen: bool) -> str:
     """Make one thing of a frame wrong; its path."""
     box = grammar.box(Writer(random, 0.0), "", seen=False)
-    kinds = ["index", "negative", "picture", "boxes", "box", "corners", "id", "unknown", "evidence", "click"]
-    kind = random.choice([*kinds, *(["place"] if seen else [])])
+    kinds = ["index", "negative", "picture", "boxes", "box", "corners", "id", "evidence", "click"]
+    kind = random.choice([*kinds, *(["place", "unknown"] if seen else [])])
     if kind in ("index", "negative"):
         message.ClearField("frame_index")
         if kind == "negative":

@@ -105,11 +105,11 @@ def fuzzed_server() -> Iterator[FuzzedServer]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         ids = tuple(sha256(write_bundle(folder / bundle, n) / MANIFEST) for n, bundle in enumerate(BUNDLES))
-        (folder / "current").symlink_to(BUNDLES[0])
         tokens, metadata = Tokens(folder), dict[str, Any]({NOBODY: ()})
         for caller, scopes in CALLERS.items():
             metadata[caller] = tokens.add(caller, scopes)["metadata"]
         command = [sys.executable, "-m", "exalign_service.cli", "serve", "--bundle-directory", str(folder)]
+        command += ["--bundle", str(folder / BUNDLES[0])]
         command += ["--address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0", "--exit-with-stdin"]
         command += ["--runtime", "onnxruntime", "--token-file", str(tokens.path), "--log-level", "error", *_PATIENT]
         for limit, value in _LIMITS.items():

@@ -86,7 +86,6 @@ class Session:
         recent: answered frames that take late evidence.
         size: (width, height) of its pictures.
         tracked: whether the newest answer holds a track.
-        open: whether a stream has it.
         closed: whether it has ended.
     """
 
@@ -107,7 +106,6 @@ class Session:
     recent: tuple[int, ...] = ()
     size: tuple[int, int] | None = None
     tracked: bool = False
-    open: bool = True
     closed: bool = False
     tokens: list[GivenToken] = field(default_factory=list)
 

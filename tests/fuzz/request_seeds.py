@@ -112,11 +112,11 @@ def seeds() -> list[Message]:
         track_pb2.VideoFrame(frame_index=0, occluded=True),
         track_pb2.PastEvidence(frame_index=2, evidence=about),
         admin_pb2.SwapModelRequest(bundle="bundle-1"),
-        *_inferences(),
+        *inferences(),
     ]
 
 
-def _inferences() -> list[Message]:
+def inferences() -> list[inference_pb2.ModelInferRequest]:
     """Of the Open Inference Protocol: raw and by type."""
     file, pixels = encoded(), picture(4, 4)
     image = {"name": "image", "datatype": "BYTES", "shape": [1]}
