@@ -18,12 +18,12 @@ from random import Random
 from typing import Any
 
 import numpy as np
-from fuzz_target import BrokenPromiseError, Target
 
 from drawn_bundles import write_bundle
 from exalign_engine.bundle.bundle import MANIFEST, Bundle, seal_of, sha256, write_residual
 from exalign_engine.errors import BundleError
 from exalign_engine.posterior.residual import ResidualHead
+from fuzz_target import BrokenPromiseError, Target
 
 #: Files that are changed. The network is read by the runtime, which is outside software: it is hashed alone.
 FILES = (

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from grpc import StatusCode
+
 import call_grammar as grammar
 from call_grammar import Writer
 from conversation_client import FACES
-from fuzzed_server import BUNDLES, CALLERS, NOBODY
-from grpc import StatusCode
-from protocol_model import DENIED, FORBIDDEN, OK, Ending
-from request_seeds import inferences
-
 from exalign.open_inference import inference_pb2
 from exalign.v1 import admin_pb2, service_pb2
+from fuzzed_server import BUNDLES, CALLERS, NOBODY
+from protocol_model import DENIED, FORBIDDEN, OK, Ending
+from request_seeds import inferences
 
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 SWAP = "/exalign.v1.ModelAdminService/SwapModel"

@@ -5,49 +5,22 @@ Every step sends something and hears all that must come of it, so that the next 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
 import frame_grammar
 from call_rules import Calls, Known
 from conversation_client import Client, ConversationError, Stream
-from frame_grammar import WrittenFrame
-from fuzzed_server import CALLERS, MAX_UNACKED, NOBODY
-from protocol_model import DENIED, NO_FRAME, TAKEN_OVER, Ending, GivenToken, Session, Sessions
-
 from exalign.v1 import service_pb2, track_pb2
-from exalign_service.track.resume_token import ResumeToken
+from frame_grammar import WrittenFrame
+from fuzzed_server import CALLERS, NOBODY
+from open_talk import MOST_WAITING, Talk, compare, forged
+from protocol_model import DENIED, NO_FRAME, TAKEN_OVER, Ending, GivenToken, Session, Sessions
 
 Said = service_pb2.TrackVideoRequest
 
 #: What may come between other messages: better answers to earlier frames.
 REVISIONS = ("revision",)
-
-#: Streams of one conversation at once, and frames that wait for acknowledgements: a server reads only so far ahead.
-MOST_STREAMS, MOST_WAITING = 3, 3
-
-
-@dataclass(eq=False)
-class Talk:
-    """A stream that is open.
-
-    Attributes:
-        stream: of it.
-        session: that it has.
-        newest: newest frame that was sent.
-        waiting: frames that wait for acknowledgements, in order.
-    """
-
-    stream: Stream
-    session: Session
-    newest: int = NO_FRAME
-    waiting: list[WrittenFrame] = field(default_factory=list)
-
-    @property
-    def room(self) -> int:
-        """Results that may come before the server waits."""
-        return MAX_UNACKED - len(self.session.retained)
 
 
 class Conversation:
@@ -99,9 +72,9 @@ class Conversation:
             await stream.ends([expected])
             return
         opened = (await stream.hear("opened")).opened
-        self._compare("session", opened.session_id, name or opened.session_id)
-        self._compare("bundle", opened.bundle_id, self.known.current)
-        self._compare("epoch and frame", (opened.epoch, opened.next_frame), (1, 0))
+        compare("session", opened.session_id, name or opened.session_id)
+        compare("bundle", opened.bundle_id, self.known.current)
+        compare("epoch and frame", (opened.epoch, opened.next_frame), (1, 0))
         session = Session(
             name=opened.session_id,
             owner=caller,
@@ -119,7 +92,7 @@ class Conversation:
         token = random.choice(self.tokens[-8:])
         session = token.session
         caller, name, data = session.owner, random.choice(("", session.name)), token.data
-        message, forged = track_pb2.TrackConfig.FromString(session.config), False
+        message, false = track_pb2.TrackConfig.FromString(session.config), False
         change = random.random()
         if change < 0.06:
             caller = random.choice([one for one in CALLERS if one != caller])
@@ -128,14 +101,14 @@ class Conversation:
         elif change < 0.18:
             message.path_frames = (message.path_frames + 1) % 5
         elif change < 0.26:
-            data, forged = self._forged(data, random), True
+            data, false = forged(data, random), True
         message.session_id, message.resume_token = name, data
         bare = track_pb2.TrackConfig()
         bare.CopyFrom(message)
         bare.ClearField("session_id")
         bare.ClearField("resume_token")
         config = bare.SerializeToString(deterministic=True)
-        if forged:
+        if false:
             gone = self._sessions.resuming(token, NOBODY, name, config)
             expected = list(gone)
         else:
@@ -180,7 +153,7 @@ class Conversation:
             await self._end(talk, [ending])
             return
         message = await talk.stream.hear("result", REVISIONS)
-        self._compare("a result sent again", message.SerializeToString(), session.retained[index])
+        compare("a result sent again", message.SerializeToString(), session.retained[index])
 
     async def acknowledge(self, talk: Talk, random: Random) -> None:
         """Results have arrived; what waited for that is answered."""
@@ -199,7 +172,7 @@ class Conversation:
         sequence = random.choice((0, 1, -1, 2**63 - 1, random.randrange(2**31)))
         await talk.stream.say(Said(heartbeat=track_pb2.Heartbeat(sequence=sequence)))
         message = await talk.stream.hear("heartbeat", REVISIONS)
-        self._compare("heartbeat", message.heartbeat.sequence, sequence)
+        compare("heartbeat", message.heartbeat.sequence, sequence)
 
     async def evidence(self, talk: Talk, random: Random) -> None:
         """Evidence about a frame already sent."""
@@ -224,9 +197,9 @@ class Conversation:
         await talk.stream.say(Said(frame=track_pb2.VideoFrame(frame_index=newest, occluded=True)))
         while (found := await talk.stream.next()) is not None:
             if found.WhichOneof("message") == "result":
-                self._compare("a result sent again", found.SerializeToString(), session.retained[newest])
+                compare("a result sent again", found.SerializeToString(), session.retained[newest])
                 return
-            self._compare("kind of an answer to evidence", found.WhichOneof("message"), "revision")
+            compare("kind of an answer to evidence", found.WhichOneof("message"), "revision")
         # The face was not there in that frame.
         await self._end(talk, [Ending.invalid("past_evidence.evidence[0].track_id")])
 
@@ -255,8 +228,8 @@ class Conversation:
         await talk.stream.half_close()
         closed = (await talk.stream.hear("closed", REVISIONS)).closed
         summary = closed.summary
-        self._compare("frames answered", summary.frames_answered, session.answered)
-        self._compare("frames skipped", summary.frames_skipped, session.skipped)
+        compare("frames answered", summary.frames_answered, session.answered)
+        compare("frames skipped", summary.frames_skipped, session.skipped)
         await talk.stream.ends([Ending(code=_OK)])
         session.closed = True
         self._left(talk)
@@ -301,20 +274,20 @@ class Conversation:
         while left:
             message = await self._next_result(talk)
             result = message.result
-            self._compare("is a frame that was sent", result.frame_index in left, True)
+            compare("is a frame that was sent", result.frame_index in left, True)
             answered = left.pop(result.frame_index)
             for index in result.skipped_frames:
-                self._compare("skipped is a frame that was sent", index in left, True)
+                compare("skipped is a frame that was sent", index in left, True)
                 del left[index]
             talk.session.skipped += len(result.skipped_frames)
             self._take(talk, answered, message)
             if result.frame_index == last:
-                self._compare("frames without an answer", sorted(left), [])
+                compare("frames without an answer", sorted(left), [])
 
     async def _result(self, talk: Talk, frame: WrittenFrame) -> None:
         message = await self._next_result(talk)
-        self._compare("frame answered", message.result.frame_index, frame.message.frame_index)
-        self._compare("skipped", list(message.result.skipped_frames), [])
+        compare("frame answered", message.result.frame_index, frame.message.frame_index)
+        compare("skipped", list(message.result.skipped_frames), [])
         self._take(talk, frame, message)
 
     async def _next_result(self, talk: Talk) -> Any:
@@ -324,8 +297,8 @@ class Conversation:
                 return message
             if kind == "model_changed":
                 session, changed = talk.session, message.model_changed
-                self._compare("bundle of a move", changed.bundle_id, self.known.current)
-                self._compare("a move from", session.bundle != changed.bundle_id, True)
+                compare("bundle of a move", changed.bundle_id, self.known.current)
+                compare("a move from", session.bundle != changed.bundle_id, True)
                 session.move(changed.bundle_id, changed.frame_index)
             elif kind != "revision":
                 raise ConversationError(f"{kind} came, must be result: {message}")
@@ -337,10 +310,10 @@ class Conversation:
         # What a session has not seen yet decides its size, also where its first frames came all at once.
         unfit = frame.size is not None and session.size is not None and frame.size != session.size
         if frame.problem is not None:
-            self._compare(f"problems {result.problems}", bool(result.problems), frame.problem or unfit)
-        self._compare("tracks", len(result.tracks) <= session.most_faces, True)
+            compare(f"problems {result.problems}", bool(result.problems), frame.problem or unfit)
+        compare("tracks", len(result.tracks) <= session.most_faces, True)
         if frame.boxed and not unfit:
-            self._compare("a track where there is a box", len(result.tracks) > 0, True)
+            compare("a track where there is a box", len(result.tracks) > 0, True)
         if frame.size is not None and session.size is None:
             session.size = frame.size
         session.tracked = bool(result.tracks)
@@ -356,13 +329,13 @@ class Conversation:
             before.waiting.clear()
             await self._end(before, [TAKEN_OVER])
         session.epoch += 1
-        self._compare("epoch", opened.epoch, session.epoch)
-        self._compare("next frame", opened.next_frame, session.frame + 1)
-        self._compare("session", opened.session_id, session.name)
-        self._compare("bundle", opened.bundle_id, token.bundle)
+        compare("epoch", opened.epoch, session.epoch)
+        compare("next frame", opened.next_frame, session.frame + 1)
+        compare("session", opened.session_id, session.name)
+        compare("bundle", opened.bundle_id, token.bundle)
         for index, result in session.retained.items():
             message = await stream.hear("result", (*REVISIONS, "model_changed"))
-            self._compare(f"result {index} sent again", message.SerializeToString(), result)
+            compare(f"result {index} sent again", message.SerializeToString(), result)
         self.talks.append(Talk(stream, session, session.frame))
 
     async def _end(self, talk: Talk, expected: list[Ending]) -> None:
@@ -397,20 +370,6 @@ class Conversation:
         if known and random.random() < 0.15:
             return random.choice(known)
         return random.choice(("", f"{self._name}-{self._names}"))
-
-    @staticmethod
-    def _forged(data: bytes, random: Random) -> bytes:
-        """A token that says something else, with a checksum that fits."""
-        token = ResumeToken.decode(data)
-        changes: Any = random.choice(
-            ({"frame": token.frame + 1}, {"epoch": 9}, {"secret": bytes(16)}, {"mac": bytes(16)})
-        )
-        return ResumeToken(**{**token.__dict__, **changes}).encode()
-
-    @staticmethod
-    def _compare(what: str, found: object, wanted: object) -> None:
-        if found != wanted:
-            raise ConversationError(f"{what}: {found!r}, must be {wanted!r}"[:2000])
 
 
 _OK = Ending.invalid().code.OK

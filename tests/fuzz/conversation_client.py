@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import grpc
-from fuzzed_server import FuzzedServer
 from google.rpc import error_details_pb2, status_pb2
-from protocol_model import OK, Ending
 
 from error_scan import given_away
 from exalign.v1 import service_pb2
+from fuzzed_server import FuzzedServer
+from protocol_model import OK, Ending
 
 FACES = "/exalign.v1.FaceAlignmentService"
 

@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from random import Random
 
-from call_rules import Known
-from conversation import MOST_STREAMS, Conversation, Talk
-from conversation_client import Client
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+
+from call_rules import Known
+from conversation import Conversation
+from conversation_client import Client
+from open_talk import MOST_STREAMS, Talk
 
 SEEDS = st.integers(0, 2**32 - 1)
 

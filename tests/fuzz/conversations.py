@@ -26,6 +26,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+
 import fuzz_paths  # noqa: F401  # makes what follows importable
 from call_rules import Known
 from conversation_client import FACES, Client
@@ -33,8 +36,6 @@ from conversation_machine import ConversationMachine, Ground
 from fuzz_paths import ROOT
 from fuzz_target import without_paths
 from fuzzed_server import RETENTION, FuzzedServer, fuzzed_server
-from hypothesis import HealthCheck, Phase, seed, settings
-from hypothesis.stateful import run_state_machine_as_test
 
 #: Conversations of one chunk, and chunks of one server; after so many of them memory has found its base.
 CHUNK, CHUNKS_OF_A_SERVER, WARM = 500, 40, 4

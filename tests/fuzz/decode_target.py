@@ -14,7 +14,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from fuzz_target import BrokenPromiseError, Target
 from PIL import Image
 
 from exalign_engine.arrays import U8
@@ -23,6 +22,7 @@ from exalign_engine.geometry.image import examine
 from exalign_engine.geometry.image_limits import ImageLimits
 from exalign_engine.geometry.levels import LevelsWanted, open_levels, whole
 from exalign_service.decoding.pool import DecoderPool, FailureReason, is_dear
+from fuzz_target import BrokenPromiseError, Target
 
 #: Smaller than a server's, so that many inputs are tried: what is within them takes some milliseconds.
 LIMITS = ImageLimits(max_bytes=16_384, max_pixels=500_000, max_seconds=0.5)

@@ -8,7 +8,6 @@ from typing import Any
 
 import call_grammar as grammar
 from call_grammar import SIZE, Writer
-
 from exalign.v1 import evidence_pb2, image_pb2, track_pb2
 
 #: Share of configs, and of frames, with something wrong.

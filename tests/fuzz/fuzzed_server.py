@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from call_grammar import MAX_EXEMPLARS, MAX_FACES, MAX_GROUPS, MAX_TOP
-
 from drawn_bundles import write_bundle
 from exalign_engine.bundle.bundle import MANIFEST, sha256
 from token_fakes import BOTH, Tokens

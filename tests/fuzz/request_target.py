@@ -14,12 +14,9 @@ from typing import Any
 
 import grpc
 import numpy as np
-from decode_target import pictures
-from fuzz_target import BrokenPromiseError, Target
 from google.protobuf.message import DecodeError, Message
-from message_mutator import change
-from request_seeds import seeds
 
+from decode_target import pictures
 from error_scan import given_away
 from exalign.open_inference import inference_pb2
 from exalign.v1 import admin_pb2, service_pb2, track_pb2
@@ -38,6 +35,9 @@ from exalign_service.requests.picture import Picture, RequestLimits, image_limit
 from exalign_service.rpc.errors import ServiceError, status_of
 from exalign_service.serving.swap import ModelSwap
 from exalign_service.track.requests import TrackOptions, read_config, read_frame, read_past_evidence
+from fuzz_target import BrokenPromiseError, Target
+from message_mutator import change
+from request_seeds import seeds
 
 CONFIG = LimitsConfig(max_faces=8, max_pixels=500_000, max_encoded_bytes=16_384, max_message_bytes=16_384 + 65_536)
 LIMITS = RequestLimits(CONFIG, ("blazeface", "mtcnn"), ("blazeface",), "blazeface")

@@ -16,7 +16,6 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
-from fuzz_target import BrokenPromiseError, Target
 
 from exalign_engine import Aligner
 from exalign_engine.evidence.evidence import Evidence, SoftClick
@@ -26,6 +25,7 @@ from exalign_engine.posterior.residual import ImageFeatures
 from exalign_engine.tracking import Frame, SessionOptions, StateError, TrackingSession, codec
 from exalign_engine.tracking.options import TemporalModel
 from exalign_engine.tracking.session_state import MAGIC, VERSION, Envelope
+from fuzz_target import BrokenPromiseError, Target
 from service_fakes import GOOD_BOX, FakeRuntime, K, tiny_bundle
 
 _AS_IT_IS, _ENVELOPE, _SESSION = range(3)

@@ -18,7 +18,6 @@ from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
-from fuzz_target import BrokenPromiseError, Target
 
 from exalign_service.access.gate import Gate
 from exalign_service.access.resume_keys import ResumeKeys
@@ -29,6 +28,7 @@ from exalign_service.track.record import SessionRecord
 from exalign_service.track.requests import TrackOptions
 from exalign_service.track.resume_checks import check_record, check_token, session_gone
 from exalign_service.track.resume_token import DamagedTokenError, ResumeToken, state_hash
+from fuzz_target import BrokenPromiseError, Target
 
 _AS_IT_IS, _FITTING, _BEARER = range(3)
 
