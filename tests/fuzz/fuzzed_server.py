@@ -25,7 +25,7 @@ BUNDLES = ("bundle-0", "bundle-1")
 MAX_UNACKED = 6
 
 #: How long a broken session is kept, seconds; more than any conversation takes between two of its streams.
-RETENTION = 60
+RETENTION = 30
 
 #: Callers by name, and what each may do. Nobody has no token.
 CALLERS = {"alice": frozenset((*BOTH, "admin")), "bob": BOTH, "weak": frozenset(("track",))}
