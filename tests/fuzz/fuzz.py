@@ -18,6 +18,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
@@ -36,8 +37,11 @@ CHUNK = 50_000
 #: Inputs of a replay, and by how much memory may grow with 10,000 of them, bytes.
 REPLAYED, MOST_GROWTH = 20_000, 1_000_000
 
+#: A process that reports nothing for so long hangs, seconds: it reports after some hundred inputs.
+HANGS = 900
+
 #: How libFuzzer ends a process.
-_ENDS = {70: "an input hangs", 71: "memory grows", 77: "an input ends the process"}
+_ENDS = {71: "memory grows", 77: "an input ends the process"}
 
 _STATUS = re.compile(r"#\d+\s.*\bcov: (\d+) ft: (\d+) corp: (\d+)/")
 
@@ -160,9 +164,11 @@ class Campaign:
         command = [sys.executable, str(HERE / "fuzz_child.py"), self.progress.target, *options]
         command += ["--corpus", str(self._corpus), "--kept", str(self._folder / "finds"), "--report", str(self._report)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "0"}
+        self._began = time.time()
         with (self._folder / "log.txt").open("a") as log:
             child = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=log, env=environment)
             assert child.stderr is not None
+            threading.Thread(target=self._watch, args=(child,), daemon=True).start()
             for raw in child.stderr:
                 line = raw.decode("utf-8", "replace")
                 if match := _STATUS.search(line):
@@ -172,6 +178,19 @@ class Campaign:
                 elif line.startswith(("Traceback", "  ", "==", "SUMMARY", "ERROR", "ImportError", "ModuleNotFound")):
                     log.write(line)
             return child.wait()
+
+    def _watch(self, child: subprocess.Popen[bytes]) -> None:
+        """End a process that hangs."""
+        while child.poll() is None:
+            time.sleep(1)
+            try:
+                seen = self._report.stat().st_mtime
+            except FileNotFoundError:
+                seen = self._began
+            if time.time() - max(seen, self._began) > HANGS:
+                child.kill()
+                self.progress.find("hangs", "", f"nothing came from the process for {HANGS} s")
+                return
 
     def _save(self) -> None:
         new = self._file.with_suffix(".new")

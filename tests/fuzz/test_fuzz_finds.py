@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import struct
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -87,6 +88,16 @@ def of_another_zip(root: Path) -> None:
     resealed(root)
 
 
+def with_an_open_header(root: Path) -> None:
+    """An array whose description does not end."""
+    arrays = io.BytesIO()
+    with zipfile.ZipFile(arrays, "w") as archive:
+        text = b"{'descr': '<f4', 'shape': ((136,)\n"
+        archive.writestr("offset.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + bytes(544))
+    (root / "baseline.npz").write_bytes(arrays.getvalue())
+    resealed(root)
+
+
 @pytest.mark.parametrize(
     ("damage", "file"),
     [
@@ -99,6 +110,7 @@ def of_another_zip(root: Path) -> None:
         (in_json("detectors.json", lambda fields: fields["blazeface"]["affine"].update(dx=HUGE)), "detectors.json"),
         (nested("detectors.json"), "detectors.json"),
         (of_another_zip, "baseline.npz"),
+        (with_an_open_header, "baseline.npz"),
     ],
 )
 def test_a_bundle_with_what_nobody_writes_is_refused_and_the_file_named(

@@ -38,7 +38,7 @@ def describe(python: Path, out: Path) -> dict[str, Any]:
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "cyclonedx_py", "environment", str(python), "--pyproject", "pyproject.toml"]
-    command += ["--schema-version", SCHEMA, "--output-format", "JSON", "--output-reproducible", "--outfile", str(out)]
+    command += ["--spec-version", SCHEMA, "--output-format", "JSON", "--output-reproducible", "--output-file", str(out)]
     subprocess.run(command, check=True, cwd=ROOT)
     document: dict[str, Any] = json.loads(out.read_text("utf-8"))
     return document

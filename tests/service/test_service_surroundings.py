@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import io
 import logging
@@ -39,7 +40,11 @@ class Seen:
     expired: bool = False
     missing: bool = False
     tables: int = 0
+    tasks: int = 0
     lines: int = 0
+
+    def tasks_counted(self, tasks: int) -> None:
+        self.tasks = tasks
 
     def clock_jumped(self, seconds: float) -> None:
         self.jumps.append(seconds)
@@ -85,6 +90,16 @@ async def test_a_clock_that_jumps_is_counted_and_one_that_is_set_slowly_is_not(
         assert (await place.look()).jumps[-1] == pytest.approx(jump)
         assert len((await place.look()).jumps) == (1 if jump > 0 else 2)
     assert [line.levelname for line in caplog.records if line.message == "the clock has jumped"] == ["WARNING"] * 2
+
+
+async def test_the_tasks_of_the_loop_are_counted(place: Place) -> None:
+    before = (await place.look()).tasks
+    more = [asyncio.create_task(asyncio.sleep(60)) for _ in range(3)]
+    assert (await place.look()).tasks == before + 3
+    for task in more:
+        task.cancel()
+    await asyncio.gather(*more, return_exceptions=True)
+    assert (await place.look()).tasks == before
 
 
 async def test_a_certificate_that_ends_in_use_is_said_once_and_shown_until_another_is_there(

@@ -34,6 +34,7 @@ class SurroundingsMetrics:
         def gauge(name: str, text: str) -> Gauge:
             return Gauge(name, text, registry=registry)
 
+        self._tasks = gauge("exalign_tasks", "Tasks of the event loop, those included that wait for ever.")
         self._expired = gauge(
             "exalign_certificate_expired", "Whether the certificate of the gRPC port has ended: new callers refuse it."
         )
@@ -43,6 +44,10 @@ class SurroundingsMetrics:
         self._unkept = gauge(
             "exalign_tables_not_kept", "Tables that this process holds alone, because they could not be written."
         )
+
+    def tasks_counted(self, tasks: int) -> None:
+        """See the protocol."""
+        self._tasks.set(tasks)
 
     def clock_jumped(self, seconds: float) -> None:
         """See the protocol."""

@@ -5,6 +5,7 @@ Nothing here ends a call or a session: what is in memory answers, and time limit
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -35,6 +36,9 @@ class SurroundingsObserver(Protocol):
     """
 
     certificate_ends: float
+
+    def tasks_counted(self, tasks: int) -> None:
+        """So many tasks has the event loop."""
 
     def clock_jumped(self, seconds: float) -> None:
         """The time of day went so much further than the time that passed; < 0: back."""
@@ -82,6 +86,7 @@ class Surroundings:
 
     async def look(self) -> None:
         """Look once."""
+        self._observer.tasks_counted(len(asyncio.all_tasks()))
         self._look_at_clock()
         self._look_at_certificate()
         path, lost = self._bundle(), lines_lost()
