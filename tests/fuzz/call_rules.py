@@ -35,7 +35,7 @@ SHARE = 0.06
 
 
 @dataclass
-class Known:
+class ServerView:
     """What a conversation knows of its server.
 
     Attributes:
@@ -50,7 +50,7 @@ class Known:
 
 
 @dataclass
-class Asked:
+class UnaryCall:
     """A call.
 
     Attributes:
@@ -78,17 +78,17 @@ class Calls:
         known: of the server.
     """
 
-    def __init__(self, random: Random, known: Known) -> None:
+    def __init__(self, random: Random, known: ServerView) -> None:
         self._random, self._known = random, known
         self._w = Writer(random, 0.0 if random.random() < 0.5 else SHARE)
 
-    def any(self) -> Asked:
+    def any(self) -> UnaryCall:
         """A call of any method."""
         kinds = [self.landmarks] * 4 + [self.heatmaps, self.pose, self.conditional, self.suggest] * 2
         kinds += [self.model, self.exemplars, self.infer, self.malformed, self.unknown, self.swap]
         return self._random.choice(kinds)()
 
-    def landmarks(self) -> Asked:
+    def landmarks(self) -> UnaryCall:
         """PredictLandmarks."""
         request, w = service_pb2.PredictLandmarksRequest(), self._w
         self._faces(request)
@@ -96,15 +96,15 @@ class Calls:
             request.stop_after = w.pick("stop_after", (1, 2), (7,))  # type: ignore[assignment]
         return self._asked("PredictLandmarks", request, service_pb2.PredictLandmarksResponse)
 
-    def heatmaps(self) -> Asked:
+    def heatmaps(self) -> UnaryCall:
         """PredictHeatmaps."""
         return self._many("PredictHeatmaps", service_pb2.PredictHeatmapsRequest, service_pb2.PredictHeatmapsResponse)
 
-    def pose(self) -> Asked:
+    def pose(self) -> UnaryCall:
         """EstimatePose."""
         return self._many("EstimatePose", service_pb2.EstimatePoseRequest, service_pb2.EstimatePoseResponse)
 
-    def conditional(self) -> Asked:
+    def conditional(self) -> UnaryCall:
         """QueryConditional."""
         request = service_pb2.QueryConditionalRequest(include_prior=self._w.perhaps())
         if self._w.wrongly():
@@ -113,18 +113,18 @@ class Calls:
             request.evidence.CopyFrom(grammar.evidence(self._w))
         return self._one("QueryConditional", request)
 
-    def suggest(self) -> Asked:
+    def suggest(self) -> UnaryCall:
         """SuggestEvidence."""
         request = service_pb2.SuggestEvidenceRequest(suggestion=grammar.suggestion(self._w))
         return self._one("SuggestEvidence", request)
 
-    def model(self) -> Asked:
+    def model(self) -> UnaryCall:
         """GetModel; any token will do."""
         caller = self._random.choice((*CALLERS, NOBODY))
         expected = [DENIED] if caller == NOBODY else [OK]
-        return Asked(f"{FACES}/GetModel", b"", caller, expected)
+        return UnaryCall(f"{FACES}/GetModel", b"", caller, expected)
 
-    def exemplars(self) -> Asked:
+    def exemplars(self) -> UnaryCall:
         """GetExemplars."""
         w, request = self._w, service_pb2.GetExemplarsRequest()
         if w.perhaps(0.2):
@@ -140,7 +140,7 @@ class Calls:
             asked.expected = [OTHER_BUNDLE]
         return asked
 
-    def infer(self) -> Asked:
+    def infer(self) -> UnaryCall:
         """ModelInfer of the Open Inference Protocol."""
         request = inference_pb2.ModelInferRequest()
         request.CopyFrom(self._random.choice(INFERENCES))
@@ -156,22 +156,22 @@ class Calls:
         if where == "":
             # The box of the first of them is empty, and is refused for that.
             expected = [OK, Ending(StatusCode.INVALID_ARGUMENT)]
-        return Asked(INFER, request.SerializeToString(), "alice", expected)
+        return UnaryCall(INFER, request.SerializeToString(), "alice", expected)
 
-    def malformed(self) -> Asked:
+    def malformed(self) -> UnaryCall:
         """Bytes that are no message, to any method."""
         method = self._random.choice(
             ("PredictLandmarks", "EstimatePose", "QueryConditional", "GetExemplars", "GetModel")
         )
         data = self._random.choice((b"\xff" * 9, b"\x0a\x7f\x01", b"\x08", b"\x0b\x0c\x0c\x0c"))
-        return Asked(f"{FACES}/{method}", data, "alice", [Ending(StatusCode.INVALID_ARGUMENT)])
+        return UnaryCall(f"{FACES}/{method}", data, "alice", [Ending(StatusCode.INVALID_ARGUMENT)])
 
-    def unknown(self) -> Asked:
+    def unknown(self) -> UnaryCall:
         """A method that is not there."""
         path = self._random.choice((f"{FACES}/Nothing", "/no.Service/At", f"{FACES}/../../etc/passwd", "/"))
-        return Asked(path, b"", "alice", [NO_METHOD], echoed=(path.encode(), path[1:].encode() or b"/"))
+        return UnaryCall(path, b"", "alice", [NO_METHOD], echoed=(path.encode(), path[1:].encode() or b"/"))
 
-    def swap(self) -> Asked:
+    def swap(self) -> UnaryCall:
         """SwapModel."""
         name = self._random.choice((*BUNDLES, *BUNDLES, "nothing-here", "", ".hidden", "a/b", "x" * 101))
         caller = self._random.choice(("alice", "alice", "bob", NOBODY))
@@ -186,9 +186,9 @@ class Calls:
         def swapped(data: bytes) -> None:
             known.current = admin_pb2.SwapModelResponse.FromString(data).bundle_id
 
-        return Asked(SWAP, admin_pb2.SwapModelRequest(bundle=name).SerializeToString(), caller, expected, swapped)
+        return UnaryCall(SWAP, admin_pb2.SwapModelRequest(bundle=name).SerializeToString(), caller, expected, swapped)
 
-    def _many(self, method: str, kind: type[Any], answer: type[Any]) -> Asked:
+    def _many(self, method: str, kind: type[Any], answer: type[Any]) -> UnaryCall:
         request = kind()
         posterior = self._source(request)
         if posterior is None:
@@ -201,7 +201,7 @@ class Calls:
                 getattr(request, name).CopyFrom(value)
         return self._asked(method, request, answer, posterior)
 
-    def _one(self, method: str, request: Any) -> Asked:
+    def _one(self, method: str, request: Any) -> UnaryCall:
         """A method about one face."""
         w = self._w
         posterior = self._source(request)
@@ -248,7 +248,7 @@ class Calls:
 
     def _asked(
         self, method: str, request: Any, answer: type[Any] | None, posterior: tuple[str, str, str] | None = None
-    ) -> Asked:
+    ) -> UnaryCall:
         """The call, with how it may end."""
         random, known = self._random, self._known
         caller = random.choice(("alice",) * 12 + ("bob",) * 4 + ("weak", NOBODY))
@@ -259,7 +259,7 @@ class Calls:
                 found = [face.posterior_id for face in message.faces if face.posterior_id]
                 known.posteriors += [(one, caller, message.bundle_id) for one in found]
 
-        return Asked(
+        return UnaryCall(
             f"{FACES}/{method}",
             request.SerializeToString(),
             caller,

@@ -9,8 +9,8 @@ from random import Random
 from typing import Any
 
 import frame_grammar
-from call_rules import Calls, Known
-from conversation_client import Client, ConversationError, Stream
+from call_rules import Calls, ServerView
+from conversation_client import Client, ConversationError, Stream, cut
 from exalign.v1 import service_pb2, track_pb2
 from frame_grammar import WrittenFrame
 from fuzzed_server import CALLERS, NOBODY
@@ -32,7 +32,7 @@ class Conversation:
         name: of its own, for its sessions.
     """
 
-    def __init__(self, client: Client, known: Known, name: str) -> None:
+    def __init__(self, client: Client, known: ServerView, name: str) -> None:
         self._client, self.known, self._name = client, known, name
         self._sessions, self._names = Sessions(), 0
         self.talks: list[Talk] = []
@@ -302,8 +302,7 @@ class Conversation:
                 session.move(changed.bundle_id, changed.frame_index)
             elif kind != "revision":
                 raise ConversationError(f"{kind} came, must be result: {message}")
-        code, text = await talk.stream.call.code(), await talk.stream.call.details()
-        raise ConversationError(f"{code} {text}, no result came")
+        raise await cut(talk.stream.call, "no result came")
 
     def _take(self, talk: Talk, frame: WrittenFrame, message: Any) -> None:
         session, result = talk.session, message.result

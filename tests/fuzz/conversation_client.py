@@ -20,6 +20,9 @@ FACES = "/exalign.v1.FaceAlignmentService"
 #: An answer takes no longer, seconds; the machine may be busy.
 PATIENCE = 300.0
 
+#: What gRPC says of a connection that it has given up.
+STARVED = "ping timeout"
+
 Message = service_pb2.TrackVideoResponse
 
 _AS_IT_IS: Callable[[bytes], bytes] = bytes
@@ -27,6 +30,10 @@ _AS_IT_IS: Callable[[bytes], bytes] = bytes
 
 class ConversationError(AssertionError):
     """The server has not done what the model says: a find."""
+
+
+class StarvedError(Exception):
+    """The connection was cut, for a ping was not answered in time: one of both processes was not given a processor."""
 
 
 class Client:
@@ -93,6 +100,8 @@ class Client:
             ConversationError: none of them; or what it says gives something away.
         """
         code, text = await call.code(), str(await call.details() or "")
+        if STARVED in text:
+            raise StarvedError(text)
         details = dict(await call.trailing_metadata() or ()).get("grpc-status-details-bin", b"")
         found = _ending(code, details)
         self.endings[f"{method} {found.reason or code.name}"] += 1
@@ -124,7 +133,7 @@ class Stream:
         try:
             await asyncio.wait_for(self.call.write(data), PATIENCE)
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as e:
-            raise ConversationError(f"nothing can be sent: {await self.call.code()} {e}") from None
+            raise await cut(self.call, f"nothing can be sent: {e}") from None
 
     async def hear(self, kind: str, passing: Sequence[str] = ()) -> Message:
         """The next message, of one kind; those of other kinds may come before it.
@@ -135,7 +144,7 @@ class Stream:
         while True:
             message = self._ahead.pop(0) if self._ahead else await self._read()
             if message is None:
-                raise ConversationError(f"{await self.call.code()} {await self.call.details()}, no {kind} came")
+                raise await cut(self.call, f"no {kind} came")
             found = message.WhichOneof("message")
             if found == kind:
                 return message
@@ -182,6 +191,12 @@ class Stream:
         self.client.received += 1
         message: Message = found
         return message
+
+
+async def cut(call: Any, what: str) -> Exception:
+    """What is wrong with a stream that has ended before its time."""
+    text = f"{await call.code()} {await call.details()}, {what}"
+    return StarvedError(text) if STARVED in text else ConversationError(text)
 
 
 def _ending(code: grpc.StatusCode, details: bytes) -> Ending:

@@ -9,7 +9,7 @@ from random import Random
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from call_rules import Known
+from call_rules import ServerView
 from conversation import Conversation
 from conversation_client import Client
 from open_talk import MOST_STREAMS, Talk
@@ -27,7 +27,7 @@ class Ground:
         prefix: of the names of sessions: of its own for each ground of a server.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, client: Client, known: Known, prefix: str) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, client: Client, known: ServerView, prefix: str) -> None:
         self.loop, self.client, self.known, self.prefix = loop, client, known, prefix
         self.conversations = self.steps = 0
         #: What went wrong, and the steps that led there.

@@ -30,8 +30,8 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 import fuzz_paths  # noqa: F401  # makes what follows importable
-from call_rules import Known
-from conversation_client import FACES, Client
+from call_rules import ServerView
+from conversation_client import FACES, STARVED, Client
 from conversation_machine import ConversationMachine, Ground
 from fuzz_paths import ROOT
 from fuzz_target import without_paths
@@ -63,6 +63,7 @@ class Progress:
         chunks: begun; the seed of each is counted up.
         endings: how calls and streams ended, by method and reason.
         held: what the server held after each chunk; the first field is the server's number.
+        starved: chunks that ended early: the machine gave one of both processes no time, and gRPC cut the connection.
         finds: text and seed of each, and the steps that led there.
     """
 
@@ -73,6 +74,7 @@ class Progress:
     seconds: float = 0.0
     chunks: int = 0
     servers: int = 0
+    starved: int = 0
     endings: dict[str, int] = field(default_factory=dict)
     held: list[dict[str, int]] = field(default_factory=list)
     finds: list[dict[str, Any]] = field(default_factory=list)
@@ -93,9 +95,10 @@ def merged(parts: list[Progress]) -> Progress:
     for part in parts:
         found.held += [{**one, "server": one["server"] + found.servers} for one in part.held]
         found.endings = dict((Counter(found.endings) + Counter(part.endings)).most_common())
-        found.finds += part.finds
+        found.finds += [find for find in part.finds if STARVED not in find["text"]]
+        found.starved += sum(STARVED in find["text"] for find in part.finds)
         found.seconds = max(found.seconds, part.seconds)
-        for name in ("conversations", "steps", "sent", "received", "chunks", "servers"):
+        for name in ("conversations", "steps", "sent", "received", "chunks", "servers", "starved"):
             setattr(found, name, getattr(found, name) + getattr(part, name))
     return found
 
@@ -150,14 +153,17 @@ class Campaign:
         found.chunks += 1
         client = self._loop.run_until_complete(_connected(server))
         current = self._loop.run_until_complete(_current(client))
-        ground = Ground(self._loop, client, Known(server.bundles, current), f"{number}-")
+        ground = Ground(self._loop, client, ServerView(server.bundles, current), f"{number}-")
         machine = type("Machine", (ConversationMachine,), {"ground": ground})
         try:
             run_state_machine_as_test(seed(number)(machine), settings=_settings(count))
         except Exception as e:  # noqa: BLE001  # this is what we look for
             text, steps = ground.finds[0] if ground.finds else (f"{type(e).__name__}: {e}", [])
-            found.finds.append({"seed": number, "text": without_paths(text), "steps": steps})
-            print(f"find, seed {number}: {text}\n{steps}", flush=True)
+            print(f"seed {number}: {text}\n{steps}", flush=True)
+            if STARVED in text:
+                found.starved += 1
+            else:
+                found.finds.append({"seed": number, "text": without_paths(text), "steps": steps})
         finally:
             self._loop.run_until_complete(client.close())
         found.conversations += min(ground.conversations, count)

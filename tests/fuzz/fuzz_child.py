@@ -29,8 +29,8 @@ from fuzz_target import TARGETS, Judge, Target, TargetSpec, resident_bytes
 #: A report is written after so many inputs.
 REPORTED = 500
 
-#: The process is ended where memory grows beyond so many MB. What hangs is ended by who watches it: an alarm of libFuzzer,
-#: after half of so many seconds, ends a process that works for long, whatever its inputs take.
+#: The process is ended where memory grows beyond so many MB. What hangs is ended by who watches it: libFuzzer's alarm
+#: ends a process that works for longer than half of so many seconds, whatever its inputs take.
 MOST_MB, NEVER = 3000, 1_000_000
 
 #: Packages whose branches guide the search.

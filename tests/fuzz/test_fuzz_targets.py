@@ -16,6 +16,7 @@ from fuzz_target import TARGETS, BrokenPromiseError, Judge, Target
 INPUTS = 250
 
 
+@pytest.mark.filterwarnings("ignore")  # readers warn of what is damaged
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_target_takes_or_refuses_what_its_grammar_makes(name: str, tmp_path: Path) -> None:
     module = pytest.importorskip(TARGETS[name].module)

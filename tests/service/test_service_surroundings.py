@@ -32,7 +32,7 @@ DAY = 86_400.0
 
 
 @dataclass
-class Seen:
+class Shown:
     """See `SurroundingsObserver`."""
 
     certificate_ends: float = math.inf
@@ -63,12 +63,12 @@ class Place:
     """A folder with a manifest, a clock that is moved by hand, and who looks."""
 
     def __init__(self, folder: Path) -> None:
-        self.manifest, self.clock, self.seen = folder / MANIFEST, ManualClock(), Seen()
+        self.manifest, self.clock, self.seen = folder / MANIFEST, ManualClock(), Shown()
         self.manifest.write_text("")
         self.ahead = 0.0
         self.looks = Surroundings(lambda: folder, self.seen, self.clock, lambda: self.clock.now() + self.ahead)
 
-    async def look(self) -> Seen:
+    async def look(self) -> Shown:
         await self.clock.advance(LOOK)
         await self.looks.look()
         return self.seen

@@ -177,7 +177,7 @@ class ModelService:
         swapping = self.swap is not None and self.swap.working
         return swapping or self.models.current.warm_up.running
 
-    async def follow(self) -> None:
+    async def watch_surroundings(self) -> None:
         """Look at what is around the server, and follow the link in the directory of bundles, until cancelled."""
         directory, looks = self._config.model.bundle_directory, [self._surroundings().run()]
         if self.swap is not None and directory is not None:
