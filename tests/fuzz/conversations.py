@@ -64,6 +64,8 @@ class Progress:
         endings: how calls and streams ended, by method and reason.
         held: what the server held after each chunk; the first field is the server's number.
         starved: chunks that ended early: the machine gave one of both processes no time, and gRPC cut the connection.
+        unrepeatable: chunks that ended early: Hypothesis tried a conversation again, which went another way, for the
+            bundle that answers was another one.
         finds: text and seed of each, and the steps that led there.
     """
 
@@ -75,9 +77,19 @@ class Progress:
     chunks: int = 0
     servers: int = 0
     starved: int = 0
+    unrepeatable: int = 0
     endings: dict[str, int] = field(default_factory=dict)
     held: list[dict[str, int]] = field(default_factory=list)
     finds: list[dict[str, Any]] = field(default_factory=list)
+
+    def note(self, find: dict[str, Any]) -> None:
+        """Note a find, or why a chunk that has ended early is none."""
+        if STARVED in find["text"]:
+            self.starved += 1
+        elif find["text"].startswith("Flaky") and not find.get("steps"):
+            self.unrepeatable += 1
+        else:
+            self.finds.append(find)
 
     @property
     def growth(self) -> float | None:
@@ -95,10 +107,10 @@ def merged(parts: list[Progress]) -> Progress:
     for part in parts:
         found.held += [{**one, "server": one["server"] + found.servers} for one in part.held]
         found.endings = dict((Counter(found.endings) + Counter(part.endings)).most_common())
-        found.finds += [find for find in part.finds if STARVED not in find["text"]]
-        found.starved += sum(STARVED in find["text"] for find in part.finds)
+        for find in part.finds:
+            found.note(find)
         found.seconds = max(found.seconds, part.seconds)
-        for name in ("conversations", "steps", "sent", "received", "chunks", "servers", "starved"):
+        for name in ("conversations", "steps", "sent", "received", "chunks", "servers", "starved", "unrepeatable"):
             setattr(found, name, getattr(found, name) + getattr(part, name))
     return found
 
@@ -160,10 +172,7 @@ class Campaign:
         except Exception as e:  # noqa: BLE001  # this is what we look for
             text, steps = ground.finds[0] if ground.finds else (f"{type(e).__name__}: {e}", [])
             print(f"seed {number}: {text}\n{steps}", flush=True)
-            if STARVED in text:
-                found.starved += 1
-            else:
-                found.finds.append({"seed": number, "text": without_paths(text), "steps": steps})
+            found.note({"seed": number, "text": without_paths(text), "steps": steps})
         finally:
             self._loop.run_until_complete(client.close())
         found.conversations += min(ground.conversations, count)
