@@ -20,8 +20,14 @@ FACES = "/exalign.v1.FaceAlignmentService"
 #: An answer takes no longer, seconds; the machine may be busy.
 PATIENCE = 300.0
 
-#: What gRPC says of a connection that it has given up.
-STARVED = "ping timeout"
+#: What gRPC says of a connection that it, or the other end, has given up.
+STARVED = ("ping timeout", "Stream removed")
+
+
+def is_starved(text: str) -> bool:
+    """Whether an error speaks of a connection that was given up."""
+    return any(words in text for words in STARVED)
+
 
 Message = service_pb2.TrackVideoResponse
 
@@ -100,7 +106,7 @@ class Client:
             ConversationError: none of them; or what it says gives something away.
         """
         code, text = await call.code(), str(await call.details() or "")
-        if STARVED in text:
+        if is_starved(text):
             raise StarvedError(text)
         details = dict(await call.trailing_metadata() or ()).get("grpc-status-details-bin", b"")
         found = _ending(code, details)
@@ -196,7 +202,7 @@ class Stream:
 async def cut(call: Any, what: str) -> Exception:
     """What is wrong with a stream that has ended before its time."""
     text = f"{await call.code()} {await call.details()}, {what}"
-    return StarvedError(text) if STARVED in text else ConversationError(text)
+    return StarvedError(text) if is_starved(text) else ConversationError(text)
 
 
 def _ending(code: grpc.StatusCode, details: bytes) -> Ending:

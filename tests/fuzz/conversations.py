@@ -31,7 +31,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 import fuzz_paths  # noqa: F401  # makes what follows importable
 from call_rules import ServerView
-from conversation_client import FACES, STARVED, Client
+from conversation_client import FACES, Client, is_starved
 from conversation_machine import ConversationMachine, Ground
 from fuzz_paths import ROOT
 from fuzz_target import without_paths
@@ -84,7 +84,7 @@ class Progress:
 
     def note(self, find: dict[str, Any]) -> None:
         """Note a find, or why a chunk that has ended early is none."""
-        if STARVED in find["text"]:
+        if is_starved(find["text"]):
             self.starved += 1
         elif find["text"].startswith("Flaky") and not find.get("steps"):
             self.unrepeatable += 1
