@@ -10,15 +10,20 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # The demo serves; it needs no torch. The tests train, and take everything.
 READY_DEMO := $(VENV)/.ready-demo
 READY_DEV := $(VENV)/.ready-dev
+READY_AUDIT := $(VENV)/.ready-audit
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-gpu check check-style check-types check-fast trust explore lint unit golden reason bench bench-start bench-peers open-inference wheels protos detector clean
+.PHONY: help demo test test-gpu check check-style check-types check-fast trust explore fuzz fuzz-short soak sbom audit lint unit golden reason bench bench-start bench-peers open-inference wheels protos detector clean
 
 # Worker processes of the tests; a file's tests stay in one, which then starts one server for them.
 # One that dies is not replaced: pytest-xdist 3.8 then waits for ever, and the other worker does what is left.
 WORKERS ?= 2
 # Examples of each property in a search.
 EXAMPLES ?= 1000
+# Inputs of each fuzz target, and conversations with a server; seconds of the soak.
+RUNS ?= 150000
+CONVERSATIONS ?= 50000
+SECONDS ?= 1800
 # Tests of rules and arithmetic: they load no network, train nothing and start no server of their own.
 FAST := $(wildcard tests/test_*.py) tests/protos \
 	$(patsubst %,tests/engine/test_%.py,augment boxes config data data_hidden data_owners data_pts default_bundle errors exemplars frames image metrics \
@@ -42,6 +47,11 @@ $(READY_DEV): pyproject.toml | $(BIN)/python
 	$(PIP) "$$($(BIN)/python -c 'import tomllib; e = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; print(next(r for r in e["dev"] if r.startswith("torch")))')"
 	$(PIP) --editable '.[dev]'
 	touch $@ $(READY_DEMO)
+
+# atheris has wheels for Linux alone: what `make test` needs does not hang on it.
+$(READY_AUDIT): pyproject.toml $(READY_DEV)
+	$(PIP) --editable '.[audit]'
+	touch $@
 
 demo: $(READY_DEMO) ## a real face through the real server; pictures in out/
 	$(BIN)/python -m exalign_client.commands.demo --out out
@@ -79,6 +89,23 @@ trust: $(READY_DEV) ## calls end in every way, and servers meet every fault: not
 
 explore: $(READY_DEV) ## search for examples that break a property, at random: EXAMPLES=1000 of each
 	EXALIGN_EXPLORE=$(EXAMPLES) $(BIN)/python -m pytest -m hypothesis --timeout 0
+
+fuzz: $(READY_AUDIT) ## hours: RUNS inputs of each target, CONVERSATIONS with a server; goes on where it was interrupted
+	$(BIN)/python tests/fuzz/fuzz.py --runs $(RUNS) --json docs/benchmarks/fuzzing.json
+	$(BIN)/python tests/fuzz/conversations.py --conversations $(CONVERSATIONS) --workers 2 --json docs/benchmarks/conversations.json
+
+fuzz-short: $(READY_AUDIT) ## two minutes of it, always the same seeds
+	$(BIN)/python tests/fuzz/fuzz.py --fresh --runs 20000 --seconds 10 --no-replay --work out/fuzz-short
+	$(BIN)/python tests/fuzz/conversations.py --fresh --conversations 1000 --chunk 100 --seconds 35 --work out/fuzz-short
+
+soak: $(READY_DEV) ## half an hour at 80 % load with churn, cancellations and swaps; SECONDS=86400 for a day
+	$(BIN)/python tests/service/soak.py --seconds $(SECONDS) --json out/soak.json
+
+sbom: $(READY_AUDIT) ## what a release is made of (CycloneDX), from wheels in a fresh environment: out/sbom.json
+	$(BIN)/python tests/install/sbom.py
+
+audit: $(READY_AUDIT) ## the same, and pip-audit asks for known weaknesses of it; needs the internet
+	$(BIN)/python tests/install/sbom.py --audit
 
 test-gpu: $(READY_DEV) ## TensorRT on a real GPU; writes out/gpu-report.json (docs/gpu.md)
 	$(BIN)/python -m pytest tests/gpu --timeout 1800

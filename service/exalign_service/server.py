@@ -160,7 +160,7 @@ class Server:
         """Watch from now on: what was not warmed up may compile for longer than anything may be stuck."""
         if self._service is not None and not self.lifecycle.draining:
             self._watching = asyncio.create_task(self._service.watchdog(self._end_calls).run())
-            self._following = asyncio.create_task(self._service.follow_link())
+            self._following = asyncio.create_task(self._service.watch_surroundings())
         self._warm.set()
 
     async def warm(self) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from exalign_engine.hmm.chain import Chain
 from exalign_engine.hmm.neighbours import Neighbours
 from exalign_engine.posterior.posterior import PosteriorModel
 from exalign_engine.tables import store
-from exalign_engine.tables.store import KEPT, MADE_BY, WORTH_KEEPING, Layout, Tables, code_hash
+from exalign_engine.tables.store import KEPT, MADE_BY, WORTH_KEEPING, Layout, Tables, code_hash, not_kept
 
 LAYOUT: Layout = {"numbers": (np.float32, (3, 2)), "names": (np.int32, (3,))}
 
@@ -93,6 +95,22 @@ def test_where_nothing_can_be_written_tables_are_made_in_memory(
     assert (make.calls, tables.note("n")) == (2, None)
     (record,) = caplog.records
     assert "XDG_CACHE_HOME" in record.getMessage()
+
+
+def test_a_disk_that_fills_up_leaves_no_part_of_a_table_and_is_counted(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    store._say_that_nothing_is_kept.cache_clear()
+    before, tables, make = not_kept(), tables_of("ab"), Maker()
+    monkeypatch.setattr(os, "fsync", full)
+    np.testing.assert_array_equal(tables.arrays("a", LAYOUT, make)["numbers"], make()["numbers"])
+    assert tables.block("b", lambda: b"bytes") is None
+    assert not_kept() == before + 2
+    assert [path for path in cache.rglob("*") if path.is_file()] == []
+    monkeypatch.undo()  # there is room again
 
 
 def test_tables_of_other_bundles_and_of_other_code_lie_apart(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import grpc
 
+from error_scan import given_away
 from exalign.v1 import service_pb2
 from exalign_service.access.static_tokens import new_token
 from exalign_service.track.resume_token import ResumeToken
@@ -20,11 +20,6 @@ from track_fakes import Talk, frame
 from track_fakes import config as track_config
 
 FACES = "/exalign.v1.FaceAlignmentService"
-
-#: Of a path, of Python's traces, and of objects as they print themselves.
-GIVEN_AWAY = re.compile(
-    rb"""(?<![\w.])/(?:[\w.-]+/)+[\w.-]*|\b\w+\.py\b|Traceback|File "|, line \d|\b0x[0-9a-f]{6,}|<\w+ object"""
-)
 
 
 def unary(live: Running, method: str, data: bytes, metadata: dict[str, Any]) -> Any:
@@ -73,7 +68,8 @@ async def stream_refusals(live: Running, alice: dict[str, Any], bob: dict[str, A
         (bob, track_config("mine", token)),
     ):
         it = video(who)
-        await it.say(asked)
+        if who:  # of a stranger nothing is read: what he says may find the stream at its end
+            await it.say(asked)
         yield it
     early = video(alice)
     await early.say(frame(0))
@@ -118,8 +114,8 @@ async def test_no_error_text_gives_anything_away(tmp_path: Path) -> None:
         "INTERNAL",
     }
     hidden = [str(tmp_path), key, *map(secret, (alice, bob)), *tokens.lines.values()]
-    assert GIVEN_AWAY.search(b"cannot open /srv/models/secret.onnx")
+    assert given_away(b"cannot open /srv/models/secret.onnx")
     for code, text in texts:
-        echoed = text.replace(b"/etc/passwd", b"").replace(b"../..", b"").replace(FACES.encode(), b"")  # their own
-        assert not (found := GIVEN_AWAY.search(echoed.replace(b"type.googleapis.com/", b""))), (code, found, text)
+        found = given_away(text, (b"/etc/passwd", b"../..", FACES.encode()))  # their own words
+        assert found is None, (code, found, text)
         assert not any(part.encode() in text for part in hidden), code

@@ -33,7 +33,17 @@ _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"hevc", b
 _HEIC_MODULES = ("pi_heif", "pillow_heif")
 
 #: What Pillow's readers raise on damaged files; its own guard against huge ones is a plain Exception.
-_DAMAGED = (OSError, EOFError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, struct.error)
+_DAMAGED = (
+    RuntimeError,
+    OSError,
+    EOFError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    struct.error,
+)
 
 _ORIENTATION = 0x0112
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, distribution
@@ -264,7 +264,7 @@ def _read_manifest(root: Path) -> Manifest:
         raise BundleError(root, "no such directory")
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as e:
+    except (OSError, ValueError, RecursionError) as e:
         raise BundleError(path, f"cannot be read: {e}") from e
     if not isinstance(raw, dict) or raw.get("schema_version") != SCHEMA_VERSION:
         found = raw.get("schema_version") if isinstance(raw, dict) else None
@@ -288,7 +288,7 @@ def _check_manifest(path: Path, m: Manifest) -> None:
         return isinstance(value, int) and not isinstance(value, bool)
 
     def real(value: object) -> bool:
-        return whole(value) or (isinstance(value, float) and math.isfinite(value))
+        return (whole(value) or isinstance(value, float)) and abs(value) <= sys.float_info.max  # type: ignore[arg-type]
 
     def text(value: object) -> bool:
         # JSON can spell half a surrogate pair, which no terminal and no protobuf takes.
@@ -300,7 +300,7 @@ def _check_manifest(path: Path, m: Manifest) -> None:
         ("exemplars", whole(m.exemplars) and m.exemplars >= 1, "a whole number above 0"),
         ("margin", real(m.margin) and m.margin > 0, "a finite number above 0"),
         ("tau", real(m.tau) and m.tau > 0, "a finite number above 0"),
-        ("files", isinstance(m.files, dict), "an object of SHA-256 by file name"),
+        ("files", isinstance(m.files, dict) and all(map(text, m.files.values())), "an object of SHA-256 by file name"),
         ("metrics", isinstance(m.metrics, dict), "an object"),
         *((key, text(getattr(m, key)), "text") for key in ("name", "created", "training_data")),
     ]
@@ -387,7 +387,7 @@ def read_detectors(path: Path) -> dict[str, FaceBoxMap]:
     """
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as e:
+    except (OSError, ValueError, RecursionError) as e:
         raise BundleError(path, f"cannot be read: {e}") from e
     if not isinstance(raw, dict):
         raise BundleError(path, "must be an object of detectors by name")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -15,6 +17,25 @@ from exalign_engine.errors import BundleError
 
 #: By name, the dtype's kind ("f", "i", "U") and the shape (None: any length) of arrays.
 Layout = Mapping[str, tuple[str, tuple[int | None, ...]]]
+
+
+#: What NumPy and zipfile raise. A lone .npy is no context manager (TypeError); RuntimeError is an archive of a kind
+#: that is not read, MemoryError an array that claims more than there is; the others are damaged archives and pickles.
+UNREADABLE = (
+    OSError,
+    EOFError,
+    TypeError,
+    ValueError,
+    LookupError,
+    ArithmeticError,
+    SyntaxError,
+    RuntimeError,
+    MemoryError,
+    struct.error,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def read_arrays(path: Path, shapes: Layout) -> dict[str, NDArray[Any]]:
@@ -33,8 +54,7 @@ def read_arrays(path: Path, shapes: Layout) -> dict[str, NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as z:
             arrays = {key: z[key] for key in z.files}
-    # A lone .npy is no context manager (TypeError); the others are damaged archives and pickles.
-    except (OSError, EOFError, TypeError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as e:
+    except UNREADABLE as e:
         raise BundleError(path, f"cannot be read: {e}") from e
     check_arrays(path, arrays, shapes)
     return arrays

@@ -8,7 +8,7 @@ instead of own sides raise the vertical scatter from .0345 to .0363 face-box sid
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
@@ -48,7 +48,7 @@ class BoxAffine:
     def __post_init__(self) -> None:
         for name in NUMBERS:
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
                 raise ValueError(f"{name} is {value!r}, must be a finite number")
         if self.scale <= 0:
             raise ValueError(f"scale is {self.scale}, must be greater than 0")

@@ -32,8 +32,10 @@ _REFUSED = {"GIF": b"GIF8", "TIFF": b"II*\0", "big-endian TIFF": b"MM\0*", "PDF"
 #: Most bytes that decoding takes for a pixel: 4 in the decoder of WebP, 3 in the picture, and what it keeps beside.
 _MOST_BYTES = 8
 
-#: What Pillow's readers raise on damaged files, its bomb warning among them where warnings are errors.
+#: What Pillow's readers raise on damaged files, its bomb warning among them where warnings are errors. RuntimeError is
+#: what that of AVIF raises.
 DAMAGED = (
+    RuntimeError,
     OSError,
     EOFError,
     SyntaxError,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ class Calibration:
         """
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as e:
+        except (OSError, ValueError, RecursionError) as e:
             raise BundleError(path, f"cannot be read: {e}") from e
         names = set(cls.__dataclass_fields__)
         if not isinstance(raw, dict) or set(raw) != names:
@@ -111,7 +112,8 @@ def _limit(least: float, strict: bool) -> str:
 
 
 def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # Not by math.isfinite: of a whole number that no float can hold, it raises OverflowError.
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def score_mass(scores: NDArray[np.float32]) -> float:

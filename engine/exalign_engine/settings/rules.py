@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -94,7 +94,7 @@ class Rule:
         bounds = (self.least, self.most, self.above, self.below)
         if all(bound is None for bound in bounds):
             return True
-        return isinstance(value, int | float) and math.isfinite(value) and self._within(value)
+        return isinstance(value, int | float) and abs(value) <= sys.float_info.max and self._within(value)
 
     def _within(self, value: float) -> bool:
         return (

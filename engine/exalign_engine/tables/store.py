@@ -98,6 +98,7 @@ class Tables:
         try:
             self._write(paths, made)
         except OSError as e:
+            _not_kept.append(name)
             _say_that_nothing_is_kept(str(self.folder), e.strerror or str(e))
             return made
         return _mapped(paths, layout) or made
@@ -127,6 +128,7 @@ class Tables:
             with replacing(path) as beside, beside.open("wb") as file:
                 _write_down(file, content)
         except OSError as e:
+            _not_kept.append(name)
             _say_that_nothing_is_kept(str(self.folder), e.strerror or str(e))
             return None
         return _mapped_block(path)
@@ -222,6 +224,15 @@ def _forget_old(base: Path) -> None:
         folders = sorted((f for f in base.iterdir() if f.is_dir()), key=lambda f: f.stat().st_mtime, reverse=True)
         for folder in folders[KEPT:]:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def not_kept() -> int:
+    """Tables that this process has made for itself alone, because they could not be written."""
+    return len(_not_kept)
+
+
+#: A name for each of them.
+_not_kept: list[str] = []
 
 
 @cache

@@ -115,7 +115,7 @@ def decode(data: bytes, aligner: Aligner, chain: Chain) -> SessionState:
         state = codec.decode(SessionState, envelope.session, chain.count)
         frame_filter = FrameFilter(aligner, chain, state.options)
         return replace(state, tracks=tuple(_with_derived(frame_filter, track) for track in state.tracks))
-    except (ValueError, OverflowError, InvalidInputError) as error:
+    except (ValueError, ArithmeticError, InvalidInputError) as error:
         # The checksum fits, so these bytes were written so: by software that differs from this.
         raise StateError(StateReason.VERSION, f"holds what this software does not write: {error}") from error
 

@@ -46,6 +46,22 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
+class LineHandler(logging.StreamHandler[TextIO]):
+    """Writes lines; those that cannot be written are counted, and cost nobody his call."""
+
+    #: Of this process.
+    lost = 0
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's own name
+        """See `logging.Handler`. Nothing is written about it: that would be the next line that cannot be."""
+        LineHandler.lost += 1
+
+
+def lines_lost() -> int:
+    """Lines of this process that could not be written."""
+    return LineHandler.lost
+
+
 class Seldom:
     """Lets one line pass in a while, of those that would come by the thousand. From any thread.
 
@@ -82,7 +98,7 @@ def configure(level: str, stream: TextIO | None = None, process: int | None = No
         stream: default stderr.
         process: see `JsonFormatter`.
     """
-    handler = logging.StreamHandler(stream or sys.stderr)
+    handler = LineHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter(process))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.captureWarnings(True)

@@ -21,6 +21,7 @@ from prometheus_client import (
 from exalign_service.config.schema import ServerConfig
 from exalign_service.observability.model_metrics import BatchMetrics, ModelMetrics
 from exalign_service.observability.rpc_metrics import SECONDS, RpcMetrics
+from exalign_service.observability.surroundings_metrics import SurroundingsMetrics
 
 # A second series beside each counter and histogram, which nobody reads.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -69,7 +70,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
-        self.model = ModelMetrics(self.registry)
+        self.model, self.surroundings = ModelMetrics(self.registry), SurroundingsMetrics(self.registry)
         self._limits = Gauge(
             "exalign_limit", "Settings that bound something, by name.", ("setting",), registry=self.registry
         )
@@ -300,6 +301,7 @@ class Metrics:
     def certificate_expires(self, at: float) -> None:
         """See `CertificateObserver`."""
         self._expires.set(at)
+        self.surroundings.certificate_ends = at
 
     def stuck_changed(self, where: str, stuck: bool) -> None:
         """See `WatchObserver`."""

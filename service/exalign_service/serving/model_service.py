@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from exalign_service.rpc.quotas import Quotas
 from exalign_service.servicer import FaceAlignmentServicer
 from exalign_service.serving.bundle_link import BundleLink
 from exalign_service.serving.loading import LoadedModel
+from exalign_service.serving.surroundings import Surroundings
 from exalign_service.serving.swap import ModelSwap
 from exalign_service.serving.watchdog import Watchdog, Watched
 from exalign_service.track.registry import SessionRegistry
@@ -175,11 +177,15 @@ class ModelService:
         swapping = self.swap is not None and self.swap.working
         return swapping or self.models.current.warm_up.running
 
-    async def follow_link(self) -> None:
-        """Follow the link in the directory of bundles, until cancelled; where there is none, there is nothing to do."""
-        directory = self._config.model.bundle_directory
+    async def watch_surroundings(self) -> None:
+        """Look at what is around the server, and follow the link in the directory of bundles, until cancelled."""
+        directory, looks = self._config.model.bundle_directory, [self._surroundings().run()]
         if self.swap is not None and directory is not None:
-            await BundleLink(directory, self.swap, self._metrics.model, self._clock).run()
+            looks.append(BundleLink(directory, self.swap, self._metrics.model, self._clock).run())
+        await asyncio.gather(*looks)
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(lambda: self.models.current.aligner.bundle.path, self._metrics.surroundings, self._clock)
 
     async def close_decoders(self) -> None:
         """End the processes that decode."""
