@@ -22,7 +22,7 @@ COPY engine engine
 COPY service service
 COPY clients clients
 COPY models models
-RUN /opt/exalign/bin/pip install '.[serve]' ./models/exalign-model-143k
+RUN /opt/exalign/bin/pip install '.[serve,redis]' ./models/exalign-model-143k
 
 # Kernels are compiled now, not while the first caller waits. numba refuses a cache that it cannot write to, and the
 # image's belongs to root: the server starts with a copy in /tmp, which a read-only container needs as a tmpfs.
@@ -49,7 +49,7 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends python3-venv \
     && rm -rf /var/lib/apt/lists/* \
     && python3 -m venv --system-site-packages /opt/exalign \
-    && /opt/exalign/bin/pip install '.[serve]' ./models/exalign-model-143k 'cuda-bindings>=13.0'
+    && /opt/exalign/bin/pip install '.[serve,redis]' ./models/exalign-model-143k 'cuda-bindings>=13.0'
 
 ENV NUMBA_CACHE_DIR=/opt/exalign/kernels \
     PATH=/opt/exalign/bin:$PATH

@@ -13,11 +13,15 @@ READY_DEV := $(VENV)/.ready-dev
 READY_AUDIT := $(VENV)/.ready-audit
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-gpu check check-style check-types check-fast trust explore fuzz fuzz-short soak sbom audit lint unit golden reason bench bench-start bench-peers open-inference wheels protos detector clean
+.PHONY: help demo test test-gpu chaos check check-style check-types check-fast trust explore fuzz fuzz-short soak sbom audit lint unit golden reason bench bench-start bench-peers open-inference wheels protos detector clean
 
 # Worker processes of the tests; a file's tests stay in one, which then starts one server for them.
 # One that dies is not replaced: pytest-xdist 3.8 then waits for ever, and the other worker does what is left.
 WORKERS ?= 2
+# What happens to a fleet, for how long, to how many videos.
+SCENARIO ?= kill
+DURATION ?= 120
+SESSIONS ?= 40
 # Examples of each property in a search.
 EXAMPLES ?= 1000
 # Inputs of each fuzz target, and conversations with a server; seconds of the soak.
@@ -86,6 +90,9 @@ check-fast:
 trust: $(READY_DEV) ## calls end in every way, and servers meet every fault: nothing stays, all recovers
 	$(BIN)/python tests/service/trust_matrix.py
 	$(BIN)/python tests/service/trust_faults.py
+
+chaos: $(READY_DEV) ## servers, Redis and a proxy on loopback, and everything is killed: SCENARIO=all, DURATION=120, SESSIONS=40
+	$(BIN)/python tests/chaos/chaos.py $(SCENARIO) --seconds $(DURATION) --sessions $(SESSIONS) $(if $(JSON),--json $(JSON))
 
 explore: $(READY_DEV) ## search for examples that break a property, at random: EXAMPLES=1000 of each
 	EXALIGN_EXPLORE=$(EXAMPLES) $(BIN)/python -m pytest -m hypothesis --timeout 0

@@ -24,6 +24,13 @@ from grpc_tools import protoc  # type: ignore[import-untyped]  # ships no types
 ROOT = Path(__file__).resolve().parent
 STUB_PATTERNS = ("*_pb2.py", "*_pb2.pyi", "*_pb2_grpc.py", "*_pb2_grpc.pyi")
 SERVICE = re.compile(r"^service\s+\w+", re.MULTILINE)
+_COMMENT = r'"""(?:[^"]|"(?!""))*"""\n'
+#: Comments of the contract in a stub, and what stands in their place: where one is all that a definition has, "...".
+COMMENTS = (
+    (re.compile(rf"^( *def .*):\n *{_COMMENT}", re.MULTILINE), r"\1: ...\n"),
+    (re.compile(rf"^(class .*):\n *{_COMMENT}(?=\n*\S)", re.MULTILINE), r"\1: ...\n"),
+    (re.compile(rf"^ *{_COMMENT}", re.MULTILINE), ""),
+)
 
 
 class GenerationError(Exception):
@@ -70,7 +77,18 @@ def generate(protos: Path = ROOT) -> dict[Path, bytes]:
         typed = f"--mypy_grpc_out=quiet,generate_concrete_servicer_stubs:{scratch}"
         _protoc([*include, f"--grpc_python_out={scratch}", typed, *services])
         found = sorted(path for pattern in STUB_PATTERNS for path in Path(scratch).rglob(pattern))
-        return {path.relative_to(scratch): path.read_bytes() for path in found}
+        return {path.relative_to(scratch): _without_comments(path) for path in found}
+
+
+def _without_comments(path: Path) -> bytes:
+    """A stub; that of messages without the comments of its .proto file, which lies beside it in the wheel."""
+    text = path.read_text(encoding="utf-8")
+    if path.name.endswith("_pb2.pyi"):
+        head, end, text = text.partition('"""\n\n')  # what it says of itself stays
+        for comment, instead in COMMENTS:
+            text = comment.sub(instead, text)
+        text = head + end + text
+    return text.encode()
 
 
 def stale(stubs: dict[Path, bytes], protos: Path = ROOT) -> list[Path]:

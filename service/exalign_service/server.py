@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from exalign_engine.runtime.tensorrt.errors import DeviceLostError
     from exalign_service.models.live_models import LiveModels
     from exalign_service.serving.model_service import ModelService
-    from exalign_service.track.store import MemoryStore
+    from exalign_service.track.store import SessionStore
 
 __all__ = ["LoadedModel", "Server", "StartError", "load_model"]
 
@@ -123,7 +123,7 @@ class Server:
         return self._service.models
 
     @property
-    def store(self) -> MemoryStore:
+    def store(self) -> SessionStore:
         """Records of video sessions, also of those whose stream broke; once the model is loaded."""
         if self._service is None:
             raise RuntimeError("the model is not loaded yet")
@@ -149,7 +149,7 @@ class Server:
             warm_up.skip()
         else:
             self.lifecycle.step = "warming up"
-            await self._loop.run_in_executor(self._executor, warm_up.faces)
+            await self._loop.run_in_executor(self._executor, service.first_warm_up)
         self.lifecycle.warm()
         if self.lifecycle.serving:  # `stop` may have been called while warming up
             await self._report_health()

@@ -33,6 +33,7 @@ from exalign_service.config.schema import (
     LimitsConfig,
     RecordingConfig,
     SessionsConfig,
+    StoreConfig,
     TracesConfig,
     WatchingConfig,
 )
@@ -162,6 +163,7 @@ def config(**changes: object) -> ServerConfig:
         "access": AccessConfig(**part(AccessConfig)),  # type: ignore[arg-type]
         "traces": TracesConfig(**part(TracesConfig)),  # type: ignore[arg-type]
         "recording": RecordingConfig(**part(RecordingConfig)),  # type: ignore[arg-type]
+        "stores": StoreConfig(**part(StoreConfig)),  # type: ignore[arg-type]
     }
     values = {"address": "127.0.0.1:0", "metrics_address": "127.0.0.1:0", **changes}
     return ServerConfig(**sections, **values)  # type: ignore[arg-type]

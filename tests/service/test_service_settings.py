@@ -11,7 +11,7 @@ import pytest
 from exalign_service import ServerConfig
 from exalign_service.cli import main
 from exalign_service.config.ports import address_of
-from exalign_service.config.schema import BatchingConfig, ConfigError, SessionsConfig
+from exalign_service.config.schema import AccessConfig, BatchingConfig, ConfigError, SessionsConfig, StoreConfig
 from exalign_service.config.sources import SCHEMA
 
 
@@ -60,9 +60,18 @@ def test_every_setting_can_be_set_everywhere(tmp_path: Path) -> None:
         "traces_ratio": "0.5",
         "record_sessions": "/recordings",
         "record": "all",
+        "store": "rediss://exalign@redis.example:6380/2",
+        "durability": "after",
+        "checkpoint_interval": "0.5",
+        "store_timeout": "0.5",
     }
     flags = {s.name: values.get(s.name, "100") for s in SCHEMA.settings()}
-    flags |= {"max_message_bytes": "2000", "max_encoded_bytes": "2000", "max_request_bytes": "4000"}
+    flags |= {
+        "max_message_bytes": "2000",
+        "max_encoded_bytes": "2000",
+        "max_request_bytes": "4000",
+        "max_stored_bytes": "2000",
+    }
     by_flag = SCHEMA.load(flags, {})
     by_environment = SCHEMA.load({}, {f"EXALIGN_{name.upper()}": text for name, text in flags.items()})
     by_file = SCHEMA.load({}, {}, written(tmp_path, by_flag.to_toml()))
@@ -107,6 +116,13 @@ def test_every_setting_can_be_set_everywhere(tmp_path: Path) -> None:
         ("traces_ratio", "1.5"),
         ("record", "pictures"),
         ("record_max_bytes", "0"),
+        ("store", "127.0.0.1:6379"),
+        ("store", "redis://me:secret@127.0.0.1:6379"),
+        ("store_prefix", "a:b"),
+        ("durability", "maybe"),
+        ("checkpoint_frames", "0"),
+        ("store_timeout", "0.0"),
+        ("max_stored_bytes", "0"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_origin_and_limit(name: str, value: str) -> None:
@@ -183,6 +199,20 @@ def test_every_wrong_setting_is_named_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         SCHEMA.load({"max_batch": "0", "runtime": "tpu"}, {"EXALIGN_QUEUE": "x"})
     assert [line.split()[0] for line in str(caught.value).splitlines()] == ["runtime", "max_batch", "queue"]
+
+
+def test_settings_of_a_store_need_it_and_it_needs_keys_that_all_servers_have(tmp_path: Path) -> None:
+    for wrong, text in (
+        ({"store_password": tmp_path}, "must not be without store"),
+        ({"store": "redis://a", "store_ca": tmp_path}, "store_ca is set, must not be without rediss://"),
+        ({"store": "rediss://a", "store_cert": tmp_path}, "store_cert and store_key: must be both set, or none"),
+        ({"durability": "before", "checkpoint_frames": 2}, "checkpoint_frames is 2, must be 1 with durability before"),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(text)):
+            StoreConfig(**wrong)
+    with pytest.raises(ConfigError, match="store is set, must not be without resume_keys"):
+        ServerConfig(stores=StoreConfig(store="unix:/run/redis.sock"))
+    ServerConfig(stores=StoreConfig(store="unix:/run/redis.sock"), access=AccessConfig(resume_keys=tmp_path))
 
 
 def test_settings_that_do_not_fit_together_are_named_with_both_origins() -> None:

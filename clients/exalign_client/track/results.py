@@ -19,10 +19,9 @@ from exalign.summary import summarised
 from exalign.v1 import track_pb2
 from exalign_client.errors import InternalServerError, Violation
 from exalign_client.json_form import Json, float32_decimal, json_form
-from exalign_client.landmarks import N_LANDMARKS
 from exalign_client.requests.evidence import EvidenceOutcome, outcome_from
 from exalign_client.results.conditional import Suggestion
-from exalign_client.results.faces import Face, Timing, array_from, face_from, timing_from
+from exalign_client.results.faces import Face, Timing, face_from, timing_from
 
 F32 = NDArray[np.float32]
 
@@ -104,6 +103,8 @@ class TrackResult:
             what `settled` yields.
         latency: seconds from the arrival of the frame at the server to its answer.
         timing: where the server's time went.
+        durable: whether another server could go on after this frame when it was answered; None: this one keeps sessions
+            to itself. What was not durable is repeated where it must be, unless the store stays away for long.
     """
 
     __repr__ = summarised
@@ -118,6 +119,7 @@ class TrackResult:
     through_frame: int
     latency: float
     timing: Timing
+    durable: bool | None = None
 
     def to_json(self) -> Json:
         """The answer as plain JSON values, under the names of the attributes."""
@@ -291,6 +293,7 @@ def result_from(
     skipped_frames: tuple[int, ...],
     session: int,
     bundle_id: str,
+    durable: bool | None = None,
 ) -> TrackResult:
     """Read the answer to a frame.
 
@@ -300,6 +303,7 @@ def result_from(
         skipped_frames: those that the message names, and those that were never sent.
         session: counts the sessions.
         bundle_id: the bundle that answered.
+        durable: see `TrackResult`.
 
     Raises:
         InternalServerError: it does not keep to the contract.
@@ -315,6 +319,7 @@ def result_from(
         through_frame=message.frame_index,
         latency=seconds(message.latency),
         timing=timing_from(message.timing),
+        durable=durable,
     )
 
 
@@ -329,28 +334,6 @@ def revision_from(message: track_pb2.FrameRevision) -> TrackRevision:
         through_frame=message.through_frame,
         cause=_CAUSES.get(message.cause, RevisionCause.UNKNOWN),
         tracks=_tracks(message.tracks, f"revision of {message.frame_index}"),
-    )
-
-
-def closed_from(message: track_pb2.TrackClosed) -> TrackClosed:
-    """Read the end.
-
-    Raises:
-        InternalServerError: it does not keep to the contract.
-    """
-    s = message.summary
-    return TrackClosed(
-        summary=TrackSummary(
-            frames_received=s.frames_received,
-            frames_answered=s.frames_answered,
-            frames_skipped=s.frames_skipped,
-            frames_with_problems=s.frames_with_problems,
-            tracks_opened=s.tracks_opened,
-            tracks_lost=s.tracks_lost,
-            detector_runs=s.detector_runs,
-        ),
-        paths=tuple(_path(path, f"closed.paths[{number}]") for number, path in enumerate(message.paths)),
-        suggestions=tuple(_suggestion(found) for found in message.suggestions),
     )
 
 
@@ -375,25 +358,3 @@ def _track(message: track_pb2.Track, path: str) -> Track:
         evidence_outcome=outcome_from(message.evidence_outcome) if message.HasField("evidence_outcome") else None,
         surprise=message.surprise if message.HasField("surprise") else None,
     )
-
-
-def _path(message: track_pb2.TrackPath, path: str) -> TrackPath:
-    frames = len(message.frame_indices)
-    if len(message.class_ids) != frames:
-        raise InternalServerError(
-            f"the answer does not keep to the contract: {path} has {frames} frames and {len(message.class_ids)} classes"
-        )
-    return TrackPath(
-        track_id=message.track_id,
-        frame_indices=tuple(message.frame_indices),
-        class_ids=tuple(message.class_ids),
-        landmarks=array_from(message.points, (frames, N_LANDMARKS, 2), f"{path}.points"),
-        score=message.score,
-        score_gap=message.score_gap,
-    )
-
-
-def _suggestion(message: track_pb2.FrameSuggestion) -> FrameSuggestion:
-    found = message.suggestion
-    gain = Suggestion(found.landmark, float32_decimal(found.error_reduction), float32_decimal(found.entropy_reduction))
-    return FrameSuggestion(message.frame_index, message.track_id, gain)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import uuid
 from collections import deque
-from dataclasses import dataclass
 
 from exalign.v1 import service_pb2, track_pb2
 from exalign_client.errors import (
@@ -26,13 +25,14 @@ from exalign_client.errors import (
     SessionLostError,
     UnavailableError,
 )
+from exalign_client.track.closing import closed_from
+from exalign_client.track.held import HeldFrames, LateEvidence
 from exalign_client.track.results import (
     ModelChanged,
     TrackClosed,
     TrackEvent,
     TrackResult,
     TrackRevision,
-    closed_from,
     result_from,
     revision_from,
     seconds,
@@ -41,8 +41,14 @@ from exalign_client.track.results import (
 #: Metadata that names the session, by which a proxy can keep its streams on one server.
 SESSION_HEADER = "x-session-id"
 
+#: Metadata that names the bundle of a session that is resumed: where servers differ, a proxy can choose by it.
+BUNDLE_HEADER = "x-bundle"
+
 #: Characters of a session's name, and of what is added to one that is taken.
 _NAME, _SUFFIX = 64, 8
+
+#: So often in all a stream that takes ours over counts as our own earlier one, which waited in a server that hung.
+_TAKEN_OVER = 2
 
 #: Seconds without a frame to send after which a due acknowledgement travels alone.
 _ACK_PAUSE = 0.05
@@ -52,19 +58,6 @@ _HEARTBEAT_PAUSE = 1.0
 
 #: Seconds for which a server that has sent GoAway is waited for, where it sends nothing more.
 GO_AWAY_TIMEOUT = 1.0
-
-
-@dataclass(frozen=True, eq=False)
-class _Late:
-    """Evidence about an earlier frame.
-
-    Attributes:
-        after: newest frame when it was given.
-        message: what is sent.
-    """
-
-    after: int
-    message: track_pb2.PastEvidence
 
 
 class TrackSession:
@@ -82,6 +75,8 @@ class TrackSession:
         self._name = config.session_id or uuid.uuid4().hex
         self._session = 1
         self._streams = 0
+        #: How often we were told that a later stream has the session, and went on all the same.
+        self._taken_over = 0
         #: Whether the server has said that another session has the caller's name.
         self._name_taken = False
         self._finished = False
@@ -92,14 +87,16 @@ class TrackSession:
         self._unanswered: dict[int, track_pb2.VideoFrame] = {}
         #: Those of them that were never sent.
         self._unsent: set[int] = set()
-        self._late: list[_Late] = []
+        self._held = HeldFrames(window)
+        self._late: list[LateEvidence] = []
         self._last_given = -1
         #: Live: frames that newer ones replaced before they were sent.
         self._dropped: list[int] = []
         self._newest = -1
         #: The bundle that answers, and the first frame of the last one that it took over.
         self._bundle_id, self._changed_at = "", -1
-        self._token = b""
+        #: Resumes the session; and whether the stream that is open began it.
+        self._token, self._from_first = b"", True
         self._revised: set[object] = set()
         self._ackable = self._acked = -1
         self._heartbeats, self._barrier = 0, -1
@@ -109,7 +106,7 @@ class TrackSession:
 
     def _begin_stream(self) -> None:
         self._opened = self.going_away = False
-        self._to_send: deque[int | _Late] = deque()
+        self._to_send: deque[int | LateEvidence] = deque()
         self._sent: set[int] = set()
         self._heartbeat_pause = _HEARTBEAT_PAUSE
         self._acked, self._ack_wanted = -1, False
@@ -124,7 +121,7 @@ class TrackSession:
     def add(self, message: track_pb2.VideoFrame | track_pb2.PastEvidence) -> None:
         """Take a frame, with an index above all before it, or evidence about one of them."""
         if isinstance(message, track_pb2.PastEvidence):
-            late = _Late(self._last_given, message)
+            late = LateEvidence(self._last_given, message)
             self._late.append(late)
             if self._opened:
                 self._to_send.append(late)
@@ -164,20 +161,25 @@ class TrackSession:
         config = track_pb2.TrackConfig()
         config.CopyFrom(self._config)
         config.session_id = self._name
-        config.resume_token = self._token
-        return service_pb2.TrackVideoRequest(config=config), ((SESSION_HEADER, self._name),)
+        config.resume_token, self._from_first = self._token, not self._token
+        metadata = [(SESSION_HEADER, self._name)]
+        if self._token:
+            metadata.append((BUNDLE_HEADER, self._bundle_id))
+            if self._held.durable is not None:
+                config.resends_after = self._held.after
+        return service_pb2.TrackVideoRequest(config=config), tuple(metadata)
 
     def next_message(self) -> service_pb2.TrackVideoRequest | None:
         """The next frame or late evidence to send; None: there is none now."""
         if not self._to_send or self.going_away or len(self._sent) >= self._window:
             return None
         item = self._to_send.popleft()
-        if isinstance(item, _Late):
+        if isinstance(item, LateEvidence):
             return service_pb2.TrackVideoRequest(past_evidence=item.message)
         index = item
         self._sent.add(index)
         self._unsent.discard(index)
-        frame = self._unanswered[index]
+        frame = self._unanswered[index] if index in self._unanswered else self._held.frames[index]
         frame.ClearField("acked_frame")
         if self._ackable >= 0:
             frame.acked_frame = self._acked = self._ackable
@@ -221,11 +223,19 @@ class TrackSession:
         Raises:
             InternalServerError: it does not keep to the contract.
         """
+        event = self._received(response)
+        if response.HasField("durable_frame"):
+            self._held.outlives(response.durable_frame)
+            self._late = [late for late in self._late if late.after >= self._held.after]
+        return event
+
+    def _received(self, response: service_pb2.TrackVideoResponse) -> TrackEvent | None:
         match response.WhichOneof("message"):
             case "opened":
                 self._open(response.opened)
             case "result":
-                return self._result(response.result)
+                durable = response.durable_frame >= response.result.frame_index
+                return self._result(response.result, durable if response.HasField("durable_frame") else None)
             case "revision":
                 return self._revision(response.revision)
             case "model_changed":
@@ -247,12 +257,14 @@ class TrackSession:
 
     def _open(self, opened: track_pb2.TrackOpened) -> None:
         self._opened = self.ever_opened = True
+        if self._from_first and self._held.frames and opened.bundle_id != self._bundle_id:
+            self._session += 1  # it is answered again, and not alike
         self._bundle_id = opened.bundle_id
         # The server has seen the frames below next_frame; where resumed, their results follow by themselves.
         first = opened.next_frame if self._token else 0
         # What came after a frame was taken in before the next one. Whether the last of it was, is not known.
-        again: list[tuple[int, int, int | _Late]]
-        again = [(index, 0, index) for index in self._unanswered if index >= first]
+        again: list[tuple[int, int, int | LateEvidence]]
+        again = [(index, 0, index) for index in (*self._held.frames, *self._unanswered) if index >= first]
         again += [(late.after, 1, late) for late in self._late if late.after >= first - 1]
         self._to_send.extend(item for _, _, item in sorted(again, key=lambda a: a[:2]))
         self._sent.update(index for index in self._unanswered if index < first)
@@ -267,9 +279,12 @@ class TrackSession:
         self._changed_at = message.frame_index
         return ModelChanged(message.frame_index, message.bundle_id)
 
-    def _result(self, message: track_pb2.FrameResult) -> TrackResult | None:
+    def _result(self, message: track_pb2.FrameResult, durable: bool | None) -> TrackResult | None:
         index = message.frame_index
         if index <= self._newest:
+            self._sent.discard(index)
+            if self._from_first:
+                self._token = message.resume_token
             return None  # repeated after a break
         if index not in self._unanswered:
             raise self._broken_contract(f"a result for frame {index}, which was not sent")
@@ -287,16 +302,19 @@ class TrackSession:
             skipped_frames=skipped,
             session=self._session,
             bundle_id=self._bundle_id,
+            durable=durable,
         )
         for answered in (*passed, index):
-            del self._unanswered[answered]
+            self._held.add(answered, self._unanswered.pop(answered))
             self._sent.discard(answered)
         if passed:
-            self._to_send = deque(waiting for waiting in self._to_send if isinstance(waiting, _Late) or waiting > index)
-        self._late = [late for late in self._late if late.after >= index]
+            self._to_send = deque(
+                waiting for waiting in self._to_send if isinstance(waiting, LateEvidence) or waiting > index
+            )
         self._ackable = self._newest if self._config.smoothing_lag else index
         self._newest, self._token = index, message.resume_token
         self._revised.clear()
+        self._late = [late for late in self._late if late.after >= self._held.after]
         return result
 
     def _revision(self, message: track_pb2.FrameRevision) -> TrackRevision | None:
@@ -330,9 +348,16 @@ class TrackSession:
         if reason == "SESSION_EXISTS" and not self._token and not self._name_taken:
             self._name_taken = True
             return True
-        too_old = reason == "TOKEN_TOO_OLD"
+        if reason == "SESSION_TAKEN_OVER" and self._streams > 1 and self._taken_over < _TAKEN_OVER:
+            self._taken_over += 1
+            return True
+        too_old = reason == "TOKEN_TOO_OLD" or (reason == "TOKEN_OTHER_STATE" and self._held.durable is not None)
         if not self._token or self._opened or not (too_old or isinstance(error, NotFoundError)):
             return False
+        if self._held.all_there:
+            # From the first frame on: what is answered again is answered alike, and dropped.
+            self._held.durable, self._token, self._ackable, self._barrier = -1, b"", -1, -1
+            return True
         missing = self._lost_with_session()
         if missing:
             raise self.lost(f"the server has lost the session; {' and '.join(missing)} cannot be had any more", error)
@@ -342,6 +367,7 @@ class TrackSession:
         self._session += 1
         self._token = b""
         self._ackable = self._barrier = -1
+        self._held = HeldFrames(self._window)
         return True
 
     def _lost_with_session(self) -> list[str]:

@@ -13,6 +13,7 @@ from exalign_client.errors import (
     DeadlineError,
     ExalignClientError,
     InternalServerError,
+    PreconditionError,
     ServerBusyError,
     UnavailableError,
 )
@@ -113,7 +114,7 @@ class ReconnectBudget:
 
         A server that dies is seen as UNAVAILABLE, behind a proxy also as CANCELLED or INTERNAL. INTERNAL may as
         well be a fault that comes again with the same frame, so it is tried only a few times, as is a server that
-        has never been reached.
+        has never been reached. So is one that has not got the bundle of a session: another may have it.
 
         Args:
             error: what the stream ended with.
@@ -128,6 +129,8 @@ class ReconnectBudget:
                 few, least = False, error.retry_after * self._uniform(*NAMED_PAUSE_JITTER)
             case UnavailableError() | InternalServerError() | DeadlineError():
                 least = 0.0
+            case PreconditionError(reason="TOKEN_OTHER_BUNDLE") if opened:
+                few, least = True, 0.0
             case _:
                 return None
         if few and self._failures >= MAX_ATTEMPTS:

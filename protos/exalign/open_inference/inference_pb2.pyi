@@ -26,7 +26,6 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ServerLiveRequest(_message.Message):
-    """Asks whether the server can be talked to."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -43,13 +42,11 @@ Global___ServerLiveRequest: _TypeAlias = ServerLiveRequest  # noqa: Y015
 
 @_typing.final
 class ServerLiveResponse(_message.Message):
-    """Whether the server can be talked to."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     LIVE_FIELD_NUMBER: _builtins.int
     live: _builtins.bool
-    """True from the moment on at which its port is open."""
     def __init__(
         self,
         *,
@@ -65,7 +62,6 @@ Global___ServerLiveResponse: _TypeAlias = ServerLiveResponse  # noqa: Y015
 
 @_typing.final
 class ServerReadyRequest(_message.Message):
-    """Asks whether the server is ready."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -82,13 +78,11 @@ Global___ServerReadyRequest: _TypeAlias = ServerReadyRequest  # noqa: Y015
 
 @_typing.final
 class ServerReadyResponse(_message.Message):
-    """Whether the server is ready."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     READY_FIELD_NUMBER: _builtins.int
     ready: _builtins.bool
-    """True while health says SERVING."""
     def __init__(
         self,
         *,
@@ -104,16 +98,13 @@ Global___ServerReadyResponse: _TypeAlias = ServerReadyResponse  # noqa: Y015
 
 @_typing.final
 class ModelReadyRequest(_message.Message):
-    """Asks whether a model is ready."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Its name. Another than the server's: NOT_FOUND."""
     version: _builtins.str
-    """Its version. Empty: any. Another than the server's: NOT_FOUND, once the model is loaded."""
     def __init__(
         self,
         *,
@@ -130,13 +121,11 @@ Global___ModelReadyRequest: _TypeAlias = ModelReadyRequest  # noqa: Y015
 
 @_typing.final
 class ModelReadyResponse(_message.Message):
-    """Whether a model is ready."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     READY_FIELD_NUMBER: _builtins.int
     ready: _builtins.bool
-    """True while health says SERVING."""
     def __init__(
         self,
         *,
@@ -152,7 +141,6 @@ Global___ModelReadyResponse: _TypeAlias = ModelReadyResponse  # noqa: Y015
 
 @_typing.final
 class ServerMetadataRequest(_message.Message):
-    """Asks for the name of the server."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -169,7 +157,6 @@ Global___ServerMetadataRequest: _TypeAlias = ServerMetadataRequest  # noqa: Y015
 
 @_typing.final
 class ServerMetadataResponse(_message.Message):
-    """The server."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -177,12 +164,9 @@ class ServerMetadataResponse(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     EXTENSIONS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """"exalign"."""
     version: _builtins.str
-    """Version of its package."""
     @_builtins.property
-    def extensions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Extensions of the protocol that it has."""
+    def extensions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
 
     def __init__(
         self,
@@ -201,16 +185,13 @@ Global___ServerMetadataResponse: _TypeAlias = ServerMetadataResponse  # noqa: Y0
 
 @_typing.final
 class ModelMetadataRequest(_message.Message):
-    """Asks what a model takes and gives."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Its name. Another than the server's: NOT_FOUND."""
     version: _builtins.str
-    """Its version. Empty: any. Another than the server's: NOT_FOUND."""
     def __init__(
         self,
         *,
@@ -227,13 +208,11 @@ Global___ModelMetadataRequest: _TypeAlias = ModelMetadataRequest  # noqa: Y015
 
 @_typing.final
 class ModelMetadataResponse(_message.Message):
-    """What a model takes and gives."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
     class TensorMetadata(_message.Message):
-        """A tensor."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -241,12 +220,9 @@ class ModelMetadataResponse(_message.Message):
         DATATYPE_FIELD_NUMBER: _builtins.int
         SHAPE_FIELD_NUMBER: _builtins.int
         name: _builtins.str
-        """Its name."""
         datatype: _builtins.str
-        """Its type, such as FP32."""
         @_builtins.property
-        def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-            """Its shape; −1: of any size."""
+        def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
 
         def __init__(
             self,
@@ -288,24 +264,18 @@ class ModelMetadataResponse(_message.Message):
     OUTPUTS_FIELD_NUMBER: _builtins.int
     PROPERTIES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Its name."""
     platform: _builtins.str
-    """What it is made for."""
     @_builtins.property
-    def versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Its versions: the name of the bundle, GetModelResponse.bundle_id."""
+    def versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
 
     @_builtins.property
-    def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelMetadataResponse.TensorMetadata]:
-        """What it takes."""
+    def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelMetadataResponse.TensorMetadata]: ...
 
     @_builtins.property
-    def outputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelMetadataResponse.TensorMetadata]:
-        """What it gives."""
+    def outputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelMetadataResponse.TensorMetadata]: ...
 
     @_builtins.property
-    def properties(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """What else is to be known, by name."""
+    def properties(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
 
     def __init__(
         self,
@@ -327,13 +297,11 @@ Global___ModelMetadataResponse: _TypeAlias = ModelMetadataResponse  # noqa: Y015
 
 @_typing.final
 class ModelInferRequest(_message.Message):
-    """Asks for the landmarks of the faces in a picture."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
     class InferInputTensor(_message.Message):
-        """A tensor that is given."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -364,20 +332,15 @@ class ModelInferRequest(_message.Message):
         PARAMETERS_FIELD_NUMBER: _builtins.int
         CONTENTS_FIELD_NUMBER: _builtins.int
         name: _builtins.str
-        """Its name: "image" or "boxes"."""
         datatype: _builtins.str
-        """Its type."""
         @_builtins.property
-        def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-            """Its shape."""
+        def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
 
         @_builtins.property
-        def parameters(self) -> _containers.MessageMap[_builtins.str, Global___InferParameter]:
-            """Not read, but for those that say that the values lie elsewhere: INVALID_ARGUMENT."""
+        def parameters(self) -> _containers.MessageMap[_builtins.str, Global___InferParameter]: ...
 
         @_builtins.property
-        def contents(self) -> Global___InferTensorContents:
-            """Its values, where none are raw."""
+        def contents(self) -> Global___InferTensorContents: ...
 
         def __init__(
             self,
@@ -396,7 +359,6 @@ class ModelInferRequest(_message.Message):
 
     @_typing.final
     class InferRequestedOutputTensor(_message.Message):
-        """A tensor that is wanted."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -424,10 +386,8 @@ class ModelInferRequest(_message.Message):
         NAME_FIELD_NUMBER: _builtins.int
         PARAMETERS_FIELD_NUMBER: _builtins.int
         name: _builtins.str
-        """Its name."""
         @_builtins.property
-        def parameters(self) -> _containers.MessageMap[_builtins.str, Global___InferParameter]:
-            """Not read, but for those that would change the answer: INVALID_ARGUMENT."""
+        def parameters(self) -> _containers.MessageMap[_builtins.str, Global___InferParameter]: ...
 
         def __init__(
             self,
@@ -470,28 +430,19 @@ class ModelInferRequest(_message.Message):
     OUTPUTS_FIELD_NUMBER: _builtins.int
     RAW_INPUT_CONTENTS_FIELD_NUMBER: _builtins.int
     model_name: _builtins.str
-    """Name of the model. Another than the server's: NOT_FOUND."""
     model_version: _builtins.str
-    """Its version. Empty: any. Another than the server's: NOT_FOUND."""
     id: _builtins.str
-    """Comes back with the answer."""
     @_builtins.property
-    def parameters(self) -> _containers.MessageMap[_builtins.str, Global___InferParameter]:
-        """Not read, but for those that would change the answer: INVALID_ARGUMENT."""
+    def parameters(self) -> _containers.MessageMap[_builtins.str, Global___InferParameter]: ...
 
     @_builtins.property
-    def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelInferRequest.InferInputTensor]:
-        """What is given: the picture, and where faces are."""
+    def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelInferRequest.InferInputTensor]: ...
 
     @_builtins.property
-    def outputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelInferRequest.InferRequestedOutputTensor]:
-        """What is wanted, in this order. Empty: everything."""
+    def outputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelInferRequest.InferRequestedOutputTensor]: ...
 
     @_builtins.property
-    def raw_input_contents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """The values of each input in turn, little-endian, row by row; of BYTES, each element behind its length as four
-        bytes. Empty: the values are in `contents`.
-        """
+    def raw_input_contents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
 
     def __init__(
         self,
@@ -514,13 +465,11 @@ Global___ModelInferRequest: _TypeAlias = ModelInferRequest  # noqa: Y015
 
 @_typing.final
 class ModelInferResponse(_message.Message):
-    """The landmarks of the faces in a picture."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
     class InferOutputTensor(_message.Message):
-        """A tensor of the answer."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -551,20 +500,15 @@ class ModelInferResponse(_message.Message):
         PARAMETERS_FIELD_NUMBER: _builtins.int
         CONTENTS_FIELD_NUMBER: _builtins.int
         name: _builtins.str
-        """Its name."""
         datatype: _builtins.str
-        """Its type."""
         @_builtins.property
-        def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-            """Its shape."""
+        def shape(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
 
         @_builtins.property
-        def parameters(self) -> _containers.MessageMap[_builtins.str, Global___InferParameter]:
-            """None."""
+        def parameters(self) -> _containers.MessageMap[_builtins.str, Global___InferParameter]: ...
 
         @_builtins.property
-        def contents(self) -> Global___InferTensorContents:
-            """Its values, where the request had none that were raw."""
+        def contents(self) -> Global___InferTensorContents: ...
 
         def __init__(
             self,
@@ -609,22 +553,16 @@ class ModelInferResponse(_message.Message):
     OUTPUTS_FIELD_NUMBER: _builtins.int
     RAW_OUTPUT_CONTENTS_FIELD_NUMBER: _builtins.int
     model_name: _builtins.str
-    """Name of the model."""
     model_version: _builtins.str
-    """Its version."""
     id: _builtins.str
-    """Of the request."""
     @_builtins.property
-    def parameters(self) -> _containers.MessageMap[_builtins.str, Global___InferParameter]:
-        """faces_left_out: how many faces were left out because of max_faces; absent where none were."""
+    def parameters(self) -> _containers.MessageMap[_builtins.str, Global___InferParameter]: ...
 
     @_builtins.property
-    def outputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelInferResponse.InferOutputTensor]:
-        """What was asked for."""
+    def outputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelInferResponse.InferOutputTensor]: ...
 
     @_builtins.property
-    def raw_output_contents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """The values of each output in turn, little-endian, row by row, where those of the request were raw."""
+    def raw_output_contents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
 
     def __init__(
         self,
@@ -646,16 +584,13 @@ Global___ModelInferResponse: _TypeAlias = ModelInferResponse  # noqa: Y015
 
 @_typing.final
 class ModelConfigRequest(_message.Message):
-    """Asks how a model is served."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Its name. Another than the server's: NOT_FOUND."""
     version: _builtins.str
-    """Its version. Empty: any. Another than the server's: NOT_FOUND."""
     def __init__(
         self,
         *,
@@ -672,7 +607,6 @@ Global___ModelConfigRequest: _TypeAlias = ModelConfigRequest  # noqa: Y015
 
 @_typing.final
 class ModelInput(_message.Message):
-    """What a model takes, of which ModelMetadata says more."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -680,12 +614,9 @@ class ModelInput(_message.Message):
     DIMS_FIELD_NUMBER: _builtins.int
     OPTIONAL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Its name."""
     optional: _builtins.bool
-    """Whether a call may go without it."""
     @_builtins.property
-    def dims(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Its shape; −1: of any size."""
+    def dims(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
 
     def __init__(
         self,
@@ -704,7 +635,6 @@ Global___ModelInput: _TypeAlias = ModelInput  # noqa: Y015
 
 @_typing.final
 class ModelConfig(_message.Message):
-    """How a model is served; of the extension's many fields those that mean something here."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -713,14 +643,10 @@ class ModelConfig(_message.Message):
     MAX_BATCH_SIZE_FIELD_NUMBER: _builtins.int
     INPUT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Its name."""
     platform: _builtins.str
-    """What it is made for."""
     max_batch_size: _builtins.int
-    """Largest batch of a call. 0: tensors have no dimension for it; a call is about one picture."""
     @_builtins.property
-    def input(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelInput]:
-        """What it takes."""
+    def input(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelInput]: ...
 
     def __init__(
         self,
@@ -740,14 +666,12 @@ Global___ModelConfig: _TypeAlias = ModelConfig  # noqa: Y015
 
 @_typing.final
 class ModelConfigResponse(_message.Message):
-    """How a model is served."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CONFIG_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def config(self) -> Global___ModelConfig:
-        """Its configuration."""
+    def config(self) -> Global___ModelConfig: ...
 
     def __init__(
         self,
@@ -764,7 +688,6 @@ Global___ModelConfigResponse: _TypeAlias = ModelConfigResponse  # noqa: Y015
 
 @_typing.final
 class InferParameter(_message.Message):
-    """A parameter."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -774,15 +697,10 @@ class InferParameter(_message.Message):
     DOUBLE_PARAM_FIELD_NUMBER: _builtins.int
     UINT64_PARAM_FIELD_NUMBER: _builtins.int
     bool_param: _builtins.bool
-    """Yes or no."""
     int64_param: _builtins.int
-    """A whole number."""
     string_param: _builtins.str
-    """A text."""
     double_param: _builtins.float
-    """A number."""
     uint64_param: _builtins.int
-    """A whole number without sign."""
     def __init__(
         self,
         *,
@@ -804,7 +722,6 @@ Global___InferParameter: _TypeAlias = InferParameter  # noqa: Y015
 
 @_typing.final
 class InferTensorContents(_message.Message):
-    """Values of a tensor, row by row, in the one field that fits its type."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -817,36 +734,28 @@ class InferTensorContents(_message.Message):
     FP64_CONTENTS_FIELD_NUMBER: _builtins.int
     BYTES_CONTENTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def bool_contents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bool]:
-        """Of BOOL."""
+    def bool_contents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bool]: ...
 
     @_builtins.property
-    def int_contents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Of INT8, INT16 and INT32."""
+    def int_contents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
 
     @_builtins.property
-    def int64_contents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Of INT64."""
+    def int64_contents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
 
     @_builtins.property
-    def uint_contents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Of UINT8, UINT16 and UINT32."""
+    def uint_contents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
 
     @_builtins.property
-    def uint64_contents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Of UINT64."""
+    def uint64_contents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
 
     @_builtins.property
-    def fp32_contents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Of FP32."""
+    def fp32_contents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
 
     @_builtins.property
-    def fp64_contents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Of FP64."""
+    def fp64_contents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
 
     @_builtins.property
-    def bytes_contents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """Of BYTES."""
+    def bytes_contents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]: ...
 
     def __init__(
         self,

@@ -19,15 +19,11 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class SwapModelRequest(_message.Message):
-    """Asks for another bundle."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     BUNDLE_FIELD_NUMBER: _builtins.int
     bundle: _builtins.str
-    """Name of the bundle in the server's directory: 1 to 100 of [A-Za-z0-9._-], not beginning with a point.
-    INVALID_ARGUMENT otherwise.
-    """
     def __init__(
         self,
         *,
@@ -43,7 +39,6 @@ Global___SwapModelRequest: _TypeAlias = SwapModelRequest  # noqa: Y015
 
 @_typing.final
 class SwapModelResponse(_message.Message):
-    """The bundle answers."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -51,12 +46,9 @@ class SwapModelResponse(_message.Message):
     PREVIOUS_BUNDLE_ID_FIELD_NUMBER: _builtins.int
     ELAPSED_FIELD_NUMBER: _builtins.int
     bundle_id: _builtins.str
-    """The bundle that answers now."""
     previous_bundle_id: _builtins.str
-    """The one that answered before; the same where nothing has changed."""
     @_builtins.property
-    def elapsed(self) -> _duration_pb2.Duration:
-        """Time from the request until it answered."""
+    def elapsed(self) -> _duration_pb2.Duration: ...
 
     def __init__(
         self,

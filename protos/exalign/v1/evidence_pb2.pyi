@@ -27,21 +27,14 @@ class _RegionSide:
 class _RegionSideEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RegionSide.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     REGION_SIDE_UNSPECIFIED: _RegionSide.ValueType  # 0
-    """Same as inside."""
     REGION_SIDE_INSIDE: _RegionSide.ValueType  # 1
-    """The landmark lies in the region or on its border."""
     REGION_SIDE_OUTSIDE: _RegionSide.ValueType  # 2
-    """The landmark lies outside the region."""
 
-class RegionSide(_RegionSide, metaclass=_RegionSideEnumTypeWrapper):
-    """On which side of a region a landmark lies."""
+class RegionSide(_RegionSide, metaclass=_RegionSideEnumTypeWrapper): ...
 
 REGION_SIDE_UNSPECIFIED: RegionSide.ValueType  # 0
-"""Same as inside."""
 REGION_SIDE_INSIDE: RegionSide.ValueType  # 1
-"""The landmark lies in the region or on its border."""
 REGION_SIDE_OUTSIDE: RegionSide.ValueType  # 2
-"""The landmark lies outside the region."""
 Global___RegionSide: _TypeAlias = RegionSide  # noqa: Y015
 
 class _BoxMotion:
@@ -51,21 +44,14 @@ class _BoxMotion:
 class _BoxMotionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BoxMotion.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     BOX_MOTION_UNSPECIFIED: _BoxMotion.ValueType  # 0
-    """Same as free."""
     BOX_MOTION_FIXED: _BoxMotion.ValueType  # 1
-    """The box stays where it is; only exemplars are reweighted."""
     BOX_MOTION_FREE: _BoxMotion.ValueType  # 2
-    """Clicks may also shift and scale the box, as far as the calibrated errors of boxes allow."""
 
-class BoxMotion(_BoxMotion, metaclass=_BoxMotionEnumTypeWrapper):
-    """Whether evidence may correct the face box as well as the shape in it."""
+class BoxMotion(_BoxMotion, metaclass=_BoxMotionEnumTypeWrapper): ...
 
 BOX_MOTION_UNSPECIFIED: BoxMotion.ValueType  # 0
-"""Same as free."""
 BOX_MOTION_FIXED: BoxMotion.ValueType  # 1
-"""The box stays where it is; only exemplars are reweighted."""
 BOX_MOTION_FREE: BoxMotion.ValueType  # 2
-"""Clicks may also shift and scale the box, as far as the calibrated errors of boxes allow."""
 Global___BoxMotion: _TypeAlias = BoxMotion  # noqa: Y015
 
 class _EvidenceOutcome:
@@ -75,25 +61,14 @@ class _EvidenceOutcome:
 class _EvidenceOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EvidenceOutcome.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     EVIDENCE_OUTCOME_UNSPECIFIED: _EvidenceOutcome.ValueType  # 0
-    """Never sent."""
     EVIDENCE_OUTCOME_CONDITIONED: _EvidenceOutcome.ValueType  # 1
-    """The answer is the posterior given the evidence."""
     EVIDENCE_OUTCOME_IMPOSSIBLE: _EvidenceOutcome.ValueType  # 2
-    """No exemplar agrees with the evidence. The answer is then a distribution over the exemplars that violate it
-    least: those with the smallest summed excess distance, weighted by their probability before the evidence.
-    """
 
-class EvidenceOutcome(_EvidenceOutcome, metaclass=_EvidenceOutcomeEnumTypeWrapper):
-    """What became of evidence."""
+class EvidenceOutcome(_EvidenceOutcome, metaclass=_EvidenceOutcomeEnumTypeWrapper): ...
 
 EVIDENCE_OUTCOME_UNSPECIFIED: EvidenceOutcome.ValueType  # 0
-"""Never sent."""
 EVIDENCE_OUTCOME_CONDITIONED: EvidenceOutcome.ValueType  # 1
-"""The answer is the posterior given the evidence."""
 EVIDENCE_OUTCOME_IMPOSSIBLE: EvidenceOutcome.ValueType  # 2
-"""No exemplar agrees with the evidence. The answer is then a distribution over the exemplars that violate it
-least: those with the smallest summed excess distance, weighted by their probability before the evidence.
-"""
 Global___EvidenceOutcome: _TypeAlias = EvidenceOutcome  # noqa: Y015
 
 class _SuggestionCriterion:
@@ -103,26 +78,18 @@ class _SuggestionCriterion:
 class _SuggestionCriterionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SuggestionCriterion.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     SUGGESTION_CRITERION_UNSPECIFIED: _SuggestionCriterion.ValueType  # 0
-    """Same as error."""
     SUGGESTION_CRITERION_ERROR: _SuggestionCriterion.ValueType  # 1
-    """Largest expected drop in shape error first."""
     SUGGESTION_CRITERION_ENTROPY: _SuggestionCriterion.ValueType  # 2
-    """Largest expected drop in entropy first."""
 
-class SuggestionCriterion(_SuggestionCriterion, metaclass=_SuggestionCriterionEnumTypeWrapper):
-    """By what suggestions are ranked."""
+class SuggestionCriterion(_SuggestionCriterion, metaclass=_SuggestionCriterionEnumTypeWrapper): ...
 
 SUGGESTION_CRITERION_UNSPECIFIED: SuggestionCriterion.ValueType  # 0
-"""Same as error."""
 SUGGESTION_CRITERION_ERROR: SuggestionCriterion.ValueType  # 1
-"""Largest expected drop in shape error first."""
 SUGGESTION_CRITERION_ENTROPY: SuggestionCriterion.ValueType  # 2
-"""Largest expected drop in entropy first."""
 Global___SuggestionCriterion: _TypeAlias = SuggestionCriterion  # noqa: Y015
 
 @_typing.final
 class Click(_message.Message):
-    """"Landmark n is here." """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -131,20 +98,10 @@ class Click(_message.Message):
     RADIUS_FIELD_NUMBER: _builtins.int
     SIGMA_FIELD_NUMBER: _builtins.int
     landmark: _builtins.int
-    """0-based landmark, 0 to 67. Required (0 is a landmark): INVALID_ARGUMENT when absent or outside. Two clicks
-    on one landmark at different places are INVALID_ARGUMENT; an exact repeat changes nothing.
-    """
     radius: _builtins.float
-    """Hard click (Eq. 10): exemplars with the landmark farther away than this, in pixels, are ruled out. It leaves
-    the clicked landmark's marginal to the exemplars that are left. INVALID_ARGUMENT outside 0.001 to 1,000,000.
-    """
     sigma: _builtins.float
-    """Soft click: standard deviation of the click itself, in pixels, per coordinate. It is a measurement: the
-    clicked landmark's marginal becomes the click's. INVALID_ARGUMENT outside 0.001 to 1,000,000.
-    """
     @_builtins.property
-    def position(self) -> _geometry_pb2.Point:
-        """Where it is. Required: INVALID_ARGUMENT when absent, or beyond ±1,000,000 pixels."""
+    def position(self) -> _geometry_pb2.Point: ...
 
     def __init__(
         self,
@@ -171,7 +128,6 @@ Global___Click: _TypeAlias = Click  # noqa: Y015
 
 @_typing.final
 class RegionConstraint(_message.Message):
-    """"Landmark n lies inside (or outside) this region." """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -179,12 +135,9 @@ class RegionConstraint(_message.Message):
     REGION_FIELD_NUMBER: _builtins.int
     SIDE_FIELD_NUMBER: _builtins.int
     landmark: _builtins.int
-    """0-based landmark, 0 to 67. Required: INVALID_ARGUMENT when absent or outside."""
     side: Global___RegionSide.ValueType
-    """Inside by default."""
     @_builtins.property
-    def region(self) -> _geometry_pb2.Region:
-        """The region. Required: INVALID_ARGUMENT when absent."""
+    def region(self) -> _geometry_pb2.Region: ...
 
     def __init__(
         self,
@@ -205,7 +158,6 @@ Global___RegionConstraint: _TypeAlias = RegionConstraint  # noqa: Y015
 
 @_typing.final
 class PoseRange(_message.Message):
-    """"The head is turned like this": degrees, R = Rz(roll)·Ry(yaw)·Rx(pitch). An absent interval allows everything."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -213,16 +165,13 @@ class PoseRange(_message.Message):
     PITCH_FIELD_NUMBER: _builtins.int
     ROLL_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def yaw(self) -> _geometry_pb2.Interval:
-        """Degrees; > 0 is nose to the image's right. INVALID_ARGUMENT outside [−180, 180]."""
+    def yaw(self) -> _geometry_pb2.Interval: ...
 
     @_builtins.property
-    def pitch(self) -> _geometry_pb2.Interval:
-        """Degrees; > 0 is up. INVALID_ARGUMENT outside [−180, 180]."""
+    def pitch(self) -> _geometry_pb2.Interval: ...
 
     @_builtins.property
-    def roll(self) -> _geometry_pb2.Interval:
-        """Degrees; > 0 is clockwise on screen. INVALID_ARGUMENT outside [−180, 180]."""
+    def roll(self) -> _geometry_pb2.Interval: ...
 
     def __init__(
         self,
@@ -241,7 +190,6 @@ Global___PoseRange: _TypeAlias = PoseRange  # noqa: Y015
 
 @_typing.final
 class Evidence(_message.Message):
-    """A set of constraints on one face. Their order does not matter; all of them hold together."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -250,20 +198,14 @@ class Evidence(_message.Message):
     POSES_FIELD_NUMBER: _builtins.int
     BOX_MOTION_FIELD_NUMBER: _builtins.int
     box_motion: Global___BoxMotion.ValueType
-    """Whether the box may move too."""
     @_builtins.property
-    def clicks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Click]:
-        """Known landmark positions, at most one a landmark, at most 68."""
+    def clicks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Click]: ...
 
     @_builtins.property
-    def regions(self) -> _containers.RepeatedCompositeFieldContainer[Global___RegionConstraint]:
-        """Regions that landmarks lie in or outside of, at most 68, with those that the posterior_id holds.
-        INVALID_ARGUMENT beyond.
-        """
+    def regions(self) -> _containers.RepeatedCompositeFieldContainer[Global___RegionConstraint]: ...
 
     @_builtins.property
-    def poses(self) -> _containers.RepeatedCompositeFieldContainer[Global___PoseRange]:
-        """Pose ranges; all of them hold. At most 8, with those that the posterior_id holds. INVALID_ARGUMENT beyond."""
+    def poses(self) -> _containers.RepeatedCompositeFieldContainer[Global___PoseRange]: ...
 
     def __init__(
         self,
@@ -283,7 +225,6 @@ Global___Evidence: _TypeAlias = Evidence  # noqa: Y015
 
 @_typing.final
 class SuggestionOptions(_message.Message):
-    """How to look for the next landmark to click."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -292,18 +233,10 @@ class SuggestionOptions(_message.Message):
     CRITERION_FIELD_NUMBER: _builtins.int
     CLICK_SIGMA_FIELD_NUMBER: _builtins.int
     max_suggestions: _builtins.int
-    """At most so many suggestions, 1 to 68; default 5. INVALID_ARGUMENT outside."""
     criterion: Global___SuggestionCriterion.ValueType
-    """By what to rank."""
     click_sigma: _builtins.float
-    """Standard deviation of the coming click, pixels per coordinate. Absent: 1 % of the face box's diagonal.
-    INVALID_ARGUMENT outside 0.001 to 1,000,000.
-    """
     @_builtins.property
-    def landmarks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Candidate landmarks, 0-based. Empty: all 68 that are not yet clicked. INVALID_ARGUMENT outside 0 to 67 or
-        when repeated, or when the face holds a click on it already.
-        """
+    def landmarks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
 
     def __init__(
         self,
@@ -330,7 +263,6 @@ Global___SuggestionOptions: _TypeAlias = SuggestionOptions  # noqa: Y015
 
 @_typing.final
 class Suggestion(_message.Message):
-    """What a click on one landmark is expected to buy, averaged over where it would land under the posterior."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -338,13 +270,8 @@ class Suggestion(_message.Message):
     ERROR_REDUCTION_FIELD_NUMBER: _builtins.int
     ENTROPY_REDUCTION_FIELD_NUMBER: _builtins.int
     landmark: _builtins.int
-    """0-based landmark."""
     error_reduction: _builtins.float
-    """Expected drop of the expected shape error (root mean square over the 68 points), pixels. May be slightly
-    negative.
-    """
     entropy_reduction: _builtins.float
-    """Expected drop of the entropy, nats, ≥ 0."""
     def __init__(
         self,
         *,

@@ -29,30 +29,20 @@ class _BoxSource:
 class _BoxSourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BoxSource.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     BOX_SOURCE_UNSPECIFIED: _BoxSource.ValueType  # 0
-    """Never sent."""
     BOX_SOURCE_CALLER: _BoxSource.ValueType  # 1
-    """The caller gave it."""
     BOX_SOURCE_DETECTOR: _BoxSource.ValueType  # 2
-    """A detector found it."""
     BOX_SOURCE_TRACK: _BoxSource.ValueType  # 3
-    """It was carried over from the previous frames of the video."""
 
-class BoxSource(_BoxSource, metaclass=_BoxSourceEnumTypeWrapper):
-    """Where the box of a face came from."""
+class BoxSource(_BoxSource, metaclass=_BoxSourceEnumTypeWrapper): ...
 
 BOX_SOURCE_UNSPECIFIED: BoxSource.ValueType  # 0
-"""Never sent."""
 BOX_SOURCE_CALLER: BoxSource.ValueType  # 1
-"""The caller gave it."""
 BOX_SOURCE_DETECTOR: BoxSource.ValueType  # 2
-"""A detector found it."""
 BOX_SOURCE_TRACK: BoxSource.ValueType  # 3
-"""It was carried over from the previous frames of the video."""
 Global___BoxSource: _TypeAlias = BoxSource  # noqa: Y015
 
 @_typing.final
 class DetectionOptions(_message.Message):
-    """How faces are found when the caller gives no box. Ignored when boxes are given."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -60,15 +50,8 @@ class DetectionOptions(_message.Message):
     MAX_FACES_FIELD_NUMBER: _builtins.int
     MIN_SCORE_FIELD_NUMBER: _builtins.int
     detector: _builtins.str
-    """Name of a detector listed in GetModelResponse.detectors. Empty: the default one. Unknown: INVALID_ARGUMENT."""
     max_faces: _builtins.int
-    """At most so many faces, those with the highest scores, 1 to Limits.max_faces (the default).
-    INVALID_ARGUMENT outside.
-    """
     min_score: _builtins.float
-    """Detections with a score below are dropped. In the detector's own scale, usually 0 to 1. Absent: the
-    detector's default threshold (DetectorInfo.min_score). INVALID_ARGUMENT outside [0, 1].
-    """
     def __init__(
         self,
         *,
@@ -93,19 +76,14 @@ Global___DetectionOptions: _TypeAlias = DetectionOptions  # noqa: Y015
 
 @_typing.final
 class LandmarkOptions(_message.Message):
-    """What to say about the landmarks."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TOP_EXEMPLARS_FIELD_NUMBER: _builtins.int
     GROUPS_FIELD_NUMBER: _builtins.int
     top_exemplars: _builtins.int
-    """How many of the most probable exemplars to name in Face.posterior, 0 to Limits.max_top_exemplars; default 5,
-    also where these options are absent. INVALID_ARGUMENT outside.
-    """
     @_builtins.property
-    def groups(self) -> _containers.RepeatedCompositeFieldContainer[_geometry_pb2.LandmarkSelection]:
-        """Landmarks whose uncertainty as a whole is wanted; at most Limits.max_landmark_groups, else INVALID_ARGUMENT."""
+    def groups(self) -> _containers.RepeatedCompositeFieldContainer[_geometry_pb2.LandmarkSelection]: ...
 
     def __init__(
         self,
@@ -125,16 +103,13 @@ Global___LandmarkOptions: _TypeAlias = LandmarkOptions  # noqa: Y015
 
 @_typing.final
 class ExemplarProbability(_message.Message):
-    """An exemplar and its share of the posterior."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CLASS_ID_FIELD_NUMBER: _builtins.int
     PROBABILITY_FIELD_NUMBER: _builtins.int
     class_id: _builtins.int
-    """Class id, 0 to K − 1; GetExemplars has its shape."""
     probability: _builtins.float
-    """Posterior probability, 0 to 1."""
     def __init__(
         self,
         *,
@@ -151,7 +126,6 @@ Global___ExemplarProbability: _TypeAlias = ExemplarProbability  # noqa: Y015
 
 @_typing.final
 class GroupUncertainty(_message.Message):
-    """How several landmarks move together."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -160,18 +134,14 @@ class GroupUncertainty(_message.Message):
     CENTROID_COVARIANCE_FIELD_NUMBER: _builtins.int
     RMS_SPREAD_FIELD_NUMBER: _builtins.int
     rms_spread: _builtins.float
-    """Root mean square, over the landmarks, of each one's standard deviation in the plane (√trace), pixels."""
     @_builtins.property
-    def selection(self) -> _geometry_pb2.LandmarkSelection:
-        """The landmarks, as asked for."""
+    def selection(self) -> _geometry_pb2.LandmarkSelection: ...
 
     @_builtins.property
-    def mean(self) -> _geometry_pb2.Point:
-        """Posterior mean of their centroid, image frame, pixels."""
+    def mean(self) -> _geometry_pb2.Point: ...
 
     @_builtins.property
-    def centroid_covariance(self) -> _geometry_pb2.Covariance2:
-        """Covariance of their centroid, px². Joint: errors that the landmarks share do not average out."""
+    def centroid_covariance(self) -> _geometry_pb2.Covariance2: ...
 
     def __init__(
         self,
@@ -191,7 +161,6 @@ Global___GroupUncertainty: _TypeAlias = GroupUncertainty  # noqa: Y015
 
 @_typing.final
 class Landmarks(_message.Message):
-    """The 68 landmarks in iBUG order, image frame."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -202,30 +171,20 @@ class Landmarks(_message.Message):
     MAP_CLASS_ID_FIELD_NUMBER: _builtins.int
     GROUPS_FIELD_NUMBER: _builtins.int
     map_class_id: _builtins.int
-    """Its class id."""
     @_builtins.property
-    def points(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Posterior mean: 136 numbers, pixels, x0, y0, x1, y1, …"""
+    def points(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
 
     @_builtins.property
-    def covariances(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Covariance of each landmark under the calibrated posterior: 204 numbers, px², xx, xy, yy of landmark 0, then
-        of landmark 1, …
-        """
+    def covariances(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
 
     @_builtins.property
-    def confidences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """For each landmark, the calibrated probability that the truth lies within 5 % of the face box's diagonal of
-        `points`: 68 numbers, 0 to 1.
-        """
+    def confidences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
 
     @_builtins.property
-    def map_points(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """The most probable exemplar (MAP), displaced as the picture asks, in the image: 136 numbers laid out as `points`."""
+    def map_points(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
 
     @_builtins.property
-    def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___GroupUncertainty]:
-        """One a selection asked for, in that order."""
+    def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___GroupUncertainty]: ...
 
     def __init__(
         self,
@@ -247,7 +206,6 @@ Global___Landmarks: _TypeAlias = Landmarks  # noqa: Y015
 
 @_typing.final
 class PosteriorSummary(_message.Message):
-    """The posterior over exemplars in a few numbers."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -256,16 +214,10 @@ class PosteriorSummary(_message.Message):
     CUT_MASS_FIELD_NUMBER: _builtins.int
     TOP_EXEMPLARS_FIELD_NUMBER: _builtins.int
     entropy: _builtins.float
-    """Entropy over the K exemplars, nats, 0 to ln K."""
     effective_exemplars: _builtins.float
-    """Effective number of exemplars, 1 ÷ Σ p², 1 to K."""
     cut_mass: _builtins.float
-    """Probability of the exemplars that were left out of the landmarks' moments, 0 to 1; 0 when none were. Where it is
-    above 0.001 many exemplars shared the mass, as of a hidden face, and others near them stand for those left out.
-    """
     @_builtins.property
-    def top_exemplars(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExemplarProbability]:
-        """The most probable exemplars, in descending order."""
+    def top_exemplars(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExemplarProbability]: ...
 
     def __init__(
         self,
@@ -285,7 +237,6 @@ Global___PosteriorSummary: _TypeAlias = PosteriorSummary  # noqa: Y015
 
 @_typing.final
 class Face(_message.Message):
-    """The answer about one face. A view that was not asked for is absent."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -300,45 +251,26 @@ class Face(_message.Message):
     HEATMAPS_FIELD_NUMBER: _builtins.int
     POSE_FIELD_NUMBER: _builtins.int
     box_source: Global___BoxSource.ValueType
-    """Where it came from."""
     detector_score: _builtins.float
-    """The detector's score, in its own scale; absent when no detector was asked."""
     presence: _builtins.float
-    """Calibrated probability that there is a face in the crop at all, 0 to 1. Compare with
-    GetModelResponse.presence_threshold; landmarks of a face that is not there mean nothing. Absent when only
-    detection was asked for.
-    """
     posterior_id: _builtins.str
-    """Name of this face's posterior in the server's cache, to ask more without sending the image again. Opaque,
-    unguessable, valid in this server process until evicted. Empty: not kept.
-    """
     @_builtins.property
-    def box(self) -> _geometry_pb2.Box:
-        """The face box that was used (FACE_BOX convention, `detector` empty), image frame, pixels: after the map from
-        the detector's convention and after any refinement or motion by evidence.
-        """
+    def box(self) -> _geometry_pb2.Box: ...
 
     @_builtins.property
-    def source_box(self) -> _geometry_pb2.Box:
-        """The box that it started from: the caller's, the detector's own (its `detector` names it), or the prediction
-        from the previous frames.
-        """
+    def source_box(self) -> _geometry_pb2.Box: ...
 
     @_builtins.property
-    def posterior(self) -> Global___PosteriorSummary:
-        """The posterior in a few numbers. Always there, unless only detection was asked for."""
+    def posterior(self) -> Global___PosteriorSummary: ...
 
     @_builtins.property
-    def landmarks(self) -> Global___Landmarks:
-        """The landmarks."""
+    def landmarks(self) -> Global___Landmarks: ...
 
     @_builtins.property
-    def heatmaps(self) -> _heatmap_pb2.Heatmaps:
-        """Heatmaps."""
+    def heatmaps(self) -> _heatmap_pb2.Heatmaps: ...
 
     @_builtins.property
-    def pose(self) -> _pose_pb2.Pose:
-        """Head pose."""
+    def pose(self) -> _pose_pb2.Pose: ...
 
     def __init__(
         self,

@@ -32,51 +32,33 @@ class _LandmarkGroup:
 class _LandmarkGroupEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LandmarkGroup.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     LANDMARK_GROUP_UNSPECIFIED: _LandmarkGroup.ValueType  # 0
-    """Not a group: INVALID_ARGUMENT."""
     LANDMARK_GROUP_JAW: _LandmarkGroup.ValueType  # 1
-    """Jaw line, 0 to 16."""
     LANDMARK_GROUP_BROWS: _LandmarkGroup.ValueType  # 2
-    """Both brows, 17 to 26."""
     LANDMARK_GROUP_NOSE: _LandmarkGroup.ValueType  # 3
-    """Nose, 27 to 35; its tip is 30."""
     LANDMARK_GROUP_EYES: _LandmarkGroup.ValueType  # 4
-    """Both eyes, 36 to 47."""
     LANDMARK_GROUP_MOUTH: _LandmarkGroup.ValueType  # 5
-    """Mouth, 48 to 67."""
     LANDMARK_GROUP_ALL: _LandmarkGroup.ValueType  # 6
-    """All 68."""
 
-class LandmarkGroup(_LandmarkGroup, metaclass=_LandmarkGroupEnumTypeWrapper):
-    """The named groups of the 68-point iBUG layout, 0-based indices."""
+class LandmarkGroup(_LandmarkGroup, metaclass=_LandmarkGroupEnumTypeWrapper): ...
 
 LANDMARK_GROUP_UNSPECIFIED: LandmarkGroup.ValueType  # 0
-"""Not a group: INVALID_ARGUMENT."""
 LANDMARK_GROUP_JAW: LandmarkGroup.ValueType  # 1
-"""Jaw line, 0 to 16."""
 LANDMARK_GROUP_BROWS: LandmarkGroup.ValueType  # 2
-"""Both brows, 17 to 26."""
 LANDMARK_GROUP_NOSE: LandmarkGroup.ValueType  # 3
-"""Nose, 27 to 35; its tip is 30."""
 LANDMARK_GROUP_EYES: LandmarkGroup.ValueType  # 4
-"""Both eyes, 36 to 47."""
 LANDMARK_GROUP_MOUTH: LandmarkGroup.ValueType  # 5
-"""Mouth, 48 to 67."""
 LANDMARK_GROUP_ALL: LandmarkGroup.ValueType  # 6
-"""All 68."""
 Global___LandmarkGroup: _TypeAlias = LandmarkGroup  # noqa: Y015
 
 @_typing.final
 class Point(_message.Message):
-    """A point in the image frame."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     X_FIELD_NUMBER: _builtins.int
     Y_FIELD_NUMBER: _builtins.int
     x: _builtins.float
-    """Pixels to the right of the centre of the leftmost pixels. Finite; may lie outside the image."""
     y: _builtins.float
-    """Pixels below the centre of the topmost pixels. Finite; may lie outside the image."""
     def __init__(
         self,
         *,
@@ -93,7 +75,6 @@ Global___Point: _TypeAlias = Point  # noqa: Y015
 
 @_typing.final
 class Box(_message.Message):
-    """An axis-aligned box around one face, in the image frame."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -103,18 +84,10 @@ class Box(_message.Message):
     Y1_FIELD_NUMBER: _builtins.int
     DETECTOR_FIELD_NUMBER: _builtins.int
     x0: _builtins.float
-    """Left edge, pixels."""
     y0: _builtins.float
-    """Top edge, pixels."""
     x1: _builtins.float
-    """Right edge, pixels. INVALID_ARGUMENT unless x1 > x0 and the box overlaps the image."""
     y1: _builtins.float
-    """Bottom edge, pixels. INVALID_ARGUMENT unless y1 > y0 and the box overlaps the image."""
     detector: _builtins.str
-    """Whose convention the box follows. Empty (the default): a FACE_BOX, the tight box of the 68 landmarks.
-    Otherwise the name of a detector listed in GetModelResponse.detectors, whose fitted map to the face box is
-    then applied by the server. An unknown name is INVALID_ARGUMENT.
-    """
     def __init__(
         self,
         *,
@@ -134,7 +107,6 @@ Global___Box: _TypeAlias = Box  # noqa: Y015
 
 @_typing.final
 class Rectangle(_message.Message):
-    """An axis-aligned rectangle in the image frame that is not a claim about a face."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -143,13 +115,9 @@ class Rectangle(_message.Message):
     X1_FIELD_NUMBER: _builtins.int
     Y1_FIELD_NUMBER: _builtins.int
     x0: _builtins.float
-    """Left edge, pixels."""
     y0: _builtins.float
-    """Top edge, pixels."""
     x1: _builtins.float
-    """Right edge, pixels. INVALID_ARGUMENT unless x1 > x0."""
     y1: _builtins.float
-    """Bottom edge, pixels. INVALID_ARGUMENT unless y1 > y0."""
     def __init__(
         self,
         *,
@@ -168,17 +136,14 @@ Global___Rectangle: _TypeAlias = Rectangle  # noqa: Y015
 
 @_typing.final
 class Circle(_message.Message):
-    """A disc in the image frame."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CENTER_FIELD_NUMBER: _builtins.int
     RADIUS_FIELD_NUMBER: _builtins.int
     radius: _builtins.float
-    """Radius, pixels. INVALID_ARGUMENT outside 0.001 to 1,000,000."""
     @_builtins.property
-    def center(self) -> Global___Point:
-        """Centre. Required: INVALID_ARGUMENT when absent."""
+    def center(self) -> Global___Point: ...
 
     def __init__(
         self,
@@ -196,14 +161,12 @@ Global___Circle: _TypeAlias = Circle  # noqa: Y015
 
 @_typing.final
 class Polygon(_message.Message):
-    """A simple polygon in the image frame, closed by itself, filled by the even-odd rule."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     VERTICES_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def vertices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Point]:
-        """Corners in order, 3 to 64 of them: INVALID_ARGUMENT otherwise."""
+    def vertices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Point]: ...
 
     def __init__(
         self,
@@ -220,7 +183,6 @@ Global___Polygon: _TypeAlias = Polygon  # noqa: Y015
 
 @_typing.final
 class Region(_message.Message):
-    """An area of the image; its border belongs to it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -228,16 +190,13 @@ class Region(_message.Message):
     CIRCLE_FIELD_NUMBER: _builtins.int
     POLYGON_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def rectangle(self) -> Global___Rectangle:
-        """A rectangle."""
+    def rectangle(self) -> Global___Rectangle: ...
 
     @_builtins.property
-    def circle(self) -> Global___Circle:
-        """A disc."""
+    def circle(self) -> Global___Circle: ...
 
     @_builtins.property
-    def polygon(self) -> Global___Polygon:
-        """A polygon."""
+    def polygon(self) -> Global___Polygon: ...
 
     def __init__(
         self,
@@ -258,7 +217,6 @@ Global___Region: _TypeAlias = Region  # noqa: Y015
 
 @_typing.final
 class Covariance2(_message.Message):
-    """A symmetric 2×2 covariance, in square pixels."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -266,11 +224,8 @@ class Covariance2(_message.Message):
     XY_FIELD_NUMBER: _builtins.int
     YY_FIELD_NUMBER: _builtins.int
     xx: _builtins.float
-    """Variance of x, px²."""
     xy: _builtins.float
-    """Covariance of x and y, px²."""
     yy: _builtins.float
-    """Variance of y, px²."""
     def __init__(
         self,
         *,
@@ -288,16 +243,13 @@ Global___Covariance2: _TypeAlias = Covariance2  # noqa: Y015
 
 @_typing.final
 class Interval(_message.Message):
-    """A closed interval of real numbers; the unit is that of the field that holds it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     LOWER_FIELD_NUMBER: _builtins.int
     UPPER_FIELD_NUMBER: _builtins.int
     lower: _builtins.float
-    """Lower end. INVALID_ARGUMENT when above `upper`."""
     upper: _builtins.float
-    """Upper end."""
     def __init__(
         self,
         *,
@@ -314,14 +266,12 @@ Global___Interval: _TypeAlias = Interval  # noqa: Y015
 
 @_typing.final
 class LandmarkIndices(_message.Message):
-    """Landmarks given one by one."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     INDICES_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def indices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """0-based, 0 to 67, each at most once, at least one: INVALID_ARGUMENT otherwise."""
+    def indices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
 
     def __init__(
         self,
@@ -338,17 +288,14 @@ Global___LandmarkIndices: _TypeAlias = LandmarkIndices  # noqa: Y015
 
 @_typing.final
 class LandmarkSelection(_message.Message):
-    """Some of the 68 landmarks."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     GROUP_FIELD_NUMBER: _builtins.int
     LANDMARKS_FIELD_NUMBER: _builtins.int
     group: Global___LandmarkGroup.ValueType
-    """A named group."""
     @_builtins.property
-    def landmarks(self) -> Global___LandmarkIndices:
-        """Landmarks given one by one."""
+    def landmarks(self) -> Global___LandmarkIndices: ...
 
     def __init__(
         self,

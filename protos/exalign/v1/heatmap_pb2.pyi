@@ -27,30 +27,20 @@ class _HeatmapEncoding:
 class _HeatmapEncodingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_HeatmapEncoding.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     HEATMAP_ENCODING_UNSPECIFIED: _HeatmapEncoding.ValueType  # 0
-    """Same as FLOAT32."""
     HEATMAP_ENCODING_FLOAT32: _HeatmapEncoding.ValueType  # 1
-    """Every cell as a 32-bit float."""
     HEATMAP_ENCODING_UINT8: _HeatmapEncoding.ValueType  # 2
-    """Every cell as one byte times a common scale."""
     HEATMAP_ENCODING_SPARSE: _HeatmapEncoding.ValueType  # 3
-    """Only the heaviest cells that together hold HeatmapOptions.sparse_mass."""
 
-class HeatmapEncoding(_HeatmapEncoding, metaclass=_HeatmapEncodingEnumTypeWrapper):
-    """How the cells of a heatmap are sent."""
+class HeatmapEncoding(_HeatmapEncoding, metaclass=_HeatmapEncodingEnumTypeWrapper): ...
 
 HEATMAP_ENCODING_UNSPECIFIED: HeatmapEncoding.ValueType  # 0
-"""Same as FLOAT32."""
 HEATMAP_ENCODING_FLOAT32: HeatmapEncoding.ValueType  # 1
-"""Every cell as a 32-bit float."""
 HEATMAP_ENCODING_UINT8: HeatmapEncoding.ValueType  # 2
-"""Every cell as one byte times a common scale."""
 HEATMAP_ENCODING_SPARSE: HeatmapEncoding.ValueType  # 3
-"""Only the heaviest cells that together hold HeatmapOptions.sparse_mass."""
 Global___HeatmapEncoding: _TypeAlias = HeatmapEncoding  # noqa: Y015
 
 @_typing.final
 class HeatmapOptions(_message.Message):
-    """Which heatmaps to compute, and where."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -61,24 +51,14 @@ class HeatmapOptions(_message.Message):
     ENCODING_FIELD_NUMBER: _builtins.int
     SPARSE_MASS_FIELD_NUMBER: _builtins.int
     width: _builtins.int
-    """Cells a row, 1 to 256; default 64. INVALID_ARGUMENT outside."""
     height: _builtins.int
-    """Rows of cells, 1 to 256; default 64. INVALID_ARGUMENT outside."""
     encoding: Global___HeatmapEncoding.ValueType
-    """How to send the cells."""
     sparse_mass: _builtins.float
-    """For SPARSE: share of the mass on the grid that must be sent, in (0, 1]; default 0.999. INVALID_ARGUMENT
-    outside; ignored by other encodings.
-    """
     @_builtins.property
-    def landmarks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """0-based landmarks, in the order wanted. Empty: all 68. INVALID_ARGUMENT outside 0 to 67 or when repeated."""
+    def landmarks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
 
     @_builtins.property
-    def rectangle(self) -> _geometry_pb2.Rectangle:
-        """The part of the image to cover. Absent: for each face, the square that the network saw (the crop).
-        INVALID_ARGUMENT beyond ±1,000,000 pixels.
-        """
+    def rectangle(self) -> _geometry_pb2.Rectangle: ...
 
     def __init__(
         self,
@@ -111,13 +91,11 @@ Global___HeatmapOptions: _TypeAlias = HeatmapOptions  # noqa: Y015
 
 @_typing.final
 class DenseCells(_message.Message):
-    """All cells as floats."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     FLOAT32_FIELD_NUMBER: _builtins.int
     float32: _builtins.bytes
-    """height × width little-endian IEEE 754 32-bit floats, row by row from the top: the mass in each cell."""
     def __init__(
         self,
         *,
@@ -133,16 +111,13 @@ Global___DenseCells: _TypeAlias = DenseCells  # noqa: Y015
 
 @_typing.final
 class QuantizedCells(_message.Message):
-    """All cells as bytes."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     UINT8_FIELD_NUMBER: _builtins.int
     SCALE_FIELD_NUMBER: _builtins.int
     uint8: _builtins.bytes
-    """height × width bytes q, row by row from the top. The mass in a cell is q × scale."""
     scale: _builtins.float
-    """Mass that one step stands for, > 0."""
     def __init__(
         self,
         *,
@@ -159,19 +134,16 @@ Global___QuantizedCells: _TypeAlias = QuantizedCells  # noqa: Y015
 
 @_typing.final
 class SparseCells(_message.Message):
-    """Some cells; the others count as zero."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     INDICES_FIELD_NUMBER: _builtins.int
     MASSES_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def indices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """row × width + column of each cell, ascending."""
+    def indices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
 
     @_builtins.property
-    def masses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Mass in each of these cells."""
+    def masses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
 
     def __init__(
         self,
@@ -189,7 +161,6 @@ Global___SparseCells: _TypeAlias = SparseCells  # noqa: Y015
 
 @_typing.final
 class Heatmap(_message.Message):
-    """The marginal of one landmark on the grid. The cells and `mass_outside` sum to one, within `mass_cut` + `mass_error`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -201,24 +172,17 @@ class Heatmap(_message.Message):
     MASS_CUT_FIELD_NUMBER: _builtins.int
     MASS_ERROR_FIELD_NUMBER: _builtins.int
     landmark: _builtins.int
-    """0-based landmark."""
     mass_outside: _builtins.float
-    """Mass that lies outside the rectangle, 0 to 1."""
     mass_cut: _builtins.float
-    """Mass of exemplars that were left out of the computation, 0 to 1; above 0.001 others near them stand for them."""
     mass_error: _builtins.float
-    """Bound on the sum over all cells of |mass sent − mass computed|: what the encoding and the fast kernel cost."""
     @_builtins.property
-    def dense(self) -> Global___DenseCells:
-        """All cells as floats."""
+    def dense(self) -> Global___DenseCells: ...
 
     @_builtins.property
-    def quantized(self) -> Global___QuantizedCells:
-        """All cells as bytes."""
+    def quantized(self) -> Global___QuantizedCells: ...
 
     @_builtins.property
-    def sparse(self) -> Global___SparseCells:
-        """Some cells."""
+    def sparse(self) -> Global___SparseCells: ...
 
     def __init__(
         self,
@@ -243,7 +207,6 @@ Global___Heatmap: _TypeAlias = Heatmap  # noqa: Y015
 
 @_typing.final
 class Heatmaps(_message.Message):
-    """The heatmaps of one face, all on one grid."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -252,18 +215,12 @@ class Heatmaps(_message.Message):
     HEIGHT_FIELD_NUMBER: _builtins.int
     HEATMAPS_FIELD_NUMBER: _builtins.int
     width: _builtins.int
-    """Cells a row."""
     height: _builtins.int
-    """Rows of cells."""
     @_builtins.property
-    def rectangle(self) -> _geometry_pb2.Rectangle:
-        """The rectangle covered, image frame, pixels. Cell (row, column) is the part of it from
-        x0 + column × (x1 − x0) ÷ width and y0 + row × (y1 − y0) ÷ height to where the next cells begin.
-        """
+    def rectangle(self) -> _geometry_pb2.Rectangle: ...
 
     @_builtins.property
-    def heatmaps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Heatmap]:
-        """One a landmark, in the order asked for."""
+    def heatmaps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Heatmap]: ...
 
     def __init__(
         self,

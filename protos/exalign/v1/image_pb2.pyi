@@ -24,30 +24,20 @@ class _PixelFormat:
 class _PixelFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PixelFormat.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     PIXEL_FORMAT_UNSPECIFIED: _PixelFormat.ValueType  # 0
-    """Not a format: INVALID_ARGUMENT."""
     PIXEL_FORMAT_RGB8: _PixelFormat.ValueType  # 1
-    """Three bytes a pixel: red, green, blue."""
     PIXEL_FORMAT_BGR8: _PixelFormat.ValueType  # 2
-    """Three bytes a pixel: blue, green, red (OpenCV's order)."""
     PIXEL_FORMAT_GRAY8: _PixelFormat.ValueType  # 3
-    """One byte a pixel."""
 
-class PixelFormat(_PixelFormat, metaclass=_PixelFormatEnumTypeWrapper):
-    """How the bytes of a raw image are laid out. One byte a channel, rows from top to bottom."""
+class PixelFormat(_PixelFormat, metaclass=_PixelFormatEnumTypeWrapper): ...
 
 PIXEL_FORMAT_UNSPECIFIED: PixelFormat.ValueType  # 0
-"""Not a format: INVALID_ARGUMENT."""
 PIXEL_FORMAT_RGB8: PixelFormat.ValueType  # 1
-"""Three bytes a pixel: red, green, blue."""
 PIXEL_FORMAT_BGR8: PixelFormat.ValueType  # 2
-"""Three bytes a pixel: blue, green, red (OpenCV's order)."""
 PIXEL_FORMAT_GRAY8: PixelFormat.ValueType  # 3
-"""One byte a pixel."""
 Global___PixelFormat: _TypeAlias = PixelFormat  # noqa: Y015
 
 @_typing.final
 class RawImage(_message.Message):
-    """An uncompressed image. It is taken as it is: there is no orientation to apply."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -57,19 +47,10 @@ class RawImage(_message.Message):
     HEIGHT_FIELD_NUMBER: _builtins.int
     ROW_STRIDE_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
-    """The pixels. INVALID_ARGUMENT unless its length is exactly row_stride × height, or
-    row_stride × (height − 1) + width × bytes per pixel (no padding after the last row).
-    """
     pixel_format: Global___PixelFormat.ValueType
-    """Layout of `data`. Required: INVALID_ARGUMENT when unspecified or unknown."""
     width: _builtins.int
-    """Pixels a row, ≥ 1. INVALID_ARGUMENT when width × height is above Limits.max_pixels."""
     height: _builtins.int
-    """Rows, ≥ 1."""
     row_stride: _builtins.int
-    """Bytes from the start of one row to the start of the next. 0 (the default): width × bytes per pixel, rows
-    without gaps. Otherwise INVALID_ARGUMENT when smaller than that.
-    """
     def __init__(
         self,
         *,
@@ -89,24 +70,14 @@ Global___RawImage: _TypeAlias = RawImage  # noqa: Y015
 
 @_typing.final
 class Image(_message.Message):
-    """One picture."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ENCODED_FIELD_NUMBER: _builtins.int
     RAW_FIELD_NUMBER: _builtins.int
     encoded: _builtins.bytes
-    """A JPEG, PNG, WebP, AVIF or BMP file as it is (or HEIC, where the server has what reads it), at most
-    Limits.max_encoded_bytes and, by its header, at most Limits.max_pixels. Its EXIF orientation is applied first,
-    whether it is written as a SHORT or a LONG; of AVIF and HEIC it is the rotation and mirror of the container. An
-    orientation that stands in XMP alone is not applied. The image frame is that of the upright picture.
-    Transparency is dropped, grey becomes colour, of 16 bits the high 8 stay, CMYK is converted without colour
-    management; of an animation only the first frame would count, so files with several frames are refused.
-    INVALID_ARGUMENT when it cannot be decoded.
-    """
     @_builtins.property
-    def raw(self) -> Global___RawImage:
-        """Uncompressed pixels."""
+    def raw(self) -> Global___RawImage: ...
 
     def __init__(
         self,

@@ -22,7 +22,6 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class BundleFile(_message.Message):
-    """One file of the bundle."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -30,11 +29,8 @@ class BundleFile(_message.Message):
     SHA256_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     path: _builtins.str
-    """Path in the bundle's directory."""
     sha256: _builtins.str
-    """SHA-256 of its contents, 64 hexadecimal digits."""
     size_bytes: _builtins.int
-    """Size, bytes."""
     def __init__(
         self,
         *,
@@ -52,7 +48,6 @@ Global___BundleFile: _TypeAlias = BundleFile  # noqa: Y015
 
 @_typing.final
 class LiveBundle(_message.Message):
-    """A bundle in the server's memory."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -60,11 +55,8 @@ class LiveBundle(_message.Message):
     SESSIONS_FIELD_NUMBER: _builtins.int
     CURRENT_FIELD_NUMBER: _builtins.int
     bundle_id: _builtins.str
-    """Its name, as in GetModelResponse.bundle_id."""
     sessions: _builtins.int
-    """TrackVideo sessions that it answers, those included that are broken and may be resumed."""
     current: _builtins.bool
-    """Whether it answers new calls and sessions. Exactly one does."""
     def __init__(
         self,
         *,
@@ -82,7 +74,6 @@ Global___LiveBundle: _TypeAlias = LiveBundle  # noqa: Y015
 
 @_typing.final
 class ModelInfo(_message.Message):
-    """The network and its exemplars."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -94,20 +85,13 @@ class ModelInfo(_message.Message):
     TEMPERATURE_FIELD_NUMBER: _builtins.int
     LANDMARK_NAMES_FIELD_NUMBER: _builtins.int
     exemplars: _builtins.int
-    """K, the number of exemplars."""
     landmarks: _builtins.int
-    """N, the number of landmarks: 68."""
     input_size: _builtins.int
-    """Side of the square that the network sees, pixels."""
     margin: _builtins.float
-    """Side of the crop ÷ side of the squared face box."""
     tau: _builtins.float
-    """τ, distance within which two shapes count as the same, box sides."""
     temperature: _builtins.float
-    """T, temperature of the softmax."""
     @_builtins.property
-    def landmark_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of the landmarks, by index."""
+    def landmark_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
 
     def __init__(
         self,
@@ -130,7 +114,6 @@ Global___ModelInfo: _TypeAlias = ModelInfo  # noqa: Y015
 
 @_typing.final
 class RuntimeInfo(_message.Message):
-    """What executes the network."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -142,19 +125,12 @@ class RuntimeInfo(_message.Message):
     MAX_BATCH_FIELD_NUMBER: _builtins.int
     DIVERGENCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Its name in the server's setting `runtime`, such as onnxruntime."""
     version: _builtins.str
-    """Its version."""
     precision: _builtins.str
-    """Precision in use: f32, f16 or int8."""
     device: _builtins.str
-    """Device, such as "CPU" or the name of the GPU."""
     reason: _builtins.str
-    """Why this runtime and precision: one sentence."""
     max_batch: _builtins.int
-    """Largest batch."""
     divergence: _builtins.float
-    """Divergence from the reference runtime on the bundle's probe batch, mean KL in nats; absent: not compared."""
     def __init__(
         self,
         *,
@@ -178,7 +154,6 @@ Global___RuntimeInfo: _TypeAlias = RuntimeInfo  # noqa: Y015
 
 @_typing.final
 class Limits(_message.Message):
-    """What the server accepts. A value beyond a limit is INVALID_ARGUMENT unless the limit says otherwise."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -224,112 +199,61 @@ class Limits(_message.Message):
     MAX_WAIT_FIELD_NUMBER: _builtins.int
     MAX_DECODE_TIME_FIELD_NUMBER: _builtins.int
     max_message_bytes: _builtins.int
-    """Largest request message, bytes. Beyond: RESOURCE_EXHAUSTED (MESSAGE_TOO_LARGE); far beyond, by gRPC itself."""
     max_encoded_bytes: _builtins.int
-    """Largest encoded image, bytes."""
     max_pixels: _builtins.int
-    """Largest image, width × height."""
     max_faces: _builtins.int
-    """Most faces in one call, given or detected."""
     min_box_side: _builtins.float
-    """Shortest allowed side of a face box, pixels."""
     max_landmark_groups: _builtins.int
-    """Most landmark groups in one call."""
     max_top_exemplars: _builtins.int
-    """Most exemplars named in one answer."""
     max_heatmap_side: _builtins.int
-    """Largest width and height of a heatmap, cells."""
     max_constraints: _builtins.int
-    """Most constraints in one Evidence."""
     max_exemplars: _builtins.int
-    """Most class ids in one GetExemplars call."""
     max_queue: _builtins.int
-    """Calls that may be in progress, and faces that may wait for the network. Beyond: RESOURCE_EXHAUSTED with a
-    RetryInfo.
-    """
     max_posteriors: _builtins.int
-    """Posteriors kept behind posterior ids. Where they are full, the caller that keeps most loses the one that it has not
-    used for longest.
-    """
     max_sessions: _builtins.int
-    """TrackVideo sessions at once. Beyond: RESOURCE_EXHAUSTED with a RetryInfo."""
     max_smoothing_lag: _builtins.int
-    """Largest smoothing lag, frames."""
     max_unacked_frames: _builtins.int
-    """Most results kept for a client that does not acknowledge; then no more frames are taken."""
     max_path_frames: _builtins.int
-    """Longest path in TrackClosed, frames."""
     max_answer_bytes: _builtins.int
-    """Largest answer, bytes: a request whose faces and views would take more is refused before they are computed."""
     max_posterior_bytes: _builtins.int
-    """Memory for posteriors behind posterior ids, bytes; see max_posteriors."""
     max_sessions_per_caller: _builtins.int
-    """TrackVideo sessions of one caller at once. Beyond: RESOURCE_EXHAUSTED with a RetryInfo. A caller is a connection."""
     max_unacked_bytes: _builtins.int
-    """Bytes of results kept for a client that does not acknowledge, from which no more frames are taken."""
     max_message_rate: _builtins.float
-    """Messages of one TrackVideo stream that are read in a second, after message_burst. Beyond: the client waits."""
     message_burst: _builtins.int
-    """Messages of one TrackVideo stream that are read as fast as they come."""
     max_resumable_bytes: _builtins.int
-    """Largest state of a broken stream that is kept to be resumed, bytes."""
     max_tracks: _builtins.int
-    """Most tracks of one TrackVideo session."""
     max_pose_bins: _builtins.int
-    """Most bins along one side of a pose histogram."""
     min_pose_bin_width: _builtins.float
-    """Least width of a bin of a pose histogram, degrees: a range is at least its bins times as wide."""
     max_pose_intervals: _builtins.int
-    """Most credible intervals of a pose."""
     max_clicks: _builtins.int
-    """Most clicks in one Evidence."""
     max_regions: _builtins.int
-    """Most regions in one Evidence."""
     max_pose_ranges: _builtins.int
-    """Most pose ranges in one Evidence."""
     max_polygon_vertices: _builtins.int
-    """Most corners of one polygon."""
     max_unacked_bytes_per_caller: _builtins.int
-    """The same as max_unacked_bytes, of all streams of one caller together, where more than one of them keeps any."""
     max_request_bytes: _builtins.int
-    """Requests of the calls in progress together, bytes, shared between callers. Beyond: RESOURCE_EXHAUSTED with a
-    RetryInfo.
-    """
     @_builtins.property
-    def max_deadline(self) -> _duration_pb2.Duration:
-        """Longest time that a unary call may take; a longer or absent deadline of the caller is cut to it.
-        Beyond: DEADLINE_EXCEEDED.
-        """
+    def max_deadline(self) -> _duration_pb2.Duration: ...
 
     @_builtins.property
-    def session_idle_timeout(self) -> _duration_pb2.Duration:
-        """A session that sends nothing for so long ends with DEADLINE_EXCEEDED."""
+    def session_idle_timeout(self) -> _duration_pb2.Duration: ...
 
     @_builtins.property
-    def session_max_age(self) -> _duration_pb2.Duration:
-        """A session is drained after so long."""
+    def session_max_age(self) -> _duration_pb2.Duration: ...
 
     @_builtins.property
-    def session_grace(self) -> _duration_pb2.Duration:
-        """Time that a stream has to end after go_away for its age. Beyond: UNAVAILABLE (GO_AWAY)."""
+    def session_grace(self) -> _duration_pb2.Duration: ...
 
     @_builtins.property
-    def session_retention(self) -> _duration_pb2.Duration:
-        """How long the state of a broken stream is kept to be resumed, at most. After it, its name is free."""
+    def session_retention(self) -> _duration_pb2.Duration: ...
 
     @_builtins.property
-    def min_ping_interval(self) -> _duration_pb2.Duration:
-        """Clients may ping so often. More often: the connection is cut (too_many_pings)."""
+    def min_ping_interval(self) -> _duration_pb2.Duration: ...
 
     @_builtins.property
-    def max_wait(self) -> _duration_pb2.Duration:
-        """A call that would be answered later than so is refused at once: RESOURCE_EXHAUSTED with a RetryInfo."""
+    def max_wait(self) -> _duration_pb2.Duration: ...
 
     @_builtins.property
-    def max_decode_time(self) -> _duration_pb2.Duration:
-        """Most CPU time that decoding a picture may take. What a file's structure promises to take more is INVALID_ARGUMENT
-        before it is decoded; so is what does take more.
-        """
+    def max_decode_time(self) -> _duration_pb2.Duration: ...
 
     def __init__(
         self,
@@ -386,7 +310,6 @@ Global___Limits: _TypeAlias = Limits  # noqa: Y015
 
 @_typing.final
 class DetectorInfo(_message.Message):
-    """A detector that the server has."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -398,19 +321,12 @@ class DetectorInfo(_message.Message):
     DY_FIELD_NUMBER: _builtins.int
     SCALE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Name, as used in Box.detector and DetectionOptions.detector."""
     available: _builtins.bool
-    """Whether it can be run here; otherwise only its boxes are understood."""
     is_default: _builtins.bool
-    """Whether it is the one used when none is named."""
     min_score: _builtins.float
-    """Default threshold on its score; 0 when it cannot be run here."""
     dx: _builtins.float
-    """Shift of the face box's centre against the detector's, to the right, in widths of the detector's box."""
     dy: _builtins.float
-    """The same, down, in heights of the detector's box."""
     scale: _builtins.float
-    """Side of the squared face box ÷ √(width × height) of the detector's box."""
     def __init__(
         self,
         *,
@@ -432,7 +348,6 @@ Global___DetectorInfo: _TypeAlias = DetectorInfo  # noqa: Y015
 
 @_typing.final
 class CoverageRow(_message.Message):
-    """How often the truth lay in a region of stated mass."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -442,16 +357,11 @@ class CoverageRow(_message.Message):
     OBSERVED_FIELD_NUMBER: _builtins.int
     LANDMARKS_FIELD_NUMBER: _builtins.int
     group: _builtins.str
-    """Landmark group (jaw, brows, nose, eyes, mouth) or "all"."""
     nominal: _builtins.float
-    """Mass that the region should hold, 0 to 1."""
     observed: _builtins.float
-    """Share of landmarks that it held, 0 to 1."""
     landmarks: _builtins.int
-    """Landmarks counted."""
     @_builtins.property
-    def yaw(self) -> _geometry_pb2.Interval:
-        """Pose bin as an interval of yaw, degrees; absent: all poses."""
+    def yaw(self) -> _geometry_pb2.Interval: ...
 
     def __init__(
         self,
@@ -472,7 +382,6 @@ Global___CoverageRow: _TypeAlias = CoverageRow  # noqa: Y015
 
 @_typing.final
 class ReliabilityBin(_message.Message):
-    """One point of the presence reliability diagram."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -480,11 +389,8 @@ class ReliabilityBin(_message.Message):
     OBSERVED_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
     stated: _builtins.float
-    """Mean stated probability in the bin, 0 to 1."""
     observed: _builtins.float
-    """Share of crops in the bin that showed a face, 0 to 1."""
     count: _builtins.int
-    """Crops in the bin."""
     def __init__(
         self,
         *,
@@ -502,7 +408,6 @@ Global___ReliabilityBin: _TypeAlias = ReliabilityBin  # noqa: Y015
 
 @_typing.final
 class AccuracyRow(_message.Message):
-    """Accuracy of the posterior mean."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -513,17 +418,11 @@ class AccuracyRow(_message.Message):
     FAILURE_RATE_FIELD_NUMBER: _builtins.int
     MISSED_FIELD_NUMBER: _builtins.int
     boxes: _builtins.str
-    """Where the boxes came from: "truth", or the name of a detector."""
     faces: _builtins.int
-    """Faces."""
     nrmse_mean: _builtins.float
-    """Mean point-to-point error ÷ diagonal of the true face box, mean over faces."""
     auc: _builtins.float
-    """Mean over faces of max(0, 1 − error ÷ 0.08)."""
     failure_rate: _builtins.float
-    """Share of faces with error > 0.08, %."""
     missed: _builtins.float
-    """Share of faces that the detector missed, %."""
     def __init__(
         self,
         *,
@@ -544,7 +443,6 @@ Global___AccuracyRow: _TypeAlias = AccuracyRow  # noqa: Y015
 
 @_typing.final
 class CalibrationCard(_message.Message):
-    """How well the answers mean what they say. Measured on data that the network was not trained on."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -558,30 +456,21 @@ class CalibrationCard(_message.Message):
     PRESENCE_RELIABILITY_FIELD_NUMBER: _builtins.int
     ACCURACY_FIELD_NUMBER: _builtins.int
     split: _builtins.str
-    """Split that the figures are from, such as "val"."""
     faces: _builtins.int
-    """Faces in it."""
     nll: _builtins.float
-    """Mean negative log likelihood of a landmark's true place, nats, distances in box sides."""
     kernel_scale: _builtins.float
-    """c, common factor of the kernel variances."""
     presence_roc_auc: _builtins.float
-    """Area under the ROC curve of presence, faces against crops without one."""
     @_builtins.property
-    def landmark_factors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """a_n, factor of each landmark's kernel variance, mean 1: 68 numbers."""
+    def landmark_factors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
 
     @_builtins.property
-    def coverage(self) -> _containers.RepeatedCompositeFieldContainer[Global___CoverageRow]:
-        """Coverage by group, pose and mass."""
+    def coverage(self) -> _containers.RepeatedCompositeFieldContainer[Global___CoverageRow]: ...
 
     @_builtins.property
-    def presence_reliability(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReliabilityBin]:
-        """Reliability of presence."""
+    def presence_reliability(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReliabilityBin]: ...
 
     @_builtins.property
-    def accuracy(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccuracyRow]:
-        """Accuracy."""
+    def accuracy(self) -> _containers.RepeatedCompositeFieldContainer[Global___AccuracyRow]: ...
 
     def __init__(
         self,
@@ -606,7 +495,6 @@ Global___CalibrationCard: _TypeAlias = CalibrationCard  # noqa: Y015
 
 @_typing.final
 class Licence(_message.Message):
-    """Terms of one part of the bundle."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -614,11 +502,8 @@ class Licence(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     TERMS_FIELD_NUMBER: _builtins.int
     subject: _builtins.str
-    """What it covers, such as "weights" or "detector mtcnn"."""
     name: _builtins.str
-    """SPDX identifier where there is one, otherwise a short name."""
     terms: _builtins.str
-    """What a user has to know, in plain words."""
     def __init__(
         self,
         *,
@@ -636,7 +521,6 @@ Global___Licence: _TypeAlias = Licence  # noqa: Y015
 
 @_typing.final
 class Exemplar(_message.Message):
-    """The shape behind one class id."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -649,24 +533,14 @@ class Exemplar(_message.Message):
     PITCH_FIELD_NUMBER: _builtins.int
     ROLL_FIELD_NUMBER: _builtins.int
     class_id: _builtins.int
-    """Class id, 0 to K − 1."""
     source_id: _builtins.str
-    """Face of the training data that it comes from; several exemplars may share one."""
     mirror_class_id: _builtins.int
-    """Class id of its mirror image; absent: it has none."""
     spread: _builtins.float
-    """√v_k: root mean square distance per coordinate of the faces that belong to this class, box sides."""
     yaw: _builtins.float
-    """Yaw, degrees; absent: the bundle has no poses."""
     pitch: _builtins.float
-    """Pitch, degrees; absent: the bundle has no poses."""
     roll: _builtins.float
-    """Roll, degrees; absent: the bundle has no poses."""
     @_builtins.property
-    def points(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """136 numbers x0, y0, x1, y1, … in the box frame: the face box made square about its centre, mapped to
-        [0, 1]². In the image: centre + (p − 0.5) × side.
-        """
+    def points(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
 
     def __init__(
         self,

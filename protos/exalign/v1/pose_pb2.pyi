@@ -25,7 +25,6 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class PoseHistogramOptions(_message.Message):
-    """The grid of the joint yaw × roll histogram. Probability outside it is returned as mass_outside."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -34,20 +33,12 @@ class PoseHistogramOptions(_message.Message):
     YAW_RANGE_FIELD_NUMBER: _builtins.int
     ROLL_RANGE_FIELD_NUMBER: _builtins.int
     yaw_bins: _builtins.int
-    """Bins along yaw, 0 to 180; default 36. 0: no histogram. INVALID_ARGUMENT outside."""
     roll_bins: _builtins.int
-    """Bins along roll, 0 to 180; default 36. 0: no histogram. INVALID_ARGUMENT outside."""
     @_builtins.property
-    def yaw_range(self) -> _geometry_pb2.Interval:
-        """Range of yaw, degrees, within [−180, 180], at least 0.001 a bin and not empty; default [−90, 90].
-        INVALID_ARGUMENT outside.
-        """
+    def yaw_range(self) -> _geometry_pb2.Interval: ...
 
     @_builtins.property
-    def roll_range(self) -> _geometry_pb2.Interval:
-        """Range of roll, degrees, within [−180, 180], at least 0.001 a bin and not empty; default [−90, 90].
-        INVALID_ARGUMENT outside.
-        """
+    def roll_range(self) -> _geometry_pb2.Interval: ...
 
     def __init__(
         self,
@@ -74,19 +65,16 @@ Global___PoseHistogramOptions: _TypeAlias = PoseHistogramOptions  # noqa: Y015
 
 @_typing.final
 class PoseOptions(_message.Message):
-    """What to say about the pose."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     INTERVAL_MASSES_FIELD_NUMBER: _builtins.int
     HISTOGRAM_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def interval_masses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Masses of the credible intervals, each in (0, 1), at most 8. Empty: 0.5 and 0.9. INVALID_ARGUMENT outside."""
+    def interval_masses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
 
     @_builtins.property
-    def histogram(self) -> Global___PoseHistogramOptions:
-        """Grid of the joint histogram. Absent: its defaults."""
+    def histogram(self) -> Global___PoseHistogramOptions: ...
 
     def __init__(
         self,
@@ -104,7 +92,6 @@ Global___PoseOptions: _TypeAlias = PoseOptions  # noqa: Y015
 
 @_typing.final
 class PoseAngles(_message.Message):
-    """Three angles, degrees."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -112,11 +99,8 @@ class PoseAngles(_message.Message):
     PITCH_FIELD_NUMBER: _builtins.int
     ROLL_FIELD_NUMBER: _builtins.int
     yaw: _builtins.float
-    """Degrees, > 0 is nose to the image's right."""
     pitch: _builtins.float
-    """Degrees, > 0 is up."""
     roll: _builtins.float
-    """Degrees, > 0 is clockwise on screen."""
     def __init__(
         self,
         *,
@@ -134,7 +118,6 @@ Global___PoseAngles: _TypeAlias = PoseAngles  # noqa: Y015
 
 @_typing.final
 class PoseIntervals(_message.Message):
-    """Central credible intervals of one mass, each of its own marginal."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -143,18 +126,14 @@ class PoseIntervals(_message.Message):
     PITCH_FIELD_NUMBER: _builtins.int
     ROLL_FIELD_NUMBER: _builtins.int
     mass: _builtins.float
-    """Probability that each interval holds."""
     @_builtins.property
-    def yaw(self) -> _geometry_pb2.Interval:
-        """Degrees."""
+    def yaw(self) -> _geometry_pb2.Interval: ...
 
     @_builtins.property
-    def pitch(self) -> _geometry_pb2.Interval:
-        """Degrees."""
+    def pitch(self) -> _geometry_pb2.Interval: ...
 
     @_builtins.property
-    def roll(self) -> _geometry_pb2.Interval:
-        """Degrees."""
+    def roll(self) -> _geometry_pb2.Interval: ...
 
     def __init__(
         self,
@@ -174,7 +153,6 @@ Global___PoseIntervals: _TypeAlias = PoseIntervals  # noqa: Y015
 
 @_typing.final
 class PoseHistogram(_message.Message):
-    """Joint distribution of yaw and roll; may have several modes."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -185,22 +163,16 @@ class PoseHistogram(_message.Message):
     MASSES_FIELD_NUMBER: _builtins.int
     MASS_OUTSIDE_FIELD_NUMBER: _builtins.int
     yaw_bins: _builtins.int
-    """Bins along yaw."""
     roll_bins: _builtins.int
-    """Bins along roll."""
     mass_outside: _builtins.float
-    """Probability outside both ranges."""
     @_builtins.property
-    def yaw_range(self) -> _geometry_pb2.Interval:
-        """Range of yaw, degrees."""
+    def yaw_range(self) -> _geometry_pb2.Interval: ...
 
     @_builtins.property
-    def roll_range(self) -> _geometry_pb2.Interval:
-        """Range of roll, degrees."""
+    def roll_range(self) -> _geometry_pb2.Interval: ...
 
     @_builtins.property
-    def masses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """roll_bins × yaw_bins probabilities, one row per roll bin from the lowest roll, in it from the lowest yaw."""
+    def masses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
 
     def __init__(
         self,
@@ -222,7 +194,6 @@ Global___PoseHistogram: _TypeAlias = PoseHistogram  # noqa: Y015
 
 @_typing.final
 class Pose(_message.Message):
-    """The posterior of the head pose."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -231,20 +202,16 @@ class Pose(_message.Message):
     INTERVALS_FIELD_NUMBER: _builtins.int
     HISTOGRAM_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def mean(self) -> Global___PoseAngles:
-        """Posterior mean."""
+    def mean(self) -> Global___PoseAngles: ...
 
     @_builtins.property
-    def covariance(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Covariance, square degrees, six numbers: yaw·yaw, yaw·pitch, yaw·roll, pitch·pitch, pitch·roll, roll·roll."""
+    def covariance(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
 
     @_builtins.property
-    def intervals(self) -> _containers.RepeatedCompositeFieldContainer[Global___PoseIntervals]:
-        """One a mass asked for, in that order."""
+    def intervals(self) -> _containers.RepeatedCompositeFieldContainer[Global___PoseIntervals]: ...
 
     @_builtins.property
-    def histogram(self) -> Global___PoseHistogram:
-        """Joint yaw × roll histogram; absent when zero bins were asked for."""
+    def histogram(self) -> Global___PoseHistogram: ...
 
     def __init__(
         self,

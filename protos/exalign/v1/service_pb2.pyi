@@ -55,26 +55,18 @@ class _StopAfter:
 class _StopAfterEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StopAfter.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     STOP_AFTER_UNSPECIFIED: _StopAfter.ValueType  # 0
-    """Same as POSTERIOR."""
     STOP_AFTER_POSTERIOR: _StopAfter.ValueType  # 1
-    """After the landmarks and the views asked for."""
     STOP_AFTER_DETECTION: _StopAfter.ValueType  # 2
-    """After detection: faces carry boxes and scores only. INVALID_ARGUMENT together with boxes."""
 
-class StopAfter(_StopAfter, metaclass=_StopAfterEnumTypeWrapper):
-    """Where to stop."""
+class StopAfter(_StopAfter, metaclass=_StopAfterEnumTypeWrapper): ...
 
 STOP_AFTER_UNSPECIFIED: StopAfter.ValueType  # 0
-"""Same as POSTERIOR."""
 STOP_AFTER_POSTERIOR: StopAfter.ValueType  # 1
-"""After the landmarks and the views asked for."""
 STOP_AFTER_DETECTION: StopAfter.ValueType  # 2
-"""After detection: faces carry boxes and scores only. INVALID_ARGUMENT together with boxes."""
 Global___StopAfter: _TypeAlias = StopAfter  # noqa: Y015
 
 @_typing.final
 class PredictLandmarksRequest(_message.Message):
-    """Asks for landmarks."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -86,32 +78,23 @@ class PredictLandmarksRequest(_message.Message):
     POSE_FIELD_NUMBER: _builtins.int
     STOP_AFTER_FIELD_NUMBER: _builtins.int
     stop_after: Global___StopAfter.ValueType
-    """Where to stop."""
     @_builtins.property
-    def image(self) -> _image_pb2.Image:
-        """The picture. Required: INVALID_ARGUMENT when absent."""
+    def image(self) -> _image_pb2.Image: ...
 
     @_builtins.property
-    def boxes(self) -> _containers.RepeatedCompositeFieldContainer[_geometry_pb2.Box]:
-        """Faces to align, at most Limits.max_faces. They always win: with any box given, no detector runs.
-        Empty: faces are detected.
-        """
+    def boxes(self) -> _containers.RepeatedCompositeFieldContainer[_geometry_pb2.Box]: ...
 
     @_builtins.property
-    def detection(self) -> _face_pb2.DetectionOptions:
-        """How faces are detected."""
+    def detection(self) -> _face_pb2.DetectionOptions: ...
 
     @_builtins.property
-    def landmarks(self) -> _face_pb2.LandmarkOptions:
-        """What to say about landmarks; absent: defaults."""
+    def landmarks(self) -> _face_pb2.LandmarkOptions: ...
 
     @_builtins.property
-    def heatmaps(self) -> _heatmap_pb2.HeatmapOptions:
-        """Heatmaps too; absent: none."""
+    def heatmaps(self) -> _heatmap_pb2.HeatmapOptions: ...
 
     @_builtins.property
-    def pose(self) -> _pose_pb2.PoseOptions:
-        """Pose too; absent: none."""
+    def pose(self) -> _pose_pb2.PoseOptions: ...
 
     def __init__(
         self,
@@ -134,7 +117,6 @@ Global___PredictLandmarksRequest: _TypeAlias = PredictLandmarksRequest  # noqa: 
 
 @_typing.final
 class PredictLandmarksResponse(_message.Message):
-    """Landmarks of each face."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -145,20 +127,14 @@ class PredictLandmarksResponse(_message.Message):
     IMAGE_HEIGHT_FIELD_NUMBER: _builtins.int
     TIMING_FIELD_NUMBER: _builtins.int
     bundle_id: _builtins.str
-    """Bundle that answered."""
     faces_left_out: _builtins.int
-    """Detections above the threshold that were left out because of max_faces."""
     image_width: _builtins.int
-    """Width of the image after orientation, pixels."""
     image_height: _builtins.int
-    """Height of the image after orientation, pixels."""
     @_builtins.property
-    def faces(self) -> _containers.RepeatedCompositeFieldContainer[_face_pb2.Face]:
-        """Faces in the order of the boxes given, or by falling detector score. Empty: none was found, which is no error."""
+    def faces(self) -> _containers.RepeatedCompositeFieldContainer[_face_pb2.Face]: ...
 
     @_builtins.property
-    def timing(self) -> _timing_pb2.StageTiming:
-        """Where the time went."""
+    def timing(self) -> _timing_pb2.StageTiming: ...
 
     def __init__(
         self,
@@ -180,7 +156,6 @@ Global___PredictLandmarksResponse: _TypeAlias = PredictLandmarksResponse  # noqa
 
 @_typing.final
 class PredictHeatmapsRequest(_message.Message):
-    """Asks for heatmaps."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -192,30 +167,23 @@ class PredictHeatmapsRequest(_message.Message):
     LANDMARKS_FIELD_NUMBER: _builtins.int
     POSE_FIELD_NUMBER: _builtins.int
     posterior_id: _builtins.str
-    """A face of an earlier answer. NOT_FOUND when it is no longer kept."""
     @_builtins.property
-    def image(self) -> _image_pb2.Image:
-        """A picture."""
+    def image(self) -> _image_pb2.Image: ...
 
     @_builtins.property
-    def boxes(self) -> _containers.RepeatedCompositeFieldContainer[_geometry_pb2.Box]:
-        """Faces, as in PredictLandmarksRequest. INVALID_ARGUMENT together with posterior_id."""
+    def boxes(self) -> _containers.RepeatedCompositeFieldContainer[_geometry_pb2.Box]: ...
 
     @_builtins.property
-    def detection(self) -> _face_pb2.DetectionOptions:
-        """How faces are detected."""
+    def detection(self) -> _face_pb2.DetectionOptions: ...
 
     @_builtins.property
-    def heatmaps(self) -> _heatmap_pb2.HeatmapOptions:
-        """Which heatmaps; absent: defaults."""
+    def heatmaps(self) -> _heatmap_pb2.HeatmapOptions: ...
 
     @_builtins.property
-    def landmarks(self) -> _face_pb2.LandmarkOptions:
-        """Landmarks too; absent: none."""
+    def landmarks(self) -> _face_pb2.LandmarkOptions: ...
 
     @_builtins.property
-    def pose(self) -> _pose_pb2.PoseOptions:
-        """Pose too; absent: none."""
+    def pose(self) -> _pose_pb2.PoseOptions: ...
 
     def __init__(
         self,
@@ -240,7 +208,6 @@ Global___PredictHeatmapsRequest: _TypeAlias = PredictHeatmapsRequest  # noqa: Y0
 
 @_typing.final
 class PredictHeatmapsResponse(_message.Message):
-    """Heatmaps of each face."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -249,16 +216,12 @@ class PredictHeatmapsResponse(_message.Message):
     FACES_LEFT_OUT_FIELD_NUMBER: _builtins.int
     TIMING_FIELD_NUMBER: _builtins.int
     bundle_id: _builtins.str
-    """Bundle that answered."""
     faces_left_out: _builtins.int
-    """Detections left out because of max_faces."""
     @_builtins.property
-    def faces(self) -> _containers.RepeatedCompositeFieldContainer[_face_pb2.Face]:
-        """Faces, as in PredictLandmarksResponse; one for a posterior_id."""
+    def faces(self) -> _containers.RepeatedCompositeFieldContainer[_face_pb2.Face]: ...
 
     @_builtins.property
-    def timing(self) -> _timing_pb2.StageTiming:
-        """Where the time went."""
+    def timing(self) -> _timing_pb2.StageTiming: ...
 
     def __init__(
         self,
@@ -278,7 +241,6 @@ Global___PredictHeatmapsResponse: _TypeAlias = PredictHeatmapsResponse  # noqa: 
 
 @_typing.final
 class EstimatePoseRequest(_message.Message):
-    """Asks for the head pose."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -290,30 +252,23 @@ class EstimatePoseRequest(_message.Message):
     LANDMARKS_FIELD_NUMBER: _builtins.int
     HEATMAPS_FIELD_NUMBER: _builtins.int
     posterior_id: _builtins.str
-    """A face of an earlier answer. NOT_FOUND when it is no longer kept."""
     @_builtins.property
-    def image(self) -> _image_pb2.Image:
-        """A picture."""
+    def image(self) -> _image_pb2.Image: ...
 
     @_builtins.property
-    def boxes(self) -> _containers.RepeatedCompositeFieldContainer[_geometry_pb2.Box]:
-        """Faces, as in PredictLandmarksRequest. INVALID_ARGUMENT together with posterior_id."""
+    def boxes(self) -> _containers.RepeatedCompositeFieldContainer[_geometry_pb2.Box]: ...
 
     @_builtins.property
-    def detection(self) -> _face_pb2.DetectionOptions:
-        """How faces are detected."""
+    def detection(self) -> _face_pb2.DetectionOptions: ...
 
     @_builtins.property
-    def pose(self) -> _pose_pb2.PoseOptions:
-        """What to say about the pose; absent: defaults."""
+    def pose(self) -> _pose_pb2.PoseOptions: ...
 
     @_builtins.property
-    def landmarks(self) -> _face_pb2.LandmarkOptions:
-        """Landmarks too; absent: none."""
+    def landmarks(self) -> _face_pb2.LandmarkOptions: ...
 
     @_builtins.property
-    def heatmaps(self) -> _heatmap_pb2.HeatmapOptions:
-        """Heatmaps too; absent: none."""
+    def heatmaps(self) -> _heatmap_pb2.HeatmapOptions: ...
 
     def __init__(
         self,
@@ -338,7 +293,6 @@ Global___EstimatePoseRequest: _TypeAlias = EstimatePoseRequest  # noqa: Y015
 
 @_typing.final
 class EstimatePoseResponse(_message.Message):
-    """Pose of each face."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -347,16 +301,12 @@ class EstimatePoseResponse(_message.Message):
     FACES_LEFT_OUT_FIELD_NUMBER: _builtins.int
     TIMING_FIELD_NUMBER: _builtins.int
     bundle_id: _builtins.str
-    """Bundle that answered."""
     faces_left_out: _builtins.int
-    """Detections left out because of max_faces."""
     @_builtins.property
-    def faces(self) -> _containers.RepeatedCompositeFieldContainer[_face_pb2.Face]:
-        """Faces, as in PredictLandmarksResponse; one for a posterior_id."""
+    def faces(self) -> _containers.RepeatedCompositeFieldContainer[_face_pb2.Face]: ...
 
     @_builtins.property
-    def timing(self) -> _timing_pb2.StageTiming:
-        """Where the time went."""
+    def timing(self) -> _timing_pb2.StageTiming: ...
 
     def __init__(
         self,
@@ -376,7 +326,6 @@ Global___EstimatePoseResponse: _TypeAlias = EstimatePoseResponse  # noqa: Y015
 
 @_typing.final
 class QueryConditionalRequest(_message.Message):
-    """Asks about one face given evidence."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -390,40 +339,27 @@ class QueryConditionalRequest(_message.Message):
     POSE_FIELD_NUMBER: _builtins.int
     INCLUDE_PRIOR_FIELD_NUMBER: _builtins.int
     posterior_id: _builtins.str
-    """A face of an earlier answer. NOT_FOUND when it is no longer kept. One that already holds evidence keeps it:
-    the new evidence is added.
-    """
     include_prior: _builtins.bool
-    """Answer the same views without the evidence of this request as well. Default false."""
     @_builtins.property
-    def image(self) -> _image_pb2.Image:
-        """A picture."""
+    def image(self) -> _image_pb2.Image: ...
 
     @_builtins.property
-    def box(self) -> _geometry_pb2.Box:
-        """The face. Absent: the detected face with the highest score; FAILED_PRECONDITION (reason NO_FACE) when there is
-        none. INVALID_ARGUMENT together with posterior_id.
-        """
+    def box(self) -> _geometry_pb2.Box: ...
 
     @_builtins.property
-    def detection(self) -> _face_pb2.DetectionOptions:
-        """How the face is detected; max_faces is ignored."""
+    def detection(self) -> _face_pb2.DetectionOptions: ...
 
     @_builtins.property
-    def evidence(self) -> _evidence_pb2.Evidence:
-        """What is known. Required: INVALID_ARGUMENT when absent; an empty set is allowed and changes nothing."""
+    def evidence(self) -> _evidence_pb2.Evidence: ...
 
     @_builtins.property
-    def landmarks(self) -> _face_pb2.LandmarkOptions:
-        """What to say about landmarks; absent: defaults when no other view is asked for, else none."""
+    def landmarks(self) -> _face_pb2.LandmarkOptions: ...
 
     @_builtins.property
-    def heatmaps(self) -> _heatmap_pb2.HeatmapOptions:
-        """Heatmaps; absent: none."""
+    def heatmaps(self) -> _heatmap_pb2.HeatmapOptions: ...
 
     @_builtins.property
-    def pose(self) -> _pose_pb2.PoseOptions:
-        """Pose; absent: none."""
+    def pose(self) -> _pose_pb2.PoseOptions: ...
 
     def __init__(
         self,
@@ -450,7 +386,6 @@ Global___QueryConditionalRequest: _TypeAlias = QueryConditionalRequest  # noqa: 
 
 @_typing.final
 class QueryConditionalResponse(_message.Message):
-    """One face given evidence."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -462,26 +397,19 @@ class QueryConditionalResponse(_message.Message):
     SURPRISE_FIELD_NUMBER: _builtins.int
     TIMING_FIELD_NUMBER: _builtins.int
     bundle_id: _builtins.str
-    """Bundle that answered."""
     outcome: _evidence_pb2.EvidenceOutcome.ValueType
-    """Whether the evidence could be met."""
     surprise: _builtins.float
-    """Surprise of this request's evidence: −log Σ p_k L_k, nats, ≥ 0. Absent when the evidence is impossible."""
     @_builtins.property
-    def face(self) -> _face_pb2.Face:
-        """The answer given all evidence. Its posterior_id names the conditioned posterior."""
+    def face(self) -> _face_pb2.Face: ...
 
     @_builtins.property
-    def prior(self) -> _face_pb2.Face:
-        """The answer before the evidence of this request, when asked for."""
+    def prior(self) -> _face_pb2.Face: ...
 
     @_builtins.property
-    def evidence(self) -> _evidence_pb2.Evidence:
-        """All evidence that `face` rests on, including that of the posterior_id."""
+    def evidence(self) -> _evidence_pb2.Evidence: ...
 
     @_builtins.property
-    def timing(self) -> _timing_pb2.StageTiming:
-        """Where the time went."""
+    def timing(self) -> _timing_pb2.StageTiming: ...
 
     def __init__(
         self,
@@ -506,7 +434,6 @@ Global___QueryConditionalResponse: _TypeAlias = QueryConditionalResponse  # noqa
 
 @_typing.final
 class SuggestEvidenceRequest(_message.Message):
-    """Asks which landmark to click next."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -520,38 +447,29 @@ class SuggestEvidenceRequest(_message.Message):
     HEATMAPS_FIELD_NUMBER: _builtins.int
     POSE_FIELD_NUMBER: _builtins.int
     posterior_id: _builtins.str
-    """A face of an earlier answer. NOT_FOUND when it is no longer kept."""
     @_builtins.property
-    def image(self) -> _image_pb2.Image:
-        """A picture."""
+    def image(self) -> _image_pb2.Image: ...
 
     @_builtins.property
-    def box(self) -> _geometry_pb2.Box:
-        """The face, as in QueryConditionalRequest."""
+    def box(self) -> _geometry_pb2.Box: ...
 
     @_builtins.property
-    def detection(self) -> _face_pb2.DetectionOptions:
-        """How the face is detected; max_faces is ignored."""
+    def detection(self) -> _face_pb2.DetectionOptions: ...
 
     @_builtins.property
-    def evidence(self) -> _evidence_pb2.Evidence:
-        """What is known already, in addition to what the posterior_id holds; absent: nothing."""
+    def evidence(self) -> _evidence_pb2.Evidence: ...
 
     @_builtins.property
-    def suggestion(self) -> _evidence_pb2.SuggestionOptions:
-        """What to suggest; absent: defaults."""
+    def suggestion(self) -> _evidence_pb2.SuggestionOptions: ...
 
     @_builtins.property
-    def landmarks(self) -> _face_pb2.LandmarkOptions:
-        """Landmarks too; absent: none."""
+    def landmarks(self) -> _face_pb2.LandmarkOptions: ...
 
     @_builtins.property
-    def heatmaps(self) -> _heatmap_pb2.HeatmapOptions:
-        """Heatmaps too; absent: none."""
+    def heatmaps(self) -> _heatmap_pb2.HeatmapOptions: ...
 
     @_builtins.property
-    def pose(self) -> _pose_pb2.PoseOptions:
-        """Pose too; absent: none."""
+    def pose(self) -> _pose_pb2.PoseOptions: ...
 
     def __init__(
         self,
@@ -578,7 +496,6 @@ Global___SuggestEvidenceRequest: _TypeAlias = SuggestEvidenceRequest  # noqa: Y0
 
 @_typing.final
 class SuggestEvidenceResponse(_message.Message):
-    """Landmarks to click next."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -589,22 +506,16 @@ class SuggestEvidenceResponse(_message.Message):
     OUTCOME_FIELD_NUMBER: _builtins.int
     TIMING_FIELD_NUMBER: _builtins.int
     bundle_id: _builtins.str
-    """Bundle that answered."""
     expected_error: _builtins.float
-    """Expected shape error now (root mean square over the 68 points), pixels."""
     outcome: _evidence_pb2.EvidenceOutcome.ValueType
-    """Whether the evidence could be met."""
     @_builtins.property
-    def suggestions(self) -> _containers.RepeatedCompositeFieldContainer[_evidence_pb2.Suggestion]:
-        """Best first."""
+    def suggestions(self) -> _containers.RepeatedCompositeFieldContainer[_evidence_pb2.Suggestion]: ...
 
     @_builtins.property
-    def face(self) -> _face_pb2.Face:
-        """The face given the evidence so far; its posterior holds the entropy now."""
+    def face(self) -> _face_pb2.Face: ...
 
     @_builtins.property
-    def timing(self) -> _timing_pb2.StageTiming:
-        """Where the time went."""
+    def timing(self) -> _timing_pb2.StageTiming: ...
 
     def __init__(
         self,
@@ -626,7 +537,6 @@ Global___SuggestEvidenceResponse: _TypeAlias = SuggestEvidenceResponse  # noqa: 
 
 @_typing.final
 class TrackVideoRequest(_message.Message):
-    """A message from the client of a TrackVideo stream."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -636,24 +546,19 @@ class TrackVideoRequest(_message.Message):
     ACK_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def config(self) -> _track_pb2.TrackConfig:
-        """First, once."""
+    def config(self) -> _track_pb2.TrackConfig: ...
 
     @_builtins.property
-    def frame(self) -> _track_pb2.VideoFrame:
-        """A frame."""
+    def frame(self) -> _track_pb2.VideoFrame: ...
 
     @_builtins.property
-    def past_evidence(self) -> _track_pb2.PastEvidence:
-        """Evidence about a frame already sent."""
+    def past_evidence(self) -> _track_pb2.PastEvidence: ...
 
     @_builtins.property
-    def ack(self) -> _track_pb2.TrackAck:
-        """Results have arrived."""
+    def ack(self) -> _track_pb2.TrackAck: ...
 
     @_builtins.property
-    def heartbeat(self) -> _track_pb2.Heartbeat:
-        """Still here."""
+    def heartbeat(self) -> _track_pb2.Heartbeat: ...
 
     def __init__(
         self,
@@ -676,7 +581,6 @@ Global___TrackVideoRequest: _TypeAlias = TrackVideoRequest  # noqa: Y015
 
 @_typing.final
 class TrackVideoResponse(_message.Message):
-    """A message from the server of a TrackVideo stream."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -688,37 +592,31 @@ class TrackVideoResponse(_message.Message):
     CLOSED_FIELD_NUMBER: _builtins.int
     MUST_ACKNOWLEDGE_FIELD_NUMBER: _builtins.int
     MODEL_CHANGED_FIELD_NUMBER: _builtins.int
+    DURABLE_FRAME_FIELD_NUMBER: _builtins.int
+    durable_frame: _builtins.int
     @_builtins.property
-    def opened(self) -> _track_pb2.TrackOpened:
-        """First, once."""
+    def opened(self) -> _track_pb2.TrackOpened: ...
 
     @_builtins.property
-    def result(self) -> _track_pb2.FrameResult:
-        """The answer to a frame."""
+    def result(self) -> _track_pb2.FrameResult: ...
 
     @_builtins.property
-    def revision(self) -> _track_pb2.FrameRevision:
-        """A better answer to an earlier frame."""
+    def revision(self) -> _track_pb2.FrameRevision: ...
 
     @_builtins.property
-    def heartbeat(self) -> _track_pb2.Heartbeat:
-        """Still here."""
+    def heartbeat(self) -> _track_pb2.Heartbeat: ...
 
     @_builtins.property
-    def go_away(self) -> _track_pb2.GoAway:
-        """Please move on."""
+    def go_away(self) -> _track_pb2.GoAway: ...
 
     @_builtins.property
-    def closed(self) -> _track_pb2.TrackClosed:
-        """Last, once."""
+    def closed(self) -> _track_pb2.TrackClosed: ...
 
     @_builtins.property
-    def must_acknowledge(self) -> _track_pb2.MustAcknowledge:
-        """Acknowledge results, or no more frames are answered."""
+    def must_acknowledge(self) -> _track_pb2.MustAcknowledge: ...
 
     @_builtins.property
-    def model_changed(self) -> _track_pb2.ModelChanged:
-        """Another bundle answers from now on."""
+    def model_changed(self) -> _track_pb2.ModelChanged: ...
 
     def __init__(
         self,
@@ -731,20 +629,25 @@ class TrackVideoResponse(_message.Message):
         closed: _track_pb2.TrackClosed | None = ...,
         must_acknowledge: _track_pb2.MustAcknowledge | None = ...,
         model_changed: _track_pb2.ModelChanged | None = ...,
+        durable_frame: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "go_away", b"go_away", "heartbeat", b"heartbeat", "message", b"message", "model_changed", b"model_changed", "must_acknowledge", b"must_acknowledge", "opened", b"opened", "result", b"result", "revision", b"revision"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_durable_frame", b"_durable_frame", "closed", b"closed", "durable_frame", b"durable_frame", "go_away", b"go_away", "heartbeat", b"heartbeat", "message", b"message", "model_changed", b"model_changed", "must_acknowledge", b"must_acknowledge", "opened", b"opened", "result", b"result", "revision", b"revision"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["closed", b"closed", "go_away", b"go_away", "heartbeat", b"heartbeat", "message", b"message", "model_changed", b"model_changed", "must_acknowledge", b"must_acknowledge", "opened", b"opened", "result", b"result", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_durable_frame", b"_durable_frame", "closed", b"closed", "durable_frame", b"durable_frame", "go_away", b"go_away", "heartbeat", b"heartbeat", "message", b"message", "model_changed", b"model_changed", "must_acknowledge", b"must_acknowledge", "opened", b"opened", "result", b"result", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__durable_frame: _TypeAlias = _typing.Literal["durable_frame"]  # noqa: Y015
+    _WhichOneofArgType__durable_frame: _TypeAlias = _typing.Literal["_durable_frame", b"_durable_frame"]  # noqa: Y015
     _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["opened", "result", "revision", "heartbeat", "go_away", "closed", "must_acknowledge", "model_changed"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__durable_frame) -> _WhichOneofReturnType__durable_frame | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
 Global___TrackVideoResponse: _TypeAlias = TrackVideoResponse  # noqa: Y015
 
 @_typing.final
 class GetModelRequest(_message.Message):
-    """Asks which model answers."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -761,7 +664,6 @@ Global___GetModelRequest: _TypeAlias = GetModelRequest  # noqa: Y015
 
 @_typing.final
 class GetModelResponse(_message.Message):
-    """The model, the engine that runs it, and what is accepted."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -778,44 +680,32 @@ class GetModelResponse(_message.Message):
     SERVER_VERSION_FIELD_NUMBER: _builtins.int
     LIVE_BUNDLES_FIELD_NUMBER: _builtins.int
     bundle_id: _builtins.str
-    """Name of the bundle by its contents: the SHA-256 of its manifest, hexadecimal."""
     presence_threshold: _builtins.float
-    """Presence at and above which a face counts as there, 0 to 1."""
     training_data: _builtins.str
-    """What the model was trained on, in plain words."""
     server_version: _builtins.str
-    """Version of the server, as of its package."""
     @_builtins.property
-    def files(self) -> _containers.RepeatedCompositeFieldContainer[_model_pb2.BundleFile]:
-        """Its files."""
+    def files(self) -> _containers.RepeatedCompositeFieldContainer[_model_pb2.BundleFile]: ...
 
     @_builtins.property
-    def model(self) -> _model_pb2.ModelInfo:
-        """The network and its exemplars."""
+    def model(self) -> _model_pb2.ModelInfo: ...
 
     @_builtins.property
-    def runtime(self) -> _model_pb2.RuntimeInfo:
-        """What executes the network."""
+    def runtime(self) -> _model_pb2.RuntimeInfo: ...
 
     @_builtins.property
-    def limits(self) -> _model_pb2.Limits:
-        """What is accepted."""
+    def limits(self) -> _model_pb2.Limits: ...
 
     @_builtins.property
-    def detectors(self) -> _containers.RepeatedCompositeFieldContainer[_model_pb2.DetectorInfo]:
-        """Detectors known."""
+    def detectors(self) -> _containers.RepeatedCompositeFieldContainer[_model_pb2.DetectorInfo]: ...
 
     @_builtins.property
-    def calibration(self) -> _model_pb2.CalibrationCard:
-        """Calibration figures."""
+    def calibration(self) -> _model_pb2.CalibrationCard: ...
 
     @_builtins.property
-    def licences(self) -> _containers.RepeatedCompositeFieldContainer[_model_pb2.Licence]:
-        """Terms of the weights and of what came with them."""
+    def licences(self) -> _containers.RepeatedCompositeFieldContainer[_model_pb2.Licence]: ...
 
     @_builtins.property
-    def live_bundles(self) -> _containers.RepeatedCompositeFieldContainer[_model_pb2.LiveBundle]:
-        """Bundles in memory, the one that answers first. Others are there for as long as a call or session of theirs goes on."""
+    def live_bundles(self) -> _containers.RepeatedCompositeFieldContainer[_model_pb2.LiveBundle]: ...
 
     def __init__(
         self,
@@ -843,19 +733,14 @@ Global___GetModelResponse: _TypeAlias = GetModelResponse  # noqa: Y015
 
 @_typing.final
 class GetExemplarsRequest(_message.Message):
-    """Asks for shapes."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CLASS_IDS_FIELD_NUMBER: _builtins.int
     BUNDLE_ID_FIELD_NUMBER: _builtins.int
     bundle_id: _builtins.str
-    """Bundle that the ids are from: any of GetModelResponse.live_bundles. Empty: the one that answers. Another:
-    FAILED_PRECONDITION.
-    """
     @_builtins.property
-    def class_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Class ids, 0 to K − 1, at least one, at most Limits.max_exemplars. INVALID_ARGUMENT otherwise."""
+    def class_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
 
     def __init__(
         self,
@@ -873,17 +758,14 @@ Global___GetExemplarsRequest: _TypeAlias = GetExemplarsRequest  # noqa: Y015
 
 @_typing.final
 class GetExemplarsResponse(_message.Message):
-    """Shapes."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     BUNDLE_ID_FIELD_NUMBER: _builtins.int
     EXEMPLARS_FIELD_NUMBER: _builtins.int
     bundle_id: _builtins.str
-    """Bundle that answered."""
     @_builtins.property
-    def exemplars(self) -> _containers.RepeatedCompositeFieldContainer[_model_pb2.Exemplar]:
-        """One a class id, in the order asked for."""
+    def exemplars(self) -> _containers.RepeatedCompositeFieldContainer[_model_pb2.Exemplar]: ...
 
     def __init__(
         self,

@@ -18,9 +18,6 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class StageTiming(_message.Message):
-    """Seconds of wall-clock time in the server by stage; 0 where a stage was skipped. Decode, detect, posterior and hmm
-    are summed over the faces of the call, which may be worked on side by side; queue and infer are those of the call.
-    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -32,19 +29,12 @@ class StageTiming(_message.Message):
     HMM_SECONDS_FIELD_NUMBER: _builtins.int
     TOTAL_SECONDS_FIELD_NUMBER: _builtins.int
     decode_seconds: _builtins.float
-    """Decoding the image, applying its orientation, and cutting out the faces."""
     detect_seconds: _builtins.float
-    """Finding faces."""
     queue_seconds: _builtins.float
-    """Waiting for a batch."""
     infer_seconds: _builtins.float
-    """The network."""
     posterior_seconds: _builtins.float
-    """Reading the posterior: moments, heatmaps, pose, conditioning, suggestions."""
     hmm_seconds: _builtins.float
-    """The temporal model (TrackVideo)."""
     total_seconds: _builtins.float
-    """From the arrival of the request to the finished answer."""
     def __init__(
         self,
         *,

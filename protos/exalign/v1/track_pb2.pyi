@@ -38,6 +38,10 @@ A stream that ends in an error says which in ErrorInfo.reason:
 A session keeps its bundle when another one begins to answer, also when it is resumed, unless a frame allows it to
 move (VideoFrame.may_change_model). Evidence about a frame before that is FRAME_TOO_OLD.
 
+Servers that share a store of sessions take each other's over. ErrorInfo.metadata["bundle_id"] of TOKEN_OTHER_BUNDLE is
+the bundle that the session needs: a proxy can lead its client there by metadata "x-bundle". Where the store does not
+answer, a session that is not here is UNAVAILABLE (STORE_UNAVAILABLE): try again.
+
 All but SESSION_TAKEN_OVER, and the end by `closed`, leave the state for resumption.
 """
 
@@ -72,21 +76,14 @@ class _TrackMode:
 class _TrackModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TrackMode.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     TRACK_MODE_UNSPECIFIED: _TrackMode.ValueType  # 0
-    """Same as LOSSLESS."""
     TRACK_MODE_LOSSLESS: _TrackMode.ValueType  # 1
-    """Every frame is answered; the client is slowed down by flow control."""
     TRACK_MODE_LIVE: _TrackMode.ValueType  # 2
-    """The newest frame wins; the indices of skipped frames are named in the next result."""
 
-class TrackMode(_TrackMode, metaclass=_TrackModeEnumTypeWrapper):
-    """What to do when frames come faster than they can be answered."""
+class TrackMode(_TrackMode, metaclass=_TrackModeEnumTypeWrapper): ...
 
 TRACK_MODE_UNSPECIFIED: TrackMode.ValueType  # 0
-"""Same as LOSSLESS."""
 TRACK_MODE_LOSSLESS: TrackMode.ValueType  # 1
-"""Every frame is answered; the client is slowed down by flow control."""
 TRACK_MODE_LIVE: TrackMode.ValueType  # 2
-"""The newest frame wins; the indices of skipped frames are named in the next result."""
 Global___TrackMode: _TypeAlias = TrackMode  # noqa: Y015
 
 class _TemporalModel:
@@ -96,25 +93,16 @@ class _TemporalModel:
 class _TemporalModelEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TemporalModel.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     TEMPORAL_MODEL_UNSPECIFIED: _TemporalModel.ValueType  # 0
-    """Same as FILTER."""
     TEMPORAL_MODEL_FILTER: _TemporalModel.ValueType  # 1
-    """Forward filtering of the K-state HMM; with a smoothing lag, revisions follow."""
     TEMPORAL_MODEL_PER_FRAME: _TemporalModel.ValueType  # 2
-    """Each frame by itself."""
     TEMPORAL_MODEL_LOW_PASS: _TemporalModel.ValueType  # 3
-    """The paper's average of the landmarks over three frames."""
 
-class TemporalModel(_TemporalModel, metaclass=_TemporalModelEnumTypeWrapper):
-    """How frames are joined."""
+class TemporalModel(_TemporalModel, metaclass=_TemporalModelEnumTypeWrapper): ...
 
 TEMPORAL_MODEL_UNSPECIFIED: TemporalModel.ValueType  # 0
-"""Same as FILTER."""
 TEMPORAL_MODEL_FILTER: TemporalModel.ValueType  # 1
-"""Forward filtering of the K-state HMM; with a smoothing lag, revisions follow."""
 TEMPORAL_MODEL_PER_FRAME: TemporalModel.ValueType  # 2
-"""Each frame by itself."""
 TEMPORAL_MODEL_LOW_PASS: TemporalModel.ValueType  # 3
-"""The paper's average of the landmarks over three frames."""
 Global___TemporalModel: _TypeAlias = TemporalModel  # noqa: Y015
 
 class _TrackState:
@@ -124,25 +112,16 @@ class _TrackState:
 class _TrackStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TrackState.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     TRACK_STATE_UNSPECIFIED: _TrackState.ValueType  # 0
-    """Never sent."""
     TRACK_STATE_VISIBLE: _TrackState.ValueType  # 1
-    """The face is seen."""
     TRACK_STATE_HIDDEN: _TrackState.ValueType  # 2
-    """The face is believed to be there and is hidden; the answer is the chain's."""
     TRACK_STATE_LOST: _TrackState.ValueType  # 3
-    """The face is lost; the detector looks for it."""
 
-class TrackState(_TrackState, metaclass=_TrackStateEnumTypeWrapper):
-    """What a track is doing."""
+class TrackState(_TrackState, metaclass=_TrackStateEnumTypeWrapper): ...
 
 TRACK_STATE_UNSPECIFIED: TrackState.ValueType  # 0
-"""Never sent."""
 TRACK_STATE_VISIBLE: TrackState.ValueType  # 1
-"""The face is seen."""
 TRACK_STATE_HIDDEN: TrackState.ValueType  # 2
-"""The face is believed to be there and is hidden; the answer is the chain's."""
 TRACK_STATE_LOST: TrackState.ValueType  # 3
-"""The face is lost; the detector looks for it."""
 Global___TrackState: _TypeAlias = TrackState  # noqa: Y015
 
 class _RevisionCause:
@@ -152,21 +131,14 @@ class _RevisionCause:
 class _RevisionCauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RevisionCause.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     REVISION_CAUSE_UNSPECIFIED: _RevisionCause.ValueType  # 0
-    """Never sent."""
     REVISION_CAUSE_SMOOTHING: _RevisionCause.ValueType  # 1
-    """Later frames."""
     REVISION_CAUSE_EVIDENCE: _RevisionCause.ValueType  # 2
-    """Evidence given after the frame."""
 
-class RevisionCause(_RevisionCause, metaclass=_RevisionCauseEnumTypeWrapper):
-    """Why an earlier answer changed."""
+class RevisionCause(_RevisionCause, metaclass=_RevisionCauseEnumTypeWrapper): ...
 
 REVISION_CAUSE_UNSPECIFIED: RevisionCause.ValueType  # 0
-"""Never sent."""
 REVISION_CAUSE_SMOOTHING: RevisionCause.ValueType  # 1
-"""Later frames."""
 REVISION_CAUSE_EVIDENCE: RevisionCause.ValueType  # 2
-"""Evidence given after the frame."""
 Global___RevisionCause: _TypeAlias = RevisionCause  # noqa: Y015
 
 class _GoAwayReason:
@@ -176,26 +148,18 @@ class _GoAwayReason:
 class _GoAwayReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_GoAwayReason.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     GO_AWAY_REASON_UNSPECIFIED: _GoAwayReason.ValueType  # 0
-    """Never sent."""
     GO_AWAY_REASON_DRAIN: _GoAwayReason.ValueType  # 1
-    """The server is shutting down."""
     GO_AWAY_REASON_MAX_AGE: _GoAwayReason.ValueType  # 2
-    """The session has reached its greatest age."""
 
-class GoAwayReason(_GoAwayReason, metaclass=_GoAwayReasonEnumTypeWrapper):
-    """Why the server wants the stream to end."""
+class GoAwayReason(_GoAwayReason, metaclass=_GoAwayReasonEnumTypeWrapper): ...
 
 GO_AWAY_REASON_UNSPECIFIED: GoAwayReason.ValueType  # 0
-"""Never sent."""
 GO_AWAY_REASON_DRAIN: GoAwayReason.ValueType  # 1
-"""The server is shutting down."""
 GO_AWAY_REASON_MAX_AGE: GoAwayReason.ValueType  # 2
-"""The session has reached its greatest age."""
 Global___GoAwayReason: _TypeAlias = GoAwayReason  # noqa: Y015
 
 @_typing.final
 class TrackConfig(_message.Message):
-    """How a session works. The first message of a stream; FAILED_PRECONDITION when it is missing or sent twice."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -211,56 +175,29 @@ class TrackConfig(_message.Message):
     POSE_FIELD_NUMBER: _builtins.int
     PATH_FRAMES_FIELD_NUMBER: _builtins.int
     SUGGESTION_FIELD_NUMBER: _builtins.int
+    RESENDS_AFTER_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
-    """The caller's name for the session, 1 to 64 of [A-Za-z0-9_.-]. Empty: the server chooses one. INVALID_ARGUMENT
-    otherwise; ALREADY_EXISTS when a session has it, live or to be resumed, and no resume token is given. Who has lost
-    the token takes another name, or waits: a broken session's name is free after Limits.session_retention.
-    """
     resume_token: _builtins.bytes
-    """Latest resume_token received before the stream broke; empty: a new session. INVALID_ARGUMENT when damaged,
-    FAILED_PRECONDITION (ErrorInfo.reason says which) when it is from another bundle, from another session or too
-    old, NOT_FOUND when its state is gone. The rest of the config must be as it was: FAILED_PRECONDITION.
-    """
     mode: Global___TrackMode.ValueType
-    """What to do under load."""
     temporal_model: Global___TemporalModel.ValueType
-    """How frames are joined."""
     smoothing_lag: _builtins.int
-    """Frames of look-ahead for smoothing, 0 (default, no revisions) to Limits.max_smoothing_lag. INVALID_ARGUMENT
-    outside, or when > 0 with a model other than FILTER, or when the faces of all its frames and one more would take more
-    than Limits.max_answer_bytes: late evidence revises them at once. Revisions are also means over two frames to either side
-    (one with a lag of 1), so that a face at rest does not tremble.
-    """
     detect_every: _builtins.int
-    """Look for new faces on every n-th frame by index, ≥ 1; 0: only at the start and while a face is not
-    seen. Default: the server's
-    choice. INVALID_ARGUMENT when negative.
-    """
     path_frames: _builtins.int
-    """Length of the most probable path in `closed`, frames, 0 (default, none) to Limits.max_path_frames.
-    INVALID_ARGUMENT outside.
-    """
+    resends_after: _builtins.int
     @_builtins.property
-    def detection(self) -> _face_pb2.DetectionOptions:
-        """How faces are found: at the start, while one is not seen (every few frames), and every `detect_every` frames. Its max_faces is the
-        greatest number of tracks; default 1 here.
-        """
+    def detection(self) -> _face_pb2.DetectionOptions: ...
 
     @_builtins.property
-    def landmarks(self) -> _face_pb2.LandmarkOptions:
-        """What to say about landmarks. Landmarks are always returned; absent: defaults."""
+    def landmarks(self) -> _face_pb2.LandmarkOptions: ...
 
     @_builtins.property
-    def heatmaps(self) -> _heatmap_pb2.HeatmapOptions:
-        """Heatmaps for every frame; absent: none."""
+    def heatmaps(self) -> _heatmap_pb2.HeatmapOptions: ...
 
     @_builtins.property
-    def pose(self) -> _pose_pb2.PoseOptions:
-        """Pose for every frame; absent: none."""
+    def pose(self) -> _pose_pb2.PoseOptions: ...
 
     @_builtins.property
-    def suggestion(self) -> _evidence_pb2.SuggestionOptions:
-        """Ask for the frame and landmark whose click would help most, in `closed`; absent: none."""
+    def suggestion(self) -> _evidence_pb2.SuggestionOptions: ...
 
     def __init__(
         self,
@@ -277,30 +214,33 @@ class TrackConfig(_message.Message):
         pose: _pose_pb2.PoseOptions | None = ...,
         path_frames: _builtins.int = ...,
         suggestion: _evidence_pb2.SuggestionOptions | None = ...,
+        resends_after: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_detect_every", b"_detect_every", "detect_every", b"detect_every", "detection", b"detection", "heatmaps", b"heatmaps", "landmarks", b"landmarks", "pose", b"pose", "suggestion", b"suggestion"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_detect_every", b"_detect_every", "_resends_after", b"_resends_after", "detect_every", b"detect_every", "detection", b"detection", "heatmaps", b"heatmaps", "landmarks", b"landmarks", "pose", b"pose", "resends_after", b"resends_after", "suggestion", b"suggestion"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_detect_every", b"_detect_every", "detect_every", b"detect_every", "detection", b"detection", "heatmaps", b"heatmaps", "landmarks", b"landmarks", "mode", b"mode", "path_frames", b"path_frames", "pose", b"pose", "resume_token", b"resume_token", "session_id", b"session_id", "smoothing_lag", b"smoothing_lag", "suggestion", b"suggestion", "temporal_model", b"temporal_model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_detect_every", b"_detect_every", "_resends_after", b"_resends_after", "detect_every", b"detect_every", "detection", b"detection", "heatmaps", b"heatmaps", "landmarks", b"landmarks", "mode", b"mode", "path_frames", b"path_frames", "pose", b"pose", "resends_after", b"resends_after", "resume_token", b"resume_token", "session_id", b"session_id", "smoothing_lag", b"smoothing_lag", "suggestion", b"suggestion", "temporal_model", b"temporal_model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__detect_every: _TypeAlias = _typing.Literal["detect_every"]  # noqa: Y015
     _WhichOneofArgType__detect_every: _TypeAlias = _typing.Literal["_detect_every", b"_detect_every"]  # noqa: Y015
+    _WhichOneofReturnType__resends_after: _TypeAlias = _typing.Literal["resends_after"]  # noqa: Y015
+    _WhichOneofArgType__resends_after: _TypeAlias = _typing.Literal["_resends_after", b"_resends_after"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__detect_every) -> _WhichOneofReturnType__detect_every | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__resends_after) -> _WhichOneofReturnType__resends_after | None: ...
 
 Global___TrackConfig: _TypeAlias = TrackConfig  # noqa: Y015
 
 @_typing.final
 class TrackBox(_message.Message):
-    """A box that the caller knows."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TRACK_ID_FIELD_NUMBER: _builtins.int
     BOX_FIELD_NUMBER: _builtins.int
     track_id: _builtins.int
-    """The track that it belongs to; 0: the track it overlaps most, or a new one. Unknown: INVALID_ARGUMENT."""
     @_builtins.property
-    def box(self) -> _geometry_pb2.Box:
-        """The box. Required: INVALID_ARGUMENT when absent."""
+    def box(self) -> _geometry_pb2.Box: ...
 
     def __init__(
         self,
@@ -318,17 +258,14 @@ Global___TrackBox: _TypeAlias = TrackBox  # noqa: Y015
 
 @_typing.final
 class TrackEvidence(_message.Message):
-    """Evidence about one tracked face."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TRACK_ID_FIELD_NUMBER: _builtins.int
     EVIDENCE_FIELD_NUMBER: _builtins.int
     track_id: _builtins.int
-    """The track; 0: the only one, or the one whose box is nearest to the evidence. Unknown: INVALID_ARGUMENT."""
     @_builtins.property
-    def evidence(self) -> _evidence_pb2.Evidence:
-        """The evidence. Required: INVALID_ARGUMENT when absent."""
+    def evidence(self) -> _evidence_pb2.Evidence: ...
 
     def __init__(
         self,
@@ -346,7 +283,6 @@ Global___TrackEvidence: _TypeAlias = TrackEvidence  # noqa: Y015
 
 @_typing.final
 class VideoFrame(_message.Message):
-    """One frame."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -359,36 +295,20 @@ class VideoFrame(_message.Message):
     ACKED_FRAME_FIELD_NUMBER: _builtins.int
     MAY_CHANGE_MODEL_FIELD_NUMBER: _builtins.int
     frame_index: _builtins.int
-    """Number of the frame, ≥ 0. Required (0 is a number): INVALID_ARGUMENT when absent or negative. It may start
-    anywhere and leave gaps. A frame from the past whose result is no longer kept, or that was never sent, is
-    FAILED_PRECONDITION.
-    """
     occluded: _builtins.bool
-    """The face cannot be seen in this frame: its picture says nothing, only the chain speaks. Default false."""
     acked_frame: _builtins.int
-    """All results up to this frame have arrived; the server may forget them. Absent: no news."""
     may_change_model: _builtins.bool
-    """Where another bundle answers new sessions, the session moves to it with this frame: `model_changed` comes before the
-    result. Default false: the session keeps its bundle. A session whose detector that bundle does not know keeps it too.
-    A frame that is skipped (LIVE) allows nothing.
-    """
     @_builtins.property
-    def media_time(self) -> _duration_pb2.Duration:
-        """Presentation time since the start of the video. Echoed; nothing is computed from it."""
+    def media_time(self) -> _duration_pb2.Duration: ...
 
     @_builtins.property
-    def image(self) -> _image_pb2.Image:
-        """The picture. Required unless `occluded`. All frames of a session have one size: INVALID_ARGUMENT otherwise."""
+    def image(self) -> _image_pb2.Image: ...
 
     @_builtins.property
-    def boxes(self) -> _containers.RepeatedCompositeFieldContainer[Global___TrackBox]:
-        """Boxes that the caller knows; they win over prediction and detection. With the filter, what one face's boxes
-        tremble by from frame to frame, a few hundredths of their sides, is filtered out; a jump is followed at once.
-        """
+    def boxes(self) -> _containers.RepeatedCompositeFieldContainer[Global___TrackBox]: ...
 
     @_builtins.property
-    def evidence(self) -> _containers.RepeatedCompositeFieldContainer[Global___TrackEvidence]:
-        """Evidence about this frame."""
+    def evidence(self) -> _containers.RepeatedCompositeFieldContainer[Global___TrackEvidence]: ...
 
     def __init__(
         self,
@@ -419,17 +339,14 @@ Global___VideoFrame: _TypeAlias = VideoFrame  # noqa: Y015
 
 @_typing.final
 class PastEvidence(_message.Message):
-    """Evidence about a frame already sent; changes are answered by revisions."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     FRAME_INDEX_FIELD_NUMBER: _builtins.int
     EVIDENCE_FIELD_NUMBER: _builtins.int
     frame_index: _builtins.int
-    """The frame. FAILED_PRECONDITION when it is older than the smoothing lag, INVALID_ARGUMENT when not yet sent."""
     @_builtins.property
-    def evidence(self) -> _containers.RepeatedCompositeFieldContainer[Global___TrackEvidence]:
-        """The evidence, added to what that frame already has."""
+    def evidence(self) -> _containers.RepeatedCompositeFieldContainer[Global___TrackEvidence]: ...
 
     def __init__(
         self,
@@ -449,15 +366,11 @@ Global___PastEvidence: _TypeAlias = PastEvidence  # noqa: Y015
 
 @_typing.final
 class TrackAck(_message.Message):
-    """Results up to a frame have arrived."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ACKED_FRAME_FIELD_NUMBER: _builtins.int
     acked_frame: _builtins.int
-    """The frame. The server keeps at most TrackOpened.max_unacked_frames results, and max_unacked_bytes, then answers no
-    more until told.
-    """
     def __init__(
         self,
         *,
@@ -475,13 +388,11 @@ Global___TrackAck: _TypeAlias = TrackAck  # noqa: Y015
 
 @_typing.final
 class Heartbeat(_message.Message):
-    """"I am still here", in either direction. Restarts the idle clock, changes nothing else."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SEQUENCE_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
-    """Any number; the server answers a client's heartbeat with the same."""
     def __init__(
         self,
         *,
@@ -497,7 +408,6 @@ Global___Heartbeat: _TypeAlias = Heartbeat  # noqa: Y015
 
 @_typing.final
 class TrackOpened(_message.Message):
-    """The session is open."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -510,30 +420,16 @@ class TrackOpened(_message.Message):
     MAX_UNACKED_FRAMES_FIELD_NUMBER: _builtins.int
     MAX_UNACKED_BYTES_FIELD_NUMBER: _builtins.int
     bundle_id: _builtins.str
-    """Bundle that answers, to the end of the session or until `model_changed`. Of a resumed stream it is that of its token:
-    where the session has moved since, `model_changed` is among what is sent again.
-    """
     session_id: _builtins.str
-    """Name of the session."""
     epoch: _builtins.int
-    """Counts the streams of the session, from 1; a later stream fences off the earlier ones."""
     next_frame: _builtins.int
-    """First frame index that the server has not seen; 0 in a new session. Results kept for frames before it follow
-    by themselves, as they were.
-    """
     max_unacked_frames: _builtins.int
-    """Most results that may wait to be acknowledged. Then no more frames are answered."""
     max_unacked_bytes: _builtins.int
-    """Bytes of results and revisions that may wait to be acknowledged. From then on no more frames are answered; the
-    last result may pass it. 0: the server has no such bound.
-    """
     @_builtins.property
-    def idle_timeout(self) -> _duration_pb2.Duration:
-        """Send something at least this often."""
+    def idle_timeout(self) -> _duration_pb2.Duration: ...
 
     @_builtins.property
-    def max_age(self) -> _duration_pb2.Duration:
-        """The session is drained (go_away) after this time."""
+    def max_age(self) -> _duration_pb2.Duration: ...
 
     def __init__(
         self,
@@ -557,19 +453,13 @@ Global___TrackOpened: _TypeAlias = TrackOpened  # noqa: Y015
 
 @_typing.final
 class ModelChanged(_message.Message):
-    """Another bundle answers from now on; only where VideoFrame.may_change_model allowed it. It comes before the result of
-    that frame, and after the last revisions of frames before it: no later revision is about these. Boxes, motion and ids
-    of tracks go on; what is believed of their shapes begins anew, as do paths and suggestions in `closed`.
-    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     BUNDLE_ID_FIELD_NUMBER: _builtins.int
     FRAME_INDEX_FIELD_NUMBER: _builtins.int
     bundle_id: _builtins.str
-    """The bundle."""
     frame_index: _builtins.int
-    """First frame that it answers."""
     def __init__(
         self,
         *,
@@ -586,9 +476,6 @@ Global___ModelChanged: _TypeAlias = ModelChanged  # noqa: Y015
 
 @_typing.final
 class MustAcknowledge(_message.Message):
-    """Results wait to be acknowledged, and frames will soon not be answered any more. Sent when half of the bound is
-    reached, and again when it is reached again after acknowledgements.
-    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -598,17 +485,10 @@ class MustAcknowledge(_message.Message):
     UNACKED_BYTES_FIELD_NUMBER: _builtins.int
     MAX_UNACKED_BYTES_FIELD_NUMBER: _builtins.int
     unacked_frames: _builtins.int
-    """Results that wait."""
     max_unacked_frames: _builtins.int
-    """How many may: TrackOpened.max_unacked_frames."""
     newest_frame: _builtins.int
-    """Newest frame answered: acknowledge it where its result, and all before it, have arrived. Its result, and the
-    revisions that came with it, were sent before this message.
-    """
     unacked_bytes: _builtins.int
-    """Bytes that wait."""
     max_unacked_bytes: _builtins.int
-    """How many may: TrackOpened.max_unacked_bytes."""
     def __init__(
         self,
         *,
@@ -628,7 +508,6 @@ Global___MustAcknowledge: _TypeAlias = MustAcknowledge  # noqa: Y015
 
 @_typing.final
 class Track(_message.Message):
-    """One face in one frame."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -640,20 +519,13 @@ class Track(_message.Message):
     EVIDENCE_OUTCOME_FIELD_NUMBER: _builtins.int
     SURPRISE_FIELD_NUMBER: _builtins.int
     track_id: _builtins.int
-    """Stable within the session, ≥ 1, never used twice."""
     state: Global___TrackState.ValueType
-    """State, with hysteresis."""
     visible_probability: _builtins.float
-    """Probability that the face is visible in this frame, given all frames so far, 0 to 1."""
     lost_probability: _builtins.float
-    """Probability that the track has lost its face, 0 to 1."""
     evidence_outcome: _evidence_pb2.EvidenceOutcome.ValueType
-    """What became of the evidence given for this track and frame; absent: there was none."""
     surprise: _builtins.float
-    """Surprise of that evidence, −log Σ p_k L_k, nats; absent without evidence or when it was impossible."""
     @_builtins.property
-    def face(self) -> _face_pb2.Face:
-        """The answer. Its posterior is the temporal one; cut_mass includes what the filter cut."""
+    def face(self) -> _face_pb2.Face: ...
 
     def __init__(
         self,
@@ -683,16 +555,13 @@ Global___Track: _TypeAlias = Track  # noqa: Y015
 
 @_typing.final
 class FrameProblem(_message.Message):
-    """Something in a frame that could not be used. The stream goes on."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     FIELD_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     field: _builtins.str
-    """Path of the field in VideoFrame."""
     description: _builtins.str
-    """One sentence with the value and the limit."""
     def __init__(
         self,
         *,
@@ -709,7 +578,6 @@ Global___FrameProblem: _TypeAlias = FrameProblem  # noqa: Y015
 
 @_typing.final
 class FrameResult(_message.Message):
-    """The answer to one frame."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -722,32 +590,24 @@ class FrameResult(_message.Message):
     TIMING_FIELD_NUMBER: _builtins.int
     PROBLEMS_FIELD_NUMBER: _builtins.int
     frame_index: _builtins.int
-    """Number of the frame."""
     resume_token: _builtins.bytes
-    """Resumes the session after this frame. Opaque."""
     @_builtins.property
-    def media_time(self) -> _duration_pb2.Duration:
-        """As it was sent."""
+    def media_time(self) -> _duration_pb2.Duration: ...
 
     @_builtins.property
-    def tracks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Track]:
-        """One a track, ascending by track_id; also hidden and lost ones."""
+    def tracks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Track]: ...
 
     @_builtins.property
-    def skipped_frames(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """LIVE only: indices received and skipped since the previous result, ascending."""
+    def skipped_frames(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
 
     @_builtins.property
-    def latency(self) -> _duration_pb2.Duration:
-        """From the arrival of the frame to this result."""
+    def latency(self) -> _duration_pb2.Duration: ...
 
     @_builtins.property
-    def timing(self) -> _timing_pb2.StageTiming:
-        """Where the time went."""
+    def timing(self) -> _timing_pb2.StageTiming: ...
 
     @_builtins.property
-    def problems(self) -> _containers.RepeatedCompositeFieldContainer[Global___FrameProblem]:
-        """Why the picture was not used (it could not be decoded, has another size); the frame then counts as occluded."""
+    def problems(self) -> _containers.RepeatedCompositeFieldContainer[Global___FrameProblem]: ...
 
     def __init__(
         self,
@@ -771,7 +631,6 @@ Global___FrameResult: _TypeAlias = FrameResult  # noqa: Y015
 
 @_typing.final
 class FrameRevision(_message.Message):
-    """A better answer to an earlier frame; it replaces the tracks that it names."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -780,14 +639,10 @@ class FrameRevision(_message.Message):
     CAUSE_FIELD_NUMBER: _builtins.int
     TRACKS_FIELD_NUMBER: _builtins.int
     frame_index: _builtins.int
-    """Number of the frame revised."""
     through_frame: _builtins.int
-    """Number of the newest frame that it takes into account."""
     cause: Global___RevisionCause.ValueType
-    """Why."""
     @_builtins.property
-    def tracks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Track]:
-        """Tracks whose answer changed."""
+    def tracks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Track]: ...
 
     def __init__(
         self,
@@ -807,7 +662,6 @@ Global___FrameRevision: _TypeAlias = FrameRevision  # noqa: Y015
 
 @_typing.final
 class GoAway(_message.Message):
-    """Stop sending, open a new stream with the token (elsewhere). Frames already received are still answered."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -815,12 +669,9 @@ class GoAway(_message.Message):
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     GRACE_FIELD_NUMBER: _builtins.int
     reason: Global___GoAwayReason.ValueType
-    """Why."""
     resume_token: _builtins.bytes
-    """Resumes the session after the last frame answered."""
     @_builtins.property
-    def grace(self) -> _duration_pb2.Duration:
-        """The stream is cut after this time."""
+    def grace(self) -> _duration_pb2.Duration: ...
 
     def __init__(
         self,
@@ -839,7 +690,6 @@ Global___GoAway: _TypeAlias = GoAway  # noqa: Y015
 
 @_typing.final
 class TrackSummary(_message.Message):
-    """Counts over the whole session, over all its streams."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -851,19 +701,12 @@ class TrackSummary(_message.Message):
     TRACKS_LOST_FIELD_NUMBER: _builtins.int
     DETECTOR_RUNS_FIELD_NUMBER: _builtins.int
     frames_received: _builtins.int
-    """Frames received, repeats not counted."""
     frames_answered: _builtins.int
-    """Frames answered."""
     frames_skipped: _builtins.int
-    """Frames skipped (LIVE)."""
     frames_with_problems: _builtins.int
-    """Frames answered with a problem."""
     tracks_opened: _builtins.int
-    """Tracks opened."""
     tracks_lost: _builtins.int
-    """Times that a track was lost."""
     detector_runs: _builtins.int
-    """Runs of the detector."""
     def __init__(
         self,
         *,
@@ -885,7 +728,6 @@ Global___TrackSummary: _TypeAlias = TrackSummary  # noqa: Y015
 
 @_typing.final
 class TrackPath(_message.Message):
-    """The most probable path of one track through its last frames (Viterbi)."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -896,24 +738,16 @@ class TrackPath(_message.Message):
     SCORE_FIELD_NUMBER: _builtins.int
     SCORE_GAP_FIELD_NUMBER: _builtins.int
     track_id: _builtins.int
-    """The track."""
     score: _builtins.float
-    """Score of the path: sum of log-emissions and transition penalties."""
     score_gap: _builtins.float
-    """Certificate: no path scores more than `score` + this. 0: exact."""
     @_builtins.property
-    def frame_indices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Frame indices, ascending."""
+    def frame_indices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
 
     @_builtins.property
-    def class_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """The exemplar in each of these frames."""
+    def class_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
 
     @_builtins.property
-    def points(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
-        """Its landmarks as the frame's picture displaces them, image frame, pixels: 136 numbers a frame, one frame after the
-        other.
-        """
+    def points(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
 
     def __init__(
         self,
@@ -935,7 +769,6 @@ Global___TrackPath: _TypeAlias = TrackPath  # noqa: Y015
 
 @_typing.final
 class FrameSuggestion(_message.Message):
-    """The click that would help most, over the whole video."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -943,12 +776,9 @@ class FrameSuggestion(_message.Message):
     TRACK_ID_FIELD_NUMBER: _builtins.int
     SUGGESTION_FIELD_NUMBER: _builtins.int
     frame_index: _builtins.int
-    """The frame."""
     track_id: _builtins.int
-    """The track."""
     @_builtins.property
-    def suggestion(self) -> _evidence_pb2.Suggestion:
-        """The landmark and what a click on it buys, summed over the frames that it would change."""
+    def suggestion(self) -> _evidence_pb2.Suggestion: ...
 
     def __init__(
         self,
@@ -967,7 +797,6 @@ Global___FrameSuggestion: _TypeAlias = FrameSuggestion  # noqa: Y015
 
 @_typing.final
 class TrackClosed(_message.Message):
-    """The session has ended; its state is gone and its tokens are void."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -975,16 +804,13 @@ class TrackClosed(_message.Message):
     PATHS_FIELD_NUMBER: _builtins.int
     SUGGESTIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def summary(self) -> Global___TrackSummary:
-        """Counts."""
+    def summary(self) -> Global___TrackSummary: ...
 
     @_builtins.property
-    def paths(self) -> _containers.RepeatedCompositeFieldContainer[Global___TrackPath]:
-        """One a track, when asked for."""
+    def paths(self) -> _containers.RepeatedCompositeFieldContainer[Global___TrackPath]: ...
 
     @_builtins.property
-    def suggestions(self) -> _containers.RepeatedCompositeFieldContainer[Global___FrameSuggestion]:
-        """Best first, when asked for."""
+    def suggestions(self) -> _containers.RepeatedCompositeFieldContainer[Global___FrameSuggestion]: ...
 
     def __init__(
         self,

@@ -13,6 +13,7 @@ from exalign_engine.settings import ConfigError, Family, Problem, Rule, check
 from exalign_service.config.access import AccessConfig
 from exalign_service.config.ports import port_problems
 from exalign_service.config.recording import RecordingConfig
+from exalign_service.config.stores import StoreConfig
 from exalign_service.config.traces import TracesConfig
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "RecordingConfig",
     "ServerConfig",
     "SessionsConfig",
+    "StoreConfig",
     "TracesConfig",
     "WatchingConfig",
 ]
@@ -252,6 +254,7 @@ class ServerConfig:
     access: AccessConfig = field(default_factory=AccessConfig)
     traces: TracesConfig = field(default_factory=TracesConfig)
     recording: RecordingConfig = field(default_factory=RecordingConfig)
+    stores: StoreConfig = field(default_factory=StoreConfig)
 
     def __post_init__(self) -> None:
         check(self)
@@ -269,6 +272,9 @@ class ServerConfig:
         if spec is not None and spec.model is not None and spec.name not in self.model.detector_models:
             text = f"detector is {spec.name!r}, must not be without {spec.model_setting}"
             problems.append(Problem(("detector", spec.model_setting), text))
+        if self.stores.store is not None and self.access.resume_keys is None:
+            text = "store is set, must not be without resume_keys: servers must take each other's tokens"
+            problems.append(Problem(("store", "resume_keys"), text))
         problems += port_problems(self.address, self.metrics_address, self.processes)
         if problems:
             raise ConfigError(problems)

@@ -21,6 +21,7 @@
     ├── CallerSessionsFullError   as many of them as one caller may have
     ├── SessionExistsError        a session has this name, live or to be resumed
     ├── SessionNotFoundError      the session is not, or no longer, known here
+    ├── StoreUnavailableError     the store of sessions does not answer
     ├── IdleTimeoutError          a stream has sent nothing for too long
     └── GoneAwayError             a stream was sent GoAway, and has not ended in time
 
@@ -191,10 +192,11 @@ class PreconditionError(ServiceError):
     Args:
         reason: ErrorInfo.reason, in capitals.
         text: one sentence.
+        bundle_id: of the bundle that could, for ErrorInfo.metadata; empty: it is about none.
     """
 
-    def __init__(self, reason: str, text: str) -> None:
-        self.reason = reason
+    def __init__(self, reason: str, text: str, bundle_id: str = "") -> None:
+        self.reason, self.bundle_id = reason, bundle_id
         super().__init__(text)
 
 
@@ -234,6 +236,10 @@ class SessionExistsError(ServiceError):
 
 class SessionNotFoundError(ServiceError):
     """The state of a session is not, or no longer, kept here."""
+
+
+class StoreUnavailableError(ServiceError):
+    """The store that may have the session does not answer."""
 
 
 class IdleTimeoutError(ServiceError):
@@ -352,7 +358,10 @@ def _later(reason: str) -> Callable[[Any], ErrorStatus]:
 
 
 def _precondition(error: PreconditionError) -> ErrorStatus:
-    return ErrorStatus(grpc.StatusCode.FAILED_PRECONDITION, str(error), (_info(error.reason),))
+    info = _info(error.reason)
+    if error.bundle_id:
+        info.metadata["bundle_id"] = error.bundle_id
+    return ErrorStatus(grpc.StatusCode.FAILED_PRECONDITION, str(error), (info,))
 
 
 def _no_memory(error: Exception) -> ErrorStatus:
@@ -382,6 +391,7 @@ _TABLE: dict[type[BaseException], Callable[..., ErrorStatus]] = {
     CallerSessionsFullError: _later("CALLER_SESSIONS_FULL"),
     SessionExistsError: _plain(_Code.ALREADY_EXISTS, "SESSION_EXISTS"),
     SessionNotFoundError: _plain(_Code.NOT_FOUND, "SESSION_NOT_FOUND"),
+    StoreUnavailableError: _plain(_Code.UNAVAILABLE, "STORE_UNAVAILABLE", 0.5),
     IdleTimeoutError: _plain(_Code.DEADLINE_EXCEEDED, "IDLE_TIMEOUT"),
     GoneAwayError: _plain(_Code.UNAVAILABLE, "GO_AWAY", 0.0),
     DeviceLostError: _plain(_Code.UNAVAILABLE, "DEVICE_LOST", 1.0),

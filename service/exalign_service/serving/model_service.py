@@ -27,6 +27,8 @@ from exalign_service.serving.loading import LoadedModel
 from exalign_service.serving.surroundings import Surroundings
 from exalign_service.serving.swap import ModelSwap
 from exalign_service.serving.watchdog import Watchdog, Watched
+from exalign_service.stores.opening import open_store
+from exalign_service.stores.shared_store import SharedStore
 from exalign_service.track.registry import SessionRegistry
 from exalign_service.track.store import MemoryStore
 
@@ -98,6 +100,14 @@ class ModelService:
         self.sessions = self._registry(quotas)
         self.servicer = FaceAlignmentServicer(self.models, self._cache, self.sessions, lifecycle, limits.max_exemplars)
 
+    def first_warm_up(self) -> None:
+        """What is done before the server is ready. Blocks.
+
+        Where any server may take a session over, that is all: one that is ready must not let it wait.
+        """
+        warm_up = self.models.current.warm_up
+        (warm_up.faces if self._config.stores.store is None else warm_up.whole)()
+
     def made_live(self, loaded: LoadedModel) -> LiveModel:
         """All that belongs to a loaded model; it answers nobody yet."""
         return LiveModel(loaded.aligner, self._shared, loaded.divergence)
@@ -117,9 +127,9 @@ class ModelService:
         """See `ModelsObserver`."""
         self._cache.forget(bundle_id)
 
-    def _session_store(self) -> MemoryStore:
+    def _session_store(self) -> MemoryStore | SharedStore:
         kept = self._config.sessions
-        return MemoryStore(
+        local = MemoryStore(
             kept.session_retention,
             kept.max_detached,
             kept.max_detached_bytes,
@@ -128,6 +138,7 @@ class ModelService:
             self._clock,
             self.models,
         )
+        return open_store(self._config, local, self._metrics.registry, self._clock)
 
     def _registry(self, quotas: Quotas | None) -> SessionRegistry:
         """The sessions of video streams."""

@@ -224,7 +224,8 @@ class Conversation:
             # Not before: acknowledgements may have come in the meantime.
             self.record = self.record.answered(replace(self.record, **changes), answers, before)
             self._inbox.notify()  # this may have been the last result before a stall, which has rules of its own
-            await self._save()
+            # A client that was told of a move must never come back to before it.
+            await self._save(wait=bool(before))
             self._record(requested, step, answers, moved=bool(before))
             self._pipeline.observe(clock)
             self._observer.frame_answered(
@@ -346,15 +347,18 @@ class Conversation:
         if self._recording is not None:
             self._recording.closed(last)
 
-    async def _save(self) -> None:
-        """Store the newest record there is; what is stored is never older than what is sent.
+    async def _save(self, *, wait: bool = False) -> None:
+        """Store the newest record there is; what is stored here is never older than what is sent.
+
+        Args:
+            wait: until it outlives this process, where that is possible.
 
         Raises:
             PreconditionError: the session goes on in another stream.
         """
         async with self._saving:
             try:
-                await self._store.put(self.record)
+                await self._store.put(self.record, wait=wait)
             except FencedError as e:
                 raise PreconditionError("SESSION_TAKEN_OVER", str(e)) from e
 

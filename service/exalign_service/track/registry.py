@@ -43,13 +43,14 @@ from exalign_service.track.record import SessionRecord, session_key
 from exalign_service.track.requests import TrackOptions
 from exalign_service.track.resume_checks import (
     check_bundle,
+    check_lives,
     check_record,
     check_token,
     session_gone,
     state_error_to_precondition,
 )
 from exalign_service.track.resume_token import SECRET_BYTES, ResumeToken, state_hash
-from exalign_service.track.store import SessionStore
+from exalign_service.track.store import FencedError, SessionStore
 from exalign_service.track.unacked_budget import UnackedBudget
 
 T = TypeVar("T")
@@ -165,6 +166,7 @@ class SessionRegistry:
         self.max_read_ahead_bytes, self.clock = max_read_ahead_bytes, clock
         self.unacked = UnackedBudget(config.max_unacked_bytes_per_caller)
         self._lifecycle = lifecycle
+        store.watch(self._fenced)
         #: The stream that has each session, by key. Streams that were fenced off are not here any more.
         self._streams: dict[str, Stream] = {}
         #: Every stream that has not ended, draining ones too.
@@ -270,7 +272,10 @@ class SessionRegistry:
             owner=owner,
             recording=await self._begin_recording(name, options, model),
         )
-        await self.store.create(record)
+        try:
+            await self.store.create(record)
+        except FencedError as e:  # since it was looked up
+            raise SessionExistsError(f"config.session_id: {e}; take another name") from e
         self._leases[stream] = record
         return AdmittedSession(record, session, caller, model)
 
@@ -282,13 +287,17 @@ class SessionRegistry:
             self.observer.resume_token_refused()
             raise session_gone(token)
         check_token(token, options)
-        found = await self.store.get(key)
+        found = await self.store.get(key, (token.epoch, token.frame))
         if found is None:
             check_bundle(token, self.models)
-        check_record(token, options, found)
+        found = check_record(token, options, found)
+        check_lives(found.bundle_id, self.models)
         old = self._streams.get(key)
         self._reserve(stream, key, caller)
-        claimed = await self.store.claim(key, token.secret)
+        try:
+            claimed = await self.store.claim(key, token.secret, found.epoch)
+        except FencedError as e:
+            raise PreconditionError("SESSION_TAKEN_OVER", str(e)) from e
         if claimed is not None:
             self._leases[stream] = claimed
         if old is not None:
@@ -327,6 +336,12 @@ class SessionRegistry:
             return ""
         about = header(model.aligner, name, options.fingerprint, pictures=self.recorder.pictures)
         return await _run(model, self.recorder.begin, about)
+
+    def _fenced(self, key: str) -> None:
+        """A session goes on in another process."""
+        stream = self._streams.get(key)
+        if stream is not None:
+            stream.end(PreconditionError("SESSION_TAKEN_OVER", "the session goes on in another server"))
 
     def _changed(self) -> None:
         self.observer.sessions_changed(len(self._alive) - len(self._draining), len(self._draining))

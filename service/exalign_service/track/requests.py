@@ -52,6 +52,7 @@ class TrackOptions:
         detection: how faces are found.
         views: of each face in each frame.
         suggestion: what to suggest at the end; None: nothing.
+        resends_after: all frames after this one can be sent again; None: that is not said.
     """
 
     name: str
@@ -62,6 +63,7 @@ class TrackOptions:
     detection: DetectionOptions
     views: ViewOptions
     suggestion: SuggestionQuery | None
+    resends_after: int | None = None
 
 
 @dataclass(frozen=True)
@@ -165,7 +167,8 @@ def read_config(config: track_pb2.TrackConfig, limits: RequestLimits) -> TrackOp
     violations.raise_if_any()
     live = config.mode == track_pb2.TRACK_MODE_LIVE
     name = config.session_id or (token.session if token is not None else "")
-    return TrackOptions(name, token, _fingerprint(config), live, session, detection, views, suggestion)
+    again = config.resends_after if config.HasField("resends_after") else None
+    return TrackOptions(name, token, _fingerprint(config), live, session, detection, views, suggestion, again)
 
 
 def read_frame(frame: track_pb2.VideoFrame, limits: RequestLimits, options: TrackOptions) -> RequestedFrame:
@@ -248,6 +251,7 @@ def _fingerprint(config: track_pb2.TrackConfig) -> bytes:
     rest.CopyFrom(config)
     rest.ClearField("session_id")
     rest.ClearField("resume_token")
+    rest.ClearField("resends_after")
     serialized: bytes = rest.SerializeToString(deterministic=True)
     return serialized
 

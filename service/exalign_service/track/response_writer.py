@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -29,6 +29,8 @@ class ResponseWriter:
     def __init__(self, sink: ResponseSink, clock: Clock) -> None:
         self._sink, self._clock, self._lock = sink, clock, asyncio.Lock()
         self._last_activity = clock.now()
+        #: Says which frame is the newest whose state outlives this process; None: none ever does.
+        self.durable: Callable[[], int | None] = lambda: None
         #: Since when the server has been working for the client; None while it waits for it.
         self._active_since: float | None = None
 
@@ -36,8 +38,18 @@ class ResponseWriter:
         """Send messages, or what they were serialized to, with nothing between them."""
         async with self._lock:
             for message in messages:
-                await self._sink.write(message)
+                await self._sink.write(self._marked(message))
                 self.touch()
+
+    def _marked(self, message: service_pb2.TrackVideoResponse | bytes) -> service_pb2.TrackVideoResponse | bytes:
+        """With the newest durable frame; a kept result is never changed by that."""
+        frame = self.durable()
+        if frame is None:
+            return message
+        if isinstance(message, bytes):
+            return message + service_pb2.TrackVideoResponse(durable_frame=frame).SerializeToString()
+        message.durable_frame = frame
+        return message
 
     def touch(self) -> None:
         """Note that the client has just sent or taken a message."""

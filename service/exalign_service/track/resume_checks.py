@@ -25,6 +25,18 @@ def check_token(token: ResumeToken, options: TrackOptions) -> None:
         raise PreconditionError("TOKEN_OTHER_SESSION", text)
 
 
+def check_lives(bundle_id: str, models: LiveModels) -> None:
+    """Check the bundle of a session that another server had.
+
+    Raises:
+        PreconditionError: it is not in memory here.
+    """
+    if models.get(bundle_id) is None:
+        current = models.current.bundle_id
+        text = f"{_FIELD}: bundle {bundle_id[:12]}… answers the session, this server answers with {current[:12]}…"
+        raise PreconditionError("TOKEN_OTHER_BUNDLE", text, bundle_id)
+
+
 def check_bundle(token: ResumeToken, models: LiveModels) -> None:
     """Check the bundle of a token whose session is not here.
 
@@ -34,7 +46,7 @@ def check_bundle(token: ResumeToken, models: LiveModels) -> None:
     if models.get(token.bundle_id) is None:
         current = models.current.bundle_id
         text = f"{_FIELD}: is from bundle {token.bundle_id[:12]}…, this server answers with {current[:12]}…"
-        raise PreconditionError("TOKEN_OTHER_BUNDLE", text)
+        raise PreconditionError("TOKEN_OTHER_BUNDLE", text, token.bundle_id)
 
 
 def check_record(token: ResumeToken, options: TrackOptions, record: SessionRecord | None) -> SessionRecord:
@@ -53,7 +65,7 @@ def check_record(token: ResumeToken, options: TrackOptions, record: SessionRecor
     # Before the session moved to its bundle, another one answered it.
     if token.bundle_id != record.bundle_id and token.frame >= record.first_of_bundle:
         text = f"{_FIELD}: is from bundle {token.bundle_id[:12]}…, the session's is {record.bundle_id[:12]}…"
-        raise PreconditionError("TOKEN_OTHER_BUNDLE", text)
+        raise PreconditionError("TOKEN_OTHER_BUNDLE", text, record.bundle_id)
     if options.fingerprint != record.config:
         raise PreconditionError("CONFIG_DIFFERS", "config: differs from the one that the session was opened with")
     if token.frame < record.acked:
@@ -61,6 +73,8 @@ def check_record(token: ResumeToken, options: TrackOptions, record: SessionRecor
         raise PreconditionError("TOKEN_TOO_OLD", text)
     known = record.hash_at(token.frame)
     newer = token.frame > record.frame or token.epoch > record.epoch
+    if newer and options.resends_after is not None and options.resends_after <= record.frame <= token.frame:
+        newer = False  # it goes on from what was stored last; what was answered after that is answered again, alike
     if newer or (known is not None and known != token.state_hash):
         text = f"{_FIELD}: names a state after frame {token.frame} that the session, now at {record.frame}, never had"
         raise PreconditionError("TOKEN_OTHER_STATE", text)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hmac
 import logging
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
@@ -36,21 +37,38 @@ class SessionStore(Protocol):
             FencedError: there is a session of that key.
         """
 
-    async def get(self, key: str) -> SessionRecord | None:
-        """The newest record; None where there is none."""
+    async def get(self, key: str, seen: tuple[int, int] | None = None) -> SessionRecord | None:
+        """The newest record; None where there is none.
+
+        Args:
+            key: of the session.
+            seen: a version that there has been: an older one may not be the newest.
+        """
 
     async def kept_for(self, key: str) -> float | None:
         """For how many seconds more a session that has no stream may be resumed; None where there is none."""
 
-    async def claim(self, key: str, secret: bytes) -> SessionRecord | None:
+    async def claim(self, key: str, secret: bytes, epoch: int | None = None) -> SessionRecord | None:
         """Take a session over: from now on only the returned epoch may write.
+
+        Args:
+            key: of the session.
+            secret: of the session.
+            epoch: that was seen; None: any. A claim that comes late must not take it from whom it belongs to by now.
 
         Returns:
             The newest record, with an epoch one higher; None where the session is not there.
+
+        Raises:
+            FencedError: it has another epoch by now.
         """
 
-    async def put(self, record: SessionRecord) -> None:
+    async def put(self, record: SessionRecord, *, wait: bool = False) -> None:
         """Keep a newer record.
+
+        Args:
+            record: of the session.
+            wait: until it outlives this process, where that is possible at all.
 
         Raises:
             FencedError: the session has a later (epoch, frame), another secret, or is gone.
@@ -71,6 +89,12 @@ class SessionStore(Protocol):
 
     async def close(self) -> None:
         """Remove everything that would not outlive this process."""
+
+    def durable_frame(self, record: SessionRecord) -> int | None:
+        """The newest frame of a session that outlives this process; None: nothing ever does."""
+
+    def watch(self, fenced: Callable[[str], object]) -> None:
+        """From now on, call this with the key of each session that goes on in another process."""
 
 
 class StoreObserver(Protocol):
@@ -126,6 +150,9 @@ class MemoryStore:
     def __len__(self) -> int:
         return len(self._records)
 
+    def __contains__(self, key: str) -> bool:
+        return key in self._records
+
     async def create(self, record: SessionRecord) -> None:
         """See `SessionStore`."""
         if record.key in self._records:
@@ -133,7 +160,7 @@ class MemoryStore:
         self._records[record.key] = record
         self._bundles.session_counted(record.bundle_id, 1)
 
-    async def get(self, key: str) -> SessionRecord | None:
+    async def get(self, key: str, seen: tuple[int, int] | None = None) -> SessionRecord | None:
         """See `SessionStore`."""
         return self._records.get(key)
 
@@ -143,16 +170,18 @@ class MemoryStore:
         until = self._detached.get(key)
         return None if until is None else until - self._clock.now()
 
-    async def claim(self, key: str, secret: bytes) -> SessionRecord | None:
+    async def claim(self, key: str, secret: bytes, epoch: int | None = None) -> SessionRecord | None:
         """See `SessionStore`."""
         record = self._records.get(key)
         if record is None or not hmac.compare_digest(record.secret, secret):
             return None
+        if epoch not in (None, record.epoch):
+            raise FencedError(f"session {record.name!r} has a later stream")
         self._attach(key)
         self._records[key] = record = replace(record, epoch=record.epoch + 1)
         return record
 
-    async def put(self, record: SessionRecord) -> None:
+    async def put(self, record: SessionRecord, *, wait: bool = False) -> None:
         """See `SessionStore`."""
         stored = self._records.get(record.key)
         if stored is None or stored.secret != record.secret:
@@ -191,6 +220,27 @@ class MemoryStore:
         for key in tuple(self._records):
             self._remove(key)
         self._update()
+
+    def durable_frame(self, record: SessionRecord) -> int | None:
+        """See `SessionStore`."""
+        return None
+
+    def watch(self, fenced: Callable[[str], object]) -> None:
+        """See `SessionStore`; nobody else writes here."""
+
+    def adopt(self, record: SessionRecord) -> None:
+        """Keep the record of a session that another process had, in the place of what there is of it."""
+        self._bundles.session_counted(record.bundle_id, 1)
+        if record.key in self._records:
+            self._remove(record.key)
+        self._records[record.key] = record
+        self._update()
+
+    def drop(self, record: SessionRecord) -> None:
+        """Forget a session, unless it belongs to a later stream."""
+        if self._owned(record) is not None:
+            self._remove(record.key)
+            self._update()
 
     def _owned(self, record: SessionRecord) -> SessionRecord | None:
         """What is stored of the record's session, where it belongs to the record's stream."""

@@ -100,6 +100,7 @@ class TrackStream:
         """From the config to `TrackClosed`."""
         config, writer = self._config, self._writer
         conversation = await self._open()
+        writer.durable = lambda: self._sessions.store.durable_frame(conversation.record)
         await writer.write(Response(opened=self._opened(conversation.record)))
         self._conversation = conversation
         if self._going_away is None:

@@ -1,0 +1,1 @@
+"""Stores of video sessions that outlive a server: Redis or Valkey."""
