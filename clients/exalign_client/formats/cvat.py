@@ -18,6 +18,7 @@ import numpy as np
 from exalign.output_files import write_file
 from exalign_client.formats.faces import (
     ABSENT,
+    LAYOUTS,
     UNCERTAIN,
     VISIBLE,
     FormatError,
@@ -61,13 +62,14 @@ def _root(pictures: Sequence[LabelledPicture], mode: str) -> ET.Element:
 def _skeleton(parent: ET.Element, face: LabelledFace, *, outside: bool = False, **attributes: str) -> None:
     """One face; an absent point is written where the box begins, as CVAT wants numbers."""
     element = ET.SubElement(parent, "skeleton", attributes)
-    keyframe = {"keyframe": "1"} if "keyframe" in attributes else {}
+    # CVAT wants no frame there, and Datumaro reads no video without.
+    inherited = {key: attributes[key] for key in ("frame", "keyframe") if key in attributes}
     empty = face.extent[:2]
     for name, point, seen in zip(point_names(len(face.points)), face.points, face.visibility, strict=True):
         x, y = (empty if seen == ABSENT else point) + 0.5
         states = {"occluded": seen == UNCERTAIN, "outside": outside or seen == ABSENT}
         flags = {state: str(int(is_so)) for state, is_so in states.items()}
-        ET.SubElement(element, "points", {"label": name, **keyframe, **flags, "points": f"{x:.2f},{y:.2f}"})
+        ET.SubElement(element, "points", {"label": name, **inherited, **flags, "points": f"{x:.2f},{y:.2f}"})
 
 
 def _write(root: ET.Element, out: Path) -> None:
@@ -135,7 +137,23 @@ def _image(image: ET.Element) -> LabelledPicture:
     sides = image.get("width"), image.get("height")
     size = (int(sides[0]), int(sides[1])) if sides[0] and sides[1] else None
     faces = [_face(skeleton.findall("points")) for skeleton in image.findall("skeleton")]
+    faces += [_face(group) for group in _without_skeletons(image.findall("points"))]
     return LabelledPicture(image.attrib["name"], size, tuple(faces))
+
+
+def _without_skeletons(shapes: Iterable[ET.Element]) -> list[list[ET.Element]]:
+    """Points as Datumaro writes a skeleton's: the n-th of each label is of the n-th face. Other shapes are left out."""
+    groups: list[list[ET.Element]] = []
+    counts: dict[str, int] = defaultdict(int)
+    for shape in shapes:
+        label = shape.attrib["label"]
+        if ";" in shape.attrib["points"]:
+            continue
+        counts[label] += 1
+        if counts[label] > len(groups):
+            groups.append([])
+        groups[counts[label] - 1].append(shape)
+    return [group for group in groups if len(group) in LAYOUTS]
 
 
 def _video(root: ET.Element) -> list[LabelledPicture]:

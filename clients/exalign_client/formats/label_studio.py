@@ -35,7 +35,9 @@ def labeling_config(points: int) -> str:
     Raises:
         FormatError: there is no layout of so many points.
     """
-    labels = "\n".join(f'    <Label value="{name}"/>' for name in point_names(points))
+    labels = "\n".join(  # its converter to COCO orders points by model_index
+        f'    <Label value="{name}" model_index="{n}"/>' for n, name in enumerate(point_names(points))
+    )
     return (
         '<View>\n  <Image name="image" value="$image"/>\n  <RectangleLabels name="faces" toName="image">\n'
         '    <Label value="face"/>\n  </RectangleLabels>\n'
