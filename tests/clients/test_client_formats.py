@@ -165,8 +165,12 @@ def test_an_absent_point_stays_absent(name: str, tmp_path: Path) -> None:
 def test_points_of_two_faces_stay_apart_in_label_studio(tmp_path: Path) -> None:
     FORMATS["label-studio"].write(pictures(), tmp_path / "a.json")
     tasks = json.loads((tmp_path / "a.json").read_text())
-    for region in tasks[0]["predictions"][0]["result"]:
+    prediction = tasks[0]["predictions"][0]
+    for region in prediction["result"]:
         region.pop("parentID", None)
+    (tmp_path / "a.json").write_text(json.dumps(tasks))
+    assert len(FORMATS["label-studio"].read(tmp_path / "a.json")[0].faces) == 2  # each after its rectangle
+    prediction["result"] = [region for region in prediction["result"] if region["type"] == "keypointlabels"]
     (tmp_path / "a.json").write_text(json.dumps(tasks))
     with pytest.raises(FormatError, match="twice in one face"):
         FORMATS["label-studio"].read(tmp_path / "a.json")

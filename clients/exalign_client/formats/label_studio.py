@@ -1,7 +1,8 @@
 """Label Studio's JSON: a task a picture, predictions in percent of it, measured from the corner of its top-left pixel.
 
-A face is a rectangle, and its points name it (``parentID``); points of several faces of one picture stay apart by that
-alone. What is not VISIBLE says so in the text of its region: ``uncertain`` or ``absent``.
+A face is a rectangle, and its points name it (``parentID``), by which several faces of one picture stay apart; points
+that name none are of the rectangle before them. What is not VISIBLE says so in the text of its region: ``uncertain`` or
+``absent``.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def write(pictures: Sequence[LabelledPicture], out: Path) -> None:
 
 
 def read(path: Path) -> list[LabelledPicture]:
-    """Read an export. What a person annotated comes before predictions; points without a rectangle are one face.
+    """Read an export. What a person annotated comes before predictions.
 
     Raises:
         FormatError: it is no such file, or points of several faces cannot be told apart.
@@ -105,8 +106,8 @@ def read(path: Path) -> list[LabelledPicture]:
 
 def _picture(task: dict[str, Any]) -> LabelledPicture:
     data, given = task["data"], [a for a in task.get("annotations") or () if not a.get("was_cancelled")]
-    name, size = str(data.get("video") or data["image"]), None
-    boxes, points = dict[str, Any](), dict[Any, dict[str, tuple[float, float, int]]]()
+    name, size, latest = str(data.get("video") or data["image"]), None, None
+    boxes, points = dict[Any, Any](), dict[Any, list[tuple[str, float, float, int]]]()
     for region in (given or task.get("predictions") or [{"result": []}])[0]["result"]:
         value = region.get("value", {})
         labels = value.get("keypointlabels") or value.get("rectanglelabels")
@@ -116,23 +117,27 @@ def _picture(task: dict[str, Any]) -> LabelledPicture:
         x, y = float(value["x"]) * size[0] / 100 - 0.5, float(value["y"]) * size[1] / 100 - 0.5
         if "rectanglelabels" in value:
             far = float(value["width"]) * size[0] / 100, float(value["height"]) * size[1] / 100
-            boxes[region["id"]] = ([x, y, x + far[0], y + far[1]], region.get("score"))
+            latest = region["id"]
+            boxes[latest] = ([x, y, x + far[0], y + far[1]], region.get("score"))
             continue
         said = (region.get("meta") or {}).get("text") or []
-        seen = next((v for v, word in _WORDS.items() if word in said), VISIBLE)
-        group = points.setdefault(region.get("parentID"), {})
-        if labels[0] in group:
-            raise FormatError(f"{name}: {labels[0]} is there twice in one face")
-        group[labels[0]] = (x, y, seen)
+        seen = next((v for v, word in _WORDS.items() if word in said), UNCERTAIN if value.get("hidden") else VISIBLE)
+        points.setdefault(region.get("parentID", latest), []).append((labels[0], x, y, seen))
     faces = tuple(_face(group, *boxes.get(parent, (None, None))) for parent, group in points.items())
     return LabelledPicture(name, size, faces, data.get("frame"))
 
 
-def _face(found: dict[str, tuple[float, float, int]], box: object, score: object) -> LabelledFace:
-    names = point_names(len(found))
-    if set(names) != set(found):
-        raise FormatError(f"points are called {', '.join(sorted(set(found) - set(names))[:3])}")
-    rows = np.array([found[name] for name in names])
+def _face(found: list[tuple[str, float, float, int]], box: object, score: object) -> LabelledFace:
+    labels = [row[0] for row in found]
+    if len(set(labels)) > 1:  # else as Label Studio's importer of COCO has them: in order, all called alike
+        twice = next((label for label in labels if labels.count(label) > 1), None)
+        if twice is not None:
+            raise FormatError(f"{twice} is there twice in one face, which neither parentID nor a rectangle tells apart")
+        names = point_names(len(found))
+        if set(names) != set(labels):
+            raise FormatError(f"points are called {', '.join(sorted(set(labels) - set(names))[:3])}")
+        found = [found[labels.index(name)] for name in names]
+    rows = np.array([row[1:] for row in found], dtype=np.float64)
     return checked_face(rows[:, :2], rows[:, 2], box=box, score=score)
 
 
