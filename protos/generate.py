@@ -11,6 +11,7 @@ versions of grpcio-tools and mypy-protobuf, which pyproject.toml pins.
 from __future__ import annotations
 
 import argparse
+import ast
 import os
 import re
 import sys
@@ -70,7 +71,25 @@ def generate(protos: Path = ROOT) -> dict[Path, bytes]:
         typed = f"--mypy_grpc_out=quiet,generate_concrete_servicer_stubs:{scratch}"
         _protoc([*include, f"--grpc_python_out={scratch}", typed, *services])
         found = sorted(path for pattern in STUB_PATTERNS for path in Path(scratch).rglob(pattern))
-        return {path.relative_to(scratch): path.read_bytes() for path in found}
+        return {path.relative_to(scratch): _compact(path) for path in found}
+
+
+def _compact(path: Path) -> bytes:
+    """A stub without the comments of its .proto, which is packed beside it: half of a stub's bytes in the wheel."""
+    if path.suffix != ".pyi":
+        return path.read_bytes()
+    source = path.read_text(encoding="utf-8")
+    left_out: set[int] = set()
+    for node in ast.walk(ast.parse(source)):
+        body = getattr(node, "body", None)
+        if not isinstance(body, list):
+            continue
+        texts = [one for one in body if isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant)]
+        for one in texts if len(texts) < len(body) else ():  # a body of its comment alone keeps it
+            if isinstance(one.value, ast.Constant) and isinstance(one.value.value, str):
+                left_out.update(range(one.lineno, (one.end_lineno or one.lineno) + 1))
+    lines = source.splitlines(keepends=True)
+    return "".join(line for number, line in enumerate(lines, 1) if number not in left_out).encode("utf-8")
 
 
 def stale(stubs: dict[Path, bytes], protos: Path = ROOT) -> list[Path]:

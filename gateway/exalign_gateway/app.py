@@ -59,17 +59,7 @@ def gateway(
         return answer
 
     async def ready(request: Request) -> Response:
-        check = channels[-1].unary_unary(CHECK)
-        try:
-            status = decode_response(await check(encode_request(""), timeout=_HEALTH_SECONDS))
-        except grpc.aio.AioRpcError as error:
-            return failure("unavailable", error.details() or error.code().name)
-        if status is not HealthStatus.SERVING:
-            return failure("unavailable", f"the server is {status.value}")
-        return JSONResponse({"status": "SERVING"})
-
-    async def healthy(request: Request) -> Response:
-        return JSONResponse({"status": "ok"})
+        return await _readiness(channels[-1])
 
     described = json.loads(resources.files("exalign_gateway").joinpath("openapi.json").read_text("utf-8"))
 
@@ -77,7 +67,9 @@ def gateway(
         return JSONResponse(described)
 
     routes = [Route(path_of(method), endpoint(place), methods=["POST"]) for place, method in enumerate(METHODS)]
-    routes += [Route(path, to) for path, to in (("/healthz", healthy), ("/readyz", ready), ("/openapi.json", describe))]
+    routes += [
+        Route(path, to) for path, to in (("/healthz", _healthy), ("/readyz", ready), ("/openapi.json", describe))
+    ]
     middleware = [
         Middleware(
             CORSMiddleware,
@@ -93,6 +85,21 @@ def gateway(
         middleware=middleware if origins else [],
         exception_handlers={HTTPException: _no_route},
     )
+
+
+async def _healthy(request: Request) -> Response:
+    return JSONResponse({"status": "ok"})
+
+
+async def _readiness(channel: grpc.aio.Channel) -> Response:
+    """Whether the server behind serves."""
+    try:
+        status = decode_response(await channel.unary_unary(CHECK)(encode_request(""), timeout=_HEALTH_SECONDS))
+    except grpc.aio.AioRpcError as error:
+        return failure("unavailable", error.details() or error.code().name)
+    if status is not HealthStatus.SERVING:
+        return failure("unavailable", f"the server is {status.value}")
+    return JSONResponse({"status": "SERVING"})
 
 
 async def _no_route(request: Request, error: Exception) -> Response:
