@@ -3,8 +3,8 @@
     python tests/gateway/schemathesis_campaign.py [--cases 5000] [--seed 1] [--dir DIR] [--out docs/gateway.json]
 
 schemathesis is in an environment of its own, made with pip below --dir (kept there) or in a temporary folder. Requests
-are right and wrong ones. No answer may be a 5xx but 503 and 504, which say that the server is ending or was too slow; every
-answer is one that the OpenAPI describes. The gateway counts what it answered.
+are right and wrong ones. No answer may be a 5xx but 503 and 504, which say that the server is ending or was too slow;
+every answer is one that the OpenAPI describes. The gateway counts what it answered.
 """
 
 from __future__ import annotations
