@@ -50,7 +50,7 @@ def gateway(
         try:
             yield
         finally:
-            await channels.pop().close()
+            await channels.pop().close(None)
 
     def endpoint(place: int) -> Callable[[Request], object]:
         async def answer(request: Request) -> Response:
@@ -94,7 +94,9 @@ async def _healthy(request: Request) -> Response:
 async def _readiness(channel: grpc.aio.Channel) -> Response:
     """Whether the server behind serves."""
     try:
-        status = decode_response(await channel.unary_unary(CHECK)(encode_request(""), timeout=_HEALTH_SECONDS))
+        status = decode_response(
+            await channel.unary_unary(CHECK, None, None)(encode_request(""), timeout=_HEALTH_SECONDS)
+        )
     except grpc.aio.AioRpcError as error:
         return failure("unavailable", error.details() or error.code().name)
     if status is not HealthStatus.SERVING:

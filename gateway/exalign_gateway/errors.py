@@ -50,7 +50,7 @@ def failure_of(error: grpc.aio.AioRpcError) -> JSONResponse:
     code = error.code().name.lower().replace("cancelled", "canceled")
     details, headers = [], {}
     try:
-        status = rpc_status.from_call(error)
+        status = rpc_status.from_call(error)  # type: ignore[arg-type]  # it has what grpc.Call has
     except (ValueError, DecodeError):
         status = None  # a proxy on the way rewrote it: the code counts
     for packed in status.details if status is not None else ():

@@ -63,7 +63,7 @@ def _skeleton(parent: ET.Element, face: LabelledFace, *, outside: bool = False, 
     """One face; an absent point is written where the box begins, as CVAT wants numbers."""
     element = ET.SubElement(parent, "skeleton", attributes)
     # CVAT wants no frame there, and Datumaro reads no video without.
-    inherited = {key: attributes[key] for key in ("frame", "keyframe") if key in attributes}
+    inherited: dict[str, str] = {key: attributes[key] for key in ("frame", "keyframe") if key in attributes}
     empty = face.extent[:2]
     for name, point, seen in zip(point_names(len(face.points)), face.points, face.visibility, strict=True):
         x, y = (empty if seen == ABSENT else point) + 0.5
