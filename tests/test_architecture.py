@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "exalign_engine": {"exalign_engine", "exalign"},
     "exalign_service": {"exalign_service", "exalign_engine", "exalign"},
     "exalign_client": {"exalign_client", "exalign"},
+    "exalign_gateway": {"exalign_gateway", "exalign_client", "exalign"},
     "exalign": {"exalign"},
 }
 
@@ -114,6 +115,7 @@ def test_the_client_needs_no_more_than_the_base_install() -> None:
         "skimage": "demo.py",
         "prometheus_client": "histograms.py",
         "opentelemetry": "trace_context.py",
+        "pyarrow": "parquet.py",
     }
     found = foreign_imports("exalign_client", lambda path, top: top in base or path.name == optional.get(top))
     assert not found, listed(found, "the base install has not got it: opencv.py has require_opencv()")

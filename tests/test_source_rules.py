@@ -22,7 +22,12 @@ LONG = re.compile(r"^\s*# Long: \S.*")
 GENERATED = tuple(ROOT / "protos" / "exalign" / package for package in ("v1", "open_inference"))
 
 #: Where our files are; what tools leave beside them is not ours.
-ROOMS = ("engine", "service", "clients", "protos", "tests", "benchmarks", "docs", "findings", "examples", "models")
+ROOMS = (
+    "engine", "service", "clients", "gateway", "protos", "tests", "benchmarks", "docs", "findings", "examples", "models"
+)  # fmt: skip
+
+#: Folders of what is made.
+NOT_OURS = {"__pycache__", "node_modules", "out"}
 
 TEXT = {".py", ".pyi", ".md", ".toml", ".proto", ".yaml", ".yml", ".cfg", ".txt", ".sh", ""}
 
@@ -96,7 +101,7 @@ def files(*suffixes: str) -> tuple[Path, ...]:
             for p in found
             if p.suffix in suffixes
             and not any(folder in p.parents for folder in GENERATED)
-            and not any(part in {"__pycache__", "out"} or part.endswith(".egg-info") for part in p.parts)
+            and not any(part in NOT_OURS or part.endswith(".egg-info") for part in p.parts)
         )
     )
 

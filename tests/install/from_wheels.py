@@ -166,7 +166,8 @@ def run_base(runner: Runner, address: str) -> None:
 def run_pictures(runner: Runner, address: str) -> None:
     """Every documented command of the client, with a server that is running."""
     for command in of_client():
-        runner.run([*words_of(command), "--server", address], f"{command.text} --server")
+        server = [] if "convert" in command.words else ["--server", address]  # which asks none
+        runner.run([*words_of(command), *server], f"{command.text} --server")
 
 
 def run_alone(runner: Runner) -> None:

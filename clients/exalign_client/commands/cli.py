@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from exalign.cli_support import OneLineParser
-from exalign_client.commands import condition, heatmaps, model, pose, predict, suggest, swap, track
+from exalign_client.commands import condition, convert, heatmaps, model, pose, predict, suggest, swap, track
 from exalign_client.commands.terminal import run_client_command
 
 
@@ -22,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = OneLineParser(prog="exalign", description="Landmarks of faces, with their uncertainty.")
     parser.add_version()
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (predict, heatmaps, pose, condition, suggest, track, model, swap):
+    for command in (predict, heatmaps, pose, condition, suggest, track, convert, model, swap):
         command.add_parser(commands)
 
     def run() -> int:

@@ -1,4 +1,4 @@
-"""``exalign predict``: landmarks of the faces in pictures, as a table, as JSON, drawn over the pictures."""
+"""``exalign predict``: landmarks of the faces in pictures: a table, JSON, a drawing, or a file of other tools."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from exalign.cli_support import describe, json_text, report
 from exalign.output_files import refuse_overwriting, report_written
 from exalign_client.calls.sync import Client
 from exalign_client.commands.connection import add_connection_options, connect
+from exalign_client.commands.export import Export, add_format_options, export_of
 from exalign_client.commands.inputs import PictureInput, given_pictures, is_there
 from exalign_client.commands.tables import landmark_table, prediction_summary
 from exalign_client.errors import (
@@ -19,6 +20,7 @@ from exalign_client.errors import (
     UnavailableError,
     UnimplementedError,
 )
+from exalign_client.formats import picture_from
 from exalign_client.opencv import require_opencv
 from exalign_client.pictures.overlay import SUFFIXES, draw_overlay, write_picture
 from exalign_client.requests.arguments import Box
@@ -65,6 +67,7 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
         metavar="PATH",
         help="draw the answer over the picture: a file for one picture, a directory for several",
     )
+    add_format_options(parser)
     add_connection_options(parser)
     parser.set_defaults(run=lambda arguments: run(arguments, parser))
 
@@ -73,7 +76,9 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Align the faces of each picture in turn; one that cannot be used is reported and does not stop the rest."""
     given = given_pictures(arguments.images)
     single = len(given.pictures) == 1 and not given.from_directory
-    overlays = _overlay_paths(given.pictures, arguments.out, parser, single=single)
+    export = export_of(arguments, [picture.identity for picture in given.pictures], parser)
+    drawn = None if export else arguments.out
+    overlays = _overlay_paths(given.pictures, drawn, parser, single=single)
     there = [picture for picture in given.pictures if is_there(picture)]
     if not there:
         return 1  # before anything is started for nothing
@@ -85,7 +90,7 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
             if len(there) > 1:
                 report(f"[{number}/{len(there)}] {picture.name}")
             try:
-                _answer(client, picture, model, overlays.get(picture), arguments, listed=listed)
+                _answer(client, picture, model, overlays.get(picture) or export, arguments, listed=listed)
             except _HOPELESS:
                 raise
             except (OSError, MemoryError, ExalignClientError) as error:
@@ -94,6 +99,8 @@ def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
                 text = "not enough memory" if isinstance(error, MemoryError) else describe(error)
                 report(f"exalign: {text if picture.name in text else f'{picture.name}: {text}'}")
                 failures += 1
+    if export is not None:
+        export.write()
     return 1 if failures else 0
 
 
@@ -101,22 +108,24 @@ def _answer(
     client: Client,
     picture: PictureInput,
     model: Model,
-    overlay: Path | None,
+    target: Path | Export | None,
     arguments: argparse.Namespace,
     *,
     listed: bool,
 ) -> None:
-    """Ask about one picture, print the answer and draw it."""
+    """Ask about one picture, print the answer, and draw it or keep it for the file."""
     data = picture.read()
     convention = arguments.detector or ""
     boxes = [Box(x0, y0, x1, y1, convention) for x0, y0, x1, y1 in arguments.box or ()]
     detector = None if boxes else arguments.detector
     prediction = client.predict(data, boxes, detector=detector, max_faces=arguments.max_faces)
     _print(picture, prediction, model, as_json=arguments.json, listed=listed)
-    if overlay is not None:
+    if isinstance(target, Export):
+        target.add(picture_from(picture.name, prediction))
+    elif target is not None:
         pixels = draw_overlay(data, prediction, presence_threshold=model.presence_threshold)
-        write_picture(overlay, pixels)
-        report_written("exalign", overlay)
+        write_picture(target, pixels)
+        report_written("exalign", target)
 
 
 def _print(picture: PictureInput, prediction: Prediction, model: Model, *, as_json: bool, listed: bool) -> None:

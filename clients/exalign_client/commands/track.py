@@ -1,4 +1,4 @@
-"""``exalign track``: faces through a video, as JSON lines, as a drawn video, with clicks on single frames."""
+"""``exalign track``: faces through a video: JSON lines, a drawn video, or a file of other tools; clicks on frames."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from exalign.cli_support import json_text, report
 from exalign.output_files import refuse_overwriting, report_written
 from exalign_client.calls.sync import Client
 from exalign_client.commands.connection import add_connection_options, connect
+from exalign_client.commands.export import Export, add_format_options, export_of
 from exalign_client.commands.picture import click_of
 from exalign_client.commands.terminal import Progress
 from exalign_client.errors import Violation
+from exalign_client.formats import frame_from
 from exalign_client.landmarks import NAMES
 from exalign_client.opencv import require_opencv
 from exalign_client.pictures.decode import Pixels
@@ -48,10 +50,11 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object a frame, one a line")
     parser.add_argument(
         "--out",
-        type=_mp4_path,
+        type=Path,
         metavar="VIDEO.mp4",
         help="draw the answers over the video; H.264 with its times and sound",
     )
+    add_format_options(parser)
     parser.add_argument(
         "--max-faces", type=_whole_from(1), metavar="N", help="follow at most so many faces (default 1)"
     )
@@ -79,17 +82,22 @@ def add_parser(commands: argparse._SubParsersAction[Any]) -> None:
     )
     parser.add_argument("--suggest", action="store_true", help="show which click in which frame would help most")
     add_connection_options(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=lambda arguments: run(arguments, parser))
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Follow, draw and print."""
+    export = export_of(arguments, _files_of(arguments.video), parser)
+    if export is not None:
+        arguments.out = None  # nothing is drawn
     if arguments.out is not None:
+        if arguments.out.suffix.lower() != ".mp4":
+            parser.error(f"--out: {arguments.out} must end in .mp4, or --format say what it is")
         refuse_overwriting([arguments.out], _files_of(arguments.video))
         require_opencv()
     video = open_video(arguments.video)  # before anything is started for nothing
     with connect(arguments, shows_progress=True) as client:
-        return _Run(arguments, video, client).run()
+        return _Run(arguments, video, client, export).run()
 
 
 def _files_of(video: str) -> list[Path]:
@@ -101,8 +109,8 @@ def _files_of(video: str) -> list[Path]:
 class _Run:
     """One video on its way through."""
 
-    def __init__(self, arguments: argparse.Namespace, video: Video, client: Client) -> None:
-        self._arguments, self._video, self._client = arguments, video, client
+    def __init__(self, arguments: argparse.Namespace, video: Video, client: Client, export: Export | None) -> None:
+        self._arguments, self._video, self._client, self._export = arguments, video, client, export
         self._limits: Limits = client.model().limits
         self._clicks: dict[int, list[Click]] = defaultdict(list)
         for frame, landmark, x, y in arguments.click:
@@ -133,6 +141,8 @@ class _Run:
             finally:
                 progress.end(self._answered)
             closed = stream.closed
+        if self._export is not None:
+            self._export.write()
         return self._report(closed, writer)
 
     def _writer(self) -> VideoWriter | None:
@@ -200,6 +210,8 @@ class _Run:
             self._states[track.track_id][track.state] += 1
         if self._drawn is not None:
             self._drawn.draw(result)
+        if self._export is not None:
+            self._export.add(frame_from(self._video.name, self._size, result))
         if self._arguments.json:
             _print_json({"video": self._video.name}, result.to_json())
 
@@ -277,13 +289,6 @@ def _frame_click(text: str) -> tuple[int, str | int, float, float]:
     if not separator or not frame.isascii() or not frame.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is not FRAME:LANDMARK=X,Y, such as 200:nose_tip=210.5,133")
     return int(frame), *click_of(click)
-
-
-def _mp4_path(text: str) -> Path:
-    path = Path(text)
-    if path.suffix.lower() != ".mp4":
-        raise argparse.ArgumentTypeError(f"{text} must end in .mp4")
-    return path
 
 
 def _whole_from(least: int) -> Any:

@@ -1,0 +1,1 @@
+"""Files of other tools, read and written by those tools themselves: see `own_readers`."""
