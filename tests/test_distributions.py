@@ -17,8 +17,8 @@ from import_graph import PACKAGES
 ROOT = Path(__file__).parents[1]
 MODEL = ROOT / "models" / "exalign-model-143k"
 
-#: Most that the code may weigh, packed as a wheel is (1 MiB and an eighth: the store of sessions and the formats of other
-#: tools came), and most that the detector's weights may add.
+#: Most that the code may weigh, packed as a wheel is (1.125 MiB: the store of sessions and the formats of other tools
+#: came), and most that the detector's weights may add.
 MOST_BYTES, MOST_WEIGHTS = 9 * 2**17, 600_000
 
 
