@@ -125,3 +125,23 @@ def test_what_a_server_waits_for_is_acknowledged_at_once(lag: int) -> None:
     assert message is not None
     assert message.ack.acked_frame == 0
     assert session.next_keepalive > 0
+
+
+def test_no_more_frames_are_on_their_way_than_results_may_wait() -> None:
+    """A server that waits for acknowledgements reads on for so many messages: they must not stand behind more."""
+    session = TrackSession(track_pb2.TrackConfig(session_id="a"), 16, "here")
+    session.begin()
+    opened = track_pb2.TrackOpened(bundle_id="b", max_unacked_frames=3)
+    session.receive(service_pb2.TrackVideoResponse(opened=opened))
+    for index in range(8):
+        session.add(track_pb2.VideoFrame(frame_index=index))
+    sent = []
+    while (message := session.next_message()) is not None:
+        sent.append(message.frame.frame_index)
+    assert sent == [0, 1, 2]
+    result = track_pb2.FrameResult(frame_index=0, resume_token=b"0")
+    session.receive(service_pb2.TrackVideoResponse(result=result))
+    message = session.next_message()
+    assert message is not None
+    assert (message.frame.frame_index, message.frame.acked_frame) == (3, 0)
+    assert session.next_message() is None

@@ -108,6 +108,7 @@ class TrackSession:
         self._opened = self.going_away = False
         self._to_send: deque[int | LateEvidence] = deque()
         self._sent: set[int] = set()
+        self._in_flight = self._window  # frames that may be on their way
         self._heartbeat_pause = _HEARTBEAT_PAUSE
         self._acked, self._ack_wanted = -1, False
 
@@ -171,7 +172,7 @@ class TrackSession:
 
     def next_message(self) -> service_pb2.TrackVideoRequest | None:
         """The next frame or late evidence to send; None: there is none now."""
-        if not self._to_send or self.going_away or len(self._sent) >= self._window:
+        if not self._to_send or self.going_away or len(self._sent) >= self._in_flight:
             return None
         item = self._to_send.popleft()
         if isinstance(item, LateEvidence):
@@ -260,6 +261,8 @@ class TrackSession:
         if self._from_first and self._held.frames and opened.bundle_id != self._bundle_id:
             self._session += 1  # it is answered again, and not alike
         self._bundle_id = opened.bundle_id
+        # A server that waits for acknowledgements reads so many messages, and no further: they must not stand behind.
+        self._in_flight = min(self._window, opened.max_unacked_frames or self._window)
         # The server has seen the frames below next_frame; where resumed, their results follow by themselves.
         first = opened.next_frame if self._token else 0
         # What came after a frame was taken in before the next one. Whether the last of it was, is not known.
