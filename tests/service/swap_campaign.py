@@ -35,7 +35,7 @@ from track_fakes import config as track_config
 from track_fakes import frame
 
 #: Values of four bytes that each network holds beside what it needs: 50 bundles that stayed would not go unseen.
-BALLAST = 1_000_000
+BALLAST = 3_000_000
 
 #: Bundles there are; swap n is to number n modulo so many.
 NUMBERS = 7
@@ -92,7 +92,7 @@ def server_process(directory: Path, streams: int) -> Iterator[tuple[int, str, st
 
 
 def resident(pid: int) -> int:
-    """Memory of a process, bytes."""
+    """Memory of a process that is not of files, bytes: pages of libraries come back with work."""
     (line,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("RssAnon:"))
     return int(line.split()[1]) * 1024
 
@@ -222,13 +222,23 @@ async def settled(address: str) -> None:
             await asyncio.sleep(0.05)
 
 
-async def run(streams: int, swaps: int, seconds: float = 2.0) -> Findings:
+async def come_back(pid: int, most: int, seconds: float = 20.0) -> int:
+    """Memory of a process once it is at most so much: what has gone is freed in threads. Or after so many seconds."""
+    until = time.monotonic() + seconds
+    while (found := resident(pid)) > most and time.monotonic() < until:
+        await asyncio.sleep(0.1)
+    return found
+
+
+async def run(streams: int, swaps: int, seconds: float = 2.0, within: float = 1.1) -> Findings:
     """A campaign.
 
     Args:
         streams: at a time.
         swaps: one after the other.
         seconds: of load before the first swap, in which the memory finds its base.
+        within: memory afterwards ÷ its base, at most. Of a small base what the allocator keeps of two bundles that live
+            for a moment is more: 11 to 20 MB, after 6 swaps and after 40.
     """
     found, start = Findings(streams, swaps), time.monotonic()
     directory = Path(tempfile.mkdtemp())
@@ -247,10 +257,9 @@ async def run(streams: int, swaps: int, seconds: float = 2.0) -> Findings:
                 for n in range(1, swaps + 1):
                     await campaign.swap(channel, ids, (n + 1) % NUMBERS)
             await settled(address)
-            await asyncio.sleep(0.5)  # the last bundle that has gone is freed in a thread
-            found.after_bytes = resident(pid)
+            found.after_bytes = await come_back(pid, int(within * found.base_bytes))
         found.check("frames without an answer", found.frames_sent - found.frames_answered, 0)
-        found.check("memory within a tenth of its base", found.after_bytes <= 1.1 * found.base_bytes, True)
+        found.check(f"memory within {within} of its base", found.after_bytes <= within * found.base_bytes, True)
     finally:
         shutil.rmtree(directory)
     found.seconds = time.monotonic() - start
