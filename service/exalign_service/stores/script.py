@@ -79,7 +79,7 @@ class Reply(IntEnum):
     WANTS_ALL = 2
     #: A later write of the same owner is there.
     OLDER = 3
-    #: The store's own error about this session alone: what lies under its key is none of ours, say.
+    #: The store's own error about one session: what lies under its key is none of ours, say.
     REFUSED = 4
 
 
