@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import logging
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,13 +14,11 @@ _MAPPING = re.compile(r"(?P<start>[0-9a-f]+)-(?P<end>[0-9a-f]+) r-[x-]p [0-9a-f]
 #: <sys/mman.h> of Linux.
 _MADV_DONTNEED = 4
 
-_log = logging.getLogger(__name__)
-
 
 def give_memory_back() -> None:
     """Give the system what was freed, and what was read of files; where it can, elsewhere nothing.
 
-    Half of what is resident after a start are pages of libraries: code that imported them, or compiled. What is still
+    Two fifths of what is resident after a start are pages of libraries: code that imported, or compiled. What is still
     needed is mapped again when it is used, from the system's cache of files.
     """
     with suppress(OSError, AttributeError):  # no glibc
