@@ -37,8 +37,12 @@ from fuzz_paths import ROOT
 from fuzz_target import without_paths
 from fuzzed_server import RETENTION, FuzzedServer, fuzzed_server
 
-#: Conversations of one chunk, and chunks of one server; after so many of them memory has found its base.
-CHUNK, CHUNKS_OF_A_SERVER, WARM = 500, 40, 4
+#: Conversations of one chunk, and chunks of one server.
+CHUNK, CHUNKS_OF_A_SERVER = 500, 40
+
+#: Conversations after which a server's memory has found its base: bundles were swapped, malloc's thresholds have moved.
+#: The short form holds fewer with a server, and says nothing of memory.
+WARM = 2_000
 
 #: Seeds of one of several workers.
 SEEDS_OF_A_WORKER = 1_000_000
@@ -62,7 +66,7 @@ class Progress:
         seconds: by the clock.
         chunks: begun; the seed of each is counted up.
         endings: how calls and streams ended, by method and reason.
-        held: what the server held after each chunk; the first field is the server's number.
+        held: what the server held after each chunk; "server" is its number, "conversations" how many it had held.
         starved: chunks that ended early: the machine gave one of both processes no time, and gRPC cut the connection.
         unrepeatable: chunks that ended early: Hypothesis tried a conversation again, which went another way, for the
             bundle that answers was another one.
@@ -94,11 +98,13 @@ class Progress:
     @property
     def growth(self) -> float | None:
         """By how much a server grows with 10,000 conversations, bytes: the median over its chunks, once it is warm."""
-        found = []
-        for server in range(1, self.servers + 1):
-            sizes = [one["resident_bytes"] for one in self.held if one["server"] == server][WARM:]
-            found += [after - before for before, after in pairwise(sizes)]
-        return statistics.median(found) / CHUNK * 10_000 if found else None
+        warm = [one for one in self.held if one["conversations"] >= WARM]
+        found = [
+            (after["resident_bytes"] - before["resident_bytes"]) / (after["conversations"] - before["conversations"])
+            for before, after in pairwise(warm)
+            if before["server"] == after["server"]
+        ]
+        return statistics.median(found) * 10_000 if found else None
 
 
 def merged(parts: list[Progress]) -> Progress:
@@ -138,8 +144,12 @@ class Campaign:
         while found.conversations < conversations and time.monotonic() < until:
             with fuzzed_server() as server:
                 found.servers += 1
+                before = found.conversations
                 for _ in range(CHUNKS_OF_A_SERVER):
                     self._hold(server, min(self._chunk, conversations - found.conversations))
+                    if server.process.poll() is None:
+                        held = {"server": found.servers, "conversations": found.conversations - before}
+                        found.held.append({**held, **server.held()})
                     self._save()
                     print(self.line(), flush=True)
                     if found.conversations >= conversations or time.monotonic() >= until:
@@ -180,8 +190,6 @@ class Campaign:
         found.sent, found.received = found.sent + client.sent, found.received + client.received
         found.endings = dict((Counter(found.endings) + client.endings).most_common())
         found.seconds = round(found.seconds + time.monotonic() - began, 1)
-        if server.process.poll() is None:
-            found.held.append({"server": found.servers, **server.held()})
 
     def _look_back(self, server: FuzzedServer) -> None:
         """What the log says of faults of ours, whether the process has ended, and whether it has let go of all."""

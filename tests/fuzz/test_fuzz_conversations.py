@@ -7,6 +7,7 @@ from random import Random
 import call_grammar
 import frame_grammar
 from call_grammar import Writer
+from conversations import WARM, Progress
 from protocol_model import EXISTS, GONE, Ending, GivenToken, Session, Sessions
 
 
@@ -80,3 +81,13 @@ def test_the_same_seed_writes_the_same_messages_and_without_a_share_nothing_is_w
         call_grammar.image(w)
         call_grammar.box(w, "box", seen=True)
         assert w.wrong == set()
+
+
+def test_memory_is_judged_by_what_a_warm_server_has_held() -> None:
+    def held(server: int, conversations: int, megabytes: float) -> dict[str, int]:
+        return {"server": server, "conversations": conversations, "resident_bytes": round(megabytes * 1e6)}
+
+    cold = [held(1, 100 * i, 400 + i) for i in range(WARM // 100)]
+    assert Progress(held=cold).growth is None
+    warm = [held(1, WARM, 500), held(1, WARM + 500, 501), held(2, WARM, 400), held(2, WARM + 1_000, 402)]
+    assert Progress(held=cold + warm).growth == 20e6
