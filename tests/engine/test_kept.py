@@ -92,6 +92,15 @@ def test_few_exemplars_are_all_kept(model: PosteriorModel) -> None:
     assert kept.cut < MOMENT_CUT
 
 
+@pytest.mark.parametrize("value", [0.0, np.nan])
+def test_what_has_no_probability_is_an_error_before_any_kernel(model: PosteriorModel, value: float) -> None:
+    nothing = np.full(K, value, np.float32)
+    with pytest.raises(ArithmeticError, match="no exemplar has a probability"):
+        Support.of(nothing, model.exemplars)
+    with pytest.raises(ArithmeticError, match="no exemplar has a probability"):
+        Support.of(nothing, model.exemplars, np.arange(3, dtype=np.int32))
+
+
 @BOTH
 def test_many_are_stood_for_by_few_and_the_mass_is_stated(model: PosteriorModel, shape: Callable[[F32], F32]) -> None:
     p = shape(np.zeros(K, np.float32))

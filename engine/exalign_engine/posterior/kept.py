@@ -49,13 +49,19 @@ class Support:
 
     @classmethod
     def of_all(cls, p: F32) -> Support:
-        """All that are supported, however many, by (K,) float32 that sums to 1."""
+        """All that are supported, however many, by (K,) float32 that sums to 1.
+
+        Raises:
+            ArithmeticError: it sums to 0, or is not a number.
+        """
         return cls._of_rows(p, supported(p))
 
     @classmethod
     def _of_rows(cls, p: F32, index: NDArray[np.int32]) -> Support:
         weights = p[index]
         mass = float(weights.sum(dtype=np.float64))
+        if not mass > 0:  # kernels would read beyond their arrays, and one that raises keeps what it has allocated
+            raise ArithmeticError("no exemplar has a probability")
         return cls(index, (weights / np.float32(mass)).astype(np.float32), max(1.0 - mass, 0.0))
 
     @classmethod
@@ -66,6 +72,9 @@ class Support:
             p: (K,) float32 that sums to 1.
             exemplars: the classes; their order is read where more than `MAX_KEPT` are supported.
             held: ascending, every class with a probability above 0, where they are known to be few.
+
+        Raises:
+            ArithmeticError: see `of_all`.
         """
         if held is not None:
             index = held[p[held] >= _least(p)]
