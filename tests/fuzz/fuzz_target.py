@@ -172,6 +172,7 @@ def without_paths(text: str) -> str:
 
 
 def resident_bytes() -> int:
-    """Memory of this process."""
+    """Memory of this process that no file backs: the kernel may take pages of files back at any time."""
     gc.collect()
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -87,14 +88,16 @@ def test_an_input_that_takes_too_long_is_a_find(tmp_path: Path) -> None:
 
 
 def test_memory_that_grows_is_seen_by_a_replay(tmp_path: Path) -> None:
-    kept: list[bytes] = []
+    kept: list[mmap.mmap] = []
 
     def keeps(data: bytes) -> str:
-        kept.append(bytes(range(256)) * 4000)  # 1 MB, touched
+        # New pages: malloc would first use what other tests have freed.
+        kept.append(mmap.mmap(-1, 1_024_000, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+        kept[-1].write(bytes(1_024_000))
         return "kept"
 
     grows = replay(Judge(Fake(tmp_path, keeps), 10.0), [b"a", b"b"], 120)
-    assert grows > 1e9  # an input of a tenth of them would do; what others have freed may be used first
+    assert grows > 9e9
     kept.clear()
     stays = replay(Judge(Fake(tmp_path, lambda data: "gone"), 10.0), [b"a", b"b"], 120)
     assert stays < grows / 10
