@@ -50,6 +50,7 @@ def test_envoy_leads_sessions_by_name_to_servers_that_are_ready_and_cuts_no_stre
     assert route["route"]["timeout"] == "0s"
     assert route["route"]["hash_policy"] == [{"header": {"header_name": "x-session-id"}}]
     (cluster,) = read["clusters"]
+    assert cluster["common_lb_config"]["consistent_hashing_lb_config"] == {"hash_balance_factor": 110}
     assert cluster["health_checks"][0]["http_health_check"]["path"] == "/readyz"
     endpoints = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
     assert len({one["endpoint"]["health_check_config"]["port_value"] for one in endpoints}) == 4
