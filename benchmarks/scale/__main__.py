@@ -80,6 +80,19 @@ def row(fleet: Fleet, what: str, seen: Experience) -> dict[str, Any]:
     }
 
 
+def table(rows: list[dict[str, Any]]) -> str:
+    """Rows of one kind in Markdown, as docs/scale.md has them."""
+    lines = [list(rows[0]), ["---"] * len(rows[0])]
+    lines += [[_shown(value) for value in one.values()] for one in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+    return "none" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
 def simulate(frame_seconds: float, *, quick: bool) -> list[dict[str, Any]]:
     """Kills and upgrades of fleets at several loads, with and without a bound on a server's share."""
     found = []
@@ -109,11 +122,9 @@ def main() -> None:
         parser.error("redis-server is not here; name it by --redis-server")
     costs = {lag: measure(args.redis_server, size, ANSWER) for lag, size in STATES.items()}
     plans = [plan(count, lag, frame, costs[lag]) for lag in STATES for count in STREAMS]
-    for one in plans:
-        print({name: round(value, 2) for name, value in one.items()})
+    print(table(plans))
     simulated = simulate(frame["cpu_ms"]["here, lag 0"][0] / 1000, quick=args.quick)
-    for one in simulated:
-        print(one)
+    print(table(simulated))
     if args.json:
         report = {
             "machine": asdict(here) | {"quiet": here.quiet},
