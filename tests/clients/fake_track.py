@@ -121,7 +121,7 @@ class FakeTracking:
     def wait_for_ends(self, count: int) -> list[str]:
         """How streams ended, once so many have."""
         with self.changed:
-            assert self.changed.wait_for(lambda: len(self.ends) >= count, 10), self.ends
+            assert self.changed.wait_for(lambda: len(self.ends) >= count, 120), self.ends
             return list(self.ends)
 
     def heartbeat(self) -> None:
@@ -133,7 +133,7 @@ class FakeTracking:
     def wait_for_heartbeats(self, count: int) -> None:
         """Wait until so many heartbeats have come."""
         with self.changed:
-            assert self.changed.wait_for(lambda: self.heartbeats >= count, 10), self.heartbeats
+            assert self.changed.wait_for(lambda: self.heartbeats >= count, 120), self.heartbeats
 
     def session(self, config: track_pb2.TrackConfig, context: grpc.ServicerContext) -> Session:
         """The session that a first message opens or resumes."""

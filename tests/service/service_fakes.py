@@ -230,7 +230,11 @@ async def another_caller(live: Running, credentials: grpc.ChannelCredentials | N
         yield Running(live.server, live.runtime, live.detector, channel)
 
 
-async def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
+#: What must happen happens within so many seconds, also where a machine has twenty things to do.
+PATIENCE = 120.0
+
+
+async def until(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
     """Wait for something that must happen."""
     async with asyncio.timeout(seconds):
         while not condition():

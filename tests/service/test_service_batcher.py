@@ -20,6 +20,7 @@ from exalign_service.inference.batcher import Batcher, Row
 from exalign_service.inference.fair_queue import Claim
 from exalign_service.rpc.errors import DeadlineExpiredError, NotServingError, QueueFullError
 from properties import examples
+from service_fakes import PATIENCE
 
 U8 = NDArray[np.uint8]
 
@@ -75,7 +76,7 @@ def held(network: Network, it: Batcher) -> asyncio.Task[list[Row]]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0.001)
 
@@ -133,7 +134,7 @@ def test_nothing_is_lost_nothing_is_answered_twice_and_every_row_gets_its_own(
         if not drain:
             await asyncio.sleep(0.001)
             closing = asyncio.create_task(asyncio.to_thread(it.close, drain=False))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             outcomes = await asyncio.gather(*(task for task, _ in tasks), return_exceptions=True)
         for outcome, (_, fate) in zip(outcomes, tasks, strict=True):
             allowed = {"answered", "QueueFullError"} | ({"RuntimeError"} if failing else set())

@@ -23,6 +23,7 @@ from exalign_engine.geometry.image_limits import ImageLimits
 from exalign_service.decoding.decoder_process import DecoderProcess
 from exalign_service.decoding.pool import DecoderPool
 from exalign_service.rpc.errors import DecoderUnavailableError
+from service_fakes import PATIENCE
 
 LIMITS = ImageLimits()
 
@@ -204,7 +205,7 @@ async def test_a_call_that_is_cancelled_takes_its_decoder_with_it() -> None:
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
-        await asyncio.wait_for(seen.none_left.wait(), 30)
+        await asyncio.wait_for(seen.none_left.wait(), PATIENCE)
         np.testing.assert_array_equal(await decoded(made, SMALL), drawn(64, 48))
     assert not seen.failures
 
@@ -214,7 +215,7 @@ async def test_a_decoder_has_little_priority_and_ends_when_the_server_closes_its
     assert decoder.alive
     assert os.getpriority(os.PRIO_PROCESS, decoder.pid) >= 10
     decoder.close()
-    assert await asyncio.wait_for(decoder.ended(), 30) == 0
+    assert await asyncio.wait_for(decoder.ended(), PATIENCE) == 0
 
 
 def test_a_decoder_imports_little() -> None:

@@ -18,7 +18,7 @@ from exalign_engine.runtime.divergence import Divergence
 from exalign_engine.runtime.tensorrt.errors import DeviceLostError, DeviceMemoryError
 from exalign_service.observability.model_metrics import export_divergence
 from exalign_service.rpc.errors import status_of
-from service_fakes import GOOD_BOX, Running, encoded, request
+from service_fakes import GOOD_BOX, PATIENCE, Running, encoded, request
 
 HERE = Path(__file__).parent
 LOST = DeviceLostError("cudaStreamSynchronize", "cudaErrorIllegalAddress", "an illegal memory access was encountered")
@@ -32,7 +32,7 @@ async def test_a_lost_device_ends_the_service_in_words(live: Running) -> None:
         with pytest.raises(grpc.aio.AioRpcError, match="illegal memory access") as e:
             await live.stub.PredictLandmarks(request(GOOD_BOX))
         assert e.value.code() == grpc.StatusCode.UNAVAILABLE
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while (
             await health.Check(health_pb2.HealthCheckRequest())
         ).status != health_pb2.HealthCheckResponse.NOT_SERVING:

@@ -18,6 +18,7 @@ from exalign_service.inference.stage_pool import StagePool
 from exalign_service.rpc.call_context import Call, current_call
 from exalign_service.rpc.errors import DeadlineExpiredError, NotServingError
 from properties import examples
+from service_fakes import PATIENCE
 
 FOREVER = float("inf")
 
@@ -226,7 +227,7 @@ async def for_call(pool: StagePool, caller: str, work: Callable[[], object], dea
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0.001)
 

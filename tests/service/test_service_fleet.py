@@ -17,7 +17,7 @@ from exalign_service.config.schema import StoreConfig
 from exalign_service.stores import opening
 from exalign_service.stores.link import StoreAwayError
 from exalign_service.track.resume_token import ResumeToken
-from service_fakes import GOOD_BOX, Running, running, until
+from service_fakes import GOOD_BOX, PATIENCE, Running, running, until
 from service_fakes import config as server_config
 from store_fakes import FakeLink, FakeRedis
 from test_service_track_resume import FRAMES, OPTIONS, Transcript, script_from, uncut
@@ -110,7 +110,7 @@ async def watch(made: Fleet, name: str, cuts: list[int], *, die: bool) -> Repeat
         sending = asyncio.create_task(send())
         received = 0
         while (received != cut or not transcript.results) and (
-            answer := await asyncio.wait_for(it.call.read(), 20)
+            answer := await asyncio.wait_for(it.call.read(), PATIENCE)
         ) is not grpc.aio.EOF:
             transcript.take(answer)
             received += 1

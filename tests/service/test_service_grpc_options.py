@@ -14,7 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from exalign_client.transport.channel import channel_options
 from exalign_service.rpc.options import message_ceiling, server_options
 from half_open import HalfOpen, hurried
-from service_fakes import Running
+from service_fakes import PATIENCE, Running
 
 #: The library that reads the options.
 LIBRARY = Path(cygrpc.__file__).read_bytes()
@@ -103,10 +103,10 @@ async def test_a_connection_that_is_half_open_is_found(side: str) -> None:
                 await watch.read()
                 way.die()
                 if side == "server":
-                    await asyncio.wait_for(servicer.over.wait(), 30)
+                    await asyncio.wait_for(servicer.over.wait(), PATIENCE)
                 else:
                     with pytest.raises(grpc.aio.AioRpcError) as caught:
-                        await asyncio.wait_for(watch.read(), 30)
+                        await asyncio.wait_for(watch.read(), PATIENCE)
                     assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
                 watch.cancel()
     finally:

@@ -14,7 +14,7 @@ from exalign_engine import Aligner
 from exalign_service import Server
 from exalign_service.rpc.health import HealthService
 from manual_clock import settle
-from service_fakes import FakeDetector, FakeRuntime, Running, config, tiny_bundle, until
+from service_fakes import PATIENCE, FakeDetector, FakeRuntime, Running, config, tiny_bundle, until
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 NAMES = {"", "exalign.v1.FaceAlignmentService", "inference.GRPCInferenceService"}
@@ -71,7 +71,7 @@ async def test_a_watcher_that_takes_nothing_holds_nobody_up() -> None:
     deaf.takes.clear()
     watching = [asyncio.create_task(health.Watch(health_pb2.HealthCheckRequest(), one)) for one in (deaf, other)]
     await settle()
-    await asyncio.wait_for(health.enter_graceful_shutdown(), 5)
+    await asyncio.wait_for(health.enter_graceful_shutdown(), PATIENCE)
     await health.set("", SERVING)  # too late
     await settle()
     assert (deaf.statuses, other.statuses) == ([], [SERVING, NOT_SERVING])

@@ -37,6 +37,6 @@ async def test_a_request_is_let_go_with_its_answer(live: Running, monkeypatch: p
         else:
             with pytest.raises(grpc.aio.AioRpcError):
                 await call
-        await until(lambda: [witness() for witness in witnesses] == [None], 10)
+        await until(lambda: [witness() for witness in witnesses] == [None])
     finally:
         gc.enable()

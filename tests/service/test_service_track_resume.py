@@ -15,7 +15,7 @@ import pytest
 
 from exalign.v1 import track_pb2
 from exalign_service.track.resume_token import ResumeToken
-from service_fakes import GOOD_BOX, Running, running, until
+from service_fakes import GOOD_BOX, PATIENCE, Running, running, until
 from service_fakes import config as server_config
 from track_fakes import OPTIONS, SCRIPT, config, frame, plain, received, sessions, talk
 
@@ -95,7 +95,7 @@ async def watch(live: Running, name: str, cuts: list[int], acks: bool) -> Transc
 
         sending = asyncio.create_task(send())
         listened = 0
-        while listened != cut and (answer := await asyncio.wait_for(it.call.read(), 20)) is not grpc.aio.EOF:
+        while listened != cut and (answer := await asyncio.wait_for(it.call.read(), PATIENCE)) is not grpc.aio.EOF:
             transcript.take(answer)
             listened += 1
         if transcript.closed:

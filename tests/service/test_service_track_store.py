@@ -18,6 +18,7 @@ from exalign_service.track.requests import RequestedFrame
 from exalign_service.track.resume_token import DamagedTokenError, ResumeToken, state_hash
 from exalign_service.track.store import FencedError, MemoryStore
 from manual_clock import ManualClock, settle
+from service_fakes import PATIENCE
 
 NAMES = st.text("abcXYZ019_.-", min_size=1, max_size=64)
 DIGESTS = st.binary(min_size=16, max_size=16)
@@ -233,7 +234,7 @@ def received(index: int, *, fresh: bool = True, size: int = 10) -> ReceivedFrame
 
 
 async def taken(inbox: Inbox) -> ReceivedFrame:
-    item = await asyncio.wait_for(inbox.take(), 1)
+    item = await asyncio.wait_for(inbox.take(), PATIENCE)
     assert isinstance(item, ReceivedFrame)
     return item
 
@@ -248,7 +249,7 @@ async def test_reading_stops_a_few_messages_ahead_and_goes_on_with_room() -> Non
     await settle()
     assert not waiting.done()
     assert (await taken(inbox)).requested.index == 0
-    await asyncio.wait_for(waiting, 1)
+    await asyncio.wait_for(waiting, PATIENCE)
 
 
 @pytest.mark.parametrize(("most_frames", "most_bytes", "held"), [(8, 1000, 8), (64, 100, 10)])

@@ -14,7 +14,7 @@ from google.protobuf.duration_pb2 import Duration
 from numpy.typing import NDArray
 
 from exalign.v1 import evidence_pb2, geometry_pb2, image_pb2, service_pb2, track_pb2
-from service_fakes import GOOD_BOX, Corners, Details, Running, details_of, encoded, picture
+from service_fakes import GOOD_BOX, PATIENCE, Corners, Details, Running, details_of, encoded, picture
 
 U8 = NDArray[np.uint8]
 Answer = service_pb2.TrackVideoResponse
@@ -92,7 +92,7 @@ class Talk:
 
     async def hear(self, kind: str) -> Any:
         """The next message, which must be of this kind."""
-        answer: Any = await asyncio.wait_for(self.call.read(), 20)
+        answer: Any = await asyncio.wait_for(self.call.read(), PATIENCE)
         assert answer is not grpc.aio.EOF, f"{await self.call.code()}: {await self.call.details()}"
         assert answer.WhichOneof("message") == kind, answer
         return getattr(answer, kind)
@@ -113,7 +113,7 @@ class Talk:
     async def rest(self) -> list[Answer]:
         """Everything until the stream has ended well."""
         found = []
-        while (answer := await asyncio.wait_for(self.call.read(), 20)) is not grpc.aio.EOF:
+        while (answer := await asyncio.wait_for(self.call.read(), PATIENCE)) is not grpc.aio.EOF:
             found.append(answer)
         assert await self.call.code() == grpc.StatusCode.OK, await self.call.details()
         return found
