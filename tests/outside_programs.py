@@ -17,7 +17,8 @@ UNPACKED = Path(os.environ.get("UNPACKED_PROGRAMS", "/tmp/exalign-ci/debian"))
 
 def program(name: str) -> str | None:
     """The path of a program; None where it is not here."""
-    here = [UNPACKED / folder / name for folder in ("usr/bin", "usr/sbin", "bin")]
+    places = (UNPACKED, UNPACKED.parent / "prometheus")
+    here = [place / folder / name for place in places for folder in ("usr/bin", "usr/sbin", "bin")]
     return shutil.which(name) or next((str(path) for path in here if path.exists()), None)
 
 
