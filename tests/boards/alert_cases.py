@@ -44,7 +44,7 @@ HEALTH: dict[str, Course] = {
     "up": Gauge(1),
     'exalign_stuck{where="batch"}': Gauge(0),
     'exalign_stuck{where="stage"}': Gauge(0),
-    f'grpc_server_started_total{{{PREDICT}}}': Counter(600),
+    f"grpc_server_started_total{{{PREDICT}}}": Counter(600),
     f'grpc_server_handled_total{{{PREDICT},grpc_code="OK"}}': Counter(590),
     f'grpc_server_handled_total{{{PREDICT},grpc_code="InvalidArgument"}}': Counter(10),
     f'grpc_server_handled_total{{{PREDICT},grpc_code="Internal"}}': Counter(0),
