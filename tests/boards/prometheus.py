@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +21,7 @@ import outside_programs
 SCRAPE = "500ms"
 
 #: Longest wait for anything, seconds: the machine may be busy with other things.
-PATIENCE = 240.0
+PATIENCE = 25.0
 
 HOW = "needs Prometheus (apt-get install prometheus, or unpacked as .ci/run does)"
 
@@ -49,6 +50,14 @@ class Prometheus:
         with urllib.request.urlopen(f"{self._base}{path}?{urllib.parse.urlencode(arguments)}", timeout=60) as answer:
             return json.load(answer)["data"]
 
+    def ready(self) -> bool:
+        """Whether it answers: it listens before."""
+        try:
+            self.query("vector(1)")
+        except urllib.error.HTTPError:
+            return False
+        return True
+
     def query(self, expr: str) -> list[Sample]:
         """The series of an expression, now."""
         return list(self._get("query", query=expr)["result"])
@@ -65,7 +74,7 @@ class Prometheus:
         """Ask again until it is so."""
         until = time.monotonic() + PATIENCE
         while not true():
-            assert time.monotonic() < until, f"{what}: waited in vain; firing: {sorted(self.firing())}"
+            assert time.monotonic() < until, f"{what}: waited in vain"
             time.sleep(0.25)
 
 
@@ -97,6 +106,7 @@ def prometheus(folder: Path, targets: Sequence[str], rules: str, scrape: str = S
     process = outside_programs.start(command, port)
     try:
         running = Prometheus(f"127.0.0.1:{port}")
+        running.wait_for(running.ready, "ready")
         yield running
     finally:
         process.kill()

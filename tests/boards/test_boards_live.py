@@ -12,12 +12,13 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "deploy"))
 
-import boards
-import outside_programs
 import rules
-from exalign_client import local_server
 from load import load
 from prometheus import Prometheus, Sample, prometheus
+
+import boards
+import outside_programs
+from exalign_client import local_server
 
 #: What Grafana puts in place of its variables.
 GRAFANA = {"$__rate_interval": "10s", "$job": "exalign", "$instance": ".*"}
@@ -66,18 +67,20 @@ def without_answer(settings: dict[str, str], tmp_path_factory: pytest.TempPathFa
     """Queries that never had a number while the load ran."""
     flags = [word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", value)]
     folder = tmp_path_factory.mktemp("prometheus")
-    with local_server(tcp=True, arguments=flags) as server:
-        with prometheus(folder, [server.metrics_address], rules.faster_rules("500ms")) as running:
-            with load(server.address) as wrong:
-                left = [text for text, needs in QUERIES.items() if not needs or needs in settings]
+    with (
+        local_server(tcp=True, arguments=flags) as server,
+        prometheus(folder, [server.metrics_address], rules.faster_rules("500ms")) as running,
+        load(server.address) as wrong,
+    ):
+        left = [text for text, needs in QUERIES.items() if not needs or needs in settings]
 
-                def all_answered() -> bool:
-                    assert not wrong, wrong
-                    left[:] = [text for text in left if not has_numbers(running.query(text))]
-                    return not left
+        def all_answered() -> bool:
+            assert not wrong, wrong
+            left[:] = [text for text in left if not has_numbers(running.query(text))]
+            return not left
 
-                wait(running, all_answered)
-                yield left
+        wait(running, all_answered)
+        yield left
 
 
 def wait(running: Prometheus, condition: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,9 @@ K, SIDE, WIDTH = 40, 16, 8
 FIRST, STEP = 0.1, 0.01
 
 
-def write_bundle(folder: Path, number: int, ballast: int = 0, detector: str = "blazeface") -> Path:
+def write_bundle(
+    folder: Path, number: int, ballast: int = 0, detector: str = "blazeface", card: dict[str, Any] | None = None
+) -> Path:
     """Write bundle ``number``, 0 to 60, into a folder that is made.
 
     Args:
@@ -33,6 +36,7 @@ def write_bundle(folder: Path, number: int, ballast: int = 0, detector: str = "b
         number: see `number_of`.
         ballast: values that its network holds beside what it needs, 4 bytes each.
         detector: the one whose boxes it knows.
+        card: of its calibration; None: it has no figures.
     """
     folder.mkdir(parents=True)
     rng = np.random.default_rng(3)
@@ -50,7 +54,7 @@ def write_bundle(folder: Path, number: int, ballast: int = 0, detector: str = "b
     poses = Poses(rng.normal(0, 0.3, (68, 3)), np.zeros((K, 3), np.float32), np.ones((K, 3), np.float32))
     write_exemplars(folder / "exemplars.npz", exemplars, poses)
     (folder / "network.onnx").write_bytes(_network(ballast).SerializeToString())
-    Calibration().write(folder / "calibration.json")
+    Calibration(card=card or {}).write(folder / "calibration.json")
     detectors = {detector: {"affine": BoxAffine(0.0, 0.1, 0.9).to_dict()}}
     (folder / "detectors.json").write_text(json.dumps(detectors))
     write_baseline(folder / "baseline.npz", Baseline(np.zeros((2 + WIDTH, 136), np.float32), np.zeros(136, np.float32)))
