@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "service"), str(ROOT / "deploy")]
 
 import alert_cases
-import causes
 import rules
+import stands
 from benchmarks.machine import machine
 from firing import Fired, fire, watched
 
@@ -35,7 +35,7 @@ def run_stand(name: str) -> list[Fired]:
     found = []
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary)
-        with causes.STANDS[name](folder) as stand, watched(folder, stand) as running:
+        with stands.STANDS[name](folder) as stand, watched(folder, stand) as running:
             for fired in fire(running, stand):
                 found.append(fired)
                 others = f", also {', '.join(fired.others)}" if fired.others else ""
@@ -46,7 +46,7 @@ def run_stand(name: str) -> list[Fired]:
 def main() -> int:
     """Run; 1 where an alert was neither caused nor excused."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=causes.STANDS, nargs="+", default=list(causes.STANDS))
+    parser.add_argument("--only", choices=stands.STANDS, nargs="+", default=list(stands.STANDS))
     parser.add_argument("--json", type=Path, help="where the results go")
     parser.add_argument("--picture", type=Path, help="where the board goes; it takes two minutes")
     arguments = parser.parse_args()
@@ -69,7 +69,7 @@ def main() -> int:
             "by_promtool_alone": ONLY_PROMTOOL,
         }
         arguments.json.write_text(json.dumps(whole, indent=1) + "\n", "utf-8")
-    if missing and arguments.only == list(causes.STANDS):
+    if missing and arguments.only == list(stands.STANDS):
         print(f"not caused: {', '.join(sorted(missing))}", file=sys.stderr)
         return 1
     return 0

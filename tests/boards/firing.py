@@ -39,6 +39,7 @@ def watched(folder: Path, stand: Stand) -> Iterator[Prometheus]:
     with prometheus(folder, stand.pages, rules.faster_rules("500ms")) as running:
         # Two looks at least, so that rates have values.
         running.wait_for(lambda: bool(running.query('rate(exalign_limit{setting="queue"}[10s])')), "scrapes")
+        time.sleep(stand.healthy)
         assert running.firing() <= OF_TIME, running.firing()
         yield running
 
