@@ -74,6 +74,16 @@ def test_promtool_takes_the_rules() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_promtool_takes_what_compose_starts_prometheus_with() -> None:
+    config = rules.RULES.with_name("prometheus.yaml")
+    done = subprocess.run(
+        [prometheus.program("promtool"), "check", "config", config], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    mounted = (ROOT / "compose.yaml").read_text("utf-8")
+    assert all(f"./deploy/prometheus/{name}:" in mounted for name in ("prometheus.yaml", "rules.yaml"))
+
+
 def test_each_alert_fires_in_the_case_that_causes_it_and_is_quiet_otherwise(tmp_path: Path) -> None:
     cases = tmp_path / "cases.yaml"
     cases.write_text(alert_cases.promtool_file(str(rules.RULES)), "utf-8")
