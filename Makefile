@@ -13,7 +13,7 @@ READY_DEV := $(VENV)/.ready-dev
 READY_AUDIT := $(VENV)/.ready-audit
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-gpu chaos check check-style check-types check-fast trust explore fuzz fuzz-short soak sbom audit lint unit golden reason bench bench-start bench-peers open-inference formats gateway node boards wheels protos detector clean
+.PHONY: help demo test test-gpu chaos check check-style check-types check-fast trust explore fuzz fuzz-short soak sbom audit lint unit golden reason bench bench-start bench-peers open-inference formats gateway node boards docs wheels protos detector clean
 
 # Worker processes of the tests; a file's tests stay in one, which then starts one server for them.
 # One that dies is not replaced: pytest-xdist 3.8 then waits for ever, and the other worker does what is left.
@@ -137,6 +137,10 @@ gateway: $(READY_DEV) ## schemathesis, in its own environment, against the gatew
 
 node: $(READY_DEV) ## the client for Node: install, build, test against real servers (needs npm)
 	cd clients/node && npm ci --no-audit --no-fund && npm run build && EXALIGN_PYTHON=$(CURDIR)/$(BIN)/python npm test
+
+docs: $(READY_DEV) ## the documentation as a site, strictly: out/site/index.html (needs npm, once)
+	$(BIN)/python docs_site/fetch.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
 boards: $(READY_DEV) ## alerts caused in real servers, and the board of a real run; needs Prometheus and redis-server
 	$(BIN)/python tests/boards/campaign.py --json docs/benchmarks/alerts.json --picture docs/board.png

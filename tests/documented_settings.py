@@ -28,7 +28,7 @@ def row(setting: Setting) -> str:
     """One line of a table."""
     default = "" if setting.default is None else f"`{_text(setting.default)}`"
     cells = (f"`{setting.flag}`", default, setting.limit, setting.rule.help)
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("[", "\\[") for cell in cells) + " |"
 
 
 def _text(value: object) -> str:

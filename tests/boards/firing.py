@@ -10,6 +10,7 @@ from pathlib import Path
 
 import rules
 from causes import Stand
+
 from prometheus import Prometheus, prometheus
 
 #: They hang on how fast the machine is, hence may fire on one that is busy with other things.

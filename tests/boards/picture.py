@@ -22,11 +22,11 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "deploy"))
 import rules
 from causes import repeated
 from load import BOX, load, photograph
-from prometheus import Prometheus, prometheus
 
 import boards
 import outside_programs
 from exalign_client import Client, local_server
+from prometheus import Prometheus, prometheus
 
 #: Seconds: one caller, three more, a crowd that is too much, and one again.
 PHASES = (30.0, 30.0, 20.0, 30.0)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import stands
 from firing import fire, watched
+
 from prometheus import program
 
 

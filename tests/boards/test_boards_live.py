@@ -14,11 +14,11 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "deploy"))
 
 import rules
 from load import load
-from prometheus import Prometheus, Sample, prometheus
 
 import boards
 import outside_programs
 from exalign_client import local_server
+from prometheus import Prometheus, Sample, prometheus
 
 #: What Grafana puts in place of its variables.
 GRAFANA = {"$__rate_interval": "10s", "$job": "exalign", "$instance": ".*"}

@@ -14,10 +14,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[2] / "deploy"))
 
 import alert_cases
-import prometheus
 import rules
 
 import boards
+import prometheus
 
 ROOT = rules.ROOT
 BOARD = ROOT / "deploy" / "grafana" / "exalign.json"
