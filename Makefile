@@ -13,7 +13,7 @@ READY_DEV := $(VENV)/.ready-dev
 READY_AUDIT := $(VENV)/.ready-audit
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-gpu chaos check check-style check-types check-fast trust explore fuzz fuzz-short soak sbom audit lint unit golden reason bench bench-start bench-peers open-inference formats gateway node boards docs wheels protos detector clean
+.PHONY: help demo test test-gpu chaos check check-style check-types check-fast trust explore fuzz fuzz-short soak sbom audit lint unit golden reason bench bench-start bench-peers open-inference formats gateway node boards docs documented wheels protos detector clean
 
 # Worker processes of the tests; a file's tests stay in one, which then starts one server for them.
 # One that dies is not replaced: pytest-xdist 3.8 then waits for ever, and the other worker does what is left.
@@ -137,6 +137,9 @@ gateway: $(READY_DEV) ## schemathesis, in its own environment, against the gatew
 
 node: $(READY_DEV) ## the client for Node: install, build, test against real servers (needs npm)
 	cd clients/node && npm ci --no-audit --no-fund && npm run build && EXALIGN_PYTHON=$(CURDIR)/$(BIN)/python npm test
+
+documented: $(READY_DEV) ## every block of README and docs that runs here, against a real server; part of CI
+	$(BIN)/python -m pytest -q tests/e2e/documented_blocks.py
 
 docs: $(READY_DEV) ## the documentation as a site, strictly: out/site/index.html (needs npm, once)
 	$(BIN)/python docs_site/fetch.py
