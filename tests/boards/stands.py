@@ -50,12 +50,12 @@ def stored(folder: Path) -> Iterator[Stand]:
                     while not stop.wait(0.1):
                         yield TrackFrame(picture)
 
-                def follow() -> None:
+                def read_on() -> None:
                     with suppress(ExalignClientError), Client(it.address) as client:
                         for _ in client.track(frames()):
                             pass
 
-                worker = threading.Thread(target=follow)
+                worker = threading.Thread(target=read_on)
                 worker.start()
                 redis.kill()
                 redis.wait(30)
