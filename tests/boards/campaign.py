@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from dataclasses import asdict
@@ -16,6 +17,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "service"), str(ROOT / "deploy")]
+
+# Callers are refused on purpose, and gRPC would say so of each.
+os.environ["GRPC_VERBOSITY"] = "NONE"
 
 import alert_cases
 import rules
