@@ -20,6 +20,8 @@ import grpc
 sys.path.insert(0, str(Path(__file__).parents[1] / "service"))
 
 
+from rules import FASTER
+
 import faulty_server as does
 from access_fakes import Authority
 from exalign.v1 import service_pb2_grpc
@@ -41,11 +43,13 @@ class Stand:
         pages: host:port of what Prometheus scrapes.
         causes: what is done one after the other, with the alerts that must fire while it lasts.
         healthy: seconds before the first of them.
+        faster: how much faster time passes in the rules; less where what is done takes long.
     """
 
     pages: Sequence[str]
     causes: Sequence[tuple[tuple[str, ...], Lasting]]
     healthy: float = 0.0
+    faster: float = FASTER
 
 
 @contextmanager

@@ -24,20 +24,22 @@ class Fired:
     Attributes:
         cause: its name.
         alerts: that must fire, and did.
-        seconds: from the beginning of the cause to the last of them, where time passes `rules.FASTER` times as fast.
+        seconds: from the beginning of the cause to the last of them, where time passes faster.
         others: that fired as well.
+        faster: how much faster.
     """
 
     cause: str
     alerts: tuple[str, ...]
     seconds: float
     others: tuple[str, ...]
+    faster: float
 
 
 @contextmanager
 def watched(folder: Path, stand: Stand) -> Iterator[Prometheus]:
     """A Prometheus that has seen the stand, and finds nothing wrong with it."""
-    with prometheus(folder, stand.pages, rules.faster_rules("500ms")) as running:
+    with prometheus(folder, stand.pages, rules.faster_rules("500ms", stand.faster)) as running:
         # Two looks at least, so that rates have values.
         running.wait_for(lambda: bool(running.query('rate(exalign_limit{setting="queue"}[10s])')), "scrapes")
         time.sleep(stand.healthy)
@@ -58,4 +60,4 @@ def fire(running: Prometheus, stand: Stand) -> Iterator[Fired]:
         others = tuple(sorted(running.firing() - set(alerts) - before))
         for _ in cause:
             pass
-        yield Fired(lasting.__name__, alerts, round(seconds, 1), others)
+        yield Fired(lasting.__name__, alerts, round(seconds, 1), others, stand.faster)

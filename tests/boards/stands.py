@@ -205,7 +205,7 @@ def restarted(folder: Path) -> Iterator[Stand]:
             with repeated(start):
                 yield
 
-        yield Stand([f"127.0.0.1:{port}"], [(("ExalignRestarts",), again)])
+        yield Stand([f"127.0.0.1:{port}"], [(("ExalignRestarts",), again)], faster=12.0)
 
 
 @contextmanager
