@@ -53,8 +53,19 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         markdown = markdown.replace("```mermaid", "```text")
     pieces = _CODE.split(markdown)
     folder = posixpath.dirname(page.file.src_uri)
+    if page.file.src_uri == "decisions/README.md":
+        markdown += _decisions()
     pieces[::2] = [_equations(_links(text, folder)) for text in pieces[::2]]
     return _links("".join(pieces), folder)  # the text of a link may be code
+
+
+def _decisions() -> str:
+    """A list of the pages, by their titles."""
+    found = {}
+    for path in (ROOT / "docs" / "decisions").glob("*.md"):
+        title = path.read_text("utf-8").partition("\n")[0].removeprefix("# ")
+        found[title] = path.name
+    return "\n\n" + "\n".join(f"- [{title}]({found[title]})" for title in sorted(found) if found[title] != "README.md")
 
 
 def _links(text: str, folder: str) -> str:
