@@ -18,7 +18,7 @@ from load import load
 import boards
 import outside_programs
 from exalign_client import local_server
-from prometheus import Prometheus, Sample, prometheus
+from prometheus import Prometheus, Sample, program, prometheus
 
 #: What Grafana puts in place of its variables.
 GRAFANA = {"$__rate_interval": "10s", "$job": "exalign", "$instance": ".*"}
@@ -67,6 +67,7 @@ def without_answer(settings: dict[str, str], tmp_path_factory: pytest.TempPathFa
     """Queries that never had a number while the load ran."""
     flags = [word for name, value in settings.items() for word in (f"--{name.replace('_', '-')}", value)]
     folder = tmp_path_factory.mktemp("prometheus")
+    program("prometheus")
     with (
         local_server(tcp=True, arguments=flags) as server,
         prometheus(folder, [server.metrics_address], rules.faster_rules("500ms")) as running,
