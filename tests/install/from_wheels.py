@@ -159,6 +159,11 @@ def run_base(runner: Runner, address: str) -> None:
     """The client of README against a server: Python, and what the command prints without pictures."""
     runner.run(documented_python("README.md", 0, address), "README: a call")
     runner.run(documented_python("README.md", 1, address), "README: a video")
+    for path in documents():
+        name = str(path.relative_to(ROOT))
+        for number, block in enumerate(python_blocks(path)):
+            if "exalign_client" in block and name != "README.md":
+                runner.run(documented_python(name, number, address), f"{name}: Python {number + 1}")
     runner.run(["exalign", "predict", "photo.jpg", "--server", address], "exalign predict photo.jpg --server")
     runner.run(["exalign", "model", "--server", address], "exalign model --server")
 
