@@ -110,3 +110,10 @@ def test_an_alert_says_where_its_runbook_is(rule: dict[str, dict[str, str]]) -> 
 def test_the_runbook_has_no_alert_that_there_is_not() -> None:
     page = (ROOT / "docs" / "operations.md").read_text("utf-8")
     assert re.findall(r"^### (Exalign\w+)$", page, re.M) == [rule["alert"] for rule in rules.alerts()]
+
+
+def test_every_alert_was_caused_in_a_real_server_or_says_why_not() -> None:
+    """See `make boards`, whose result is committed."""
+    seen = json.loads((ROOT / "docs" / "benchmarks" / "alerts.json").read_text("utf-8"))
+    caused = {alert for one in seen["fired"] for alert in one["alerts"]}
+    assert caused | set(seen["by_promtool_alone"]) == {rule["alert"] for rule in rules.alerts()}
