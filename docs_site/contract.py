@@ -116,7 +116,7 @@ def page() -> str:
     """The reference."""
     files = [file for file in descriptors().file if file.package == "exalign.v1"]
     # Services first: they are what a caller looks for.
-    files.sort(key=lambda file: (not file.service, file.name))
+    files.sort(key=lambda file: (not file.service, not file.name.endswith("service.proto"), file.name))
     parts = ["# The contract exalign.v1\n", "Made from the protos and their comments.\n"]
     for file in files:
         comments = _Comments(file)

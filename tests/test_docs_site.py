@@ -72,8 +72,9 @@ def test_equations_and_references_are_there(site: Path) -> None:
     found = {str(path.relative_to(site)): text for path, text in pages(site)}
     assert found["concepts.html"].count("<math") >= 5
     assert "$$" not in re.sub(r"<code>.*?</code>", "", found["concepts.html"], flags=re.DOTALL)
-    for name in ("predict", "track", "condition", "InvalidRequestError"):
-        assert name in found["api/client.html"]
+    for name in ("Client.track", "methods.predict", "methods.condition", "errors.InvalidRequestError"):
+        assert 'id="exalign_client.' in found["api/client.html"]
+        assert f'{name}"' in found["api/client.html"], name
     assert "Aligner" in found["api/engine.html"]
     for message in ("PredictLandmarksRequest", "TrackVideo", "Limits"):
         assert f'id="{message.lower()}"' in found["api/contract.html"] or message in found["api/contract.html"]
