@@ -221,7 +221,8 @@ PROCESS = (
         Query("max(exalign_tables_not_kept{%})", "tables not kept"),
         Query("sum(increase(exalign_clock_jumps_total{%}[$__rate_interval]))", "clock jumps"),
         Query("sum(increase(exalign_log_lines_lost_total{%}[$__rate_interval]))", "log lines lost"))),
-    Panel("Certificate ends in", "s", one("clamp_min(exalign_certificate_expires_seconds{%} - time(), 0)", "{{instance}}"),
+    Panel("Certificate ends in", "s", one(
+        "clamp_min(exalign_certificate_expires_seconds{%} - time(), 0)", "{{instance}}"),
           "0: it has ended, or there is none."),
 )  # fmt: skip
 
