@@ -10,7 +10,7 @@ from typing import Any
 
 import frame_grammar
 from call_rules import Calls, ServerView
-from conversation_client import Client, ConversationError, Stream, cut
+from conversation_client import Client, ConversationError, EndedError, Stream, cut
 from exalign.v1 import service_pb2, track_pb2
 from frame_grammar import WrittenFrame
 from fuzzed_server import CALLERS, NOBODY
@@ -194,7 +194,12 @@ class Conversation:
             return
         # Its revisions are known to have come when the newest result comes once more.
         newest = max(session.retained)
-        await talk.stream.say(Said(frame=track_pb2.VideoFrame(frame_index=newest, occluded=True)))
+        try:
+            await talk.stream.say_if_open(Said(frame=track_pb2.VideoFrame(frame_index=newest, occluded=True)))
+        except EndedError as e:
+            if e.lost:
+                self._left(talk)
+                return
         while (found := await talk.stream.next()) is not None:
             if found.WhichOneof("message") == "result":
                 compare("a result sent again", found.SerializeToString(), session.retained[newest])

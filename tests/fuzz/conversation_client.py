@@ -31,11 +31,27 @@ def is_starved(text: str) -> bool:
 
 Message = service_pb2.TrackVideoResponse
 
+#: What grpc.aio's client says of a message for a stream that has just ended: what the server said is lost then.
+LOST_END = "Internal error from Core"
+
 _AS_IT_IS: Callable[[bytes], bytes] = bytes
 
 
 class ConversationError(AssertionError):
     """The server has not done what the model says: a find."""
+
+
+class EndedError(Exception):
+    """The stream had ended when something was to be sent.
+
+    Args:
+        error: what to raise where it must not have ended.
+        lost: whether how it ended is not known any more.
+    """
+
+    def __init__(self, error: Exception, *, lost: bool) -> None:
+        super().__init__(str(error))
+        self.error, self.lost = error, lost
 
 
 class StarvedError(Exception):
@@ -133,13 +149,28 @@ class Stream:
         self._ahead: list[Message] = []
 
     async def say(self, message: bytes | service_pb2.TrackVideoRequest) -> None:
-        """Send a message, or bytes that are none."""
+        """Send a message, or bytes that are none, to a stream that is there."""
+        try:
+            await self.say_if_open(message)
+        except EndedError as e:
+            raise e.error from None
+
+    async def say_if_open(self, message: bytes | service_pb2.TrackVideoRequest) -> None:
+        """The same, to a stream that may have ended for what was said before.
+
+        Raises:
+            EndedError: it has.
+            StarvedError: its connection was given up.
+        """
         data = message if isinstance(message, bytes) else message.SerializeToString()
         self.client.sent += 1
         try:
             await asyncio.wait_for(self.call.write(data), PATIENCE)
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as e:
-            raise await cut(self.call, f"nothing can be sent: {e}") from None
+            error = await cut(self.call, f"nothing can be sent: {e}")
+            if isinstance(error, StarvedError):
+                raise error from None
+            raise EndedError(error, lost=LOST_END in str(error)) from None
 
     async def hear(self, kind: str, passing: Sequence[str] = ()) -> Message:
         """The next message, of one kind; those of other kinds may come before it.

@@ -22,7 +22,7 @@ import time
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
-from itertools import pairwise
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,9 @@ CHUNK, CHUNKS_OF_A_SERVER = 500, 40
 #: Conversations after which a server's memory has found its base: a session that ends leaves about 1.5 kB, until there
 #: were about 4,000, and nothing after that. The short form holds fewer with a server, and says nothing of memory.
 WARM = 5_000
+
+#: Looks at its memory are compared that are at least so many conversations apart.
+FAR = 2_500
 
 #: Seeds of one of several workers.
 SEEDS_OF_A_WORKER = 1_000_000
@@ -99,12 +102,16 @@ class Progress:
 
     @property
     def growth(self) -> float | None:
-        """By how much a server grows with 10,000 conversations, bytes: the median over its chunks, once it is warm."""
+        """By how much a server grows with 10,000 conversations, bytes, once it is warm.
+
+        The median slope between any two looks at one server that are far apart (Theil and Sen): a look alone wanders by
+        a megabyte. None: no server was looked at for so long.
+        """
         warm = [one for one in self.held if one["conversations"] >= WARM]
         found = [
             (after["resident_bytes"] - before["resident_bytes"]) / (after["conversations"] - before["conversations"])
-            for before, after in pairwise(warm)
-            if before["server"] == after["server"]
+            for before, after in combinations(warm, 2)
+            if before["server"] == after["server"] and after["conversations"] - before["conversations"] >= FAR
         ]
         return statistics.median(found) * 10_000 if found else None
 

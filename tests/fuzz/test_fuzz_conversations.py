@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
+
 import call_grammar
 import frame_grammar
 from call_grammar import Writer
-from conversations import WARM, Progress
+from conversations import FAR, WARM, Progress
 from protocol_model import EXISTS, GONE, Ending, GivenToken, Session, Sessions
 
 
@@ -89,5 +91,9 @@ def test_memory_is_judged_by_what_a_warm_server_has_held() -> None:
 
     cold = [held(1, 100 * i, 400 + i) for i in range(WARM // 100)]
     assert Progress(held=cold).growth is None
-    warm = [held(1, WARM, 500), held(1, WARM + 500, 501), held(2, WARM, 400), held(2, WARM + 1_000, 402)]
-    assert Progress(held=cold + warm).growth == 20e6
+    near = [held(1, WARM, 500), held(1, WARM + FAR - 1, 501), held(2, WARM + 2 * FAR, 600)]
+    assert Progress(held=cold + near).growth is None
+    wandering = [held(2, WARM + i * FAR, 400 + (i % 2)) for i in range(8)]
+    growing = [held(2, WARM + i * FAR, 400 + (i % 2) + 5 * i) for i in range(8)]
+    assert abs(Progress(held=cold + wandering).growth or 0.0) < 1e6
+    assert (Progress(held=cold + growing).growth or 0.0) == pytest.approx(20e6, rel=0.2)
