@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib.metadata import entry_points
 
 from exalign.cli_support import OneLineParser
 from exalign_client.commands import condition, convert, heatmaps, model, pose, predict, suggest, swap, track
@@ -24,6 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in (predict, heatmaps, pose, condition, suggest, track, convert, model, swap):
         command.add_parser(commands)
+    # Of other distributions, such as `annotate` of exalign-annotator.
+    for entry in entry_points(group="exalign.commands"):
+        entry.load()(commands)
 
     def run() -> int:
         arguments = parser.parse_args(argv)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -57,9 +57,11 @@ def connect(arguments: argparse.Namespace, *, shows_progress: bool = False) -> I
         shows_progress: whether the block itself says how far it is; otherwise lines about waiting go on in it.
     """
     if arguments.server is not None:
-        token = None if arguments.token_file is None else partial(_token, arguments.token_file)
         with Client(
-            arguments.server, tls=_tls(arguments), token=token, timeout=arguments.timeout or DEFAULT_TIMEOUT
+            arguments.server,
+            tls=tls_of(arguments),
+            token=token_of(arguments),
+            timeout=arguments.timeout or DEFAULT_TIMEOUT,
         ) as client:
             yield client
         return
@@ -76,9 +78,15 @@ def connect(arguments: argparse.Namespace, *, shows_progress: bool = False) -> I
         yield client
 
 
-def _tls(arguments: argparse.Namespace) -> bool | Tls:
+def tls_of(arguments: argparse.Namespace) -> bool | Tls:
+    """How the connection is encrypted, by these options."""
     files = (arguments.tls_ca, arguments.tls_cert, arguments.tls_key)
     return Tls(*files) if any(path is not None for path in files) else bool(arguments.tls)
+
+
+def token_of(arguments: argparse.Namespace) -> Callable[[], str] | None:
+    """What says the token for the server, by these options; None: none is sent."""
+    return None if arguments.token_file is None else partial(_token, arguments.token_file)
 
 
 def _token(path: Path) -> str:

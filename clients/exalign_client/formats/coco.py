@@ -60,8 +60,8 @@ def _annotation(number: int, image: int, face: LabelledFace) -> dict[str, Any]:
     return answer
 
 
-def write(pictures: Sequence[LabelledPicture], out: Path) -> None:
-    """Write one file.
+def coco_content(pictures: Sequence[LabelledPicture]) -> dict[str, Any]:
+    """What a file holds.
 
     Raises:
         FormatError: faces have different numbers of points.
@@ -80,14 +80,22 @@ def write(pictures: Sequence[LabelledPicture], out: Path) -> None:
         images.append(image)
         for face in picture.faces:
             annotations.append(_annotation(len(annotations) + 1, number, face))
-    content = {
+    return {
         "info": {"description": "Exalign"},
         "licenses": [],
         "categories": [_category(*sizes)],
         "images": images,
         "annotations": annotations,
     }
-    write_file(out, json.dumps(content, ensure_ascii=False, allow_nan=False))
+
+
+def write(pictures: Sequence[LabelledPicture], out: Path) -> None:
+    """Write one file.
+
+    Raises:
+        FormatError: faces have different numbers of points.
+    """
+    write_file(out, json.dumps(coco_content(pictures), ensure_ascii=False, allow_nan=False))
 
 
 def read(path: Path) -> list[LabelledPicture]:

@@ -1,0 +1,1 @@
+"""What the model answers about the faces of a project."""
