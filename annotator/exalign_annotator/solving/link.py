@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+
+import numpy as np
 
 from exalign.cli_support import abandon_thread, first_line
 from exalign_client.calls.aio import AsyncClient
 from exalign_client.errors import ExalignClientError, UnavailableError
+from exalign_client.requests.evidence import Click
+from exalign_client.requests.views import HeatmapOptions, PoseOptions
 from exalign_client.transport.channel import Encryption
 from exalign_client.transport.in_process import answered_here
 from exalign_client.transport.token import Token
@@ -44,6 +48,8 @@ class ModelLink:
         self._leaving = threading.Event()
         self._thread: threading.Thread | None = None
         self._client: AsyncClient | None = None
+        self._warming: asyncio.Future[None] | None = None
+        self._exemplars: int | None = None
         self._failure: str | None = None
         self.doing = "starting"
 
@@ -80,6 +86,8 @@ class ModelLink:
 
     async def close(self) -> None:
         """Close the connection, and end what answers here."""
+        if self._warming is not None:
+            self._warming.cancel()
         if self._client is not None:
             await self._client.close()
         self._leaving.set()
@@ -91,7 +99,15 @@ class ModelLink:
 
     def _connected(self, address: str) -> None:
         self._client = AsyncClient(address, tls=self._tls, token=self._token, timeout=CALL_SECONDS)
+        if self._server is None:
+            self._warming = asyncio.ensure_future(_warm_up(self._client))
         self._ready.set()
+
+    async def exemplar_count(self) -> int:
+        """K, the number of shapes that the model knows."""
+        if self._exemplars is None:
+            self._exemplars = (await (await self.client()).model()).exemplars
+        return self._exemplars
 
     def _load(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
@@ -101,8 +117,7 @@ class ModelLink:
                 self._leaving.wait()
         except (ExalignClientError, OSError) as error:
             text = first_line(error)
-            with_loop = not loop.is_closed()
-            if with_loop:
+            if not loop.is_closed():
                 loop.call_soon_threadsafe(self._failed, text)
 
     def _at(self, doing: str) -> None:
@@ -113,3 +128,14 @@ class ModelLink:
         self._failure = text
         self._say(f"the model cannot be had: {text}")
         self._ready.set()
+
+
+async def _warm_up(client: AsyncClient) -> None:
+    """Ask once what a person will ask: a model in this process compiles with the first call, not with the first click."""
+    grey = np.full((64, 64, 3), 128, np.uint8)
+    with suppress(ExalignClientError):
+        found = (await client.predict(grey, [(8, 8, 56, 56)]))[0]
+        if found.posterior_id is not None:
+            solved = await client.condition(None, Click(30, 32, 34), posterior_id=found.posterior_id, pose=PoseOptions())
+            await client.suggest(posterior_id=solved.face.posterior_id or found.posterior_id, max_suggestions=1)
+            await client.heatmaps(posterior_id=found.posterior_id, options=HeatmapOptions([30], encoding="uint8"))

@@ -59,6 +59,7 @@ class FaceViews:
                 "expected_error": round(found.expected_error, 4),
                 "entropy": round(found.face.entropy, 4),
                 "effective_exemplars": round(found.face.effective_exemplars, 2),
+                "exemplar_count": await self._link.exemplar_count(),
                 "pose_map": None if histogram is None else _bytes_of(histogram.masses),
                 "pose_bins": POSE_MAP.yaw_bins,
                 "pose_range": list(POSE_MAP.yaw_range),

@@ -1,0 +1,204 @@
+"""What the tests of the page share: servers as a person starts them, pictures that may ship, a browser that is watched."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import cv2
+import numpy as np
+import skimage.data
+from playwright.sync_api import Browser, Locator, Page, Request
+
+from outside_programs import UNPACKED, environment, program
+
+#: Milliseconds: machines of CI are slow, and share their cores.
+PATIENCE = 90_000
+
+#: Console messages that are no fault of the page: the browser's own words about a server that a test has stopped.
+OF_A_STOPPED_SERVER = ("ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE", "503", "409")
+
+
+def chromium() -> str | None:
+    """The browser: unpacked, or installed. Debian's script looks under /usr alone."""
+    unpacked = UNPACKED / "usr/lib/chromium/chromium"
+    return str(unpacked) if unpacked.exists() else program("chromium")
+
+
+def browser_environment() -> dict[str, str]:
+    """With the libraries that were unpacked beside it."""
+    found = environment()
+    found["LD_LIBRARY_PATH"] += "".join(f":{p}" for p in (UNPACKED / "usr/lib").glob("*-linux-gnu/pulseaudio"))
+    return found
+
+
+def astronaut_pictures(folder: Path, count: int) -> list[Path]:
+    """So many pictures of the one face that may ship: turned, mirrored, nearer, darker."""
+    picture = skimage.data.astronaut()[..., ::-1]
+    folder.mkdir(parents=True, exist_ok=True)
+    found = []
+    for number in range(count):
+        turn = cv2.getRotationMatrix2D((224, 128), 4.0 * (number % 5 - 2), 1.0 + 0.12 * (number % 4))
+        made = cv2.warpAffine(picture, turn, (512, 512), borderMode=cv2.BORDER_REPLICATE)
+        made = made[:, ::-1] if number % 2 else made
+        made = np.clip(made * (1.0 - 0.05 * (number % 3)), 0, 255).astype(np.uint8)
+        path = folder / f"face {number}.jpg"
+        assert cv2.imwrite(str(path), made)
+        found.append(path)
+    return found
+
+
+@dataclass
+class Process:
+    """A server of ours.
+
+    Attributes:
+        process: it.
+        event: what it said when it served.
+        log: what it wrote to standard error.
+    """
+
+    process: subprocess.Popen[bytes]
+    event: dict[str, Any]
+    log: list[str] = field(default_factory=list)
+
+    def stop(self, how: int = signal.SIGTERM) -> int:
+        """End it."""
+        self.process.send_signal(how)
+        return self.process.wait(60)
+
+
+def start(module: str, *arguments: str) -> Process:
+    """Start a command, and wait until it serves."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    log: list[str] = []
+    assert process.stdout is not None
+    assert process.stderr is not None
+    threading.Thread(target=_read, args=(process.stderr, log), daemon=True).start()
+    for line in process.stdout:
+        event = json.loads(line)
+        if event["event"] == "serving":
+            return Process(process, event, log)
+    raise AssertionError("\n".join(log))
+
+
+def _read(stream: IO[bytes], log: list[str]) -> None:
+    for line in stream:
+        log.append(line.decode(errors="replace").rstrip())
+
+
+def start_server(port: int = 0) -> Process:
+    """The model, behind gRPC."""
+    arguments = ["--address", f"127.0.0.1:{port}", "--metrics-address", "127.0.0.1:0"]
+    return start("exalign_service.cli", "serve", *arguments)
+
+
+def start_page(paths: Sequence[Path], project: Path, server: str | None, *more: str) -> Process:
+    """``exalign annotate``."""
+    of_server = [] if server is None else ["--server", server]
+    return start(
+        "exalign_client.commands.cli",
+        "annotate",
+        *map(str, paths),
+        "--project",
+        str(project),
+        "--no-browser",
+        *of_server,
+        *more,
+    )
+
+
+@contextmanager
+def running(process: Process) -> Iterator[Process]:
+    """End it with the block."""
+    try:
+        yield process
+    finally:
+        if process.process.poll() is None:
+            process.process.kill()
+            process.process.wait(30)
+
+
+def _saves(request: Request) -> bool:
+    """Whether a request changes a document."""
+    return request.method in ("PUT", "DELETE") or request.url.endswith(("/faces", "/done", "/detect"))
+
+
+class Window:
+    """A page that is open in a browser, and everything that went wrong in it.
+
+    Args:
+        browser: that it opens in.
+        size: of the window, pixels.
+    """
+
+    def __init__(self, browser: Browser, size: tuple[int, int] = (1280, 800)) -> None:
+        self.context = browser.new_context(viewport={"width": size[0], "height": size[1]}, accept_downloads=True)
+        self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(PATIENCE)
+        self.wrong: list[str] = []
+        #: Whether the browser's own words about a refusal or an absent server are expected.
+        self.tolerant = False
+        self.page.on("console", lambda message: self._said(message.type, message.text))
+        self.page.on("pageerror", lambda error: self.wrong.append(f"error: {error}"))
+
+    def _said(self, kind: str, text: str) -> None:
+        expected = self.tolerant and any(word in text for word in OF_A_STOPPED_SERVER)
+        if kind in ("error", "warning") and not expected:
+            self.wrong.append(f"{kind}: {text}")
+
+    def open(self, url: str) -> Window:
+        """Go there, and wait for the answer about the first face."""
+        self.page.goto(url)
+        self.settled()
+        return self
+
+    def settled(self) -> None:
+        """Wait until all is saved, and the next click is suggested."""
+        self.page.locator("#saved").get_by_text("saved", exact=True).wait_for()
+        self.page.locator("#panel[aria-busy=false]").wait_for(state="attached")
+
+    def place_of(self, landmark: int) -> tuple[float, float]:
+        """Where a landmark is on the screen."""
+        box = self.mark(landmark).locator(".dot").bounding_box()
+        assert box is not None
+        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    def mark(self, landmark: int) -> Locator:
+        """A landmark of the face."""
+        return self.page.locator(f'.mark[data-landmark="{landmark}"]')
+
+    def active(self) -> int:
+        """The landmark that a click places."""
+        return int(self.page.locator(".mark.active").get_attribute("data-landmark") or -1)
+
+    def in_picture(self, x: float, y: float) -> tuple[float, float]:
+        """A place on the screen as pixels of the picture, by the drawing's own frame."""
+        x0, y0, width, height = self.page.evaluate(
+            "document.querySelector('#stage svg').getAttribute('viewBox').split(' ').map(Number)"
+        )
+        box = self.page.locator("#stage").bounding_box()
+        assert box is not None
+        return x0 + (x - box["x"]) * width / box["width"], y0 + (y - box["y"]) * height / box["height"]
+
+    def saved_after(self, action: Any) -> None:
+        """Do something, and wait until it is saved: the revision of the answer is a later one."""
+        with self.page.expect_response(lambda answer: _saves(answer.request)):
+            action()
+        self.settled()
+
+    def close(self) -> None:
+        """Close it; nothing must have gone wrong in it."""
+        self.context.close()
+        assert not self.wrong, "\n".join(self.wrong)
