@@ -16,6 +16,7 @@ PACKAGES = {
     "exalign_service": ROOT / "service",
     "exalign_client": ROOT / "clients",
     "exalign_gateway": ROOT / "gateway",
+    "exalign_annotator": ROOT / "annotator",
     "exalign": ROOT / "protos",
 }
 

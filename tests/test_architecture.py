@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "exalign_service": {"exalign_service", "exalign_engine", "exalign"},
     "exalign_client": {"exalign_client", "exalign"},
     "exalign_gateway": {"exalign_gateway", "exalign_client", "exalign"},
+    "exalign_annotator": {"exalign_annotator", "exalign_gateway", "exalign_client", "exalign"},
     "exalign": {"exalign"},
 }
 

@@ -21,6 +21,7 @@ from exalign_annotator.web.answers import answered
 from exalign_annotator.web.exports import Exports
 from exalign_annotator.web.guard import Guard
 from exalign_annotator.web.pictures import Pictures
+from exalign_annotator.web.videos import Videos
 from exalign_gateway.errors import failure
 
 
@@ -37,16 +38,19 @@ def annotator(project: Project, link: ModelLink, *, token: str | None = None, an
         ValueError: any host, and no token.
     """
 
+    pictures, videos, exports = Pictures(project, link), Videos(project, link), Exports(project)
+
     @asynccontextmanager
     async def connected(app: Starlette) -> AsyncIterator[None]:
         await link.start()
         try:
             yield
         finally:
+            await videos.close()
             await link.close()
 
-    pictures, exports = Pictures(project, link), Exports(project)
     item, face = "/api/items/{name}", "/api/items/{name}/faces/{face:int}"
+    frame = "/api/items/{name}/frames/{frame:int}"
     routes = [
         Route(path, answered(endpoint), methods=[method])
         for method, path, endpoint in (
@@ -63,6 +67,12 @@ def annotator(project: Project, link: ModelLink, *, token: str | None = None, an
             ("DELETE", face, pictures.remove),
             ("GET", f"{face}/details", pictures.details),
             ("GET", f"{face}/heatmaps/{{landmark:int}}", pictures.heatmap),
+            ("GET", f"{item}/timeline", videos.timeline),
+            ("GET", f"{frame}/picture", videos.picture),
+            ("GET", f"{frame}/face", videos.face),
+            ("PUT", f"{frame}/face", videos.solve),
+            ("GET", f"{frame}/details", videos.details),
+            ("GET", f"{frame}/heatmaps/{{landmark:int}}", videos.heatmap),
             ("GET", "/api/export/{format}", exports.export),
         )
     ]

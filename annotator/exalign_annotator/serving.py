@@ -23,7 +23,7 @@ from exalign_annotator.project.project import Project
 from exalign_annotator.solving.link import ModelLink
 from exalign_annotator.web.guard import is_loopback
 from exalign_client.commands.connection import tls_of, token_of
-from exalign_client.transport.in_process import require_server
+from exalign_client.transport.local_server import require_server
 
 
 def serve(arguments: argparse.Namespace) -> int:

@@ -1,9 +1,8 @@
-"""What the tests of the page share: servers as a person starts them, pictures that may ship, a browser that is watched."""
+"""What the tests of the page share: servers as a person starts them, pictures that may ship, a watched browser."""
 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys

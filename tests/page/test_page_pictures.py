@@ -1,4 +1,4 @@
-"""Pictures labelled in a browser: with clicks alone, by keyboard alone, through reloads and restarts, by two at once."""
+"""Pictures labelled in a browser: by clicks or by keyboard alone, through reloads and restarts, by two at once."""
 
 from __future__ import annotations
 
@@ -177,7 +177,9 @@ def test_the_model_is_restarted_in_the_middle(window: Callable[..., Window], tmp
             assert set(clicks(project, pictures[0])) == {first, second}
 
 
-def test_two_browsers_do_not_overwrite_each_other(model: Process, window: Callable[..., Window], tmp_path: Path) -> None:
+def test_two_browsers_do_not_overwrite_each_other(
+    model: Process, window: Callable[..., Window], tmp_path: Path
+) -> None:
     """One labels, the other sees it and that it is not theirs; taken over, it is the other way about."""
     pictures, project = astronaut_pictures(tmp_path / "pictures", 1), tmp_path / "project"
     address = model.event["address"]

@@ -92,7 +92,7 @@ class AnnotatedFace:
     def visibility(self) -> NDArray[np.uint8]:
         """(68,) as COCO counts it: hidden ones are uncertain, clicked ones seen; else the confidence decides."""
         seen = np.where(self.answer.confidences >= VISIBLE_FROM, VISIBLE, UNCERTAIN).astype(np.uint8)
-        seen[[one.landmark for one in self.evidence if isinstance(one, Click)]] = VISIBLE
+        seen[[int(one.landmark) for one in self.evidence if isinstance(one, Click)]] = VISIBLE
         seen[sorted(self.hidden)] = UNCERTAIN
         return seen
 
@@ -116,9 +116,22 @@ class AnnotatedFace:
         }
 
 
+@dataclass(frozen=True)
+class FrameEvidence:
+    """What a person said of the face in one frame of a video.
+
+    Attributes:
+        evidence: constraints.
+        hidden: landmarks that are hidden.
+    """
+
+    evidence: tuple[Constraint, ...] = ()
+    hidden: frozenset[int] = frozenset()
+
+
 @dataclass(frozen=True, eq=False)
 class Document:
-    """What is known of one picture.
+    """What is known of one picture, or what a person said of one video.
 
     Attributes:
         name: of the item.
@@ -127,6 +140,7 @@ class Document:
         revision: counts what was saved; 0: nothing yet.
         done: whether a person said so.
         next_number: of the next face.
+        frames: of a video: evidence by the number of its frame.
     """
 
     name: str
@@ -135,6 +149,7 @@ class Document:
     revision: int = 0
     done: bool = False
     next_number: int = 1
+    frames: Mapping[int, FrameEvidence] = field(default_factory=dict)
 
     def face(self, number: int) -> AnnotatedFace | None:
         """The face of a number; None: it is not here."""
@@ -152,7 +167,12 @@ class Document:
             "faces": [face.to_json() for face in self.faces],
             "revision": self.revision,
             "done": self.done,
+            "frames": [_frame_json(number, one) for number, one in sorted(self.frames.items())],
         }
+
+
+def _frame_json(number: int, one: FrameEvidence) -> dict[str, Any]:
+    return {"frame": number, "evidence": evidence_to_json(one.evidence), "hidden": sorted(one.hidden)}
 
 
 def document_text(document: Document) -> str:
@@ -165,6 +185,7 @@ def document_text(document: Document) -> str:
         "revision": document.revision,
         "done": document.done,
         "next_number": document.next_number,
+        "frames": document.to_json()["frames"],
     }
     return json.dumps(content, ensure_ascii=False, allow_nan=False)
 
@@ -183,7 +204,14 @@ def document_from(text: str, name: str) -> Document:
         (image,) = content["images"]
         size = (int(image["width"]), int(image["height"])) if "width" in image else None
         faces = tuple(_face(annotation["exalign"]) for annotation in content["annotations"])
-        return Document(name, size, faces, int(ours["revision"]), bool(ours["done"]), int(ours["next_number"]))
+        frames = {
+            int(one["frame"]): FrameEvidence(
+                evidence_from_json(one["evidence"]), landmarks_from_json(one["hidden"], "hidden")
+            )
+            for one in ours["frames"]
+        }
+        revision, number = int(ours["revision"]), int(ours["next_number"])
+        return Document(name, size, faces, revision, bool(ours["done"]), number, frames)
     except DocumentError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ExalignClientError) as error:
@@ -194,11 +222,17 @@ def _face(value: Mapping[str, Any]) -> AnnotatedFace:
     source = value["source"]
     return AnnotatedFace(
         number=int(value["id"]),
-        source_box=Box(*(float(v) for v in source["box"]), detector=str(source["detector"])),
+        source_box=box_of(source["box"], str(source["detector"])),
         evidence=evidence_from_json(value["evidence"]),
         hidden=landmarks_from_json(value["hidden"], "hidden"),
         answer=answer_from(value),
     )
+
+
+def box_of(edges: Sequence[float] | F64, detector: str = "") -> Box:
+    """A box of four edges, x0, y0, x1, y1, pixels to a thousandth: it names a posterior, before and after a file."""
+    x0, y0, x1, y1 = (round(float(edge), 3) for edge in edges)
+    return Box(x0, y0, x1, y1, detector)
 
 
 def answer_from(value: Mapping[str, Any]) -> Answer:

@@ -99,9 +99,7 @@ def _constraint(value: object, field: str) -> Constraint:
     landmark = whole(value.get("landmark"), f"{field}.landmark", N_LANDMARKS - 1)
     if kind == "click":
         sigma = None if value.get("sigma") is None else number(value["sigma"], f"{field}.sigma")
-        return Click(
-            landmark, number(value.get("x"), f"{field}.x"), number(value.get("y"), f"{field}.y"), sigma=sigma
-        )
+        return Click(landmark, number(value.get("x"), f"{field}.x"), number(value.get("y"), f"{field}.y"), sigma=sigma)
     if kind in ("inside", "outside"):
         area = _area(value.get("area"), f"{field}.area")
         return Inside(landmark, area) if kind == "inside" else Outside(landmark, area)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from exalign_annotator.project.documents import AnnotatedFace, Answer
+from exalign_annotator.project.documents import AnnotatedFace, Answer, box_of
 from exalign_annotator.solving.link import ModelLink
 from exalign_client.errors import ExalignClientError, NotFoundError
 from exalign_client.requests.arguments import Box
@@ -139,8 +139,7 @@ class FaceSolver:
 
 def source_of(face: Face) -> Box:
     """The box that an answer began with, so that it can be had again."""
-    x0, y0, x1, y1 = (float(v) for v in face.source_box)
-    return Box(x0, y0, x1, y1, face.source_detector)
+    return box_of(face.source_box.astype(np.float64), face.source_detector)
 
 
 def answer_of(face: Face, outcome: str = "conditioned", surprise: float | None = None) -> Answer:

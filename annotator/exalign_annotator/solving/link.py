@@ -131,11 +131,13 @@ class ModelLink:
 
 
 async def _warm_up(client: AsyncClient) -> None:
-    """Ask once what a person will ask: a model in this process compiles with the first call, not with the first click."""
+    """Ask once what a person will ask: a model in this process compiles with the first call of each kind."""
     grey = np.full((64, 64, 3), 128, np.uint8)
     with suppress(ExalignClientError):
         found = (await client.predict(grey, [(8, 8, 56, 56)]))[0]
         if found.posterior_id is not None:
-            solved = await client.condition(None, Click(30, 32, 34), posterior_id=found.posterior_id, pose=PoseOptions())
+            solved = await client.condition(
+                None, Click(30, 32, 34), posterior_id=found.posterior_id, pose=PoseOptions()
+            )
             await client.suggest(posterior_id=solved.face.posterior_id or found.posterior_id, max_suggestions=1)
             await client.heatmaps(posterior_id=found.posterior_id, options=HeatmapOptions([30], encoding="uint8"))

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from exalign_annotator.project.project import Project
+from exalign_annotator.project.tracks import load_track
 from exalign_annotator.web.answers import MissingError
 from exalign_client.formats import FORMATS, LabelledPicture
 
@@ -59,6 +60,13 @@ class Exports:
         return archive
 
     def labelled(self) -> list[LabelledPicture]:
-        """Every picture that was looked at."""
-        documents = [self._project.folder.load(item.name) for item in self._project.items.values() if not item.video]
-        return [document.labelled() for document in documents if document.size is not None]
+        """Every picture that was looked at, and every frame of the videos that were tracked."""
+        folder, found = self._project.folder, []
+        for item in self._project.items.values():
+            document = folder.load(item.name)
+            if item.video:
+                track = load_track(folder.path, item.name)
+                found += track.labelled(document) if track is not None else []
+            elif document.size is not None:
+                found.append(document.labelled())
+        return found

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urlencode
 
 from starlette.datastructures import Headers
 from starlette.responses import RedirectResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exalign_gateway.errors import failure
 
@@ -72,9 +72,9 @@ class Guard:
             await refusal(scope, receive, send)
             return
 
-        async def send_safely(message: dict[str, object]) -> None:
+        async def send_safely(message: Message) -> None:
             if message["type"] == "http.response.start":
-                found = list(message.get("headers") or [])  # type: ignore[call-overload]
+                found = list(message.get("headers") or [])
                 found += [(name.lower().encode(), value.encode()) for name, value in SAFE_HEADERS.items()]
                 message = {**message, "headers": found}
             await send(message)
@@ -103,7 +103,9 @@ class Guard:
             rest = urlencode(query, doseq=True)
             path = "/" + scope["path"].lstrip("/")
             answer = RedirectResponse(path + (f"?{rest}" if rest else ""), status_code=303)
-            answer.set_cookie(_cookie_name(scope), token, httponly=True, samesite="strict", secure=scope["scheme"] == "https")
+            answer.set_cookie(
+                _cookie_name(scope), token, httponly=True, samesite="strict", secure=scope["scheme"] == "https"
+            )
             return answer
         if hmac.compare_digest(_cookie(scope, headers).encode(), token.encode()):
             return None

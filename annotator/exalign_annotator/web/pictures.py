@@ -1,4 +1,4 @@
-"""What the page asks about pictures: open, find faces, solve, views, leases. Every change is saved before it is answered."""
+"""What the page asks about pictures: open, find faces, solve, views, leases. What changes is saved, then answered."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from exalign.cli_support import describe
-from exalign_annotator.project.documents import AnnotatedFace, Document
+from exalign_annotator.project.documents import AnnotatedFace, Document, box_of
 from exalign_annotator.project.evidence_json import evidence_from_json, landmarks_from_json, numbers, whole
 from exalign_annotator.project.inputs import MOST_BYTES, Item
 from exalign_annotator.project.leases import Lease
@@ -22,7 +22,6 @@ from exalign_annotator.web.answers import MissingError, holder_of, json_body
 from exalign_annotator.web.shown import shown_picture
 from exalign_client.errors import ExalignClientError, InvalidRequestError, Violation
 from exalign_client.landmarks import N_LANDMARKS
-from exalign_client.requests.arguments import Box
 from exalign_gateway.bodies import Bodies, Bounds
 
 #: Faces of one picture, at most.
@@ -74,14 +73,14 @@ class Pictures:
 
     async def open(self, request: Request) -> Response:
         """The document of an item, and its lease, which is taken where it is free."""
-        item, body = self._item(request), await json_body(request, self._bodies)
+        item, body = self._any(request), await json_body(request, self._bodies)
         holder = holder_of(body)
         document, lease = await asyncio.to_thread(self._project.folder.opened, item.name, holder)
         return JSONResponse({"document": document.to_json(), "lease": _lease_json(lease, holder)})
 
     async def lease(self, request: Request) -> Response:
         """Renew a lease, take it from another, or give it up."""
-        item, body = self._item(request), await json_body(request, self._bodies)
+        item, body = self._any(request), await json_body(request, self._bodies)
         holder = holder_of(body)
         if body.get("give_up") is True:
             await asyncio.to_thread(self._project.folder.give_up, item.name, holder)
@@ -121,7 +120,7 @@ class Pictures:
             number = whole(body["id"], "id", document.next_number)
             if document.face(number) is not None:
                 raise InvalidRequestError([Violation("id", f"there is a face {number} already")])
-        size, face = await self._solver.at(item.path, Box(*corners, detector=detector), number)
+        size, face = await self._solver.at(item.path, box_of(corners, detector), number)
         if evidence or hidden:
             face = await self._solver.solve(item.path, face, evidence, hidden)
         return await self._changed(item, body, lambda before: with_face(before, face, size), face)
@@ -147,7 +146,7 @@ class Pictures:
 
     async def done(self, request: Request) -> Response:
         """Say that a picture is done, or not."""
-        item, body = self._item(request), await json_body(request, self._bodies)
+        item, body = self._any(request), await json_body(request, self._bodies)
         done = body.get("done") is True
         return await self._changed(item, body, lambda before: replace(before, done=done))
 
@@ -159,16 +158,21 @@ class Pictures:
     async def heatmap(self, request: Request) -> Response:
         """Where one landmark of a face may be."""
         item = self._item(request)
-        text = request.path_params["landmark"]
-        landmark = int(text)
+        landmark = request.path_params["landmark"]
         if landmark >= N_LANDMARKS:
             raise MissingError("there is no such landmark")
         return JSONResponse(await self._views.heatmap(item.path, await self._face(item, request), landmark))
 
-    def _item(self, request: Request) -> Item:
+    def _any(self, request: Request) -> Item:
         found = self._project.items.get(request.path_params["name"])
-        if found is None or found.video:
-            raise MissingError("there is no such picture")
+        if found is None:
+            raise MissingError("there is no such item")
+        return found
+
+    def _item(self, request: Request) -> Item:
+        found = self._any(request)
+        if found.video:
+            raise MissingError("this item is a video")
         return found
 
     def _number(self, request: Request) -> int:
@@ -207,6 +211,8 @@ def summary(item: Item, project: Project) -> dict[str, Any]:
         document = project.folder.load(item.name)
     except (ExalignClientError, OSError) as error:  # the others are listed
         return {**found, "problem": describe(error)}
+    if item.video:
+        return {**found, "corrected": len(document.frames), "done": document.done}
     if document.revision:
         clicked = sum(bool(face.evidence) for face in document.faces)
         found |= {"faces": len(document.faces), "corrected": clicked, "done": document.done}

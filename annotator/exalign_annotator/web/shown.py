@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 
-from exalign_client.pictures.decode import Pixels, decode_picture, require_pillow
+from exalign_annotator.solving.jpeg import jpeg_of
+from exalign_client.pictures.decode import decode_picture
 
 #: Files that not every browser shows.
 _CONVERTED = (".heic",)
@@ -20,10 +20,3 @@ def shown_picture(path: Path) -> bytes | None:
         OSError: it cannot be read.
     """
     return jpeg_of(decode_picture(path.read_bytes())) if path.suffix.lower() in _CONVERTED else None
-
-
-def jpeg_of(pixels: Pixels, quality: int = 92) -> bytes:
-    """A JPEG of (H, W, 3) uint8, RGB."""
-    out = io.BytesIO()
-    require_pillow().fromarray(pixels).save(out, "JPEG", quality=quality)
-    return out.getvalue()
