@@ -68,7 +68,6 @@ def test_ten_faces_with_clicks_only(model: Process, window: Callable[..., Window
                 assert here.page.locator(".mark.clicked").count() == 2
                 assert here.page.get_by_role("button", name="Undo").is_enabled()
             if number == 6:
-                here.tolerant = True
                 page.stop()
                 x, y = here.place_of(here.active())
                 here.page.mouse.click(x + 3, y)
@@ -77,7 +76,6 @@ def test_ten_faces_with_clicks_only(model: Process, window: Callable[..., Window
                 page = start_page([tmp_path / "pictures"], project, address, "--port", port)
                 here.page.wait_for_selector("#banner", state="hidden")
                 here.settled()
-                here.tolerant = False
             here.saved_after(lambda: here.page.get_by_role("button", name="Done").click())
         assert here.page.locator("#items .done").count() == 10
         file = exported(here, tmp_path, "coco")
@@ -195,7 +193,7 @@ def test_two_browsers_do_not_overwrite_each_other(
 
         theirs.page.get_by_role("button", name="Take it over").click()
         theirs.settled()
-        mine.tolerant = True
+        mine.refusals = True
         before = clicks(project, pictures[0])
         mine.page.mouse.click(*mine.place_of(mine.active()))
         mine.page.get_by_text("works on this picture in another window").wait_for()

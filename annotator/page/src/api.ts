@@ -1,6 +1,6 @@
 // Questions to the server. What cannot be asked because the server is away, as while it restarts, is asked again.
 
-import type { Constraint, Details, Document, Face, Heatmap, Item, Lease, Model, Rectangle } from "./types";
+import type { Constraint, Details, Document, Face, Heatmap, Item, Lease, Model, Rectangle, Timeline } from "./types";
 
 export class Refused extends Error {
   constructor(
@@ -96,6 +96,20 @@ export const api = {
     ask<Details>(`${item(name)}/faces/${face}/details`, { signal }),
   heatmap: (name: string, face: number, landmark: number, signal: AbortSignal) =>
     ask<Heatmap>(`${item(name)}/faces/${face}/heatmaps/${landmark}`, { signal }),
+};
+
+const frame = (name: string, number: number) => `${item(name)}/frames/${number}`;
+
+export const videoApi = {
+  timeline: (name: string) => ask<Timeline>(`${item(name)}/timeline`),
+  pictureUrl: (name: string, number: number) => `${frame(name, number)}/picture`,
+  face: (name: string, number: number, signal: AbortSignal) =>
+    ask<{ face: Face | null; revision: number }>(`${frame(name, number)}/face`, { signal }),
+  solve: (name: string, revision: number, number: number, evidence: Constraint[], hidden: number[]) =>
+    ask<Changed>(`${frame(name, number)}/face`, { method: "PUT", body: { holder: HOLDER, revision, evidence, hidden } }),
+  details: (name: string, number: number, signal: AbortSignal) => ask<Details>(`${frame(name, number)}/details`, { signal }),
+  heatmap: (name: string, number: number, landmark: number, signal: AbortSignal) =>
+    ask<Heatmap>(`${frame(name, number)}/heatmaps/${landmark}`, { signal }),
 };
 
 /** Give a lease up while the page goes away; nothing is waited for. */

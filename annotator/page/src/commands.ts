@@ -4,6 +4,7 @@ import type { Key } from "./keys";
 import { COUNT, NAMES } from "./landmarks";
 import { speak } from "./dom";
 import type { Page } from "./main";
+import { VideoEditor } from "./video";
 import type { Tool } from "./stage";
 
 const ARROWS: Record<string, [number, number]> = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -46,6 +47,8 @@ export function keysOf(page: Page): Key[] {
     if (now && ids.length) now.select(ids[(ids.indexOf(now.face ?? 0) + by + ids.length) % ids.length] ?? null);
     page.stage.closer();
   };
+  const video = () => (page.editor instanceof VideoEditor ? page.editor : null);
+  const frames = (by: number) => () => video()?.step(by);
   const landmark = (run: (landmark: number) => void) => () => {
     const chosen = editor()?.landmark;
     if (chosen !== null && chosen !== undefined) run(chosen);
@@ -75,6 +78,13 @@ export function keysOf(page: Page): Key[] {
     { group: "Pictures", keys: ["f"], shown: "F", about: "the next face of the picture", run: face(1) },
     { group: "Pictures", keys: ["Shift+f"], shown: "Shift F", about: "the face before", run: face(-1) },
     { group: "Pictures", keys: ["Shift+Delete", "Shift+Backspace"], shown: "Shift Delete", about: "this is no face: take it out", run: () => editor()?.remove() },
+    { group: "Video", keys: [".", "Shift+>"], shown: ".", about: "the next frame", run: frames(1) },
+    { group: "Video", keys: [",", "Shift+<"], shown: ",", about: "the frame before", run: frames(-1) },
+    { group: "Video", keys: ["Alt+."], shown: "Alt .", about: "ten frames on", run: frames(10) },
+    { group: "Video", keys: ["Alt+,"], shown: "Alt ,", about: "ten frames back", run: frames(-10) },
+    { group: "Video", keys: ["g"], shown: "G", about: "the frame whose click helps most", run: () => video()?.goToKeyFrame() },
+    { group: "Video", keys: ["t"], shown: "T", about: "the next frame that you said something of", run: () => video()?.goToSaid() },
+    { group: "Video", keys: [" "], shown: "Space", about: "play, or stop", run: () => video()?.play() },
     { group: "View", keys: ["+", "=", "Shift++"], shown: "+", about: "closer", run: () => page.stage.zoom(0.8) },
     { group: "View", keys: ["-"], shown: "−", about: "farther", run: () => page.stage.zoom(1.25) },
     { group: "View", keys: ["0"], shown: "0", about: "the whole picture", run: () => page.stage.whole() },

@@ -1,11 +1,11 @@
 // One picture being labelled: its document, what was done and can be undone, and the queue of changes to save.
 
 import { api, Refused } from "./api";
-import type { Constraint, Details, Document, Face, Lease, Rectangle } from "./types";
+import type { Constraint, Details, Document, Face, Heatmap, Lease, Rectangle } from "./types";
 
 /** What makes one state of a document into another. */
-type Change =
-  | { do: "set"; face: number; evidence: Constraint[]; hidden: number[] }
+export type Change =
+  | { do: "set"; face: number; evidence: Constraint[]; hidden: number[]; frame: number | null }
   | { do: "add"; face: Face }
   | { do: "draw"; box: Rectangle }
   | { do: "remove"; face: number };
@@ -33,11 +33,14 @@ export class Editor extends EventTarget {
   /** Changes that are not saved yet. */
   pending = 0;
 
+  /** Of a video: the frame that is shown. */
+  frame: number | null = null;
+
   private done: Step[] = [];
   private undone: Step[] = [];
   private queue: Promise<unknown> = Promise.resolve();
   private detailsOf: AbortController | null = null;
-  private closed = false;
+  protected closed = false;
 
   constructor(opened: { document: Document; lease: Lease }) {
     super();
@@ -190,14 +193,15 @@ export class Editor extends EventTarget {
       // The clicked landmark goes where it was put at once; the other 67 follow when the server answers.
       this.show({ ...face, points: face.points.map((p, n) => (n === placed.landmark ? [placed.x, placed.y] : p)), evidence });
     }
-    this.perform({ do: "set", face: face.id, evidence, hidden }, face, stamp);
+    this.perform({ do: "set", face: face.id, evidence, hidden, frame: this.frame }, face, stamp);
   }
 
   private perform(forward: Change, before: Face | null = this.current, stamp?: number): void {
     if (this.readOnly) return this.changed();
     let back: Change | null = null;
     if (forward.do === "set" && before) {
-      back = { do: "set", face: before.id, evidence: before.evidence, hidden: before.hidden };
+      const { evidence, hidden } = before;
+      back = { do: "set", face: before.id, evidence, hidden, frame: this.frame };
     } else if (forward.do === "remove" && before) back = { do: "add", face: before };
     this.apply(
       forward,
@@ -220,7 +224,7 @@ export class Editor extends EventTarget {
   }
 
   /** Have one change made and saved. The face that was drawn anew is returned. */
-  private async send(change: Change): Promise<Face | null> {
+  protected async send(change: Change): Promise<Face | null> {
     const { name, revision } = this.document;
     if (change.do === "remove") {
       this.replace((await api.remove(name, revision, change.face)).document);
@@ -286,20 +290,33 @@ export class Editor extends EventTarget {
     this.changed();
   }
 
-  private replace(document: Document): void {
+  protected replace(document: Document): void {
     this.document = document;
     if (!this.current) this.face = document.faces.at(-1)?.id ?? null;
     if (!this.pending) this.refresh();
     this.changed();
   }
 
-  private show(face: Face): void {
+  protected show(face: Face): void {
     const known = this.document.faces.some((one) => one.id === face.id);
     const faces = known
       ? this.document.faces.map((one) => (one.id === face.id ? face : one))
       : [...this.document.faces, face];
     this.document = { ...this.document, faces };
     this.changed();
+  }
+
+  /** The landmark whose click helps most. */
+  get suggested(): number | null {
+    return this.details?.suggestions[0]?.landmark ?? null;
+  }
+
+  heatmap(landmark: number, signal: AbortSignal): Promise<Heatmap> {
+    return api.heatmap(this.document.name, this.face ?? 0, landmark, signal);
+  }
+
+  protected askDetails(face: Face, signal: AbortSignal): Promise<Details> {
+    return api.details(this.document.name, face.id, signal);
   }
 
   /** What to click next, and all else that is shown beside the face. */
@@ -313,13 +330,13 @@ export class Editor extends EventTarget {
     }
     this.stale = true;
     const control = (this.detailsOf = new AbortController());
-    api.details(this.document.name, face.id, control.signal).then(
+    this.askDetails(face, control.signal).then(
       (details) => {
         if (control.signal.aborted) return;
         this.details = details;
         this.stale = false;
         const clicked = face.evidence.some((one) => one.kind === "click" && one.landmark === this.landmark);
-        if (this.landmark === null || clicked) this.landmark = details.suggestions[0]?.landmark ?? null;
+        if (this.landmark === null || clicked) this.landmark = this.suggested;
         this.changed();
       },
       () => {
@@ -330,7 +347,7 @@ export class Editor extends EventTarget {
     );
   }
 
-  private changed(): void {
+  protected changed(): void {
     if (!this.closed) this.dispatchEvent(new Event("change"));
   }
 

@@ -6,6 +6,7 @@ import { plural } from "./geometry";
 import { NAMES } from "./landmarks";
 import type { Page } from "./main";
 import type { Tool } from "./stage";
+import { VideoEditor } from "./video";
 
 const TOOLS: { tool: Tool; text: string; key: string; about: string }[] = [
   { tool: "point", text: "Point", key: "V", about: "Click or drag landmarks" },
@@ -57,11 +58,12 @@ export function drawHeader(page: Page): void {
   document.title = editor ? `${editor.document.name} – Exalign` : "Exalign";
   for (const [tool, button] of buttons) {
     button.setAttribute("aria-pressed", String(page.stage.tool === tool));
+    button.hidden = tool === "box" && editor instanceof VideoEditor;
     button.disabled = !editor || editor.readOnly || ((tool === "inside" || tool === "outside") && !editor.current);
   }
   undo.disabled = !editor?.canUndo || editor.readOnly;
   redo.disabled = !editor?.canRedo || editor.readOnly;
-  done.disabled = !editor || editor.readOnly || !editor.document.size;
+  done.disabled = !editor || editor.readOnly || !editor.current;
   done.setAttribute("aria-pressed", String(editor?.document.done ?? false));
   byId("saved").textContent = savedText(page);
   byId("hint").textContent = hintText(page);
@@ -78,7 +80,11 @@ function hintText(page: Page): string {
   const { editor, model } = page;
   if (!editor) return "";
   if (model.state === "loading" && !editor.details) return `Getting ready: ${model.detail ?? "connecting"}…`;
-  if (!editor.document.size) return "Looking for faces…";
+  if (editor instanceof VideoEditor) {
+    const told = editor.progressText;
+    if (told && !editor.current) return told;
+    if (!editor.current) return "There is no face in this frame.";
+  } else if (!editor.document.size) return "Looking for faces…";
   if (editor.readOnly) return "You see what is saved.";
   const face = editor.current;
   if (!face) return "No face was found. Draw a box about one: B, or New face.";

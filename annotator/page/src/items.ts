@@ -60,6 +60,7 @@ function picture(name: string): HTMLImageElement {
 
 function stateOf(item: Item): string {
   if (item.problem) return item.problem;
+  if (item.video) return item.corrected ? `video, ${plural(item.corrected, "frame")} corrected` : "video";
   if (item.faces === null) return "";
   const faces = item.faces ? plural(item.faces, "face") : "no face";
   return item.corrected ? `${faces}, ${item.corrected} corrected` : faces;

@@ -26,6 +26,8 @@ export function listen(keys: Key[]): void {
     if (target?.closest("input, select, textarea, dialog")) return;
     // A button that has the focus is pressed by Enter and Space as ever.
     if (target?.closest("button, a, summary") && (event.key === "Enter" || event.key === " ")) return;
+    // A slider has its own arrows.
+    if (target?.closest("[role=slider]") && event.key.startsWith("Arrow")) return;
     const key = table.get(keyOf(event));
     if (!key) return;
     event.preventDefault();

@@ -11,7 +11,9 @@ import { keysOf } from "./commands";
 import { NAMES } from "./landmarks";
 import { Panel } from "./panel";
 import { Stage, type Tool } from "./stage";
+import { TimelineView } from "./timeline";
 import type { Heatmap, Item, Model, Point } from "./types";
+import { VideoEditor } from "./video";
 import { drawWelcome, takeDrops } from "./welcome";
 
 /** Milliseconds. */
@@ -30,6 +32,7 @@ export class Page {
 
   private readonly list: ItemList;
   private readonly panel: Panel;
+  private readonly timeline = new TimelineView(byId("timeline"));
   private scheduled = false;
   private opening = 0;
   private heatTimer = 0;
@@ -80,9 +83,6 @@ export class Page {
     before?.close();
     if (before?.lease.mine) void api.lease(before.document.name, { give_up: true }).catch(() => {});
     history.replaceState(null, "", `#${encodeURIComponent(name)}`);
-    const url = api.pictureUrl(name);
-    const picture = new Image();
-    picture.src = url;
     const opened = await api.open(name).catch((error: Error) => error);
     if (turn !== this.opening) return;
     if (opened instanceof Error) {
@@ -90,10 +90,18 @@ export class Page {
       this.schedule();
       return speak(opened.message);
     }
-    const editor = (this.editor = new Editor(opened));
+    const video = this.items.find((one) => one.name === name)?.video ?? false;
+    const editor = (this.editor = video ? new VideoEditor(opened, this.stage) : new Editor(opened));
     this.heats.clear();
     editor.addEventListener("change", () => this.changed(editor));
     this.use("point");
+    if (editor instanceof VideoEditor) {
+      editor.start();
+      return this.schedule();
+    }
+    const url = api.pictureUrl(name);
+    const picture = new Image();
+    picture.src = url;
     this.stage.show(url, editor.document.size);
     if (!editor.document.size) {
       picture.onload = () => {
@@ -156,12 +164,12 @@ export class Page {
     const wanted = landmark ?? (this.heatHeld ? (editor?.landmark ?? null) : null);
     const face = editor?.current;
     if (wanted === null || !editor || !face) return this.stage.heatmap(null);
-    const key = `${face.id} ${wanted} ${JSON.stringify(face.evidence)}`;
+    const key = `${editor.frame} ${face.id} ${wanted} ${JSON.stringify(face.evidence)}`;
     const known = this.heats.get(key);
     if (known) return this.stage.heatmap(known);
     const control = (this.heatOf = new AbortController());
     this.heatTimer = window.setTimeout(() => {
-      api.heatmap(editor.document.name, face.id, wanted, control.signal).then(
+      editor.heatmap(wanted, control.signal).then(
         (found) => {
           if (this.heats.size > 200) this.heats.clear();
           this.heats.set(key, found);
@@ -192,7 +200,10 @@ export class Page {
     if (editor !== this.editor) return;
     const { document } = editor;
     const item = this.items.find((one) => one.name === document.name);
-    if (item && document.revision) {
+    if (item?.video) {
+      item.corrected = document.frames.length;
+      item.done = document.done;
+    } else if (item && document.revision) {
       item.faces = document.faces.length;
       item.corrected = document.faces.filter((face) => face.evidence.length).length;
       item.done = document.done;
@@ -216,14 +227,16 @@ export class Page {
       faces: editor?.document.faces ?? [],
       face: editor?.current ?? null,
       landmark: editor?.landmark ?? null,
-      suggested: editor?.details?.suggestions[0]?.landmark ?? null,
+      suggested: editor?.suggested ?? null,
       readOnly: editor?.readOnly ?? true,
+      unseen: editor instanceof VideoEditor && editor.unseen,
     });
     if (another && editor?.document.faces.length === 1) this.stage.closer();
     this.panel.draw(editor);
     this.list.draw(this.items, editor?.document.name ?? null);
     drawHeader(this);
     drawWelcome(this);
+    this.timeline.draw(editor instanceof VideoEditor ? editor : null);
   }
 
   private async renew(): Promise<void> {

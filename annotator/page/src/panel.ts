@@ -121,9 +121,14 @@ export class Panel {
         ),
       ),
     );
-    const count = details ? `${details.effective_exemplars.toFixed(1)} of ${details.exemplar_count.toLocaleString("en")}` : "";
-    return section("Exemplars behind it", count, shapes.length ? h("ul", { class: "shapes" }, ...shapes) : waiting(5));
+    const left = details ? `${count(details.effective_exemplars)} of ${details.exemplar_count.toLocaleString("en")}` : "";
+    return section("Exemplars behind it", left, shapes.length ? h("ul", { class: "shapes" }, ...shapes) : waiting(5));
   }
+}
+
+/** A number as people read it: 12.8, 14,904. */
+function count(value: number): string {
+  return value < 100 ? value.toFixed(1) : Math.round(value).toLocaleString("en");
 }
 
 function section(title: string, note: string, ...content: (Node | null)[]): HTMLElement {

@@ -14,6 +14,8 @@ export interface StageView {
   landmark: number | null;
   suggested: number | null;
   readOnly: boolean;
+  /** Whether the face is hidden in this frame of a video. */
+  unseen: boolean;
 }
 
 export interface StageEvents {
@@ -55,7 +57,7 @@ export class Stage {
   private readonly drawn = s("rect", { class: "drawn", visibility: "hidden" });
   private readonly cursor = s("path", { class: "cursor", visibility: "hidden" });
   private readonly marks: Mark[];
-  private view: StageView = { faces: [], face: null, landmark: null, suggested: null, readOnly: false };
+  private view: StageView = { faces: [], face: null, landmark: null, suggested: null, readOnly: false, unseen: false };
   private size: Point = [1, 1];
   private box: Rectangle = [0, 0, 1, 1];
   private drag: Drag | null = null;
@@ -108,6 +110,13 @@ export class Stage {
     if (size) this.resize(size);
   }
 
+  /** Show another frame of the same video: what is looked at stays. */
+  frame(url: string): void {
+    this.heatmap(null);
+    this.exemplar(null);
+    this.picture.setAttribute("href", url);
+  }
+
   /** Say how large the picture is. */
   resize(size: Point): void {
     this.size = size;
@@ -158,7 +167,7 @@ export class Stage {
       const { classList } = mark.group;
       classList.toggle("clicked", clicked.has(n));
       classList.toggle("hidden", face.hidden.includes(n));
-      classList.toggle("uncertain", isUncertain(face, n));
+      classList.toggle("uncertain", (view.unseen && !clicked.has(n)) || isUncertain(face, n));
       classList.toggle("active", n === view.landmark);
       classList.toggle("suggested", n === view.suggested && !view.readOnly);
     });

@@ -26,12 +26,34 @@ export interface Face {
   surprise: number | null;
 }
 
+export interface FrameEvidence {
+  frame: number;
+  evidence: Constraint[];
+  hidden: number[];
+}
+
+export interface Timeline {
+  state: "reading" | "tracking" | "ready" | "failed";
+  detail: string;
+  frames: number;
+  /** Frames that the run in progress has answered. */
+  through: number;
+  size: Point | null;
+  revision: number | null;
+  /** Mean standard deviation of a landmark, in shares of the box's diagonal. */
+  uncertainty: (number | null)[];
+  states: ("visible" | "hidden" | "lost" | "unknown" | null)[];
+  suggestions: { frame: number; landmark: number; error_reduction: number }[];
+}
+
 export interface Document {
   name: string;
   size: Point | null;
   faces: Face[];
   revision: number;
   done: boolean;
+  /** Of a video: what was said of its frames. */
+  frames: FrameEvidence[];
 }
 
 export interface Lease {

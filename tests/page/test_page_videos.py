@@ -1,0 +1,80 @@
+"""A video labelled in a browser: one click, which goes both ways."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from page_world import PATIENCE, Process, Window, astronaut_video, running, start_page
+
+FRAMES, HIDDEN = 24, range(10, 15)
+
+
+def points(project: Path, clip: Path) -> np.ndarray:
+    """(frames, 68, 2), as they are kept."""
+    kept = json.loads((project / f"{clip.name}.frames.json").read_text("utf-8"))["exalign"]
+    return np.array([frame["answer"]["points"] for frame in kept["frames"]])
+
+
+def kept_revision(project: Path, clip: Path) -> int:
+    return int(json.loads((project / f"{clip.name}.frames.json").read_text("utf-8"))["exalign"]["revision"])
+
+
+def test_one_click_goes_through_the_video_both_ways(
+    model: Process, window: Callable[..., Window], tmp_path: Path
+) -> None:
+    clip, project = astronaut_video(tmp_path / "clip.mp4", FRAMES, HIDDEN), tmp_path / "project"
+    with running(start_page([clip], project, model.event["address"])) as page:
+        here = window()
+        here.page.goto(page.event["url"])
+        here.page.get_by_text(f"frame 1 of {FRAMES}").wait_for()
+        before = points(project, clip)
+
+        here.page.get_by_role("button", name="Next: frame").click()  # where a click helps most: the face is covered
+        here.page.locator("#timeline .figure").get_by_text("hidden").wait_for()
+        here.page.locator("#panel[aria-busy=false]").wait_for(state="attached")
+        x, y = here.place_of(landmark := here.active())
+        frame = int(here.page.get_by_role("slider").get_attribute("aria-valuenow") or -1)
+        assert frame in HIDDEN
+        here.saved_after(lambda: here.page.mouse.click(x + 16, y + 10))
+        clicked = here.in_picture(x + 16, y + 10)
+        here.page.wait_for_timeout(0)
+        here.page.locator("#timeline .figure").get_by_text("±").wait_for()
+
+        after = points(project, clip)
+        assert kept_revision(project, clip) == 1
+        moved = np.linalg.norm(after - before, axis=2).mean(axis=1)
+        assert np.abs(after[frame, landmark] - clicked).max() < 1.0
+        assert moved[frame] > 0.2
+        assert moved[frame - 1] > 0.02
+        assert moved[frame + 1] > 0.02
+
+        here.page.reload()
+        here.page.get_by_text(f"frame {frame + 1} of {FRAMES}").wait_for()
+        here.page.locator(f'.mark.clicked[data-landmark="{landmark}"]').wait_for(state="attached")
+
+
+def test_a_video_by_keyboard(model: Process, window: Callable[..., Window], tmp_path: Path) -> None:
+    clip, project = astronaut_video(tmp_path / "clip.mp4", 12), tmp_path / "project"
+    with running(start_page([clip], project, model.event["address"])) as page:
+        here = window()
+        here.page.goto(page.event["url"])
+        here.page.get_by_text("frame 1 of 12").wait_for()
+        for _ in range(3):
+            here.page.keyboard.press(".")
+        here.page.get_by_text("frame 4 of 12").wait_for()
+        here.page.keyboard.press("s")
+        here.page.locator(".mark.active").wait_for(state="attached", timeout=PATIENCE)
+        here.page.keyboard.press("Shift+ArrowDown")
+        here.saved_after(lambda: here.page.keyboard.press("Enter"))
+        here.page.keyboard.press(",")
+        here.page.get_by_text("frame 3 of 12").wait_for()
+        here.page.keyboard.press("t")
+        here.page.get_by_text("frame 4 of 12").wait_for()
+        here.saved_after(lambda: here.page.keyboard.press("z"))
+        assert json.loads((project / "clip.mp4.json").read_text("utf-8"))["exalign"]["frames"] == []
+        here.page.get_by_role("slider").focus()
+        here.page.keyboard.press("ArrowRight")
+        here.page.get_by_text("frame 5 of 12").wait_for()
