@@ -11,9 +11,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 READY_DEMO := $(VENV)/.ready-demo
 READY_DEV := $(VENV)/.ready-dev
 READY_AUDIT := $(VENV)/.ready-audit
+READY_PAGE := $(VENV)/.ready-page
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-gpu chaos check check-style check-types check-fast trust explore fuzz fuzz-short soak sbom audit lint unit golden reason bench bench-start bench-peers open-inference formats gateway node boards docs documented wheels protos detector clean
+.PHONY: help demo test test-gpu chaos check check-style check-types check-fast trust explore fuzz fuzz-short soak sbom audit lint unit golden reason bench bench-start bench-peers open-inference formats gateway node page page-assets boards docs documented wheels protos detector clean
 
 # Worker processes of the tests; a file's tests stay in one, which then starts one server for them.
 # One that dies is not replaced: pytest-xdist 3.8 then waits for ever, and the other worker does what is left.
@@ -47,14 +48,18 @@ $(READY_DEMO): pyproject.toml | $(BIN)/python
 	touch $@
 
 # torch first and by its exact version: asked for as one of many, an index may offer a build with CUDA.
-$(READY_DEV): pyproject.toml gateway/pyproject.toml | $(BIN)/python
+$(READY_DEV): pyproject.toml gateway/pyproject.toml annotator/pyproject.toml | $(BIN)/python
 	$(PIP) "$$($(BIN)/python -c 'import tomllib; e = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; print(next(r for r in e["dev"] if r.startswith("torch")))')"
-	$(PIP) --editable '.[dev]' --editable ./gateway
+	$(PIP) --editable '.[dev]' --editable ./gateway --editable ./annotator
 	touch $@ $(READY_DEMO)
 
 # atheris has wheels for Linux alone: what `make test` needs does not hang on it.
 $(READY_AUDIT): pyproject.toml $(READY_DEV)
 	$(PIP) --editable '.[audit]'
+	touch $@
+
+$(READY_PAGE): pyproject.toml $(READY_DEV)
+	$(PIP) --editable '.[page]'
 	touch $@
 
 demo: $(READY_DEMO) ## a real face through the real server; pictures in out/
@@ -147,6 +152,14 @@ docs: $(READY_DEV) ## the documentation as a site, strictly: out/site/index.html
 
 boards: $(READY_DEV) ## alerts caused in real servers, and the board of a real run; needs Prometheus and redis-server
 	$(BIN)/python tests/boards/campaign.py --json docs/benchmarks/alerts.json --picture docs/board.png
+
+# What is built is committed: neither the package nor `make test` needs npm. Figures and screenshots go to out/page.
+page-assets: ## build the page of the annotator anew (needs npm)
+	cd annotator/page && npm ci --no-audit --no-fund && npm run build
+
+page: $(READY_PAGE) page-assets ## the page of the annotator in Debian's Chromium: tests, figures, screenshots
+	git diff --exit-code --stat -- annotator/exalign_annotator/static
+	EXALIGN_PAGE=1 EXALIGN_PAGE_OUT=out/page $(BIN)/python -m pytest -q -s tests/page
 
 bench: $(READY_DEV) ## what is measured: served against bare
 	$(BIN)/python -m benchmarks.serving

@@ -52,6 +52,7 @@ NOT_HERE = {
     "--tls-cert": "part of `make test`: needs a certificate",
     "exalign-server token": "part of `make test`",
     "--store redis": "part of `make test` and `make chaos`: needs Redis",
+    "exalign annotate": "part of `make page`",
     "buf curl": "part of `make test`",
     "request.json": "part of `make test`",
 }
