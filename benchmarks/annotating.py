@@ -8,8 +8,8 @@
 - ``all``: all 68 points are clicked, with nothing to begin from.
 
 A click lands on the truth with noise of 1 % of the diagonal (`exalign_engine.face.click_policies`). A face is right
-when its mean error is below 2 % of the diagonal of the true box. Seconds are those of the keystroke-level model (Card, Moran
-and Newell 1980), not of people: pointing 1.1, a button pressed or released 0.1, thinking of what comes next 1.35.
+when its mean error is below 2 % of the diagonal of the true box. Seconds are those of the keystroke-level model (Card,
+Moran and Newell 1980), not of people: pointing 1.1, a button pressed or released 0.1, thinking of what comes next 1.35.
 """
 
 from __future__ import annotations

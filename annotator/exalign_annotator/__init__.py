@@ -1,5 +1,1 @@
-"""A page on which faces are labelled with clicks: `exalign annotate`, or `annotator` for an ASGI server of your own."""
-
-from exalign_annotator.app import annotator
-
-__all__ = ["annotator"]
+"""A page on which faces are labelled with clicks: `exalign annotate`; in an ASGI server of your own: `.app`."""

@@ -49,9 +49,32 @@ def annotator(project: Project, link: ModelLink, *, token: str | None = None, an
             await videos.close()
             await link.close()
 
+    static = Path(str(resources.files("exalign_annotator"))) / "static"
+
+    async def page(request: Request) -> Response:
+        return FileResponse(static / "index.html", headers={"Cache-Control": "no-cache"})
+
+    async def icon(request: Request) -> Response:
+        return FileResponse(static / "icon.svg")
+
+    return Starlette(
+        routes=[
+            Route("/", page),
+            Route("/icon.svg", icon),
+            *_routes(pictures, videos, exports),
+            Mount("/assets", StaticFiles(directory=static / "assets", check_dir=False)),
+        ],
+        lifespan=connected,
+        middleware=[Middleware(Guard, token=token, any_host=any_host)],
+        exception_handlers={HTTPException: _no_route},
+    )
+
+
+def _routes(pictures: Pictures, videos: Videos, exports: Exports) -> list[Route]:
+    """What the page asks."""
     item, face = "/api/items/{name}", "/api/items/{name}/faces/{face:int}"
     frame = "/api/items/{name}/frames/{frame:int}"
-    routes = [
+    return [
         Route(path, answered(endpoint), methods=[method])
         for method, path, endpoint in (
             ("GET", "/api/status", pictures.status),
@@ -76,25 +99,6 @@ def annotator(project: Project, link: ModelLink, *, token: str | None = None, an
             ("GET", "/api/export/{format}", exports.export),
         )
     ]
-    static = Path(str(resources.files("exalign_annotator"))) / "static"
-
-    async def page(request: Request) -> Response:
-        return FileResponse(static / "index.html", headers={"Cache-Control": "no-cache"})
-
-    async def icon(request: Request) -> Response:
-        return FileResponse(static / "icon.svg")
-
-    return Starlette(
-        routes=[
-            Route("/", page),
-            Route("/icon.svg", icon),
-            *routes,
-            Mount("/assets", StaticFiles(directory=static / "assets", check_dir=False)),
-        ],
-        lifespan=connected,
-        middleware=[Middleware(Guard, token=token, any_host=any_host)],
-        exception_handlers={HTTPException: _no_route},
-    )
 
 
 async def _no_route(request: Request, error: Exception) -> Response:

@@ -6,13 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from exalign_annotator.defaults import DEFAULT_FOLDER, PORT
 from exalign_client.commands.connection import add_connection_options
-
-#: Where the page is, unless another port is asked for; where this one is taken, a free one.
-PORT = 8765
-
-#: Name of the project's folder where none was given.
-DEFAULT_FOLDER = "exalign-annotations"
 
 
 def add_parser(commands: argparse._SubParsersAction[Any]) -> None:

@@ -15,7 +15,7 @@ import uvicorn
 
 from exalign.cli_support import DONE, FAILED, UsageError, report
 from exalign_annotator.app import annotator
-from exalign_annotator.command import PORT
+from exalign_annotator.defaults import PORT
 from exalign_annotator.project.folder import ProjectFolder
 from exalign_annotator.project.inputs import project_folder
 from exalign_annotator.project.leases import Leases

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 
-from exalign_annotator import annotator
+from exalign_annotator.app import annotator
 from exalign_annotator.project.folder import ProjectFolder
 from exalign_annotator.project.leases import Leases
 from exalign_annotator.project.project import Project

@@ -96,7 +96,7 @@ def test_no_serious_fault_for_anybody(
         here.page.locator('#items button[title="clip.mp4"]').click()
         here.page.get_by_text("frame 1 of 24").wait_for()
         here.page.keyboard.press("g")
-        here.page.locator("#timeline .figure").get_by_text("hidden").wait_for()
+        here.page.locator("#timeline .figure").get_by_text("±").wait_for()
         here.page.locator("#panel[aria-busy=false]").wait_for(state="attached")
         assert faults(here) == []
         pictured(here, f"video-{width}")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exalign.cli_support import UsageError
-from exalign_annotator.command import DEFAULT_FOLDER
+from exalign_annotator.defaults import DEFAULT_FOLDER
 from exalign_client.pictures.decode import READABLE_SUFFIXES
 from exalign_client.pictures.picture_files import natural_order, read_directory
 

@@ -25,6 +25,9 @@ from exalign_client.track.results import TrackResult, TrackRevision
 #: Frames before a click that it reaches: the longest smoothing lag.
 REACH = 30
 
+#: Seconds between two looks whether a frame was read.
+_LOOK = 0.02
+
 #: Frames that a suggestion covers, from the end: the longest path.
 COVERED = 256
 
@@ -64,6 +67,12 @@ class TrackedVideo:
         """Read the frames; once."""
         if self._reading is None:
             self._reading = asyncio.ensure_future(self._read())
+
+    async def has(self, frame: int) -> bool:
+        """Whether there is such a frame; waits until it is read."""
+        while len(self.frames) <= frame and self._reading is not None and not self._reading.done():
+            await asyncio.sleep(_LOOK)
+        return frame < len(self.frames)
 
     def adopt(self, track: Track) -> None:
         """Take answers that were kept: they are shown while the frames are read."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 
 from exalign.cli_support import describe
 from exalign_annotator.project.folder import ConflictError
@@ -75,6 +76,16 @@ def conflict(error: ConflictError) -> Response:
     owner = None if error.lease is None else {"owner": error.lease.owner, "since": error.lease.since}
     body = {"code": "aborted", "message": str(error), "lease": owner, "revision": error.revision}
     return JSONResponse(body, status_code=409)
+
+
+def file_answer(request: Request, path: Path) -> Response:
+    """A file, or that it is as the browser has it: it is asked for again each time, for it may be another by now."""
+    found = path.stat()
+    tag = f'"{found.st_mtime_ns:x}-{found.st_size:x}"'
+    headers = {"Cache-Control": "no-cache", "ETag": tag}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    return FileResponse(path, headers=headers)
 
 
 async def json_body(request: Request, bodies: Bodies) -> dict[str, Any]:

@@ -85,14 +85,13 @@ class Guard:
         host = headers.get("host", "")
         if not self._any_host and not _names_this_machine(host):
             return failure("permission_denied", "ask for this server by localhost or its address", status=403)
-        if scope["method"] not in _READING:
-            origin = headers.get("origin")
-            own = f"{scope['scheme']}://{host}"
-            if origin is not None and origin != own:
-                return failure("permission_denied", "a page of another site asks", status=403)
-            # Without an origin: no browser. With Sec-Fetch-Site: a browser's own word.
-            if headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-                return failure("permission_denied", "a page of another site asks", status=403)
+        origin = headers.get("origin")
+        changes = scope["method"] not in _READING
+        foreign = changes and origin is not None and origin != f"{scope['scheme']}://{host}"
+        # A browser's own word; without it, no browser, or an old one. The page itself may be led to from elsewhere.
+        site = headers.get("sec-fetch-site", "same-origin")
+        if foreign or (site not in ("same-origin", "none") and (changes or scope["path"] != "/")):
+            return failure("permission_denied", "a page of another site asks", status=403)
         return None if self._token is None else self._token_refusal(scope, headers, self._token)
 
     def _token_refusal(self, scope: Scope, headers: Headers, token: str) -> Response | None:

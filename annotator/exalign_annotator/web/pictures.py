@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 
 from exalign.cli_support import describe
 from exalign_annotator.project.documents import AnnotatedFace, Document, box_of
@@ -18,7 +18,7 @@ from exalign_annotator.project.project import Project, with_face, without_face
 from exalign_annotator.solving.faces import FaceSolver
 from exalign_annotator.solving.link import ModelLink
 from exalign_annotator.solving.views import FaceViews
-from exalign_annotator.web.answers import MissingError, holder_of, json_body
+from exalign_annotator.web.answers import MissingError, file_answer, holder_of, json_body
 from exalign_annotator.web.shown import shown_picture
 from exalign_client.errors import ExalignClientError, InvalidRequestError, Violation
 from exalign_client.landmarks import N_LANDMARKS
@@ -60,10 +60,9 @@ class Pictures:
         """The picture itself, in a form that browsers show."""
         path = self._item(request).path
         converted = await asyncio.to_thread(shown_picture, path)
-        headers = {"Cache-Control": "private, max-age=3600"}
         if converted is not None:
-            return Response(converted, media_type="image/jpeg", headers=headers)
-        return FileResponse(path, headers=headers)
+            return Response(converted, media_type="image/jpeg", headers={"Cache-Control": "no-cache"})
+        return await asyncio.to_thread(file_answer, request, path)
 
     async def add(self, request: Request) -> Response:
         """A picture that was dropped onto the page."""

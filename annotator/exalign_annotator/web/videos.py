@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import JSONResponse, Response
 
 from exalign_annotator.project.documents import AnnotatedFace, Document, FrameEvidence, box_of
 from exalign_annotator.project.evidence_json import evidence_from_json, landmarks_from_json, whole
@@ -17,7 +17,7 @@ from exalign_annotator.solving.faces import FaceSolver
 from exalign_annotator.solving.link import ModelLink
 from exalign_annotator.solving.video import TrackedVideo, shares_of, without_evidence
 from exalign_annotator.solving.views import FaceViews
-from exalign_annotator.web.answers import MissingError, holder_of, json_body
+from exalign_annotator.web.answers import MissingError, file_answer, holder_of, json_body
 from exalign_client.landmarks import N_LANDMARKS
 from exalign_client.requests.arguments import Box
 from exalign_gateway.bodies import Bodies, Bounds
@@ -71,9 +71,9 @@ class Videos:
         """The picture of a frame."""
         _, video = await self._video(request)
         number = request.path_params["frame"]
-        if number >= len(video.frames):
-            raise MissingError("there is no such frame yet")
-        return FileResponse(video.frames[number].path, headers={"Cache-Control": "private, max-age=3600"})
+        if not await video.has(number):
+            raise MissingError("there is no such frame")
+        return file_answer(request, video.frames[number].path)
 
     async def face(self, request: Request) -> Response:
         """The face of a frame, given the whole video; null where there is none."""
@@ -93,8 +93,9 @@ class Videos:
             evidence_from_json(body.get("evidence")), landmarks_from_json(body.get("hidden", []), "hidden")
         )
         number = request.path_params["frame"]
+        there = await video.has(number)
         before = video.answers[number] if number < len(video.answers) else None
-        if before is None or before.answer is None or number >= len(video.frames):
+        if before is None or before.answer is None or not there:
             raise MissingError("there is no face in this frame yet")
         face = await self._at_once(video, number, before, said)
 
@@ -132,7 +133,7 @@ class Videos:
 
     async def _frame_face(self, request: Request, video: TrackedVideo) -> tuple[int, AnnotatedFace]:
         number = request.path_params["frame"]
-        if number >= min(len(video.answers), len(video.frames)):
+        if not await video.has(number) or number >= len(video.answers):
             raise MissingError("there is no such frame yet")
         document = await asyncio.to_thread(self._project.folder.load, request.path_params["name"])
         found = video.answers[number]

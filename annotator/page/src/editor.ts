@@ -162,8 +162,10 @@ export class Editor extends EventTarget {
   /** Renew the lease; where another has it, or had it, see what they do. */
   async renew(): Promise<void> {
     if (this.pending) return;
+    const known = this.document.revision;
     const { lease, revision } = await api.lease(this.document.name);
-    if (this.closed || this.pending) return;
+    // What was done meanwhile makes the answer older than what is shown.
+    if (this.closed || this.pending || this.document.revision !== known) return;
     const before = this.lease;
     this.lease = lease;
     if (!lease.mine) {
@@ -353,7 +355,7 @@ export class Editor extends EventTarget {
 
   /** Keep what can be undone through a reload of the page. */
   private keep(): void {
-    const kept = JSON.stringify({ revision: this.document.revision, done: this.done, undone: this.undone });
+    const kept = JSON.stringify({ state: this.said, done: this.done, undone: this.undone });
     try {
       sessionStorage.setItem(`steps ${this.document.name}`, kept);
     } catch {
@@ -361,9 +363,15 @@ export class Editor extends EventTarget {
     }
   }
 
+  /** What tells one state of one document from others. */
+  private get said(): string {
+    const { revision, faces, frames } = this.document;
+    return JSON.stringify([revision, frames.length ? frames : faces.map((face) => [face.id, face.source, face.evidence, face.hidden])]);
+  }
+
   private recall(): void {
     const kept = JSON.parse(sessionStorage.getItem(`steps ${this.document.name}`) ?? "null");
-    if (kept?.revision === this.document.revision) ({ done: this.done, undone: this.undone } = kept);
+    if (kept?.state === this.said) ({ done: this.done, undone: this.undone } = kept);
   }
 }
 
