@@ -61,12 +61,12 @@ def test_ten_faces_with_clicks_only(model: Process, window: Callable[..., Window
                 clicked[picture.name][landmark] = here.in_picture(x + dx, y + dy)
             if number == 2:  # a slip, and back
                 here.saved_after(lambda: here.page.mouse.click(*here.place_of(here.active())))
-                here.saved_after(lambda: here.page.get_by_role("button", name="Undo").click())
+                here.saved_after(lambda: here.page.get_by_role("button", name="Undo", exact=True).click())
             if number == 4:
                 here.page.reload()
                 here.settled()
                 assert here.page.locator(".mark.clicked").count() == 2
-                assert here.page.get_by_role("button", name="Undo").is_enabled()
+                assert here.page.get_by_role("button", name="Undo", exact=True).is_enabled()
             if number == 6:
                 page.stop()
                 x, y = here.place_of(here.active())
@@ -76,7 +76,7 @@ def test_ten_faces_with_clicks_only(model: Process, window: Callable[..., Window
                 page = start_page([tmp_path / "pictures"], project, address, "--port", port)
                 here.page.wait_for_selector("#banner", state="hidden")
                 here.settled()
-            here.saved_after(lambda: here.page.get_by_role("button", name="Done").click())
+            here.saved_after(lambda: here.page.get_by_role("button", name="Done", exact=True).click())
         assert here.page.locator("#items .done").count() == 10
         file = exported(here, tmp_path, "coco")
     with running(page):

@@ -26,7 +26,7 @@ const FORMATS: [string, string][] = [
 
 const undo = h("button", { title: "Undo (Z)" }, "Undo");
 const redo = h("button", { title: "Redo (Shift Z)" }, "Redo");
-const done = h("button", { title: "Say that this picture is done (Enter after the last click, or E)" }, "Done");
+const done = h("button", { title: "Say that this picture is done (E)" }, "Done");
 const buttons = new Map<Tool, HTMLButtonElement>();
 
 export function toolbar(page: Page): void {
@@ -92,7 +92,7 @@ function hintText(page: Page): string {
   if (page.stage.tool === "inside") return `Draw the region that the ${name} lies in.`;
   if (page.stage.tool === "outside") return `Draw the region that the ${name} does not lie in.`;
   if (page.stage.tool === "box") return "Draw a box about the face, from brows to chin.";
-  return name ? `Where is the ${name}? Click there; or drag any landmark.` : "Click a landmark to choose it, or drag it.";
+  return name ? `Where is the ${name}? Click there; or drag whatever you see is wrong.` : "Click a landmark to choose it, or drag it.";
 }
 
 function noticeOf(page: Page): Notice | null {
