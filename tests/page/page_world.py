@@ -206,6 +206,11 @@ class Window:
         """The landmark that a click places."""
         return int(self.page.locator(".mark.active").get_attribute("data-landmark") or -1)
 
+    def active_but(self, before: int) -> int:
+        """The landmark that a click places, once it is another one: a key is seen with the next frame."""
+        self.page.locator(f'.mark.active:not([data-landmark="{before}"])').wait_for(state="attached")
+        return self.active()
+
     def in_picture(self, x: float, y: float) -> tuple[float, float]:
         """A place on the screen as pixels of the picture, by the drawing's own frame."""
         x0, y0, width, height = self.page.evaluate(

@@ -56,9 +56,9 @@ def test_ten_faces_with_clicks_only(model: Process, window: Callable[..., Window
             clicked[picture.name] = {}
             for dx, dy in ((6, 4), (-5, 3)):
                 landmark = here.active()
-                x, y = here.place_of(landmark)
-                here.saved_after(lambda x=x + dx, y=y + dy: here.page.mouse.click(x, y))
-                clicked[picture.name][landmark] = here.in_picture(x + dx, y + dy)
+                x, y = (round(at + by) for at, by in zip(here.place_of(landmark), (dx, dy), strict=True))
+                here.saved_after(lambda x=x, y=y: here.page.mouse.click(x, y))
+                clicked[picture.name][landmark] = here.in_picture(x, y)
             if number == 2:  # a slip, and back
                 here.saved_after(lambda: here.page.mouse.click(*here.place_of(here.active())))
                 here.saved_after(lambda: here.page.get_by_role("button", name="Undo", exact=True).click())
@@ -69,7 +69,7 @@ def test_ten_faces_with_clicks_only(model: Process, window: Callable[..., Window
                 assert here.page.get_by_role("button", name="Undo", exact=True).is_enabled()
             if number == 6:
                 page.stop()
-                x, y = here.place_of(here.active())
+                x, y = (round(at) for at in here.place_of(here.active()))
                 here.page.mouse.click(x + 3, y)
                 here.page.wait_for_selector("#banner:not([hidden])")
                 clicked[picture.name][here.active()] = here.in_picture(x + 3, y)
@@ -118,8 +118,9 @@ def test_all_of_it_by_keyboard(model: Process, window: Callable[..., Window], tm
         def saved(key: str) -> None:
             here.saved_after(lambda: press(key))
 
+        before = here.active()
         press("s")
-        landmark = here.active()
+        landmark = here.active_but(before)
         press("ArrowRight", 3)
         press("Shift+ArrowDown")
         saved("Enter")

@@ -43,8 +43,9 @@ def test_one_click_goes_through_the_video_both_ways(
         here.page.get_by_text(f"frame {frame + 1} of {FRAMES}, hidden").wait_for()
         here.page.locator("#panel[aria-busy=false]").wait_for(state="attached")
         x, y = here.place_of(landmark := here.active())
-        here.saved_after(lambda: here.page.mouse.click(x + 16, y + 10))
-        clicked = here.in_picture(x + 16, y + 10)
+        x, y = round(x + 16), round(y + 10)
+        here.saved_after(lambda: here.page.mouse.click(x, y))
+        clicked = here.in_picture(x, y)
         here.page.wait_for_timeout(0)
         here.page.locator("#timeline .figure").get_by_text("±").wait_for()
 
