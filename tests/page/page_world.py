@@ -28,7 +28,7 @@ PATIENCE = 90_000
 OF_A_STOPPED_SERVER = ("ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE")
 
 #: The browser's own words about a refusal that a test brings about.
-OF_A_REFUSAL = ("status of 409", "status of 503")
+OF_A_REFUSAL = ("status of 401", "status of 409", "status of 503")
 
 
 def chromium() -> str | None:
@@ -191,6 +191,22 @@ class Window:
         """Wait until all is saved, and the next click is suggested."""
         self.page.locator("#saved").get_by_text("saved", exact=True).wait_for()
         self.page.locator("#panel[aria-busy=false]").wait_for(state="attached")
+
+    def choose(self, item: str) -> None:
+        """Open an item of the list; what is settled then is that one."""
+        self.page.locator(f'#items button[title="{item}"]').click()
+        self.page.locator(f'#items [aria-current][title="{item}"]').wait_for()
+        self.settled()
+
+    def drag(self, landmark: int, dx: int, dy: int) -> tuple[float, float]:
+        """Drag a landmark by pixels of the screen; where to, in the picture."""
+        x, y = self.place_of(landmark)
+        to = round(x + dx), round(y + dy)
+        self.page.mouse.move(x, y)
+        self.page.mouse.down()
+        self.page.mouse.move(*to, steps=4)
+        self.saved_after(self.page.mouse.up)
+        return self.in_picture(*to)
 
     def place_of(self, landmark: int) -> tuple[float, float]:
         """Where a landmark is on the screen."""

@@ -42,10 +42,8 @@ def test_one_click_goes_through_the_video_both_ways(
         here.page.mouse.click(box["x"] + box["width"] * (frame + 0.5) / FRAMES, box["y"] + 20)
         here.page.get_by_text(f"frame {frame + 1} of {FRAMES}, hidden").wait_for()
         here.page.locator("#panel[aria-busy=false]").wait_for(state="attached")
-        x, y = here.place_of(landmark := here.active())
-        x, y = round(x + 16), round(y + 10)
-        here.saved_after(lambda: here.page.mouse.click(x, y))
-        clicked = here.in_picture(x, y)
+        landmark = here.active()
+        clicked = here.drag(landmark, 16, 10)
         here.page.wait_for_timeout(0)
         here.page.locator("#timeline .figure").get_by_text("±").wait_for()
 
