@@ -228,13 +228,14 @@ class Window:
         return self.active()
 
     def in_picture(self, x: float, y: float) -> tuple[float, float]:
-        """A place on the screen as pixels of the picture, by the drawing's own frame."""
-        x0, y0, width, height = self.page.evaluate(
-            "document.querySelector('#stage svg').getAttribute('viewBox').split(' ').map(Number)"
+        """A place on the screen as pixels of the picture, by the browser's own word on where it draws."""
+        found: dict[str, float] = self.page.evaluate(
+            "([x, y]) => { const p = new DOMPoint(x, y)"
+            ".matrixTransform(document.querySelector('#stage svg').getScreenCTM().inverse());"
+            " return {x: p.x, y: p.y}; }",
+            [x, y],
         )
-        box = self.page.locator("#stage").bounding_box()
-        assert box is not None
-        return x0 + (x - box["x"]) * width / box["width"], y0 + (y - box["y"]) * height / box["height"]
+        return found["x"], found["y"]
 
     def saved_after(self, action: Any) -> None:
         """Do something, and wait until it is saved: the revision of the answer is a later one."""

@@ -293,7 +293,8 @@ export class Stage {
 
   /** Show a rectangle of the picture, in the middle of the stage. */
   private fit(box: Rectangle): void {
-    const { clientWidth: width, clientHeight: height } = this.host;
+    // Not clientWidth and clientHeight: they are rounded, and a click would land up to half a pixel beside.
+    const { width, height } = this.host.getBoundingClientRect();
     if (!width || !height) return;
     const [x0, y0, x1, y1] = box;
     const unit = Math.max((x1 - x0) / width, (y1 - y0) / height);
@@ -305,7 +306,7 @@ export class Stage {
 
   /** Pixels of the picture in one of the screen. */
   private get unit(): number {
-    return (this.box[2] - this.box[0]) / Math.max(this.host.clientWidth, 1);
+    return (this.box[2] - this.box[0]) / Math.max(this.host.getBoundingClientRect().width, 1);
   }
 
   /** Sizes that are the same on the screen at any zoom. */
