@@ -199,13 +199,19 @@ class Window:
         self.settled()
 
     def drag(self, landmark: int, dx: int, dy: int) -> tuple[float, float]:
+        """Drag a landmark by pixels of the screen, and wait until that is saved; where to, in the picture."""
+        found: list[tuple[float, float]] = []
+        self.saved_after(lambda: found.append(self.drop(landmark, dx, dy)))
+        return found[0]
+
+    def drop(self, landmark: int, dx: int, dy: int) -> tuple[float, float]:
         """Drag a landmark by pixels of the screen; where to, in the picture."""
         x, y = self.place_of(landmark)
         to = round(x + dx), round(y + dy)
         self.page.mouse.move(x, y)
         self.page.mouse.down()
         self.page.mouse.move(*to, steps=4)
-        self.saved_after(self.page.mouse.up)
+        self.page.mouse.up()
         return self.in_picture(*to)
 
     def place_of(self, landmark: int) -> tuple[float, float]:

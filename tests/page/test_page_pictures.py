@@ -68,10 +68,10 @@ def test_ten_faces_with_clicks_only(model: Process, window: Callable[..., Window
                 assert here.page.get_by_role("button", name="Undo", exact=True).is_enabled()
             if number == 6:
                 page.stop()
-                x, y = (round(at) for at in here.place_of(here.active()))
-                here.page.mouse.click(x + 3, y)
+                landmark = here.active()
+                clicked[picture.name][landmark] = here.drop(landmark, 9, 9)
                 here.page.wait_for_selector("#banner:not([hidden])")
-                clicked[picture.name][here.active()] = here.in_picture(x + 3, y)
+                assert here.page.locator("#saved").text_content() == "not saved yet"
                 page = start_page([tmp_path / "pictures"], project, address, "--port", port)
                 here.page.wait_for_selector("#banner", state="hidden")
                 here.settled()
