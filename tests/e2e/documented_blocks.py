@@ -41,6 +41,7 @@ ELSEWHERE = {
     "CUDA_VISIBLE_DEVICES": "nowhere: needs a GPU",
     "test-gpu": "nowhere: needs a GPU",
     "docker": "nowhere: needs Docker",
+    "exalign annotate": "tests/page: make page",
     "pip install": "make wheels: from wheels",
     "tritonclient": "make open-inference",
     "exalign-server serve": "tests/e2e/conftest.py: so the server of these tests is started",
