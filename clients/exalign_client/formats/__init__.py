@@ -21,6 +21,7 @@ from exalign_client.formats.faces import (
     checked_face,
     frame_from,
     in_layout,
+    labelled_face,
     picture_from,
     point_names,
 )
@@ -82,6 +83,7 @@ __all__ = [
     "frame_from",
     "in_layout",
     "labeling_config",
+    "labelled_face",
     "oks_sigmas",
     "picture_from",
     "point_names",

@@ -160,20 +160,21 @@ def in_layout(picture: LabelledPicture, points: int) -> LabelledPicture:
 
 def picture_from(name: str, prediction: Prediction) -> LabelledPicture:
     """An answer about a picture, as other tools can have it."""
-    return LabelledPicture(name, prediction.image_size, tuple(_labelled(face) for face in prediction))
+    return LabelledPicture(name, prediction.image_size, tuple(labelled_face(face) for face in prediction))
 
 
 def frame_from(name: str, size: tuple[int, int] | None, result: TrackResult) -> LabelledPicture:
     """An answer to a frame of a video; a lost face is none, the points of a hidden one are UNCERTAIN."""
     faces = tuple(
-        _labelled(track.face, hidden=track.state is TrackState.HIDDEN, track_id=track.track_id)
+        labelled_face(track.face, hidden=track.state is TrackState.HIDDEN, track_id=track.track_id)
         for track in result.tracks
         if track.state is not TrackState.LOST
     )
     return LabelledPicture(name, size, faces, result.frame_index, result.media_time)
 
 
-def _labelled(face: Face, *, hidden: bool = False, track_id: int | None = None) -> LabelledFace:
+def labelled_face(face: Face, *, hidden: bool = False, track_id: int | None = None) -> LabelledFace:
+    """One face of an answer; of a hidden one every point is UNCERTAIN."""
     visible = (face.confidences >= VISIBLE_FROM) & (not hidden)
     return LabelledFace(
         face.landmarks.astype(np.float64),

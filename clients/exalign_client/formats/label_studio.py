@@ -46,17 +46,23 @@ def labeling_config(points: int) -> str:
     )
 
 
-def _regions(face: LabelledFace, number: int, size: tuple[int, int]) -> list[dict[str, Any]]:
+def regions(face: LabelledFace, parent: str, size: tuple[int, int]) -> list[dict[str, Any]]:
+    """One face as regions of a result: its rectangle, then its points, as `labeling_config` calls them.
+
+    Args:
+        face: it.
+        parent: id of the rectangle, which the points name, and with which their own ids begin.
+        size: width and height of the picture, pixels.
+    """
     scale = 100 / np.array(size, dtype=np.float64)
     (x0, y0), (x1, y1) = ((face.extent.reshape(2, 2) + 0.5) * scale).tolist()
     about = {"to_name": "image", "original_width": size[0], "original_height": size[1], "image_rotation": 0}
-    parent = f"face-{number}"
     box = {"x": x0, "y": y0, "width": x1 - x0, "height": y1 - y0, "rotation": 0, "rectanglelabels": ["face"]}
-    regions: list[dict[str, Any]] = [
+    found: list[dict[str, Any]] = [
         {"id": parent, "type": "rectanglelabels", "from_name": "faces", "value": box, **about}
     ]
     if face.score is not None:
-        regions[0]["score"] = face.score
+        found[0]["score"] = face.score
     for name, point, seen in zip(point_names(len(face.points)), face.points, face.visibility, strict=True):
         x, y = (x0, y0) if seen == ABSENT else ((point + 0.5) * scale).tolist()
         value = {"x": x, "y": y, "width": 0.5, "keypointlabels": [name]}
@@ -64,8 +70,8 @@ def _regions(face: LabelledFace, number: int, size: tuple[int, int]) -> list[dic
         region["parentID"] = parent
         if seen in _WORDS:
             region["meta"] = {"text": [_WORDS[seen]]}
-        regions.append(region)
-    return regions
+        found.append(region)
+    return found
 
 
 def write(pictures: Sequence[LabelledPicture], out: Path) -> None:
@@ -81,9 +87,9 @@ def write(pictures: Sequence[LabelledPicture], out: Path) -> None:
         data: dict[str, Any] = {"image": picture.name}
         if picture.frame is not None:
             data |= {"image": f"frame_{picture.frame:06d}.png", "frame": picture.frame, "video": picture.name}
-        regions = [region for n, face in enumerate(picture.faces) for region in _regions(face, n, picture.size)]
+        found = [region for n, face in enumerate(picture.faces) for region in regions(face, f"face-{n}", picture.size)]
         scores = [face.score for face in picture.faces if face.score is not None]
-        prediction: dict[str, Any] = {"model_version": "exalign", "result": regions}
+        prediction: dict[str, Any] = {"model_version": "exalign", "result": found}
         if scores:
             prediction["score"] = min(scores)
         tasks.append({"data": data, "predictions": [prediction]})
