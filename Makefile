@@ -14,7 +14,7 @@ READY_AUDIT := $(VENV)/.ready-audit
 READY_PAGE := $(VENV)/.ready-page
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-gpu chaos check check-style check-types check-fast trust explore fuzz fuzz-short soak sbom audit lint unit golden reason bench bench-start bench-peers open-inference formats gateway node page page-assets boards docs documented wheels protos detector clean
+.PHONY: help demo test test-gpu chaos check check-style check-types check-fast trust explore fuzz fuzz-short soak sbom audit lint unit golden reason bench bench-start bench-peers open-inference formats gateway label-studio node go page page-assets boards docs documented wheels protos detector clean
 
 # Worker processes of the tests; a file's tests stay in one, which then starts one server for them.
 # One that dies is not replaced: pytest-xdist 3.8 then waits for ever, and the other worker does what is left.
@@ -48,9 +48,9 @@ $(READY_DEMO): pyproject.toml | $(BIN)/python
 	touch $@
 
 # torch first and by its exact version: asked for as one of many, an index may offer a build with CUDA.
-$(READY_DEV): pyproject.toml gateway/pyproject.toml annotator/pyproject.toml | $(BIN)/python
+$(READY_DEV): pyproject.toml gateway/pyproject.toml annotator/pyproject.toml integrations/label_studio/pyproject.toml | $(BIN)/python
 	$(PIP) "$$($(BIN)/python -c 'import tomllib; e = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; print(next(r for r in e["dev"] if r.startswith("torch")))')"
-	$(PIP) --editable '.[dev]' --editable ./gateway --editable ./annotator
+	$(PIP) --editable '.[dev]' --editable ./gateway --editable ./annotator --editable ./integrations/label_studio
 	touch $@ $(READY_DEMO)
 
 # atheris has wheels for Linux alone: what `make test` needs does not hang on it.
@@ -139,6 +139,9 @@ formats: $(READY_DEV) ## files of other tools by those tools' own readers, each 
 
 gateway: $(READY_DEV) ## schemathesis, in its own environment, against the gateway and a real server; docs/gateway.json
 	$(BIN)/python tests/gateway/schemathesis_campaign.py --out docs/gateway.json
+
+label-studio: $(READY_DEV) ## the real Label Studio, in its own environment, with our backend; docs/label-studio.json
+	$(BIN)/python tests/integrations/label_studio/against_label_studio.py --out docs/label-studio.json
 
 node: $(READY_DEV) ## the client for Node: install, build, test against real servers (needs npm)
 	cd clients/node && npm ci --no-audit --no-fund && npm run build && EXALIGN_PYTHON=$(CURDIR)/$(BIN)/python npm test

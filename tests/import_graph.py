@@ -17,6 +17,7 @@ PACKAGES = {
     "exalign_client": ROOT / "clients",
     "exalign_gateway": ROOT / "gateway",
     "exalign_annotator": ROOT / "annotator",
+    "exalign_label_studio": ROOT / "integrations" / "label_studio",
     "exalign": ROOT / "protos",
 }
 

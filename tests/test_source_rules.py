@@ -23,9 +23,8 @@ GENERATED = tuple(ROOT / "protos" / "exalign" / package for package in ("v1", "o
 
 #: Where our files are; what tools leave beside them is not ours.
 ROOMS = (
-    "engine", "service", "clients", "gateway", "annotator", "protos", "tests", "benchmarks", "docs", "findings",
-    "engine", "service", "clients", "gateway", "annotator", "protos", "tests", "benchmarks", "docs", "findings",
-    "examples", "models", "deploy", "docs_site",
+    "engine", "service", "clients", "gateway", "annotator", "integrations", "protos", "tests", "benchmarks", "docs",
+    "findings", "examples", "models", "deploy", "docs_site",
 )  # fmt: skip
 
 #: Folders of what is made.
