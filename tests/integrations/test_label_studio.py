@@ -21,12 +21,12 @@ pytest.importorskip("httpx", reason="the backend needs httpx (extra 'dev')")
 
 import httpx
 import pytest_asyncio
-from exalign_label_studio import Bounds, LabelStudio, backend
-from exalign_label_studio.command import main
-from exalign_label_studio.labeling import LabelingError, labeling_of
 
 from exalign_client import AsyncClient
 from exalign_client.formats import FORMATS, labeling_config, point_names
+from exalign_label_studio import Bounds, LabelStudio, backend
+from exalign_label_studio.command import main
+from exalign_label_studio.labeling import LabelingError, labeling_of
 from fake_server import BOX, IMAGE_SIZE, FakeService, abort, points
 
 HTTP = httpx.AsyncClient

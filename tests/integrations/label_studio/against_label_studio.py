@@ -275,7 +275,9 @@ def main() -> int:
             backend = stack.enter_context(our_backend(server.address, studio, folder))
             seen = asked(studio, backend, direct, photo, folder)
         except WrongError as error:
-            print(f"WRONG: {error}", file=sys.stderr)
+            logs = [folder / name for name in ("label-studio.log", "backend.log") if (folder / name).exists()]
+            lines = [line for log in logs for line in log.read_text("utf-8", "replace").splitlines()[-20:]]
+            print("\n".join([*lines, f"WRONG: {error}"]), file=sys.stderr)
             return 1
     versions = {"label-studio": version, "python": ".".join(map(str, sys.version_info[:2])), "database": "SQLite"}
     text = json.dumps({"versions": versions, "picture": "scikit-image's astronaut", **seen}, indent=1) + "\n"
