@@ -26,7 +26,7 @@ from exalign_client import AsyncClient
 from exalign_client.formats import FORMATS, labeling_config, point_names
 from exalign_label_studio import Bounds, LabelStudio, backend
 from exalign_label_studio.command import main
-from exalign_label_studio.labeling import LabelingError, labeling_of
+from exalign_label_studio.labels.labeling import LabelingError, labeling_of
 from fake_server import BOX, IMAGE_SIZE, FakeService, abort, points
 
 HTTP = httpx.AsyncClient
@@ -155,6 +155,8 @@ async def test_health_and_setup_say_what_label_studio_asks(http: HTTP, service: 
     assert refused.status_code == 400
     assert "KeyPointLabels" in refused.json()["error"]
     assert (await http.post("/train", json={})).status_code == 501
+    assert (await http.post("/webhook", json={"action": "ANNOTATION_CREATED"})).json() == {}
+    assert (await http.post("/webhook", json={"action": "START_TRAINING"})).status_code == 501
     service.health.set("", 2)
     assert (await http.get("/health")).status_code == 503
 

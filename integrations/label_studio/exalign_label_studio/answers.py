@@ -11,8 +11,8 @@ from exalign_client import AsyncClient, Click, Face, NotFoundError, Prediction
 from exalign_client.formats import LabelledFace, LabelledPicture, in_layout, labelled_face, point_names
 from exalign_client.formats.faces import F64, VISIBLE
 from exalign_client.formats.label_studio import regions
-from exalign_label_studio.context import Drawn, PlacedPoint
-from exalign_label_studio.labeling import Labeling
+from exalign_label_studio.labels.context import Drawn, PlacedPoint
+from exalign_label_studio.labels.labeling import Labeling
 
 Json = dict[str, Any]
 

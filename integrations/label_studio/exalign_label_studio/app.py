@@ -21,8 +21,8 @@ from starlette.routing import Route
 
 from exalign_client import AsyncClient, ExalignClientError, HealthStatus, InvalidRequestError
 from exalign_label_studio.answers import Answerer, Json, version_of
-from exalign_label_studio.context import ContextError, Drawn, drawn_in
-from exalign_label_studio.labeling import LabelingError, labeling_of
+from exalign_label_studio.labels.context import ContextError, Drawn, drawn_in
+from exalign_label_studio.labels.labeling import LabelingError, labeling_of
 from exalign_label_studio.pictures import LabelStudio, PictureError, Pictures
 
 _LOG = logging.getLogger("exalign_label_studio")
@@ -88,7 +88,12 @@ def backend(
     routes = [Route("/health", here.answering(here.health)), Route("/versions", here.answering(here.versions))]
     routes += [
         Route(path, here.answering(to), methods=["POST"])
-        for path, to in (("/setup", here.setup), ("/predict", here.predict), ("/train", _no_training))
+        for path, to in (
+            ("/setup", here.setup),
+            ("/predict", here.predict),
+            ("/train", _no_training),
+            ("/webhook", here.webhook),
+        )
     ]
     return Starlette(routes=routes, lifespan=connected, exception_handlers={HTTPException: _no_route})
 
@@ -160,6 +165,12 @@ class _Backend:
         finally:
             for answer in answers:
                 answer.cancel()  # where one failed for all, the others are in vain
+
+    async def webhook(self, request: Request) -> Json:
+        """Events of the project, of which Label Studio tells every backend: all but the wish to train are let pass."""
+        if (await self._body(request)).get("action") == "START_TRAINING":
+            return await _no_training(request)
+        return {}
 
     async def _one_of_many(self, answerer: Answerer, task: object, drawn: Drawn | None) -> Json | list[Json]:
         """A prediction, or an empty list: a picture that cannot be answered does not take those of others away."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from exalign_client.formats import LAYOUTS, point_names
 from exalign_client.formats.faces import F64
-from exalign_label_studio.labeling import Labeling
+from exalign_label_studio.labels.labeling import Labeling
 
 #: Most regions of one context: those of a crowd.
 _MOST_REGIONS = 10_000

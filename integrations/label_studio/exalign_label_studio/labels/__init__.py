@@ -1,0 +1,1 @@
+"""What Label Studio's labels mean: those of a project, and those that a person has drawn."""
