@@ -16,7 +16,14 @@ import type { TrackVideoResponse__Output } from "./generated/exalign/v1/TrackVid
 import type { VideoFrame } from "./generated/exalign/v1/VideoFrame";
 
 export type TrackEvent =
-  | { kind: "result"; result: FrameResult__Output; session: number; bundleId: string }
+  | {
+      kind: "result";
+      result: FrameResult__Output;
+      session: number;
+      bundleId: string;
+      /** Live: frames that newer ones replaced since the result before, here or at the server; ascending. */
+      skipped: number[];
+    }
   | { kind: "revision"; revision: FrameRevision__Output }
   | { kind: "modelChanged"; changed: ModelChanged__Output };
 
@@ -56,6 +63,10 @@ export class TrackSession {
   private toSend: (number | Late)[] = [];
   private sent = new Set<number>();
   private revised = new Set<string>();
+  private readonly live: boolean;
+  /** Frames that were never sent, and, live, those that newer ones replaced before they were. */
+  private unsent = new Set<number>();
+  private dropped: number[] = [];
 
   constructor(
     private readonly config: TrackConfig,
@@ -63,13 +74,14 @@ export class TrackSession {
   ) {
     this.name = config.sessionId || randomUUID();
     this.underWay = window;
+    this.live = config.mode === "TRACK_MODE_LIVE";
   }
 
   // What the caller gives.
 
-  /** Whether another frame may be taken. */
+  /** Whether another frame may be taken; live there always is, at the cost of those not sent yet. */
   get room(): boolean {
-    return this.frames.size < this.window;
+    return this.live || this.frames.size < this.window;
   }
 
   /** Frames given and not yet answered. */
@@ -83,12 +95,20 @@ export class TrackSession {
     if (!Number.isSafeInteger(index) || index <= this.lastGiven)
       throw new RangeError(`frameIndex is ${String(frame.frameIndex)}, must be a whole number above ${this.lastGiven}`);
     this.lastGiven = index;
+    if (this.live && this.unsent.size > 0) {
+      this.toSend = this.toSend.filter((one) => typeof one !== "number" || !this.unsent.has(one));
+      for (const stale of this.unsent) this.frames.delete(stale);
+      this.dropped.push(...this.unsent);
+      this.unsent.clear();
+    }
     this.frames.set(index, { ...frame, frameIndex: index });
+    this.unsent.add(index);
     if (this.opened) this.toSend.push(index);
   }
 
   /** Take evidence about a frame given before. */
   addLate(evidence: PastEvidence): void {
+    if (this.live) throw new RangeError("a live video takes evidence with its frames only");
     const late = { after: this.lastGiven, evidence };
     this.late.push(late);
     if (this.opened) this.toSend.push(late);
@@ -124,6 +144,7 @@ export class TrackSession {
     const item = this.toSend.shift() as number | Late;
     if (typeof item !== "number") return { pastEvidence: item.evidence };
     this.sent.add(item);
+    this.unsent.delete(item);
     const frame = { ...this.frames.get(item) };
     if (this.ackable >= 0) {
       frame.ackedFrame = this.acked = this.ackable;
@@ -216,19 +237,27 @@ export class TrackSession {
     const index = result.frameIndex;
     if (index <= this.newest) return undefined; // repeated after a break
     const oldest = this.frames.keys().next().value;
-    if (oldest !== index)
+    if (this.live ? !this.frames.has(index) : oldest !== index)
       throw new ExalignError(
         `the answer does not keep to the contract: a result for frame ${index}, expected is ${String(oldest)}`,
         grpc.status.INTERNAL,
       );
-    this.frames.delete(index);
-    this.sent.delete(index);
+    // What was dropped here has numbers between those of frames that were sent, or above them all.
+    const passed = [...this.frames.keys()].filter((one) => one < index);
+    const skipped = [...passed, ...this.dropped.filter((one) => one < index)].sort((a, b) => a - b);
+    this.dropped = this.dropped.filter((one) => one > index);
+    for (const answered of [...passed, index]) {
+      this.frames.delete(answered);
+      this.sent.delete(answered);
+      this.unsent.delete(answered);
+    }
+    if (passed.length > 0) this.toSend = this.toSend.filter((one) => typeof one !== "number" || one > index);
     this.late = this.late.filter((late) => late.after >= index);
     this.ackable = this.config.smoothingLag ? this.newest : index;
     this.newest = index;
     this.token = Buffer.from(result.resumeToken);
     this.revised.clear();
-    return { kind: "result", result, session: this.session, bundleId: this.bundleId };
+    return { kind: "result", result, session: this.session, bundleId: this.bundleId, skipped };
   }
 
   private revision(revision: FrameRevision__Output): TrackEvent | undefined {

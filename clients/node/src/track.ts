@@ -14,6 +14,8 @@ import { TrackEvent, TrackSession } from "./session";
 export type FrameInput = VideoFrame | { pastEvidence: PastEvidence };
 
 export interface TrackOptions extends Omit<TrackConfig, "resumeToken" | "mode"> {
+  /** The newest frame wins: one that is not sent yet, or waits at the server, gives way to it. Results name the skipped. */
+  live?: boolean;
   /** Most frames given and not yet answered; as many pictures are kept in memory. Default 16. */
   window?: number;
   /** Milliseconds of silence after which a server is left, and for which it is then tried again. Default 30,000. */
@@ -38,6 +40,7 @@ const GO_AWAY_TIMEOUT = 1000;
 /** What `Client.track` returns: an asynchronous iterator over events. Leaving the loop early ends the stream. */
 export class TrackStream implements AsyncIterable<TrackEvent> {
   private readonly session: TrackSession;
+  private readonly live: boolean;
   private readonly timeout: number;
   private readonly metadata: () => grpc.Metadata;
   private readonly wakers = new Set<() => void>();
@@ -52,12 +55,13 @@ export class TrackStream implements AsyncIterable<TrackEvent> {
     private readonly frames: Iterable<FrameInput> | AsyncIterable<FrameInput>,
     options: TrackOptions,
   ) {
-    const { window = 16, timeout = 30_000, metadata = () => new grpc.Metadata(), ...config } = options;
+    const { live = false, window = 16, timeout = 30_000, metadata = () => new grpc.Metadata(), ...config } = options;
     if (!Number.isInteger(window) || window < 1 || window > 256)
       throw new RangeError(`window is ${window}, must be a whole number from 1 to 256`);
     this.timeout = timeout;
     this.metadata = metadata;
-    this.session = new TrackSession(config, window);
+    this.live = live;
+    this.session = new TrackSession(live ? { ...config, mode: "TRACK_MODE_LIVE" } : config, window);
   }
 
   /** After the last event: counts, paths and suggestions; undefined where the server has lost the session at the end. */
@@ -183,6 +187,8 @@ export class TrackStream implements AsyncIterable<TrackEvent> {
         if ("pastEvidence" in given) this.session.addLate(given.pastEvidence);
         else this.session.add(given);
         this.wake();
+        // Live nothing holds the caller's frames back: others have their turn.
+        if (this.live) await new Promise((done) => setImmediate(done));
       }
       this.session.finish();
     } catch (error) {

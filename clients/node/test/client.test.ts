@@ -7,6 +7,8 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { Image } from "../src/generated/exalign/v1/Image";
 import { Client, ExalignError, FrameInput, SessionLostError, TrackEvent } from "../src";
+import type { TrackVideoResponse__Output } from "../src/generated/exalign/v1/TrackVideoResponse";
+import { TrackSession } from "../src/session";
 
 const PYTHON = process.env.EXALIGN_PYTHON ?? "python3";
 const SERVER = join(__dirname, "../../test/server.py");
@@ -161,6 +163,47 @@ test("a stream that breaks is resumed, with the answers of one that did not", TI
     other.close();
     proxy.close();
   }
+});
+
+test("live, every frame is answered or named as skipped, and the last one is answered", TIMEOUT, async () => {
+  const seen: number[] = [];
+  const skipped: number[] = [];
+  const stream = client.track(frames(60), { live: true, window: 2 });
+  for await (const event of stream) {
+    if (event.kind !== "result") continue;
+    assert.ok(event.result.frameIndex > (seen.at(-1) ?? -1));
+    seen.push(event.result.frameIndex);
+    skipped.push(...event.skipped);
+  }
+  assert.equal(seen.at(-1), 59);
+  assert.deepEqual([...seen, ...skipped].sort((a, b) => a - b), [...Array(60).keys()]);
+  assert.equal(stream.closed?.summary?.framesAnswered, seen.length);
+});
+
+test("live, a frame that is not sent yet gives way to the next, and late evidence is refused", () => {
+  const session = new TrackSession({ mode: "TRACK_MODE_LIVE" }, 2);
+  const says = (message: unknown): TrackEvent | undefined => session.receive(message as TrackVideoResponse__Output);
+  const next = (): number | undefined => session.next()?.frame?.frameIndex as number | undefined;
+  const result = (frameIndex: number): TrackEvent | undefined =>
+    says({ message: "result", result: { frameIndex, resumeToken: Buffer.from("t"), tracks: [] } });
+  session.begin();
+  for (const number of [0, 1, 2]) session.add(frame(number) as never);
+  says({ message: "opened", opened: { bundleId: "b", maxUnackedFrames: 8, nextFrame: 0 } });
+  assert.deepEqual([next(), next()], [2, undefined]);
+  session.add(frame(3) as never);
+  assert.equal(next(), 3);
+  for (const number of [4, 5]) session.add(frame(number) as never);
+  assert.equal(next(), undefined); // two are under way
+  const first = result(3);
+  assert.ok(first?.kind === "result");
+  assert.deepEqual(first.skipped, [0, 1, 2]);
+  assert.equal(next(), 5);
+  const second = result(5);
+  assert.ok(second?.kind === "result");
+  assert.deepEqual(second.skipped, [4]);
+  session.finish();
+  assert.ok(session.mayHalfClose);
+  assert.throws(() => session.addLate({}), RangeError);
 });
 
 test("revisions come with a smoothing lag, and once", TIMEOUT, async () => {
