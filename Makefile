@@ -146,6 +146,9 @@ label-studio: $(READY_DEV) ## the real Label Studio, in its own environment, wit
 node: $(READY_DEV) ## the client for Node: install, build, test against real servers (needs npm)
 	cd clients/node && npm ci --no-audit --no-fund && npm run build && EXALIGN_PYTHON=$(CURDIR)/$(BIN)/python npm test
 
+go: $(READY_DEV) ## the Go caller, compiled with Debian's packages, against a real server; below out/go
+	$(BIN)/python tests/integrations/go/build_and_call.py
+
 documented: $(READY_DEV) ## every block of README and docs that runs here, against a real server; part of CI
 	$(BIN)/python -m pytest -q tests/e2e/documented_blocks.py
 
