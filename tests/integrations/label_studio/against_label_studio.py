@@ -211,7 +211,7 @@ def asked(studio: httpx.Client, backend: str, direct: Client, photo: Path, folde
         "prediction": {
             "regions": len(prediction["result"]),
             "score": prediction["score"],
-            "model_version_is_the_connection's": prediction["model_version"] == state["model_version"],
+            "model_version_is_that_of_the_connection": prediction["model_version"] == state["model_version"],
             "worst_px_from_our_client": stored,
         },
         "correction": {
