@@ -328,7 +328,8 @@ async def test_bodies_are_bounded_and_of_one_type(service: FakeService, studio: 
         assert (await http.post("/setup", content=b"[", headers=JSON)).status_code == 400
         assert (await http.post("/setup", json=[])).status_code == 400
     async with client(service, studio, bounds=Bounds(requests=0)) as full:
-        assert (await full.get("/health")).status_code == 503
+        assert (await full.post("/setup", json={})).status_code == 503
+        assert (await full.get("/health")).status_code == 200
     assert service.requests == []
 
 

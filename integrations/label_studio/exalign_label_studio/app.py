@@ -38,14 +38,14 @@ class Bounds:
     Attributes:
         body_bytes: largest request.
         body_seconds: longest time for one to arrive.
-        requests: most that are in progress; one more is answered 503.
+        requests: most with a body that are in progress; one more is answered 503.
         tasks: most of one request.
         pictures: most that are fetched and asked about at once, of all requests.
     """
 
     body_bytes: int = 32 * 2**20
     body_seconds: float = 60.0
-    requests: int = 8
+    requests: int = 16
     tasks: int = 1000
     pictures: int = 4
 
@@ -114,9 +114,10 @@ class _Backend:
         async def answer(request: Request) -> Response:
             if not self._is_known(request):
                 return _failure(401, "user and password are asked for", {"WWW-Authenticate": "Basic"})
-            if self._in_progress >= self._bounds.requests:
+            counts = request.method == "POST"  # a backend that is busy is not ill
+            if counts and self._in_progress >= self._bounds.requests:
                 return _failure(503, "too many requests are in progress; try again", {"Retry-After": "1"})
-            self._in_progress += 1
+            self._in_progress += counts
             try:
                 return _Ascii(await call(request))
             except _RefusedError as refused:
@@ -128,7 +129,7 @@ class _Backend:
             except ExalignClientError as error:
                 return _failure(422 if isinstance(error, InvalidRequestError) else 502, str(error))
             finally:
-                self._in_progress -= 1
+                self._in_progress -= counts
 
         return answer
 
