@@ -160,8 +160,9 @@ boards: $(READY_DEV) ## alerts caused in real servers, and the board of a real r
 	$(BIN)/python tests/boards/campaign.py --json docs/benchmarks/alerts.json --picture docs/board.png
 
 # What is built is committed: neither the package nor `make test` needs npm. Figures and screenshots go to out/page.
+# Not `npm ci`: vite names an optional package for Windows that not every registry has, hence no lock file can hold it.
 page-assets: ## build the page of the annotator anew (needs npm)
-	cd annotator/page && npm ci --no-audit --no-fund && npm run build
+	cd annotator/page && npm install --no-save --no-audit --no-fund && npm run build
 
 page: $(READY_PAGE) page-assets ## the page of the annotator in Debian's Chromium: tests, figures, screenshots
 	git diff --exit-code --stat -- annotator/exalign_annotator/static
