@@ -23,7 +23,7 @@ def browser() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
     path = chromium()
-    assert path is not None, "no Chromium: apt-get install chromium, or see .ci/run"
+    assert path is not None, "no Chromium: apt-get install chromium, or tests/page/chromium.sh"
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"], env=browser_environment())
         yield found
