@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "exalign_client": {"exalign_client", "exalign"},
     "exalign_gateway": {"exalign_gateway", "exalign_client", "exalign"},
     "exalign_annotator": {"exalign_annotator", "exalign_gateway", "exalign_client", "exalign"},
-    "exalign_label_studio": {"exalign_label_studio", "exalign_client", "exalign"},
+    "exalign_label_studio": {"exalign_label_studio", "exalign_gateway", "exalign_client", "exalign"},
     "exalign": {"exalign"},
 }
 

@@ -21,9 +21,9 @@ from exalign_annotator.project.inputs import project_folder
 from exalign_annotator.project.leases import Leases
 from exalign_annotator.project.project import Project
 from exalign_annotator.solving.link import ModelLink
-from exalign_annotator.web.guard import is_loopback
 from exalign_client.commands.connection import tls_of, token_of
 from exalign_client.transport.local_server import require_server
+from exalign_gateway.listening.process import is_loopback
 
 
 def serve(arguments: argparse.Namespace) -> int:

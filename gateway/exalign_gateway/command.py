@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import ipaddress
-import json
-import signal
-import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import uvicorn
-
-from exalign.cli_support import DONE, FAILED, OneLineParser, UsageError, run_command
+from exalign.cli_support import OneLineParser, UsageError, run_command
 from exalign_client.errors import ExalignClientError
 from exalign_client.transport.channel import Encryption, Tls
 from exalign_gateway.app import gateway
 from exalign_gateway.bodies import Bounds
+from exalign_gateway.listening.process import is_loopback, serve
 
 PROGRAM = "exalign-gateway"
 
@@ -74,31 +69,7 @@ def _run(argv: Sequence[str] | None) -> int:
         bounds=Bounds(body_bytes=most, all_bytes=_BODIES * most),
         origins=arguments.allow_origin,
     )
-    config = uvicorn.Config(
-        app,
-        host=arguments.host,
-        port=arguments.port,
-        ssl_certfile=arguments.cert,
-        ssl_keyfile=arguments.key,
-        server_header=False,
-        log_level="info",
-    )
-    # uvicorn drains, then raises the signal that it caught once more: that is no failure.
-    signal.signal(signal.SIGTERM, lambda number, frame: None)
-    server = _Announced(config)
-    server.run()
-    return DONE if server.started else FAILED
-
-
-class _Announced(uvicorn.Server):
-    """A server that writes one line to standard output when it answers, as `exalign-server` does."""
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and say where."""
-        await super().startup(sockets)
-        if self.started:
-            host, port = self.servers[0].sockets[0].getsockname()[:2]
-            print(json.dumps({"event": "serving", "address": f"{host}:{port}"}), flush=True)
+    return serve(app, arguments.host, arguments.port, arguments.cert, arguments.key)
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -108,20 +79,11 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError("--max-body-bytes: must be 1024 at least")
     if not 0 <= arguments.port <= 65535:
         raise UsageError(f"--port: {arguments.port} is no port")
-    if arguments.cert is None and not arguments.insecure and not _is_loopback(arguments.host):
+    if arguments.cert is None and not arguments.insecure and not is_loopback(arguments.host):
         raise UsageError(f"--host: {arguments.host} is beyond this machine; give --cert and --key, or --insecure")
     for origin in arguments.allow_origin:
         if origin == "*":
             raise UsageError("--allow-origin: name the origins; * would let every page call")
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _tls(arguments: argparse.Namespace) -> Encryption:

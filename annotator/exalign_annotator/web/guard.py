@@ -8,7 +8,6 @@ from a page of it.
 from __future__ import annotations
 
 import hmac
-import ipaddress
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, urlencode
 
@@ -17,6 +16,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from exalign_gateway.errors import failure
+from exalign_gateway.listening.process import is_loopback
 
 #: With the port: cookies know none, and another project may be open on another one.
 COOKIE = "exalign-token-{port}"
@@ -35,16 +35,6 @@ SAFE_HEADERS = {
 
 #: Methods that change nothing.
 _READING = ("GET", "HEAD")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address to listen on is this machine's alone."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class Guard:

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import ipaddress
-import json
-import signal
-import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import uvicorn
-
-from exalign.cli_support import DONE, FAILED, OneLineParser, UsageError, run_command
+from exalign.cli_support import OneLineParser, UsageError, run_command
 from exalign_client import AsyncClient, Tls
 from exalign_client.errors import ExalignClientError
 from exalign_client.transport.channel import Encryption
+from exalign_gateway.listening.process import is_loopback, serve
 from exalign_label_studio.app import backend
 from exalign_label_studio.pictures import LabelStudio
 
@@ -76,31 +71,7 @@ def _run(argv: Sequence[str] | None) -> int:
         )
     except ValueError as error:
         raise UsageError(f"--label-studio: {error}") from None
-    config = uvicorn.Config(
-        app,
-        host=arguments.host,
-        port=arguments.port,
-        ssl_certfile=arguments.cert,
-        ssl_keyfile=arguments.key,
-        server_header=False,
-        log_level="info",
-    )
-    # uvicorn drains, then raises the signal that it caught once more: that is no failure.
-    signal.signal(signal.SIGTERM, lambda number, frame: None)
-    server = _Announced(config)
-    server.run()
-    return DONE if server.started else FAILED
-
-
-class _Announced(uvicorn.Server):
-    """A server that writes one line to standard output when it answers, as `exalign-server` does."""
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, and say where."""
-        await super().startup(sockets)
-        if self.started:
-            host, port = self.servers[0].sockets[0].getsockname()[:2]
-            print(json.dumps({"event": "serving", "address": f"{host}:{port}"}), flush=True)
+    return serve(app, arguments.host, arguments.port, arguments.cert, arguments.key)
 
 
 def _check(arguments: argparse.Namespace) -> None:
@@ -111,7 +82,7 @@ def _check(arguments: argparse.Namespace) -> None:
     if not 0 <= arguments.port <= 65535:
         raise UsageError(f"--port: {arguments.port} is no port")
     guarded = arguments.cert is not None and arguments.password_file is not None
-    if not guarded and not arguments.insecure and not _is_loopback(arguments.host):
+    if not guarded and not arguments.insecure and not is_loopback(arguments.host):
         text = "is beyond this machine; give --cert, --key and --password-file, or --insecure"
         raise UsageError(f"--host: {arguments.host} {text}")
 
@@ -131,15 +102,6 @@ def _secret(path: Path | None) -> str:
     if not text or not text.isprintable():
         raise UsageError(f"{path}: must hold one line of ASCII")
     return text
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""How HTTP processes of ours listen; the annotator and the bridges use it too."""
