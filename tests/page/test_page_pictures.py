@@ -22,6 +22,13 @@ def document(project: Path, picture: Path) -> dict[str, Any]:
     return found
 
 
+def face_of(project: Path, picture: Path) -> dict[str, Any]:
+    """What is kept of the one face of a picture."""
+    (face,) = document(project, picture)["annotations"]
+    found: dict[str, Any] = face["exalign"]
+    return found
+
+
 def clicks(project: Path, picture: Path) -> dict[int, tuple[float, float]]:
     """Of the one face of a picture."""
     (face,) = document(project, picture)["annotations"]
@@ -217,3 +224,34 @@ def test_a_newcomer_drops_a_picture_and_sees_the_answer(
         here.settled()
         assert (project / "pictures" / "face_0.jpg").read_bytes() == picture.read_bytes()
         assert (project / "face_0.jpg.json").exists()
+
+
+def test_a_range_of_the_pose(model: Process, window: Callable[..., Window], tmp_path: Path) -> None:
+    """Dragged over the map, and written by keyboard; the answer's pose keeps to it, and each can be taken back."""
+    pictures, project = astronaut_pictures(tmp_path / "pictures", 1), tmp_path / "project"
+    with running(start_page(pictures, project, model.event["address"])) as page:
+        here = window().open(page.event["url"])
+        box = here.page.locator("#panel .map").bounding_box()
+        assert box is not None
+
+        def drag() -> None:
+            here.page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] * 0.3)
+            here.page.mouse.down()
+            here.page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + box["height"] * 0.7, steps=3)
+            here.page.mouse.up()
+
+        here.saved_after(drag)
+        (dragged,) = face_of(project, pictures[0])["evidence"]
+        assert dragged["kind"] == "pose"
+        low, high = dragged["yaw"]
+        assert 0 < low < high
+        assert low - 1 <= face_of(project, pictures[0])["pose"][0] <= high + 1
+        here.page.get_by_role("button", name="Take back: yaw").wait_for()
+
+        here.page.get_by_label("Angle").select_option("pitch")
+        here.page.get_by_label("From, degrees").fill("-5")
+        here.page.get_by_label("To, degrees").fill("20")
+        here.saved_after(lambda: here.page.keyboard.press("Enter"))
+        assert face_of(project, pictures[0])["evidence"] == [dragged, {"kind": "pose", "pitch": [-5.0, 20.0]}]
+        here.saved_after(here.page.get_by_role("button", name="Take all back").click)
+        assert face_of(project, pictures[0])["evidence"] == []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from page_world import PATIENCE, Process, Window, astronaut_video, running, start_page
+from playwright.sync_api import Route
 
 FRAMES, HIDDEN = 24, range(10, 15)
 
@@ -39,14 +40,12 @@ def test_one_click_goes_through_the_video_both_ways(
         frame, slider = HIDDEN[2], here.page.get_by_role("slider")
         box = slider.bounding_box()
         assert box is not None
-        # The marks of the frame before stay until its own face has come, and what to click in it.
-        with here.page.expect_response(lambda answer: answer.url.split("?")[0].endswith(f"/frames/{frame}/details")):
-            here.page.mouse.click(box["x"] + box["width"] * (frame + 0.5) / FRAMES, box["y"] + 20)
+        here.page.mouse.click(box["x"] + box["width"] * (frame + 0.5) / FRAMES, box["y"] + 20)
+        # The panel is busy until the frame has its own face, and the landmark to click in it.
         here.page.get_by_text(f"frame {frame + 1} of {FRAMES}, hidden").wait_for()
         here.page.locator("#panel[aria-busy=false]").wait_for(state="attached")
         landmark = here.active()
         clicked = here.drag(landmark, 16, 10)
-        here.page.wait_for_timeout(0)
         here.page.locator("#timeline .figure").get_by_text("±").wait_for()
 
         after = points(project, clip)
@@ -83,4 +82,47 @@ def test_a_video_by_keyboard(model: Process, window: Callable[..., Window], tmp_
         assert json.loads((project / "clip.mp4.json").read_text("utf-8"))["exalign"]["frames"] == []
         here.page.get_by_role("slider").focus()
         here.page.keyboard.press("ArrowRight")
+        here.page.get_by_text("frame 5 of 12").wait_for()
+
+
+def test_a_click_is_about_the_frame_that_is_shown(
+    model: Process, window: Callable[..., Window], tmp_path: Path
+) -> None:
+    """Whatever the network delays: no click before the frame's own face is there, and none pulls anybody back."""
+    clip, project = astronaut_video(tmp_path / "clip.mp4", 12), tmp_path / "project"
+    with running(start_page([clip], project, model.event["address"])) as page:
+        here = window()
+        here.page.goto(page.event["url"])
+        here.page.get_by_text("frame 1 of 12").wait_for()
+        here.page.locator("#panel[aria-busy=false]").wait_for(state="attached")
+        held: list[Route] = []
+        saves: list[str] = []
+        here.page.on("request", lambda request: saves.append(request.url) if request.method == "PUT" else None)
+
+        here.page.route("**/frames/4/face", lambda route: held.append(route))  # playwright wants to mark it
+        for frame in range(2, 6):
+            here.page.keyboard.press(".")
+            here.page.get_by_text(f"frame {frame} of 12").wait_for()
+        here.drop(30, 12, 8)
+        for route in held:
+            route.continue_()
+        here.page.locator("#panel[aria-busy=false]").wait_for(state="attached")
+        assert saves == []
+
+        held.clear()
+        here.page.unroute("**/frames/4/face")
+        here.page.route("**/frames/4/face", lambda route: held.append(route))  # playwright wants to mark it
+        here.drop(30, 12, 8)
+        here.page.locator("#panel[aria-busy=true]").wait_for(state="attached")
+        here.page.keyboard.press(".")
+        here.page.get_by_text("frame 6 of 12").wait_for()
+        with here.page.expect_response("**/frames/5/face"):
+            for route in held:
+                route.continue_()
+        here.settled()
+        here.page.get_by_text("frame 6 of 12").wait_for()
+        assert not here.page.locator(".mark.clicked").count()
+        kept = json.loads((project / "clip.mp4.json").read_text("utf-8"))["exalign"]["frames"]
+        assert [one["frame"] for one in kept] == [4]
+        here.page.keyboard.press("z")
         here.page.get_by_text("frame 5 of 12").wait_for()

@@ -55,6 +55,11 @@ export class Editor extends EventTarget {
     return this.document.faces.find((face) => face.id === this.face) ?? null;
   }
 
+  /** The face that a change is about: that which is shown, once it belongs to what is shown. */
+  protected get target(): Face | null {
+    return this.current;
+  }
+
   get canUndo(): boolean {
     return this.done.length > 0;
   }
@@ -74,7 +79,7 @@ export class Editor extends EventTarget {
 
   /** Put a landmark somewhere: the whole face follows. */
   place(landmark: number, x: number, y: number, stamp: number): void {
-    const face = this.current;
+    const face = this.target;
     if (!face) return;
     const click: Constraint = { kind: "click", landmark, x: round(x), y: round(y) };
     const others = face.evidence.filter((one) => !(one.kind === "click" && one.landmark === landmark));
@@ -83,30 +88,30 @@ export class Editor extends EventTarget {
 
   /** Add a region, an exclusion or a range of the pose. */
   add(constraint: Constraint): void {
-    const face = this.current;
+    const face = this.target;
     if (face) this.constrain([...face.evidence, constraint], face.hidden);
   }
 
   /** Take one constraint back. */
   drop(index: number): void {
-    const face = this.current;
+    const face = this.target;
     if (face) this.constrain(face.evidence.filter((_, i) => i !== index), face.hidden);
   }
 
   /** Take back all that is known of a landmark. */
   dropLandmark(landmark: number): void {
-    const face = this.current;
+    const face = this.target;
     if (!face) return;
     const left = face.evidence.filter((one) => one.kind === "pose" || one.landmark !== landmark);
     if (left.length < face.evidence.length) this.constrain(left, face.hidden);
   }
 
   clear(): void {
-    if (this.current?.evidence.length) this.constrain([], this.current.hidden);
+    if (this.target?.evidence.length) this.constrain([], this.target.hidden);
   }
 
   toggleHidden(landmark: number): void {
-    const face = this.current;
+    const face = this.target;
     if (!face) return;
     const hidden = face.hidden.includes(landmark)
       ? face.hidden.filter((one) => one !== landmark)
@@ -119,19 +124,26 @@ export class Editor extends EventTarget {
   }
 
   remove(): void {
-    const face = this.current;
+    const face = this.target;
     if (face) this.perform({ do: "remove", face: face.id });
   }
 
   undo(): void {
     const step = this.done.pop();
-    if (step) this.apply(step.back, () => this.undone.push(step));
+    if (!step) return;
+    this.reveal(step.back);
+    this.apply(step.back, () => this.undone.push(step));
   }
 
   redo(): void {
     const step = this.undone.pop();
-    if (step) this.apply(step.forward, () => this.done.push(step));
+    if (!step) return;
+    this.reveal(step.forward);
+    this.apply(step.forward, () => this.done.push(step));
   }
+
+  /** Show where a change will be seen. */
+  protected reveal(_change: Change): void {}
 
   setDone(done: boolean): void {
     this.enqueue(async () => {
@@ -188,7 +200,7 @@ export class Editor extends EventTarget {
   }
 
   private constrain(evidence: Constraint[], hidden: number[], stamp?: number): void {
-    const face = this.current;
+    const face = this.target;
     if (!face) return;
     const placed = evidence.at(-1);
     if (stamp !== undefined && placed?.kind === "click") {
@@ -198,7 +210,7 @@ export class Editor extends EventTarget {
     this.perform({ do: "set", face: face.id, evidence, hidden, frame: this.frame }, face, stamp);
   }
 
-  private perform(forward: Change, before: Face | null = this.current, stamp?: number): void {
+  private perform(forward: Change, before: Face | null = this.target, stamp?: number): void {
     if (this.readOnly) return this.changed();
     let back: Change | null = null;
     if (forward.do === "set" && before) {
@@ -321,16 +333,21 @@ export class Editor extends EventTarget {
     return api.details(this.document.name, face.id, signal);
   }
 
+  /** What is shown beside the face is of another one, and an answer about that comes too late. */
+  protected expire(): void {
+    this.detailsOf?.abort();
+    this.stale = true;
+  }
+
   /** What to click next, and all else that is shown beside the face. */
   refresh(): void {
-    this.detailsOf?.abort();
+    this.expire();
     const face = this.current;
     if (!face) {
       this.details = null;
       this.stale = false;
       return;
     }
-    this.stale = true;
     const control = (this.detailsOf = new AbortController());
     this.askDetails(face, control.signal).then(
       (details) => {

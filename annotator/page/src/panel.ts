@@ -4,6 +4,7 @@ import { h, s } from "./dom";
 import type { Editor } from "./editor";
 import { plural } from "./geometry";
 import { contourPath, NAMES } from "./landmarks";
+import { PoseView } from "./pose";
 import type { Constraint, Details, Exemplar, Face } from "./types";
 
 export interface PanelEvents {
@@ -11,19 +12,28 @@ export interface PanelEvents {
 }
 
 export class Panel {
+  private readonly head: PoseView;
+  private drawn: unknown[] = [];
+
   constructor(
     private readonly host: HTMLElement,
     private readonly events: PanelEvents,
-  ) {}
+  ) {
+    this.head = new PoseView(host);
+  }
 
   draw(editor: Editor | null): void {
     const face = editor?.current;
     this.host.setAttribute("aria-busy", String(!editor || editor.stale || editor.pending > 0));
+    // Most of what changes is elsewhere; what is written in the fields, and dragged, stays as well.
+    const now = [editor, face, editor?.details, editor?.landmark, editor?.readOnly];
+    if (now.length === this.drawn.length && now.every((one, n) => one === this.drawn[n])) return;
+    this.drawn = now;
     // A button that was pressed keeps the focus, although the panel is made anew.
     const focused = document.activeElement instanceof HTMLElement ? document.activeElement.dataset["key"] : undefined;
     this.host.replaceChildren(
       ...(editor && face
-        ? [this.next(editor), this.known(editor, face), this.pose(face, editor.details), this.exemplars(editor.details)]
+        ? [this.next(editor), this.known(editor, face), this.pose(editor, face), this.exemplars(editor.details)]
         : []),
     );
     if (focused) this.host.querySelector<HTMLElement>(`[data-key="${CSS.escape(focused)}"]`)?.focus();
@@ -85,19 +95,9 @@ export class Panel {
     return section("What you said", surprise, impossible, rows.length ? h("ul", { class: "facts" }, ...rows) : null, hidden, all);
   }
 
-  private pose(face: Face, details: Details | null): HTMLElement {
-    const [yaw, pitch, roll] = face.pose;
-    const angle = (value: number) => `${String(Math.round(value) || 0).replace("-", "−")}°`;
-    const table = h(
-      "dl",
-      { class: "angles" },
-      ...[["yaw", yaw], ["pitch", pitch], ["roll", roll]].flatMap(([name, value]) => [
-        h("dt", {}, String(name)),
-        h("dd", {}, angle(Number(value))),
-      ]),
-    );
+  private pose(editor: Editor, face: Face): HTMLElement {
     const presence = `a face: ${(100 * face.presence).toFixed(0)} %`;
-    return section("The head", presence, table, details?.pose_map ? poseMap(details, yaw, roll) : waiting(6));
+    return section("The head", presence, ...this.head.draw(editor, face), editor.details?.pose_map ? null : waiting(6));
   }
 
   private exemplars(details: Details | null): HTMLElement {
@@ -152,26 +152,4 @@ export function described(one: Constraint): string {
   const name = NAMES[one.landmark] ?? "";
   if (one.kind === "click") return `${name} is at ${one.x.toFixed(1)}, ${one.y.toFixed(1)}`;
   return `${name} is ${one.kind} a region`;
-}
-
-/** The joint distribution of yaw (across) and roll (down). */
-function poseMap(details: Details, yaw: number, roll: number): HTMLElement {
-  const bins = details.pose_bins;
-  const cells = Uint8Array.from(atob(details.pose_map ?? ""), (sign) => sign.charCodeAt(0));
-  const canvas = h("canvas", { width: bins, height: bins, "aria-hidden": "true" });
-  const context = canvas.getContext("2d");
-  if (context) {
-    const pixels = context.createImageData(bins, bins);
-    // Rows begin with the lowest roll; on the picture roll grows downwards, clockwise.
-    cells.forEach((value, i) => pixels.data.set([95, 208, 192, Math.sqrt(value / 255) * 255], i * 4));
-    context.putImageData(pixels, 0, 0);
-  }
-  const [low, high] = details.pose_range;
-  const place = (value: number) => `${((100 * (value - low)) / (high - low)).toFixed(1)}%`;
-  return h(
-    "figure",
-    { class: "pose-map" },
-    h("div", { class: "map" }, canvas, h("i", { style: `left:${place(yaw)};top:${place(roll)}` })),
-    h("figcaption", {}, `yaw across, roll down; ${low}° to ${high}°`.replaceAll("-", "−")),
-  );
 }

@@ -40,7 +40,7 @@ interface Mark {
 }
 
 type Drag =
-  | { kind: "mark"; landmark: number; moved: boolean; from: Point; id: number }
+  | { kind: "mark"; landmark: number; moved: boolean; from: Point; at: Point; id: number }
   | { kind: "pan"; moved: boolean; from: Point; at: Point; id: number }
   | { kind: "rectangle"; start: Point; id: number };
 
@@ -112,6 +112,7 @@ export class Stage {
 
   /** Show another frame of the same video: what is looked at stays. */
   frame(url: string): void {
+    this.drag = null;
     this.heatmap(null);
     this.exemplar(null);
     this.picture.setAttribute("href", url);
@@ -159,7 +160,9 @@ export class Stage {
     this.marks.forEach((mark, n) => {
       mark.group.classList.toggle("absent", !face);
       if (!face) return;
-      this.moveMark(mark, face.points[n] ?? [0, 0]);
+      // What comes from the server meanwhile does not take a landmark out of the hand.
+      const held = this.drag?.kind === "mark" && this.drag.moved && this.drag.landmark === n ? this.drag.at : null;
+      this.moveMark(mark, held ?? face.points[n] ?? [0, 0]);
       const { rx, ry, turn } = ellipse(face.covariances[n] ?? [0, 0, 0]);
       mark.spread.setAttribute("rx", rx.toFixed(3));
       mark.spread.setAttribute("ry", ry.toFixed(3));
@@ -370,7 +373,7 @@ export class Stage {
       const landmark = event.shiftKey ? null : this.near(at);
       this.drag =
         landmark !== null && !this.view.readOnly
-          ? { kind: "mark", landmark, moved: false, from: screen, id }
+          ? { kind: "mark", landmark, moved: false, from: screen, at, id }
           : { kind: "pan", moved: false, from: screen, at: screen, id };
     }
     event.preventDefault();
@@ -385,6 +388,7 @@ export class Stage {
     drag.moved ||= far;
     if (!drag.moved) return;
     if (drag.kind === "mark") {
+      drag.at = at;
       const mark = this.marks[drag.landmark];
       if (mark) this.moveMark(mark, at);
       return;

@@ -13,6 +13,8 @@ export class VideoEditor extends Editor {
   playing = false;
 
   private faceOf: AbortController | null = null;
+  /** The frame whose face is shown: that of the frame before stays until its own has come. */
+  private faceFrame: number | null = null;
   private looking = false;
 
   constructor(
@@ -63,6 +65,10 @@ export class VideoEditor extends Editor {
     return ofVideo !== undefined && !clicked ? ofVideo : super.suggested;
   }
 
+  protected override get target(): Face | null {
+    return this.faceFrame === this.frame ? this.current : null;
+  }
+
   /** Whether the face is hidden in the frame that is shown. */
   get unseen(): boolean {
     const state = this.timeline?.states[this.frame ?? 0];
@@ -93,6 +99,7 @@ export class VideoEditor extends Editor {
       const last = (this.timeline?.frames ?? 1) - 1;
       if (!this.playing || (this.frame ?? 0) >= last) {
         this.playing = false;
+        this.refresh();
         return this.changed();
       }
       const began = performance.now();
@@ -107,8 +114,10 @@ export class VideoEditor extends Editor {
     const last = Math.max((this.timeline?.frames ?? 1) - 1, 0);
     this.frame = Math.max(0, Math.min(last, frame));
     this.landmark = null;
+    this.expire();
     sessionStorage.setItem(`frame ${this.document.name}`, String(this.frame));
     this.stage.frame(videoApi.pictureUrl(this.document.name, this.frame));
+    this.changed();
     await this.fetchFace();
   }
 
@@ -127,13 +136,18 @@ export class VideoEditor extends Editor {
   }
 
   override refresh(): void {
-    if (!this.playing) super.refresh();
+    if (this.playing) return;
+    if (this.faceFrame === this.frame) super.refresh();
+    else void this.fetchFace();
+  }
+
+  protected override reveal(change: Change): void {
+    if (change.do === "set" && change.frame !== null && change.frame !== this.frame) void this.go(change.frame);
   }
 
   protected override async send(change: Change): Promise<Face | null> {
     if (change.do !== "set") throw new Error("faces of a video are found, not drawn");
     const frame = change.frame ?? 0;
-    if (frame !== this.frame) await this.go(frame);
     const { name, revision, frames } = this.document;
     const found = await videoApi.solve(name, revision, frame, change.evidence, change.hidden);
     const others = frames.filter((one) => one.frame !== frame);
@@ -141,13 +155,18 @@ export class VideoEditor extends Editor {
     if (evidence.length || hidden.length) others.push({ frame, evidence, hidden });
     others.sort((a, b) => a.frame - b.frame);
     this.document = { ...this.document, revision: found.revision, frames: others };
-    this.show(found.face);
+    // Whoever has gone on to another frame meanwhile stays there.
+    if (frame === this.frame) {
+      this.faceFrame = frame;
+      this.show(found.face);
+    }
     void this.look();
     return null;
   }
 
   protected override replace(document: Document): void {
     // The document of a video has no faces: that of the frame stays until it is asked for again.
+    this.faceFrame = null;
     super.replace({ ...document, faces: this.document.faces, size: this.document.size ?? document.size });
   }
 
@@ -176,8 +195,11 @@ export class VideoEditor extends Editor {
   private async fetchFace(): Promise<void> {
     this.faceOf?.abort();
     const control = (this.faceOf = new AbortController());
-    const found = await videoApi.face(this.document.name, this.frame ?? 0, control.signal).catch(() => null);
+    const frame = this.frame ?? 0;
+    const found = await videoApi.face(this.document.name, frame, control.signal).catch(() => null);
+    // What is being saved is newer than this answer; it is asked again after that.
     if (control.signal.aborted || this.pending) return;
+    this.faceFrame = frame;
     this.document = { ...this.document, faces: found?.face ? [found.face] : [] };
     this.face = found?.face?.id ?? null;
     this.refresh();
