@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -30,6 +31,23 @@ def forget_frames(error: BaseException | None) -> None:
     while error is not None:
         error.__traceback__ = None
         error = error.__cause__ or error.__context__
+
+
+async def read(context: Context) -> Any:
+    """The next message of a stream as it came, or `grpc.aio.EOF`.
+
+    gRPC 1.85.3 never frees what belongs to a read that is cancelled, a hundred bytes with each stream that a client
+    cancels (grpc/grpc#43360). So the read goes on without its handler, and ends with the call.
+    """
+    reading = asyncio.ensure_future(context.read())
+    reading.add_done_callback(_retrieve_error)
+    return await asyncio.shield(reading)
+
+
+def _retrieve_error(reading: asyncio.Future[Any]) -> None:
+    """Nobody waits any more: an error of the read is no news."""
+    if not reading.cancelled():
+        reading.exception()
 
 
 def refusing(error: Exception) -> MethodHandler:

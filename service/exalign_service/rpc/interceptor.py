@@ -40,7 +40,7 @@ from exalign_service.rpc.errors import (
     status_of,
 )
 from exalign_service.rpc.gate import Gate
-from exalign_service.rpc.handlers import forget_frames, refusing, serializer, status_of_handler
+from exalign_service.rpc.handlers import forget_frames, read, refusing, serializer, status_of_handler
 from exalign_service.rpc.quotas import Quotas
 from exalign_service.rpc.services import ANSWERED
 
@@ -217,7 +217,7 @@ class _RpcHandler:
             limit = None if math.isinf(deadline) else deadline
             try:
                 async with asyncio.timeout_at(limit) as scope:
-                    return await behaviour(self._incoming(waiting.pop()), self._counted(context))
+                    return await behaviour(self._incoming(waiting.pop(), context), self._counted(context))
             except TimeoutError:
                 if not scope.expired():
                     raise  # the handler's own
@@ -236,7 +236,7 @@ class _RpcHandler:
 
         async def body(deadline: float) -> None:
             counted = self._counted(context)
-            result = behaviour(self._incoming(request), counted)
+            result = behaviour(self._incoming(request, context), counted)
             if inspect.isawaitable(result):
                 await result
                 return
@@ -353,12 +353,12 @@ class _RpcHandler:
             fields["left_out"] = lines.left_out
         _log.info("call", extra={"fields": fields})
 
-    def _incoming(self, request: Any) -> Any:
+    def _incoming(self, request: Any, context: Context) -> Any:
         """The request as the handler takes it: a message, or an iterator of messages."""
-        return self._messages(request) if self._handler.request_streaming else self._parse(request)
+        return self._messages(context) if self._handler.request_streaming else self._parse(request)
 
-    async def _messages(self, stream: AsyncIterator[bytes]) -> AsyncIterator[Any]:
-        async for raw in stream:
+    async def _messages(self, context: Context) -> AsyncIterator[Any]:
+        while (raw := await read(context)) is not EOF:
             yield self._parse(raw)
 
     def _parse(self, raw: bytes) -> Any:
@@ -389,7 +389,7 @@ class _CountingContext:
         return getattr(self._context, name)
 
     async def read(self) -> Any:
-        raw = await self._context.read()
+        raw = await read(self._context)
         return raw if raw is EOF else self._call._parse(raw)
 
     async def write(self, message: Any) -> None:
