@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -197,6 +199,17 @@ class Window:
         self.page.locator(f'#items button[title="{item}"]').click()
         self.page.locator(f'#items [aria-current][title="{item}"]').wait_for()
         self.settled()
+
+    def at_frame(self, text: str) -> None:
+        """Wait until a video is followed to its end, and the line over its timeline begins like this."""
+        self.page.locator("#timeline .figure").filter(has_text=re.compile(f"^{re.escape(text)}")).wait_for()
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for what the page does not show; the browser goes on meanwhile."""
+        end = time.monotonic() + PATIENCE / 1000
+        while not condition():
+            assert time.monotonic() < end
+            self.page.wait_for_timeout(50)
 
     def drag(self, landmark: int, dx: int, dy: int) -> tuple[float, float]:
         """Drag a landmark by pixels of the screen, and wait until that is saved; where to, in the picture."""

@@ -94,7 +94,7 @@ def test_no_serious_fault_for_anybody(
         pictured(here, f"help-{width}")
         here.page.keyboard.press("Escape")
         here.page.locator('#items button[title="clip.mp4"]').click()
-        here.page.get_by_text("frame 1 of 24").wait_for()
+        here.at_frame("frame 1 of 24")
         here.page.keyboard.press("g")
         here.page.locator('[role=slider]:not([aria-valuenow="0"])').wait_for()
         here.page.locator("#panel[aria-busy=false]").wait_for(state="attached")
