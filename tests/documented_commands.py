@@ -49,6 +49,8 @@ class Documented:
     def ours(self) -> list[str] | None:
         """From our program on, which another may start; None: there is none."""
         words = self.words
+        if words[:1] == ["docker"]:
+            return None  # an image of ours has the name of a program
         for place, word in enumerate(words):
             if word in PROGRAMS:
                 return words[place:]
