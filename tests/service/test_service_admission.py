@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 import math
 from collections import deque
@@ -209,35 +208,3 @@ def test_the_faces_found_in_a_picture_are_counted() -> None:
         before = machine.counted.seconds
         machine.admission.found(ticket, 40)
         assert machine.counted.seconds > 5 * before
-
-
-async def test_who_is_refused_again_and_again_is_told_more_slowly() -> None:
-    machine, pauses = Machine(), list[float]()
-
-    async def sleep(seconds: float) -> None:
-        pauses.append(seconds)
-        machine.now += seconds
-
-    async def refuse(caller: str, times: int, size: int = 100, left: float = math.inf) -> None:
-        for _ in range(times):
-            await machine.admission.pace_refusal(Call("", machine.now + left, "", caller, size=size), sleep)
-
-    await refuse("hostile", 150)
-    assert sum(pauses) < 1e-9  # a burst
-    pauses.clear()
-    await refuse("hostile", 300)
-    assert sum(pauses) == pytest.approx(300 / 150, rel=0.05)  # a hundred and fifty a second
-    assert max(pauses) <= 2.0
-    count = len(pauses)
-    await refuse("polite", 100)
-    await refuse("hostile", 1, size=2**30)  # what cannot be held is told at once
-    assert len(pauses) == count
-    for _ in range(600):  # at once, not one after the other
-        call = asyncio.ensure_future(refuse("other", 1, left=1.0))
-        await call
-        machine.now -= pauses[-1] if len(pauses) > count else 0.0
-        count = len(pauses)
-    assert max(pauses) <= 0.5  # told before the deadline
-    machine.now += 60.0
-    await refuse("hostile", 100)
-    assert len(pauses) == count

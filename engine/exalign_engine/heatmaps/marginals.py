@@ -252,9 +252,13 @@ def quantise_uint8(cells: F32) -> tuple[NDArray[np.uint8], float, float]:
     """
     # Where 255 steps of float32 would round to nothing, any scale will do: every q is 0 or the error is nil.
     scale = float(np.float32(max(float(cells.max(initial=0.0)) / 255, float(np.finfo(np.float32).tiny))))
-    exact = cells.astype(np.float64)
-    q = np.minimum(np.rint(exact / scale), 255).astype(np.uint8)
-    return q, scale, float(np.abs(q * scale - exact).sum())
+    # In one array: six of them cost three times as much, for the pages that each one has to be given.
+    work = cells.astype(np.float64)
+    np.divide(work, scale, out=work)
+    np.minimum(np.rint(work, out=work), 255, out=work)
+    q = work.astype(np.uint8)
+    np.subtract(np.multiply(work, scale, out=work), cells, out=work)
+    return q, scale, float(np.abs(work, out=work).sum())
 
 
 def sparse(cells: F32, mass: float = 0.999) -> tuple[I32, F32, float]:

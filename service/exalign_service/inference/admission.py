@@ -15,7 +15,7 @@ Refusing costs something too. Who is refused again and again, beyond a burst, is
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -35,12 +35,8 @@ _MARGIN = 0.7
 #: Bounds of the retry hint, seconds.
 _SHORTEST, _LONGEST = 0.05, 30.0
 
-#: Refusals of one caller a second, after a burst of as many; the longest time by which one is put off, seconds; and the
-#: bytes of all requests that are held for it.
-_REFUSALS, _LONGEST_PAUSE, _PUT_OFF_BYTES = 150.0, 2.0, 64 * 2**20
 
-
-#: Callers whose refusals are remembered, before those that are over are forgotten.
+#: Callers whose promises are remembered, before those that are over are forgotten.
 _REMEMBERED = 256
 
 
@@ -152,9 +148,6 @@ class Admission:
         self._window_began, self._done, self._waited = clock(), 0.0, False
         #: Up to when the room of each caller is promised to those who were refused.
         self._promised: dict[str, float] = {}
-        #: When the refusals of each caller will have been told at their rate; and what is held meanwhile.
-        self._refusing: dict[str, float] = {}
-        self._put_off = 0
 
     @contextmanager
     def admit(self, call: Call, demand: Demand) -> Iterator[Ticket]:
@@ -188,28 +181,6 @@ class Admission:
         if not self._all.calls:
             self._all.cost = 0.0  # what rounding has left
         self._observer.calls_changed(self._all.calls, self._all.size, self._all.cost / self._rate)
-
-    async def pace_refusal(self, call: Call, sleep: Callable[[float], Awaitable[object]]) -> None:
-        """Wait before a refusal is told, where a caller has been refused too often.
-
-        Args:
-            call: that is refused.
-            sleep: waits for seconds.
-        """
-        caller, size = call.caller, call.size
-        now = self._clock()
-        if len(self._refusing) > _REMEMBERED:
-            self._refusing = {name: until for name, until in self._refusing.items() if until > now}
-        until = self._refusing[caller] = max(self._refusing.get(caller, now), now) + 1 / _REFUSALS
-        pause = until - now - 1.0  # a second's refusals are the burst
-        if pause <= 0 or self._put_off + size > _PUT_OFF_BYTES:
-            return
-        self._refusing[caller] = min(until, now + 1.0 + _LONGEST_PAUSE)
-        self._put_off += size
-        try:
-            await sleep(min(pause, _LONGEST_PAUSE, max(call.deadline - now, 0.0) / 2))
-        finally:
-            self._put_off -= size
 
     def found(self, ticket: Ticket, faces: int) -> None:
         """So many faces were found in the picture of a call."""

@@ -33,7 +33,7 @@ from exalign_service.requests.views import ViewOptions
 from exalign_service.responses.face_views import compute_views
 from exalign_service.responses.faces import face_message
 from exalign_service.rpc.call_context import current_call
-from exalign_service.rpc.errors import OverloadedError, PreconditionError, QueueFullError
+from exalign_service.rpc.errors import PreconditionError, QueueFullError
 
 T = TypeVar("T")
 
@@ -126,11 +126,7 @@ class Pipeline:
         call = current_call.get()
         demand = _demand(request, call.size)
         with ExitStack() as stack:
-            try:
-                ticket = stack.enter_context(self._admission.admit(call, demand))
-            except (QueueFullError, OverloadedError):
-                await self._admission.pace_refusal(call, asyncio.sleep)
-                raise
+            ticket = stack.enter_context(self._admission.admit(call, demand))
             clock = StageClock(ticket)
             try:
                 yield clock

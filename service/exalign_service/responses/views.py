@@ -19,6 +19,7 @@ from exalign_engine.face.views import HeatmapView
 from exalign_engine.heatmaps.marginals import quantise_uint8, sparse
 from exalign_engine.posterior.pose import PoseView
 from exalign_service.requests.views import HeatmapOptions
+from exalign_service.responses.wire import packed_floats
 
 _OUTCOMES = {
     ConditioningOutcome.CONDITIONED: evidence_pb2.EVIDENCE_OUTCOME_CONDITIONED,
@@ -60,16 +61,12 @@ def pose_message(view: PoseView) -> pose_pb2.Pose:
     for mass, ends in zip(view.masses, view.intervals, strict=True):
         message.intervals.add(mass=mass, yaw=_interval(ends[0]), pitch=_interval(ends[1]), roll=_interval(ends[2]))
     if view.grid is not None and view.histogram is not None:
-        message.histogram.CopyFrom(
-            pose_pb2.PoseHistogram(
-                yaw_bins=view.grid.yaw_bins,
-                roll_bins=view.grid.roll_bins,
-                yaw_range=_interval(view.grid.yaw_range),
-                roll_range=_interval(view.grid.roll_range),
-                masses=view.histogram.ravel().tolist(),
-                mass_outside=view.mass_outside,
-            )
-        )
+        histogram = message.histogram
+        histogram.yaw_bins, histogram.roll_bins = view.grid.yaw_bins, view.grid.roll_bins
+        histogram.yaw_range.CopyFrom(_interval(view.grid.yaw_range))
+        histogram.roll_range.CopyFrom(_interval(view.grid.roll_range))
+        histogram.MergeFromString(packed_floats(pose_pb2.PoseHistogram.MASSES_FIELD_NUMBER, view.histogram))
+        histogram.mass_outside = view.mass_outside
     return message
 
 

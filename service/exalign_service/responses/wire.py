@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from google.protobuf.message import Message
+from numpy.typing import NDArray
 
 from exalign.v1 import face_pb2
 
@@ -55,6 +57,17 @@ def serialized(message: Message) -> bytes:
     """A message in its wire format, always the same for the same message."""
     data: bytes = message.SerializeToString(deterministic=True)
     return data
+
+
+def packed_floats(number: int, values: NDArray[np.floating]) -> bytes:
+    """A repeated field of floats in its wire format; from a list it would be twenty times as slow.
+
+    Args:
+        number: of the field.
+        values: any shape, in C order.
+    """
+    data = values.astype("<f4").tobytes()
+    return _varint(number << 3 | _LENGTH_DELIMITED) + _varint(len(data)) + data
 
 
 def field_parts(kind: type[Message], name: str, parts: Sequence[bytes]) -> list[bytes]:

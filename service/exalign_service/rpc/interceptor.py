@@ -24,6 +24,7 @@ from exalign_service.observability.rpc_metrics import CODES, OTHER, Method, meth
 from exalign_service.observability.spans import Tracer
 from exalign_service.rpc.call_context import REQUEST_ID, Call, current_call, request_id_of
 from exalign_service.rpc.clock import Clock, LoopClock
+from exalign_service.rpc.counting_context import CountingContext
 from exalign_service.rpc.errors import (
     NO_MEMORY,
     AccessError,
@@ -42,6 +43,7 @@ from exalign_service.rpc.errors import (
 from exalign_service.rpc.gate import Gate
 from exalign_service.rpc.handlers import forget_frames, read, refusing, serializer, status_of_handler
 from exalign_service.rpc.quotas import Quotas
+from exalign_service.rpc.refusal_pace import RefusalPace
 from exalign_service.rpc.services import ANSWERED
 
 _log = logging.getLogger(__name__)
@@ -103,6 +105,7 @@ class CallInterceptor(ServerInterceptor):
         self.gate, self.quotas, self._tracer = gate, quotas, tracer
         self._metrics, self._max_deadline, self._max_message_bytes = metrics, max_deadline, max_message_bytes
         self._clock = LoopClock() if clock is None else clock
+        self.pace = RefusalPace(self._clock)
         self._running: dict[asyncio.Task[Any], _RpcHandler] = {}
         #: One line a second, where every call may end so.
         self.out_of_memory = Seldom(1.0)
@@ -266,7 +269,7 @@ class _RpcHandler:
         try:
             if self._owner.quotas is not None and self._method.service not in UNBOUNDED:
                 self._owner.quotas.request(caller)
-            result = await body(deadline)
+            result = await self._paced(body, deadline, call)
         except asyncio.CancelledError:
             if task not in self._owner._cancelled_here:
                 self._done(context, self._code_of_cancellation(deadline))
@@ -285,6 +288,16 @@ class _RpcHandler:
             current_call.reset(token)
             del self._owner._running[task]
             self._owner._cancelled_here.pop(task, None)
+
+    async def _paced(self, body: Callable[[float], Awaitable[Any]], deadline: float, call: Call) -> Any:
+        """Run a handler. What it refuses may be told later; its request is let go of before."""
+        try:
+            return await body(deadline)
+        except Exception as e:
+            if self._method.type == "unary" and is_known(e):
+                forget_frames(e)
+                await self._owner.pace.wait(call, e)
+            raise
 
     async def _fail(self, context: Context, error: Exception) -> NoReturn:
         """Count, log and send the status of an exception. Sending it ends the handler: by an exception, too."""
@@ -375,23 +388,5 @@ class _RpcHandler:
             text = f"the {len(raw):,} bytes received are not a message of {self._method.name}"
             raise MalformedMessageError(text) from e
 
-    def _counted(self, context: Context) -> _CountingContext:
-        return _CountingContext(context, self)
-
-
-class _CountingContext:
-    """A servicer context that counts and parses what passes through ``read`` and ``write``."""
-
-    def __init__(self, context: Context, call: _RpcHandler) -> None:
-        self._context, self._call = context, call
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._context, name)
-
-    async def read(self) -> Any:
-        raw = await read(self._context)
-        return raw if raw is EOF else self._call._parse(raw)
-
-    async def write(self, message: Any) -> None:
-        await self._context.write(message)
-        self._call._metrics.sent.inc()
+    def _counted(self, context: Context) -> CountingContext:
+        return CountingContext(context, self._parse, self._metrics.sent)
