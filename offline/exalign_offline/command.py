@@ -20,7 +20,7 @@ from exalign_engine.tracking.options import DETECT_EVERY, SessionOptions
 from exalign_offline.one_video.place import WORK, Place, Report
 from exalign_offline.one_video.settings import RunSettings
 from exalign_offline.running.here import track_here
-from exalign_offline.running.on_ray import track_on_ray
+from exalign_offline.running.on_ray import require_ray, track_on_ray
 from exalign_offline.running.progress import Progress, shown
 from exalign_offline.videos import VideoFile, find_videos
 
@@ -94,10 +94,10 @@ def run(args: argparse.Namespace) -> int:
     if "parquet" in settings.formats:
         import_module("pyarrow")  # before anything is done for nothing
     if not args.single_process:
-        import_module("ray")
+        require_ray()
     videos, out = find_videos(args.videos), args.out.absolute()
     name = settings.name(Bundle.load(Path(settings.bundle)))
-    with _only_run(out):
+    with one_run(out):
         done, rest = _divided(videos, settings, out, name)
         if done:
             report(f"exalign-model: {len(done)} of {len(videos)} videos are done already")
@@ -127,7 +127,7 @@ def _divided(
 
 
 @contextmanager
-def _only_run(out: Path) -> Iterator[None]:
+def one_run(out: Path) -> Iterator[None]:
     """No other run writes to this directory in this block.
 
     Raises:

@@ -42,7 +42,7 @@ def track_video(model: OpenModel, settings: RunSettings, video: VideoFile, out: 
         with place.locked():
             done = place.done()
             if done is None:
-                done = _Tracking(model, settings, video, place).run()
+                done = VideoTracking(model, settings, video, place).run()
             return completed(place, done, settings).report
     except VideoError as error:
         return Report(video.name, error=error.reason)
@@ -53,7 +53,7 @@ def track_video(model: OpenModel, settings: RunSettings, video: VideoFile, out: 
         return Report(video.name, error=f"{where}{error.strerror or error}")
 
 
-class _Tracking:
+class VideoTracking:
     """A video on its way, by whoever holds its lock.
 
     Args:

@@ -6,11 +6,13 @@ its checkpoint. What is done once and what goes on where is decided by the files
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from exalign_engine.errors import RuntimeUnavailableError
@@ -20,7 +22,10 @@ from exalign_offline.one_video.tracking import track_video
 from exalign_offline.videos import VideoFile
 
 #: What Ray asks the environment: who looks at faces reports to nobody, and a progress of our own is shown.
-_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DATA_DISABLE_PROGRESS_BARS": "1", "RAY_DEDUP_LOGS": "0"}
+_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DATA_DISABLE_PROGRESS_BARS": "1"}
+
+#: Shared memory of a run on this machine, bytes: only names and reports go through it.
+_OBJECTS = 100_000_000
 
 
 class Worker:
@@ -44,6 +49,20 @@ class Worker:
         return asdict(track_video(self._model, self._settings, video, self._out))
 
 
+def require_ray() -> Any:
+    """Ray, told to keep to itself before it is imported.
+
+    Raises:
+        ModuleNotFoundError: it is not installed (extra ``ray``).
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    import ray
+    import ray.data
+
+    return ray
+
+
 def track_on_ray(
     settings: RunSettings, name: str, videos: Sequence[VideoFile], out: Path, workers: int, cluster: str | None
 ) -> Iterator[Report]:
@@ -60,13 +79,15 @@ def track_on_ray(
     Raises:
         RuntimeUnavailableError: Ray cannot be reached, or gives up.
     """
-    os.environ.update({key: value for key, value in _ENVIRONMENT.items() if key not in os.environ})
-    with _ray(workers * settings.threads, cluster) as data:
-        rows = data.from_items([asdict(video) for video in videos], override_num_blocks=len(videos))
+    largest_first = sorted(videos, key=lambda video: -Path(video.path).stat().st_size)
+    workers = min(workers, len(videos))
+    with _connected(workers * settings.threads, cluster) as data:
+        rows = data.from_items([asdict(video) for video in largest_first], override_num_blocks=len(videos))
         reports = rows.map(
             Worker,
             fn_constructor_args=(settings, name, str(out)),
-            concurrency=(1, workers),
+            # A video waits for whoever is free, not behind another.
+            compute=data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1),
             num_cpus=settings.threads,
         )
         for row in reports.iter_rows():
@@ -74,31 +95,32 @@ def track_on_ray(
 
 
 @contextmanager
-def _ray(cpus: int, cluster: str | None) -> Iterator[Any]:
-    """Ray Data, connected for the length of a ``with`` block.
+def _connected(cpus: int, cluster: str | None) -> Iterator[Any]:
+    """Ray Data, for the length of a ``with`` block.
 
     Raises:
         RuntimeUnavailableError: see `track_on_ray`.
     """
-    import ray
-    import ray.data
-    from ray.exceptions import RayError
+    ray = require_ray()
+    options: dict[str, Any] = {"address": cluster, "configure_logging": False, "log_to_driver": False}
+    with ExitStack() as stack:
+        if cluster is None:
+            # On loopback only: whoever reaches Ray's ports can run code.
+            options |= {"address": "local", "num_cpus": cpus, "include_dashboard": False}
+            options |= {"_node_ip_address": "127.0.0.1", "object_store_memory": _OBJECTS}
+            options["_temp_dir"] = stack.enter_context(TemporaryDirectory(prefix="exalign-", ignore_cleanup_errors=True))
+        try:
+            stack.callback(ray.shutdown)
+            ray.init(**options)
+            context = ray.data.DataContext.get_current()
+            context.enable_progress_bars = context.print_on_execution_start = False
+            logging.getLogger("ray.data").setLevel(logging.ERROR)
+            yield ray.data
+        except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError) as error:
+            raise RuntimeUnavailableError(f"Ray: {_last_line(error)}") from error
 
-    options: dict[str, Any] = {"configure_logging": False, "log_to_driver": False}
-    if cluster is None:
-        # On loopback only: whoever reaches Ray's ports can run code.
-        options |= {"address": "local", "num_cpus": cpus, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-    else:
-        options |= {"address": cluster}
-    try:
-        ray.init(**options)
-    except (RayError, ConnectionError, RuntimeError, ValueError) as error:
-        raise RuntimeUnavailableError(f"Ray: {str(error).strip().splitlines()[0]}") from error
-    try:
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
-        yield ray.data
-    except RayError as error:
-        raise RuntimeUnavailableError(f"Ray: {str(error).strip().splitlines()[-1]}") from error
-    finally:
-        ray.shutdown()
+
+def _last_line(error: Exception) -> str:
+    """Of its text: Ray's errors begin with where they came from."""
+    lines = str(error).strip().splitlines()
+    return lines[-1].strip() if lines else type(error).__name__
