@@ -54,7 +54,9 @@ class Turn:
 
 def write_videos(folder: Path, count: int, frames: int) -> None:
     """H.264, 25 frames a second; the same in each."""
-    pictures = [cv2.imdecode(np.frombuffer(f, np.uint8), cv2.IMREAD_COLOR)[..., ::-1] for f in moving_face(*SIZE, 60).frames]
+    pictures = [
+        cv2.imdecode(np.frombuffer(f, np.uint8), cv2.IMREAD_COLOR)[..., ::-1] for f in moving_face(*SIZE, 60).frames
+    ]
     there_and_back = [*pictures, *pictures[-2:0:-1]]
     folder.mkdir()
     for number in range(count):
@@ -162,11 +164,9 @@ def main() -> None:
                 order = KINDS if number % 2 == 0 else KINDS[::-1]
                 rounds.append({kind: turn(kind, folder, workers, args.frames) for kind in order})
                 print(f"workers {workers}, round {number + 1}: {rounds[-1]}", flush=True)
-            ratios = {
-                kind: median([one["bare"].frame_ms / one[kind].frame_ms for one in rounds]) for kind in KINDS[1:]
-            }
+            ratios = {kind: median([one["bare"].frame_ms / one[kind].frame_ms for one in rounds]) for kind in KINDS[1:]}
             for kind, (middle, least, most) in ratios.items():
-                print(f"workers {workers}: {kind}: {middle:.3f} ({least:.3f} to {most:.3f}) of the bare frames a CPU-second")
+                print(f"workers {workers}: {kind}: {middle:.3f} ({least:.3f} to {most:.3f}) of the bare frames")
             turns = [{kind: asdict(one) for kind, one in found.items()} for found in rounds]
             report[f"workers {workers}"] = {"turns": turns, "of the bare pipeline": ratios}
     if args.out is not None:

@@ -49,4 +49,3 @@ def json_form(value: object) -> Json:
 def float32_decimal(value: float) -> float:
     """A 32-bit float of the wire as the shortest decimal that names it: 0.99, not 0.9900000095367432."""
     return float(str(np.float32(value)))
-

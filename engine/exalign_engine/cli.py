@@ -1,8 +1,8 @@
 """``exalign-model``: train, export, calibrate, evaluate and inspect bundles; use one on many videos.
 
 Each command is a module of `exalign_engine.commands` with ``add`` (its arguments), ``files`` (what it writes and what
-it reads, so that no input is destroyed) and ``run``; or such a module of another package, which registers it as an entry
-point of the group `GROUP`. Nothing of that package is imported by name.
+it reads, so that no input is destroyed) and ``run``; or such a module of another package, which registers it as an
+entry point of the group `GROUP`. Nothing of that package is imported by name.
 """
 
 from __future__ import annotations

@@ -61,9 +61,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--cluster", metavar="ADDRESS", help="a Ray cluster, such as auto or HOST:6379")
     where.add_argument("--single-process", action="store_true", help="without Ray: one video after the other")
-    parser.add_argument(
-        "--workers", type=int, metavar="N", help="videos at a time (default: cores here ÷ --threads)"
-    )
+    parser.add_argument("--workers", type=int, metavar="N", help="videos at a time (default: cores here ÷ --threads)")
     parser.add_argument("--json", action="store_true", help="what came of each video as JSON, a line each")
 
 
@@ -84,9 +82,7 @@ def run(args: argparse.Namespace) -> int:
         precision=args.precision,
         threads=args.threads,
         detector=args.detector,
-        session=SessionOptions(
-            smoothing_lag=args.lag, max_faces=args.max_faces, detect_every=args.detect_every
-        ),
+        session=SessionOptions(smoothing_lag=args.lag, max_faces=args.max_faces, detect_every=args.detect_every),
         formats=tuple(dict.fromkeys(args.format)),
         points=args.points,
         checkpoint_frames=args.checkpoint_frames,
@@ -108,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
                 workers = args.workers or max(1, (os.cpu_count() or 1) // args.threads)
                 reports = track_on_ray(settings, name, rest, out, workers, args.cluster)
             found = [*done, *(reports if rest else ())]
-    return _told(found, as_json=args.json)
+    return _reported(found, as_json=args.json)
 
 
 def _divided(
@@ -142,7 +138,7 @@ def one_run(out: Path) -> Iterator[None]:
         yield
 
 
-def _told(reports: list[Report], *, as_json: bool) -> int:
+def _reported(reports: list[Report], *, as_json: bool) -> int:
     """Say what came of the videos; the exit code."""
     for one in sorted(reports, key=lambda one: one.name):
         if as_json:
@@ -161,4 +157,3 @@ def _told(reports: list[Report], *, as_json: bool) -> int:
         whole = sum(one.whole for one in reports)
         print(f"{len(reports)} videos, {sum(one.frames for one in reports)} frames; {len(reports) - whole} not whole")
     return 0 if all(one.whole for one in reports) else 1
-

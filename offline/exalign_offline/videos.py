@@ -10,9 +10,8 @@ from pathlib import Path
 from exalign.cli_support import UsageError
 
 #: Endings of the files that are taken for videos in a directory; a file that is named itself may have any.
-SUFFIXES = frozenset(
-    ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .webm .wmv".split()
-)  # fmt: skip
+_ENDINGS = "3gp avi flv m2ts m4v mkv mov mp4 mpeg mpg mts mxf ogv ts webm wmv"
+SUFFIXES = frozenset(f".{ending}" for ending in _ENDINGS.split())
 
 
 @dataclass(frozen=True)

@@ -77,15 +77,15 @@ class FormerState:
 def of_former(data: bytes, count: int) -> SessionState:
     former = codec.decode(FormerState, data, count)
     recent = (former.last_frame,) if former.last_frame >= 0 else ()
-    return SessionState(
-        former.options, former.size, former.last_frame, former.next_id, recent, former.tracks
-    )
+    return SessionState(former.options, former.size, former.last_frame, former.next_id, recent, former.tracks)
 
 
 def former(session: TrackingSession, model: Toy, version: int) -> bytes:
     """A session as the made-up version encoded it."""
     state = session.state
-    body = codec.encode(FormerState, FormerState(state.tracks, state.options, state.next_id, state.last_frame, state.size))
+    body = codec.encode(
+        FormerState, FormerState(state.tracks, state.options, state.next_id, state.last_frame, state.size)
+    )
     settings = settings_name(model.aligner, model.chain)
     envelope = codec.encode(Envelope, Envelope(model.aligner.bundle.id, settings, layout_name(FormerState), body))
     return struct.pack("<8sH32s", MAGIC, version, hashlib.sha256(envelope).digest()) + envelope

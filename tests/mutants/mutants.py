@@ -69,10 +69,13 @@ SUBJECTS = {
         ),
     ),
     "token": Subject(
-        (f"{_SERVICE}/track/resume_token.py", f"{_SERVICE}/access/resume_keys.py", f"{_SERVICE}/track/resume_checks.py"),
+        (
+            *(f"{_SERVICE}/track/{name}.py" for name in ("resume_token", "resume_checks")),
+            f"{_SERVICE}/access/resume_keys.py",
+        ),
         tuple(
             f"service/test_service_{name}.py"
-            for name in ("track_store", "resume_keys", "track_refusals", "owners", "two_versions", "fleet", "swap_moves")
+            for name in ["track_store", "resume_keys", "two_versions", "track_refusals", "owners", "fleet", "swap_moves"]
         ),
     ),
     "session state": Subject(
@@ -145,12 +148,17 @@ class _Finder(importlib.abc.MetaPathFinder):
 
     def __init__(self, mutant: Mutant) -> None:
         *_, path = mutant.file.partition("/")
-        self._name, self._loader = path.removesuffix(".py").replace("/", "."), _Changed(ROOT / mutant.file, mutant.mutation)
+        self._name, self._loader = (
+            path.removesuffix(".py").replace("/", "."),
+            _Changed(ROOT / mutant.file, mutant.mutation),
+        )
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> Any:
         if fullname != self._name:
             return None
-        return importlib.util.spec_from_file_location(fullname, self._loader.get_filename(fullname), loader=self._loader)
+        return importlib.util.spec_from_file_location(
+            fullname, self._loader.get_filename(fullname), loader=self._loader
+        )
 
 
 def affected(file: str) -> set[str]:
@@ -223,7 +231,18 @@ def _child(tests: Sequence[str], mutant: Mutant | None, cache: Path, folder: str
         if mutant is not None:
             sys.meta_path.insert(0, _Finder(mutant))
         os.chdir(ROOT)
-        options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--timeout", "0", "--basetemp", f"{folder}/pytest"]
+        options = [
+            "-x",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-p",
+            "no:xdist",
+            "--timeout",
+            "0",
+            "--basetemp",
+            f"{folder}/pytest",
+        ]
         code = int(pytest.main([*options, *(f"tests/{test}" for test in tests)]))
     finally:
         os._exit(code)
@@ -293,8 +312,8 @@ def main() -> int:
         )
         killed = sum(one["outcome"] != "survived" for one in found)
         print(f"{name}: {killed} of {len(found)} killed, {sites} to draw from")
-        told = [{key: value for key, value in one.items() if key != "key"} for one in found]
-        report["modules"][name] = {"sites": sites, "drawn": len(found), "killed": killed, "mutants": told}
+        lines = [{key: value for key, value in one.items() if key != "key"} for one in found]
+        report["modules"][name] = {"sites": sites, "drawn": len(found), "killed": killed, "mutants": lines}
     if args.json is not None:
         if args.json.exists():  # of modules that were not tried now
             report["modules"] = json.loads(args.json.read_text("utf-8"))["modules"] | report["modules"]

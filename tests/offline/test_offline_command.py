@@ -86,9 +86,9 @@ def test_the_command_in_one_process(
     (videos_out,) = (tmp_path / "out").glob("below")
     assert len((videos_out / "two.mp4.jsonl").read_text().splitlines()) == FRAMES["below/two.mp4"]
     assert run(*common, "--max-faces", "2", "--json") == 0
-    told = capfd.readouterr()
-    assert "3 of 3 videos are done already" in told.err
-    assert [json.loads(line)["frames"] for line in told.out.splitlines()] == [17, 24, 9]
+    said_there = capfd.readouterr()
+    assert "3 of 3 videos are done already" in said_there.err
+    assert [json.loads(line)["frames"] for line in said_there.out.splitlines()] == [17, 24, 9]
 
 
 def test_a_video_that_is_not_whole_is_said_in_a_line_and_in_the_exit_code(
@@ -97,9 +97,9 @@ def test_a_video_that_is_not_whole_is_said_in_a_line_and_in_the_exit_code(
     (tmp_path / "none.mp4").write_bytes(b"no video")
     common = ("--bundle", bundle, "--runtime", "onnxruntime", "--out", tmp_path / "out", "--single-process")
     assert run(tmp_path / "none.mp4", *common) == 1
-    told = capfd.readouterr()
-    assert told.out == "1 videos, 0 frames; 1 not whole\n"
-    assert told.err.splitlines()[-1].startswith("exalign-model: none.mp4: ")
+    said_there = capfd.readouterr()
+    assert said_there.out == "1 videos, 0 frames; 1 not whole\n"
+    assert said_there.err.splitlines()[-1].startswith("exalign-model: none.mp4: ")
 
 
 @pytest.mark.parametrize(

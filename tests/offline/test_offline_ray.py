@@ -77,7 +77,7 @@ def addresses(processes: set[int]) -> set[str]:
     for process in processes:
         for link in Path(f"/proc/{process}/fd").glob("*"):
             try:
-                inodes.add(os.readlink(link))
+                inodes.add(str(link.readlink()))
             except OSError:
                 continue
     found = set()

@@ -95,7 +95,7 @@ def test_formats_hold_what_the_lines_hold(whole: dict[str, bytes], tmp_path: Pat
 
 
 def interrupted(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, after: int) -> None:
-    """From its call number ``after`` on, a function ends the process: at its beginning, or when it has done its work."""
+    """A function ends the process at a call: before it has done anything, or when it has done its work."""
     work, calls = getattr(owner, name), iter(range(10**6))
 
     def cut(*arguments: Any, **options: Any) -> Any:

@@ -37,7 +37,9 @@ class Nobody:
 def made() -> SessionRecord:
     """A session that has all that a record may hold. Its state is not one: that is the engine's business."""
     state = b"state after 4"
-    first = SessionRecord("video-1", bytes(range(16)), "ab" * 32, b"config", b"state", state_hash(b"state"), owner="o\n1")
+    first = SessionRecord(
+        "video-1", bytes(range(16)), "ab" * 32, b"config", b"state", state_hash(b"state"), owner="o\n1"
+    )
     for index in (2, 4):
         counts = FrameCounts(answered=index, skipped=1, with_problems=1, opened=2, lost=1, detected=3)
         changed = replace(first, frame=index, state=state, state_hash=state_hash(state), counts=counts)
@@ -45,8 +47,16 @@ def made() -> SessionRecord:
         first = first.answered(changed, [b"result %d" % index, b"revision"], before)
     late = first.revised(state, state_hash(state), [((3, 1), b"late")])
     boxes = ((1, (0.5, 1.0, 2.0, 3.25)), (2, (4.0, 5.0, 6.5, 7.0)))
-    return replace(late, epoch=7, size=(480, 640), boxes=boxes, acked=1, acked_hash=b"h" * 16, first_of_bundle=2,
-                   recording="recording-1")
+    return replace(
+        late,
+        epoch=7,
+        size=(480, 640),
+        boxes=boxes,
+        acked=1,
+        acked_hash=b"h" * 16,
+        first_of_bundle=2,
+        recording="recording-1",
+    )
 
 
 def stated(record: SessionRecord) -> dict[str, Any]:

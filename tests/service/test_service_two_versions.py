@@ -1,4 +1,4 @@
-"""Two versions of the software over one store: the newer goes on with what the one before has kept, or says how it cannot.
+"""Two versions of the software over one store: the newer goes on with what the one before has kept, or says why not.
 
 A version whose constants or arithmetic differ is made by a reader that says so (`session_state.READERS`).
 """

@@ -130,9 +130,9 @@ def pictures_in(lines: Path, video: str, size: tuple[int, int] | None) -> Iterat
 
 
 def _labelled(track: dict[str, Any]) -> LabelledFace:
-    told = track["face"]
-    arrays = {name: _float32(told[name]) for name in _ARRAYS}
-    rest = {name: value for name, value in told.items() if name not in _ARRAYS}
+    face = track["face"]
+    arrays = {name: _float32(face[name]) for name in _ARRAYS}
+    rest = {name: value for name, value in face.items() if name not in _ARRAYS}
     hidden = track["state"] == TrackState.HIDDEN
     return labelled_face(Face(**arrays, **rest), hidden=hidden, track_id=track["track_id"])
 

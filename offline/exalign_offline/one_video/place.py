@@ -164,7 +164,9 @@ class Place:
     @contextmanager
     def lines_from(self, size: int) -> Iterator[BinaryIO]:
         """The file of lines, of which so many bytes are kept."""
-        with self.lines.open("r+b" if size else "wb") as lines:
+        if not size:
+            self.lines.unlink(missing_ok=True)  # it may be a result of before, under its second name
+        with self.lines.open("r+b" if size else "xb") as lines:
             lines.truncate(size)
             lines.seek(size)
             yield lines

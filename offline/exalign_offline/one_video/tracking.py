@@ -117,7 +117,8 @@ class VideoTracking:
                 (w, h), (width, height) = size, self._size
                 problem = f"is {w} × {h} pixels, all frames of a session must have {width} × {height}"
         blind = pixels is None or problem is not None
-        frame = Frame(read.index, None if pixels is None or blind else pixels.shape[:2], occluded=blind)
+        shape = None if pixels is None or blind else (pixels.shape[0], pixels.shape[1])
+        frame = Frame(read.index, shape, occluded=blind)
         answer = self._answered(frame, read)
         report = self._report
         problems: tuple[Violation, ...] = ()

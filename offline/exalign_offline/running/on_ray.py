@@ -108,15 +108,20 @@ def _connected(cpus: int, cluster: str | None) -> Iterator[Any]:
             # On loopback only: whoever reaches Ray's ports can run code.
             options |= {"address": "local", "num_cpus": cpus, "include_dashboard": False}
             options |= {"_node_ip_address": "127.0.0.1", "object_store_memory": _OBJECTS}
-            options["_temp_dir"] = stack.enter_context(TemporaryDirectory(prefix="exalign-", ignore_cleanup_errors=True))
+            options["_temp_dir"] = stack.enter_context(
+                TemporaryDirectory(prefix="exalign-", ignore_cleanup_errors=True)
+            )
+        stack.callback(ray.shutdown)
         try:
-            stack.callback(ray.shutdown)
             ray.init(**options)
-            context = ray.data.DataContext.get_current()
-            context.enable_progress_bars = context.print_on_execution_start = False
-            logging.getLogger("ray.data").setLevel(logging.ERROR)
-            yield ray.data
         except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError) as error:
+            raise RuntimeUnavailableError(f"Ray: {_last_line(error)}") from error
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = context.print_on_execution_start = False
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+        try:
+            yield ray.data
+        except ray.exceptions.RayError as error:
             raise RuntimeUnavailableError(f"Ray: {_last_line(error)}") from error
 
 

@@ -28,9 +28,7 @@ class Progress:
         clock: the time, seconds.
     """
 
-    def __init__(
-        self, videos: Sequence[VideoFile], out: Path, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, videos: Sequence[VideoFile], out: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._out, self._clock, self._count = out, clock, len(videos)
         self._size = {video.name: max(1, Path(video.path).stat().st_size) for video in videos}
         self._total = sum(self._size.values())
