@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from exalign.cli_support import UsageError, json_text, report
+from exalign_client.commands.export import add_points_option
 from exalign_client.formats import FORMATS
 from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.commands.arguments import add_bundle, bundle_path
@@ -36,7 +37,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="also write this of each video, beside its JSON lines; may be given again",
     )
-    parser.add_argument("--points", type=int, choices=(68, 66, 51, 5), metavar="N", help="points of a face in --format")
+    add_points_option(parser)
     parser.add_argument("--max-faces", type=int, default=1, metavar="N", help="faces at once (default: 1)")
     parser.add_argument("--detector", metavar="NAME", help="detector that finds faces")
     parser.add_argument(

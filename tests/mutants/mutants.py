@@ -75,7 +75,7 @@ SUBJECTS = {
         ),
         tuple(
             f"service/test_service_{name}.py"
-            for name in ["track_store", "resume_keys", "two_versions", "track_refusals", "owners", "fleet", "swap_moves"]
+            for name in ("track_store", "resume_keys", "two_versions", "track_refusals", "owners", "fleet")
         ),
     ),
     "session state": Subject(
