@@ -39,7 +39,9 @@ def add_bundle(parser: argparse.ArgumentParser) -> None:
         "(default: as it is stored)",
     )
     parser.add_argument(
-        "--threads", type=int, default=2, metavar="N", help="threads of the network (default: %(default)s)"
+        parser.add_argument(
+            "--threads", type=int, default=2, metavar="N", help="threads of the network (default: %(default)s)"
+        )
     )
 
 
