@@ -39,9 +39,7 @@ def add_bundle(parser: argparse.ArgumentParser) -> None:
         "(default: as it is stored)",
     )
     parser.add_argument(
-        parser.add_argument(
-            "--threads", type=int, default=2, metavar="N", help="threads of the network (default: %(default)s)"
-        )
+        "--threads", type=int, default=2, metavar="N", help="threads of the network (default: %(default)s)"
     )
 
 
