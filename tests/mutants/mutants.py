@@ -45,7 +45,7 @@ _TIMES, _MORE = 10.0, 30.0
 
 
 @dataclass(frozen=True)
-class Subject:
+class Target:
     """Files that mutants are made of, and the tests that are theirs."""
 
     sources: tuple[str, ...]
@@ -55,10 +55,10 @@ class Subject:
 _SERVICE, _ENGINE = "service/exalign_service", "engine/exalign_engine"
 
 SUBJECTS = {
-    "batcher": Subject(
+    "batcher": Target(
         (f"{_SERVICE}/inference/batcher.py",), ("service/test_service_batcher.py", "service/test_service_deadlines.py")
     ),
-    "store": Subject(
+    "store": Target(
         (
             f"{_SERVICE}/track/store.py",
             *(f"{_SERVICE}/stores/{name}.py" for name in ("shared_store", "checkpoints", "owned", "encoding")),
@@ -68,7 +68,7 @@ SUBJECTS = {
             for name in ("track_store", "shared_store", "caller_shares", "checkpoint_model", "two_versions")
         ),
     ),
-    "token": Subject(
+    "token": Target(
         (
             *(f"{_SERVICE}/track/{name}.py" for name in ("resume_token", "resume_checks")),
             f"{_SERVICE}/access/resume_keys.py",
@@ -78,15 +78,15 @@ SUBJECTS = {
             for name in ("track_store", "resume_keys", "two_versions", "track_refusals", "owners", "fleet")
         ),
     ),
-    "session state": Subject(
+    "session state": Target(
         (f"{_ENGINE}/tracking/session_state.py", f"{_ENGINE}/tracking/codec.py"),
         tuple(f"engine/test_tracking_{name}.py" for name in ("codec", "state", "former_states", "move")),
     ),
-    "posterior": Subject(
+    "posterior": Target(
         tuple(f"{_ENGINE}/posterior/{name}.py" for name in ("posterior", "kernels", "held", "kept", "thinning")),
         tuple(f"engine/test_{name}.py" for name in ("held", "kept", "posterior", "kernels", "aligner_displacement")),
     ),
-    "hmm": Subject(
+    "hmm": Target(
         tuple(
             f"{_ENGINE}/hmm/{name}.py"
             for name in ("belief", "chain", "kernels", "max_product", "neighbours", "passes")
@@ -116,7 +116,7 @@ class Mutant:
 
 
 def drawn(name: str, count: int) -> tuple[list[Mutant], int]:
-    """Mutants of a subject, always the same for the same sources; and how many there are to draw from."""
+    """Mutants of a module, always the same for the same sources; and how many there are to draw from."""
     all_of_them = [
         Mutant(file, mutation)
         for file in SUBJECTS[name].sources

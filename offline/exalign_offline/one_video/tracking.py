@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import deque
 from dataclasses import replace
 from pathlib import Path
@@ -161,5 +162,5 @@ class VideoTracking:
     def _save(self, lines: BinaryIO, count: int | None, *, ended: bool = False) -> None:
         waiting = tuple(frame.to_json() for frame in self._waiting)
         state = b"" if ended else self._session.encode()
-        size, at = self._size, lines.tell()
+        size, at = self._size, lines.seek(0, os.SEEK_CUR)
         self._place.save(Checkpoint(self._place.key, self._report, count, ended, size, at, waiting, state), lines)
