@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
     if "parquet" in settings.formats:
         import_module("pyarrow")  # before anything is done for nothing
     if not args.single_process:
-        require_ray()
+        require_ray(args.cluster)
     videos, out = find_videos(args.videos), args.out.absolute()
     name = settings.name(Bundle.load(Path(settings.bundle)))
     with one_run(out):

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
+import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Thread
 from typing import Any
 
+from exalign.cli_support import abandon_thread
 from exalign_engine.errors import RuntimeUnavailableError
 from exalign_offline.one_video.place import Report
 from exalign_offline.one_video.settings import OpenModel, RunSettings
@@ -23,6 +28,9 @@ from exalign_offline.videos import VideoFile
 
 #: What Ray asks the environment: who looks at faces reports to nobody, and a progress of our own is shown.
 _ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DATA_DISABLE_PROGRESS_BARS": "1"}
+
+#: It has so long to start, seconds.
+_START = 180.0
 
 #: Shared memory of a run on this machine, bytes: only names and reports go through it.
 _OBJECTS = 100_000_000
@@ -49,14 +57,23 @@ class Worker:
         return asdict(track_video(self._model, self._settings, video, self._out))
 
 
-def require_ray() -> Any:
+def require_ray(cluster: str | None) -> Any:
     """Ray, told to keep to itself before it is imported.
+
+    Args:
+        cluster: address of one; None: it is to be started here.
 
     Raises:
         ModuleNotFoundError: it is not installed (extra ``ray``).
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    if cluster is None:
+        # See docs/decisions/offline.md: it takes an address that others reach in the place of 127.0.0.1, unless told
+        # that there are no other machines; and a token of its own would lie in the user's home, for others to read.
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        if "RAY_AUTH_MODE" not in os.environ:
+            os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     import ray
     import ray.data
 
@@ -101,31 +118,59 @@ def _connected(cpus: int, cluster: str | None) -> Iterator[Any]:
     Raises:
         RuntimeUnavailableError: see `track_on_ray`.
     """
-    ray = require_ray()
+    ray = require_ray(cluster)
+    logging.getLogger("ray").setLevel(logging.ERROR)
     options: dict[str, Any] = {"address": cluster, "configure_logging": False, "log_to_driver": False}
     with ExitStack() as stack:
         if cluster is None:
             # On loopback only: whoever reaches Ray's ports can run code.
             options |= {"address": "local", "num_cpus": cpus, "include_dashboard": False}
-            options |= {"_node_ip_address": "127.0.0.1", "object_store_memory": _OBJECTS}
+            options["object_store_memory"] = _OBJECTS
             options["_temp_dir"] = stack.enter_context(
                 TemporaryDirectory(prefix="exalign-", ignore_cleanup_errors=True)
             )
+        _start(ray, options)
         stack.callback(ray.shutdown)
-        try:
-            ray.init(**options)
-        except (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError) as error:
-            raise RuntimeUnavailableError(f"Ray: {_last_line(error)}") from error
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = context.print_on_execution_start = False
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
         try:
             yield ray.data
         except ray.exceptions.RayError as error:
             raise RuntimeUnavailableError(f"Ray: {_last_line(error)}") from error
 
 
-def _last_line(error: Exception) -> str:
+def _start(ray: Any, options: dict[str, Any]) -> None:
+    """``ray.init`` in a thread of its own: where a part of Ray dies meanwhile it may never return, and sees no signal.
+
+    Raises:
+        RuntimeUnavailableError: it fails, or takes too long.
+    """
+    started: Future[None] = Future()
+
+    def start() -> None:
+        try:
+            ray.init(**options)
+        except BaseException as error:  # noqa: BLE001  # it raises what it likes; it is raised where somebody waits
+            started.set_exception(error)
+        else:
+            started.set_result(None)
+
+    Thread(target=start, name="ray", daemon=True).start()
+    ends = time.monotonic() + _START
+    try:
+        while not started.done() and time.monotonic() < ends:
+            wait([started], timeout=0.5)
+    finally:
+        if not started.done():
+            abandon_thread()
+    if not started.done():
+        raise RuntimeUnavailableError(f"Ray has not started within {_START:.0f} s")
+    error = started.exception()
+    if error is not None:
+        raise RuntimeUnavailableError(f"Ray: {_last_line(error)}") from error
+
+
+def _last_line(error: BaseException) -> str:
     """Of its text: Ray's errors begin with where they came from."""
     lines = str(error).strip().splitlines()
     return lines[-1].strip() if lines else type(error).__name__
