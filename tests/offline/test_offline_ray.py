@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -46,13 +50,41 @@ def alone(bundle: Path, clips: Path, tmp_path_factory: pytest.TempPathFactory) -
     return results(out)
 
 
-def start(bundle: Path, clips: Path, out: Path) -> subprocess.Popen[str]:
+def start(bundle: Path, clips: Path, out: Path, *more: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
     """The command, with two workers."""
     command = [sys.executable, "-m", "exalign_engine.cli", "track-files", str(clips), "--out", str(out)]
     command += ["--bundle", str(bundle), "--runtime", "onnxruntime", "--lag", "2", "--max-faces", "2"]
     command += ["--detect-every", "4", "--format", "pts", "--format", "parquet", "--checkpoint-frames", "5"]
-    command += ["--workers", "2"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command += ["--workers", "2", *more]
+    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@contextmanager
+def cluster() -> Iterator[tuple[str, dict[str, str]]]:
+    """A Ray of its own on loopback; its address, and what a caller must have in its environment."""
+    quiet = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+    env = {**os.environ, **quiet, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0f" * 32}
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus", "2"]
+        command += ["--node-ip-address", "127.0.0.1", "--port", address.rpartition(":")[2], "--temp-dir", folder]
+        command += ["--include-dashboard", "false", "--object-store-memory", "100000000"]
+        head = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert head.stdout is not None
+        said = []
+        for line in head.stdout:
+            said.append(line)
+            if "--block" in line:  # the last thing that it says: it waits now
+                break
+        assert head.poll() is None, "".join(said)
+        Thread(target=head.stdout.read, daemon=True).start()
+        try:
+            yield address, env
+        finally:
+            head.terminate()
+            head.wait(PATIENCE)
 
 
 def below(process: int) -> Iterator[tuple[int, str]]:
@@ -140,3 +172,20 @@ def test_a_run_that_is_ended_goes_on_when_it_is_started_again(
     _, err = again.communicate(timeout=PATIENCE)
     assert again.returncode == 0, err
     assert results(tmp_path) == alone
+
+
+def test_a_cluster_that_is_there_is_used_by_its_address(
+    bundle: Path, clips: Path, tmp_path: Path, alone: dict[str, bytes]
+) -> None:
+    with cluster() as (address, env):
+        run = start(bundle, clips, tmp_path, "--cluster", address, env=env)
+        _, err = run.communicate(timeout=PATIENCE)
+    assert run.returncode == 0, err
+    assert results(tmp_path) == alone
+
+
+def test_a_cluster_that_is_not_there_is_said_in_a_line(bundle: Path, clips: Path, tmp_path: Path) -> None:
+    run = start(bundle, clips, tmp_path, "--cluster", "127.0.0.1:1")
+    _, err = run.communicate(timeout=PATIENCE)
+    assert run.returncode == 1, err
+    assert err.splitlines()[-1].startswith("exalign-model: Ray")
