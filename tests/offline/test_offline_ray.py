@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 
@@ -21,6 +20,7 @@ import pytest
 
 from exalign_offline.one_video.place import WORK
 from offline_runs import FRAMES, results, settings, track, write_video
+from outside_programs import free_port
 
 pytest.importorskip("ray", reason="Ray is not installed (extra 'ray'): make ray")
 pytest.importorskip("ray.data", reason="Ray Data is not installed (extra 'ray'): make ray")
@@ -64,12 +64,10 @@ def cluster() -> Iterator[tuple[str, dict[str, str]]]:
     """A Ray of its own on loopback; its address, and what a caller must have in its environment."""
     quiet = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
     env = {**os.environ, **quiet, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0f" * 32}
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    port = free_port()
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus", "2"]
-        command += ["--node-ip-address", "127.0.0.1", "--port", address.rpartition(":")[2], "--temp-dir", folder]
+        command += ["--node-ip-address", "127.0.0.1", "--port", str(port), "--temp-dir", folder]
         command += ["--include-dashboard", "false", "--object-store-memory", "100000000"]
         head = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         assert head.stdout is not None
@@ -81,7 +79,7 @@ def cluster() -> Iterator[tuple[str, dict[str, str]]]:
         assert head.poll() is None, "".join(said)
         Thread(target=head.stdout.read, daemon=True).start()
         try:
-            yield address, env
+            yield f"127.0.0.1:{port}", env
         finally:
             head.terminate()
             head.wait(PATIENCE)
