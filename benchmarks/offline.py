@@ -25,7 +25,6 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from benchmarks.machine import machine
 from benchmarks.streams.pictures import moving_face
@@ -33,6 +32,8 @@ from benchmarks.streams.pictures import moving_face
 from exalign.video.reader import open_video_file
 from exalign_client.pictures.video_writer import VideoWriter
 from exalign_engine.bundle.bundle import default_bundle_path
+from exalign_engine.geometry.image import decode
+from exalign_engine.geometry.image_limits import ImageLimits
 from exalign_engine.tracking import Frame, TrackingSession
 from exalign_engine.tracking.frame_loop import answer_frame
 from exalign_offline.one_video.settings import OpenModel, RunSettings
@@ -54,9 +55,7 @@ class Turn:
 
 def write_videos(folder: Path, count: int, frames: int) -> None:
     """H.264, 25 frames a second; the same in each."""
-    pictures = [
-        cv2.imdecode(np.frombuffer(f, np.uint8), cv2.IMREAD_COLOR)[..., ::-1] for f in moving_face(*SIZE, 60).frames
-    ]
+    pictures = [decode(jpeg, ImageLimits()) for jpeg in moving_face(*SIZE, 60).frames]
     there_and_back = [*pictures, *pictures[-2:0:-1]]
     folder.mkdir()
     for number in range(count):

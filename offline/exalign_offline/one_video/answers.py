@@ -130,11 +130,10 @@ def pictures_in(lines: Path, video: str, size: tuple[int, int] | None) -> Iterat
 
 
 def _labelled(track: dict[str, Any]) -> LabelledFace:
-    face = track["face"]
-    arrays = {name: _float32(face[name]) for name in _ARRAYS}
-    rest = {name: value for name, value in face.items() if name not in _ARRAYS}
+    face: dict[str, Any] = track["face"]
+    fields: dict[str, Any] = {n: _float32(value) if n in _ARRAYS else value for n, value in face.items()}
     hidden = track["state"] == TrackState.HIDDEN
-    return labelled_face(Face(**arrays, **rest), hidden=hidden, track_id=track["track_id"])
+    return labelled_face(Face(**fields), hidden=hidden, track_id=track["track_id"])
 
 
 _ARRAYS = ("box", "source_box", "landmarks", "covariances", "confidences", "map_landmarks")

@@ -63,7 +63,7 @@ class Checkpoint:
         count: how many frames there will be, by the file's own count; None: it does not say.
         ended: whether that was the last frame.
         size: width and height of the video's frames; None: none has been seen.
-        bytes: of the lines.
+        written: bytes of the lines.
         waiting: frames that later ones may still revise, as `OpenFrame.to_json`.
         state: the session's; empty where the video has ended.
     """
@@ -73,7 +73,7 @@ class Checkpoint:
     count: int | None = None
     ended: bool = False
     size: tuple[int, int] | None = None
-    bytes: int = 0
+    written: int = 0
     waiting: tuple[dict[str, Any], ...] = ()
     state: bytes = b""
 
@@ -146,20 +146,20 @@ class Place:
         if found is None or found.get("key") != self.key:
             return None
         try:
-            if self.lines.stat().st_size < found["bytes"]:
+            if self.lines.stat().st_size < found["written"]:
                 return None  # the machine went down before they were on its disk
         except OSError:
             return None
         waiting, state = tuple(found["waiting"]), b64decode(found["state"])
         size, count = _pair(found["size"]), found["count"]
-        return Checkpoint(self.key, _report(found), count, found["ended"], size, found["bytes"], waiting, state)
+        return Checkpoint(self.key, _report(found), count, found["ended"], size, found["written"], waiting, state)
 
     def save(self, checkpoint: Checkpoint, lines: BinaryIO) -> None:
         """Keep a checkpoint; its lines are on the disk before it is."""
         lines.flush()
         os.fsync(lines.fileno())
-        written = asdict(checkpoint) | {"state": b64encode(checkpoint.state).decode("ascii")}
-        write_file(self._checkpoint, json.dumps(written))
+        content = asdict(checkpoint) | {"state": b64encode(checkpoint.state).decode("ascii")}
+        write_file(self._checkpoint, json.dumps(content))
 
     @contextmanager
     def lines_from(self, size: int) -> Iterator[BinaryIO]:

@@ -86,7 +86,7 @@ class VideoTracking:
     def run(self) -> Done:
         """To the last frame."""
         if not self._kept.ended:
-            with self._place.lines_from(self._kept.bytes) as lines:
+            with self._place.lines_from(self._kept.written) as lines:
                 self._track(lines)
         report = self._report
         return Done(self._place.key, report, self._size)
