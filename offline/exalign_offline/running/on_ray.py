@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 from exalign.cli_support import abandon_thread
@@ -129,8 +129,7 @@ def _connected(cpus: int, cluster: str | None) -> Iterator[Any]:
             options["_temp_dir"] = stack.enter_context(
                 TemporaryDirectory(prefix="exalign-", ignore_cleanup_errors=True)
             )
-        _start(ray, options)
-        stack.callback(ray.shutdown)
+        stack.enter_context(_started(ray, options))
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = context.print_on_execution_start = False
         try:
@@ -139,23 +138,28 @@ def _connected(cpus: int, cluster: str | None) -> Iterator[Any]:
             raise RuntimeUnavailableError(f"Ray: {_last_line(error)}") from error
 
 
-def _start(ray: Any, options: dict[str, Any]) -> None:
-    """``ray.init`` in a thread of its own: where a part of Ray dies meanwhile it may never return, and sees no signal.
+@contextmanager
+def _started(ray: Any, options: dict[str, Any]) -> Iterator[None]:
+    """Ray, for the length of a ``with`` block.
+
+    ``ray.init`` is called in a thread of its own: where a part of Ray dies meanwhile it may never return, and sees no
+    signal. The thread stays to the end, for what it has started would end with it.
 
     Raises:
         RuntimeUnavailableError: it fails, or takes too long.
     """
-    started: Future[None] = Future()
+    started, over = Future[None](), Event()
 
-    def start() -> None:
+    def run() -> None:
         try:
             ray.init(**options)
         except BaseException as error:  # noqa: BLE001  # it raises what it likes; it is raised where somebody waits
             started.set_exception(error)
         else:
             started.set_result(None)
+            over.wait()
 
-    Thread(target=start, name="ray", daemon=True).start()
+    Thread(target=run, name="ray", daemon=True).start()
     ends = time.monotonic() + _START
     try:
         while not started.done() and time.monotonic() < ends:
@@ -168,6 +172,11 @@ def _start(ray: Any, options: dict[str, Any]) -> None:
     error = started.exception()
     if error is not None:
         raise RuntimeUnavailableError(f"Ray: {_last_line(error)}") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+        over.set()
 
 
 def _last_line(error: BaseException) -> str:
