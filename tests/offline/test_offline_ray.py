@@ -143,7 +143,7 @@ def test_a_worker_that_is_killed_half_way_changes_nothing(
     ended = time.monotonic() + PATIENCE
     while not checkpoint.exists() and run.poll() is None and time.monotonic() < ended:
         time.sleep(0.01)
-    workers = [number for number, name in below(run.pid) if "Map(Worker)" in name or "MapWorker" in name]
+    workers = [number for number, name in below(run.pid) if name.startswith("ray::MapWorker")]
     assert workers, [name for _, name in below(run.pid)]
     for worker in workers:
         os.kill(worker, signal.SIGKILL)

@@ -27,7 +27,10 @@ from exalign_offline.one_video.tracking import track_video
 from exalign_offline.videos import VideoFile
 
 #: What Ray asks the environment: who looks at faces reports to nobody, and a progress of our own is shown.
-_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DATA_DISABLE_PROGRESS_BARS": "1"}
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+}
 
 #: It has so long to start, seconds.
 _START = 180.0
@@ -55,6 +58,21 @@ class Worker:
         """Track the video of a row; see `Report`."""
         video = VideoFile(str(row["path"]), str(row["name"]))
         return asdict(track_video(self._model, self._settings, video, self._out))
+
+
+def _worker(settings: RunSettings, name: str, out: str) -> type[Worker]:
+    """The class of a run's workers.
+
+    Ray sends it as it is. Arguments would go through its store of objects, and it warns that they may be lost there.
+    """
+
+    class Bound(Worker):
+        """See `Worker`."""
+
+        def __init__(self) -> None:
+            super().__init__(settings, name, out)
+
+    return Bound
 
 
 def require_ray(cluster: str | None) -> Any:
@@ -101,8 +119,7 @@ def track_on_ray(
     with _connected(workers * settings.threads, cluster) as data:
         rows = data.from_items([asdict(video) for video in largest_first], override_num_blocks=len(videos))
         reports = rows.map(
-            Worker,
-            fn_constructor_args=(settings, name, str(out)),
+            _worker(settings, name, str(out)),
             # A video waits for whoever is free, not behind another.
             compute=data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1),
             num_cpus=settings.threads,
@@ -119,7 +136,8 @@ def _connected(cpus: int, cluster: str | None) -> Iterator[Any]:
         RuntimeUnavailableError: see `track_on_ray`.
     """
     ray = require_ray(cluster)
-    logging.getLogger("ray").setLevel(logging.ERROR)
+    for logger in ("ray", "ray.data"):
+        logging.getLogger(logger).setLevel(logging.ERROR)
     options: dict[str, Any] = {"address": cluster, "configure_logging": False, "log_to_driver": False}
     with ExitStack() as stack:
         if cluster is None:
@@ -143,40 +161,45 @@ def _started(ray: Any, options: dict[str, Any]) -> Iterator[None]:
     """Ray, for the length of a ``with`` block.
 
     ``ray.init`` is called in a thread of its own: where a part of Ray dies meanwhile it may never return, and sees no
-    signal. The thread stays to the end, for what it has started would end with it.
+    signal. The thread stays to the end, for what it has started ends with it. Ray gives itself half a minute to start;
+    on a crowded machine it is tried again.
 
     Raises:
         RuntimeUnavailableError: it fails, or takes too long.
     """
-    started, over = Future[None](), Event()
-
-    def run() -> None:
+    over, ends = Event(), time.monotonic() + _START
+    while True:
+        started = Future[None]()
+        Thread(target=_run, args=(ray, options, started, over), name="ray", daemon=True).start()
         try:
-            ray.init(**options)
-        except BaseException as error:  # noqa: BLE001  # it raises what it likes; it is raised where somebody waits
-            started.set_exception(error)
-        else:
-            started.set_result(None)
-            over.wait()
-
-    Thread(target=run, name="ray", daemon=True).start()
-    ends = time.monotonic() + _START
-    try:
-        while not started.done() and time.monotonic() < ends:
-            wait([started], timeout=0.5)
-    finally:
+            while not started.done() and time.monotonic() < ends:
+                wait([started], timeout=0.5)
+        finally:
+            if not started.done():
+                abandon_thread()
         if not started.done():
-            abandon_thread()
-    if not started.done():
-        raise RuntimeUnavailableError(f"Ray has not started within {_START:.0f} s")
-    error = started.exception()
-    if error is not None:
-        raise RuntimeUnavailableError(f"Ray: {_last_line(error)}") from error
+            raise RuntimeUnavailableError(f"Ray has not started within {_START:.0f} s")
+        error = started.exception()
+        if error is None:
+            break
+        if "timed out during startup" not in str(error) or time.monotonic() >= ends:
+            raise RuntimeUnavailableError(f"Ray: {_last_line(error)}") from error
     try:
         yield
     finally:
         ray.shutdown()
         over.set()
+
+
+def _run(ray: Any, options: dict[str, Any], started: Future[None], over: Event) -> None:
+    """Start Ray in this thread, and keep the thread until it is over."""
+    try:
+        ray.init(**options)
+    except BaseException as error:  # noqa: BLE001  # it raises what it likes; it is raised where somebody waits
+        started.set_exception(error)
+    else:
+        started.set_result(None)
+        over.wait()
 
 
 def _last_line(error: BaseException) -> str:
