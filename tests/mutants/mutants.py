@@ -2,8 +2,9 @@
 
     python tests/mutants/mutants.py [MODULE ...] [--count 100] [--workers 1] [--json FILE]
 
-A mutant is killed where a test fails, or where the tests take ten times as long as without it. What has been tried is
-kept in out/mutants, as long as the source is the same: the next run goes on from there.
+A mutant is killed where a test fails, or where the tests take ten times as long as without it. Who was killed is known
+from FILE, and from out/mutants where a run was interrupted, as long as the source is the same; who survived is tried
+again, for tests may have come.
 
 Each runs in a process of its own, forked from one that has imported what is not ours. Its module is compiled from the
 changed syntax tree: no file is changed. numba keeps no kernel of a mutant.
@@ -248,12 +249,11 @@ def _child(tests: Sequence[str], mutant: Mutant | None, cache: Path, folder: str
         os._exit(code)
 
 
-def tried(name: str, mutants: Sequence[Mutant], workers: int, kept: Path) -> Iterator[dict[str, Any]]:
-    """What became of each mutant; as they end."""
+def tried(
+    name: str, mutants: Sequence[Mutant], workers: int, kept: Path, known: dict[str, dict[str, Any]]
+) -> Iterator[dict[str, Any]]:
+    """What became of each mutant; as they end. Of those in ``known``, by key, it is known."""
     kept.parent.mkdir(parents=True, exist_ok=True)
-    known = {}
-    if kept.exists():
-        known = {one["key"]: one for one in map(json.loads, kept.read_text("utf-8").splitlines())}
     rest = [one for one in mutants if one.key not in known]
     yield from (known[one.key] for one in mutants if one.key in known)
     if not rest:
@@ -303,22 +303,23 @@ def main() -> int:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(SUBJECTS)}")
     for module in ("cv2", "grpc", "hypothesis", "numba", "numpy", "pytest"):  # once for all children
         importlib.import_module(module)
-    report: dict[str, Any] = {"seed": SEED, "modules": {}}
+    before = json.loads(args.json.read_text("utf-8"))["modules"] if args.json and args.json.exists() else {}
+    report: dict[str, Any] = {"seed": SEED, "modules": before}
     for name in names:
         mutants, sites = drawn(name, args.count)
-        found = sorted(
-            tried(name, mutants, args.workers, ROOT / "out" / "mutants" / f"{name.replace(' ', '-')}.jsonl"),
-            key=lambda one: (one["file"], one["line"], one["was"]),
-        )
+        kept = ROOT / "out" / "mutants" / f"{name.replace(' ', '-')}.jsonl"
+        lines = kept.read_text("utf-8").splitlines() if kept.exists() else []
+        earlier = [*map(json.loads, lines), *before.get(name, {}).get("mutants", ())]
+        known = {one["key"]: one for one in earlier if one["outcome"] != "survived"}
+        order = lambda one: (one["file"], one["line"], one["was"])  # noqa: E731
+        found = sorted(tried(name, mutants, args.workers, kept, known), key=order)
         killed = sum(one["outcome"] != "survived" for one in found)
         print(f"{name}: {killed} of {len(found)} killed, {sites} to draw from")
-        lines = [{key: value for key, value in one.items() if key != "key"} for one in found]
-        report["modules"][name] = {"sites": sites, "drawn": len(found), "killed": killed, "mutants": lines}
-    if args.json is not None:
-        if args.json.exists():  # of modules that were not tried now
-            report["modules"] = json.loads(args.json.read_text("utf-8"))["modules"] | report["modules"]
-        args.json.write_text(_text(report), "utf-8")
-    return 0 if all(one["killed"] >= args.least * one["drawn"] for one in report["modules"].values()) else 1
+        report["modules"][name] = {"sites": sites, "drawn": len(found), "killed": killed, "mutants": found}
+        if args.json is not None:
+            args.json.write_text(_text(report), "utf-8")
+    done = [report["modules"][name] for name in names]
+    return 0 if all(one["killed"] >= args.least * one["drawn"] for one in done) else 1
 
 
 def _text(report: dict[str, Any]) -> str:
