@@ -220,7 +220,7 @@ def _child(tests: Sequence[str], mutant: Mutant | None, cache: Path, folder: str
     """Run the tests in this process, and end it."""
     code = 99
     try:
-        os.setsid()
+        os.setpgrp()
         null = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
             os.dup2(null, stream)
