@@ -21,6 +21,7 @@ COPY protos protos
 COPY engine engine
 COPY service service
 COPY clients clients
+COPY offline offline
 COPY models models
 RUN /opt/exalign/bin/pip install '.[serve,redis]' ./models/exalign-model-143k
 
@@ -42,6 +43,7 @@ COPY protos protos
 COPY engine engine
 COPY service service
 COPY clients clients
+COPY offline offline
 COPY models models
 # Its own environment, that sees the image's tensorrt. The image may be without venv.
 # hadolint ignore=DL3008

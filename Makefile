@@ -12,9 +12,10 @@ READY_DEMO := $(VENV)/.ready-demo
 READY_DEV := $(VENV)/.ready-dev
 READY_AUDIT := $(VENV)/.ready-audit
 READY_PAGE := $(VENV)/.ready-page
+READY_RAY := $(VENV)/.ready-ray
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-gpu chaos check check-style check-types check-fast trust explore fuzz fuzz-short soak sbom audit lint unit golden reason bench bench-start bench-peers open-inference formats gateway label-studio node go page page-assets boards docs documented wheels protos detector clean
+.PHONY: help demo test test-gpu chaos ray mutants check check-style check-types check-fast trust explore fuzz fuzz-short soak sbom audit lint unit golden reason bench bench-start bench-peers open-inference formats gateway label-studio node go page page-assets boards docs documented wheels protos detector clean
 
 # Worker processes of the tests; a file's tests stay in one, which then starts one server for them.
 # One that dies is not replaced: pytest-xdist 3.8 then waits for ever, and the other worker does what is left.
@@ -60,6 +61,11 @@ $(READY_AUDIT): pyproject.toml $(READY_DEV)
 
 $(READY_PAGE): pyproject.toml $(READY_DEV)
 	$(PIP) --editable '.[page]'
+	touch $@
+
+# Ray is 80 MB packed, 200 unpacked, and brings pandas: what `make test` needs does not hang on it.
+$(READY_RAY): pyproject.toml $(READY_DEV)
+	$(PIP) --editable '.[ray]'
 	touch $@
 
 demo: $(READY_DEMO) ## a real face through the real server; pictures in out/
@@ -139,6 +145,12 @@ formats: $(READY_DEV) ## files of other tools by those tools' own readers, each 
 
 gateway: $(READY_DEV) ## schemathesis, in its own environment, against the gateway and a real server; docs/gateway.json
 	$(BIN)/python tests/gateway/schemathesis_campaign.py --out docs/gateway.json
+
+ray: $(READY_RAY) ## many videos on Ray: workers are killed, the results are those of one process; two minutes
+	$(BIN)/python -m pytest -q tests/offline
+
+mutants: $(READY_DEV) ## small changes to the modules that carry sessions: do their tests notice? Hours; goes on where it was interrupted
+	$(BIN)/python tests/mutants/mutants.py --workers $(WORKERS) --json docs/benchmarks/mutants.json
 
 label-studio: $(READY_DEV) ## the real Label Studio, in its own environment, with our backend; docs/label-studio.json
 	$(BIN)/python tests/integrations/label_studio/against_label_studio.py --out docs/label-studio.json

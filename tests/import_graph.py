@@ -15,6 +15,7 @@ PACKAGES = {
     "exalign_engine": ROOT / "engine",
     "exalign_service": ROOT / "service",
     "exalign_client": ROOT / "clients",
+    "exalign_offline": ROOT / "offline",
     "exalign_gateway": ROOT / "gateway",
     "exalign_annotator": ROOT / "annotator",
     "exalign_label_studio": ROOT / "integrations" / "label_studio",

@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "exalign_engine": {"exalign_engine", "exalign"},
     "exalign_service": {"exalign_service", "exalign_engine", "exalign"},
     "exalign_client": {"exalign_client", "exalign"},
+    "exalign_offline": {"exalign_offline", "exalign_engine", "exalign_client", "exalign"},
     "exalign_gateway": {"exalign_gateway", "exalign_client", "exalign"},
     "exalign_annotator": {"exalign_annotator", "exalign_gateway", "exalign_client", "exalign"},
     "exalign_label_studio": {"exalign_label_studio", "exalign_gateway", "exalign_client", "exalign"},

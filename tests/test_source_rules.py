@@ -24,7 +24,7 @@ GENERATED = tuple(ROOT / "protos" / "exalign" / package for package in ("v1", "o
 #: Where our files are; what tools leave beside them is not ours.
 ROOMS = (
     "engine", "service", "clients", "gateway", "annotator", "integrations", "protos", "tests", "benchmarks", "docs",
-    "findings", "examples", "models", "deploy", "docs_site",
+    "findings", "examples", "models", "deploy", "docs_site", "offline",
 )  # fmt: skip
 
 #: Folders of what is made.

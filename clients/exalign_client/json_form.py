@@ -26,6 +26,11 @@ def json_form(value: object) -> Json:
             return json_form(value.value)
         case None | bool() | int() | float() | str():
             return value
+        case np.ndarray() if value.dtype == np.float32:
+            # At once: a face has hundreds of them.
+            decimals = np.array([float(str(number)) for number in value.ravel()]).reshape(value.shape)
+            form: Json = decimals.tolist()
+            return form
         case np.ndarray():
             return [json_form(item) for item in value]
         case np.floating():

@@ -1,7 +1,8 @@
-"""``exalign-model``: train, export, calibrate, evaluate and inspect bundles.
+"""``exalign-model``: train, export, calibrate, evaluate and inspect bundles; use one on many videos.
 
 Each command is a module of `exalign_engine.commands` with ``add`` (its arguments), ``files`` (what it writes and what
-it reads, so that no input is destroyed) and ``run``.
+it reads, so that no input is destroyed) and ``run``; or such a module of another package, which registers it as an
+entry point of the group `GROUP`. Nothing of that package is imported by name.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from importlib.metadata import entry_points
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from exalign.cli_support import OneLineParser, ended_by_sigterm, run_command
@@ -27,10 +30,19 @@ COMMANDS = {
     "build-engine": "a bundle's network to a TensorRT engine",
     "reproduce": "the tables and figures of the paper, from CSV files or from scratch",
     "inspect": "what a bundle is, after verifying every hash",
+    "track-files": "faces through many videos, on Ray or in one process",
 }
 
-#: What the extra ``train`` brings; the extra ``serve`` brings the rest.
-_OF_TRAIN = ("torch", "matplotlib", "onnxscript", "scipy")
+#: Of entry points (``importlib.metadata``); each names a module of a command, by the command's name.
+GROUP = "exalign.model_commands"
+
+#: What other extras than ``serve`` bring.
+_EXTRAS = {
+    **dict.fromkeys(("torch", "matplotlib", "onnxscript", "scipy"), "train"),
+    "ray": "ray",
+    "pyarrow": "parquet",
+    "av": "video",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             lambda: _run(arguments),
             failures=(ExalignError,),
             extra="serve",
-            extra_of=dict.fromkeys(_OF_TRAIN, "train"),
+            extra_of=_EXTRAS,
         )
 
 
@@ -61,13 +73,20 @@ def _run(argv: list[str]) -> int:
         sub = commands.add_parser(name, help=text, description=text)
         # Only the command that runs is imported: `inspect` should not wait for OpenVINO.
         if name in argv[:1]:
-            module = import_module(f"exalign_engine.commands.{name.replace('-', '_')}")
+            module = _module(name)
             module.add(sub)
             sub.set_defaults(action=module.run, files=module.files)
     args = parser.parse_args(argv)
     files: Files = args.files(args)
     refuse_overwriting(files.written, files.read, files.option)
     return int(args.action(args))
+
+
+def _module(name: str) -> ModuleType:
+    """Of a command."""
+    for entry in entry_points(group=GROUP, name=name):
+        return import_module(entry.value)
+    return import_module(f"exalign_engine.commands.{name.replace('-', '_')}")
 
 
 if __name__ == "__main__":

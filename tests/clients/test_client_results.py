@@ -10,6 +10,7 @@ import pytest
 from both_clients import Call
 from exalign.v1 import face_pb2, service_pb2
 from exalign_client import BoxSource, Click, Client, InternalServerError, LiveBundle, Prediction
+from exalign_client.json_form import json_form
 from exalign_client.results.faces import prediction_from
 from fake_server import BOX, FakeService, face, points
 
@@ -53,6 +54,13 @@ def test_a_face_holds_arrays_of_the_documented_shapes(service: FakeService, call
 def test_a_callers_box_has_no_detector_score(service: FakeService, call: Call) -> None:
     found = call("predict", service.address, JPEG, [BOX])[0]
     assert (found.box_source, found.detector_score) == (BoxSource.CALLER, None)
+
+
+def test_an_array_is_written_as_the_decimals_of_its_numbers() -> None:
+    values = np.array([0.1, 16777216, 1e-30, -0.0, 0.99, 1 / 3], np.float32)
+    assert json.dumps(json_form(values.reshape(3, 2))) == "[[0.1, 16777216.0], [1e-30, -0.0], [0.99, 0.33333334]]"
+    assert json_form(np.zeros((2, 0), np.float32)) == [[], []]
+    assert json_form(np.array([[1.5, 0.1]])) == [[1.5, 0.1]]
 
 
 def test_json_holds_the_same_numbers(service: FakeService) -> None:

@@ -165,7 +165,7 @@ def test_a_state_of_other_options_or_settings_is_refused(toy: Toy, make_shapes: 
     other = Chain(make_shapes(60, 1).astype(np.float32), 0.075, ChainSettings(restart=0.5))
     with pytest.raises(StateError) as caught:
         TrackingSession.decode(data, toy.aligner, other)
-    assert caught.value.reason is StateReason.OTHER_OPTIONS
+    assert caught.value.reason is StateReason.OTHER_SETTINGS
 
 
 def test_the_state_keeps_to_its_budget_at_the_size_of_a_real_bundle(make_shapes: MakeShapes) -> None:

@@ -16,7 +16,7 @@ MODEL = Path("models", "exalign-model-143k")
 
 #: What a wheel is made of.
 PACKED = ("pyproject.toml", "README.md", "LICENSE")
-ROOMS = ("protos", "engine", "service", "clients", "models")
+ROOMS = ("protos", "engine", "service", "clients", "offline", "models")
 
 #: Most bytes of the code's wheel, the detector's weights and the table of Rice's distribution left out: 1.125 MiB.
 MOST_BYTES, DATA = 9 * 2**17, (".onnx", ".npy")

@@ -53,6 +53,7 @@ NOT_HERE = {
     "exalign-server token": "part of `make test`",
     "--store redis": "part of `make test` and `make chaos`: needs Redis",
     "exalign annotate": "part of `make page`",
+    "track-files": "part of `make ray`",
     "buf curl": "part of `make test`",
     "request.json": "part of `make test`",
 }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -28,21 +29,30 @@ def _pyarrow() -> Any:
     return arrow
 
 
-def write(pictures: Sequence[LabelledPicture], out: Path) -> None:
+#: Pictures whose rows are in memory at a time.
+_GROUP = 2000
+
+
+def write(pictures: Iterable[LabelledPicture], out: Path) -> None:
     """Write one file. A picture without a face has a row without points.
+
+    Args:
+        pictures: read once, and not held.
+        out: the file.
 
     Raises:
         MissingExtraError: pyarrow is not installed.
     """
     arrow = _pyarrow()
-    rows = [row for picture in pictures for row in _rows(picture)]
     numbers, whole = arrow.list_(arrow.float64()), arrow.int64()
     types = {"image": arrow.string(), "width": whole, "height": whole, "frame": whole, "time": arrow.float64()}
     types |= {"track_id": whole, "score": arrow.float64(), "box": numbers, "x": numbers, "y": numbers}
     types |= {"visibility": arrow.list_(arrow.int8()), "xx": numbers, "xy": numbers, "yy": numbers}
-    table = arrow.Table.from_pylist(rows, schema=arrow.schema(list(types.items())))
-    with replacing(out) as partial:
-        arrow.parquet.write_table(table, partial)
+    schema, left = arrow.schema(list(types.items())), iter(pictures)
+    with replacing(out) as partial, arrow.parquet.ParquetWriter(partial, schema) as writer:
+        while group := list(islice(left, _GROUP)):
+            rows = [row for picture in group for row in _rows(picture)]
+            writer.write_table(arrow.Table.from_pylist(rows, schema=schema))
 
 
 def _rows(picture: LabelledPicture) -> list[dict[str, Any]]:

@@ -151,7 +151,7 @@ class TrackRevision:
 
 @dataclass(frozen=True)
 class ModelChanged:
-    """Another bundle answers from now on: `TrackFrame.may_change_model` of that frame allowed it.
+    """Another bundle answers from now on, or the same on a newer server: `TrackFrame.may_change_model` allowed it.
 
     Boxes and ids of tracks go on; what was believed of their shapes begins anew. No revision of an earlier frame comes
     after it.

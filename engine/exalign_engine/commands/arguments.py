@@ -38,7 +38,9 @@ def add_bundle(parser: argparse.ArgumentParser) -> None:
         help="precision of the network; fp32 and fp16 (TensorRT only) of an int8 bundle are derived from its weights "
         "(default: as it is stored)",
     )
-    parser.add_argument("--threads", type=int, default=2, metavar="N", help="threads of the network (default: 2)")
+    parser.add_argument(
+        "--threads", type=int, default=2, metavar="N", help="threads of the network (default: %(default)s)"
+    )
 
 
 def add_data(parser: argparse.ArgumentParser, *, required: bool = True) -> None:

@@ -28,6 +28,8 @@ class StateReason(Enum):
     VERSION = "version"
     OTHER_BUNDLE = "other bundle"
     OTHER_OPTIONS = "other options"
+    #: It can be read, and would not go on bit for bit: by other constants, or by arithmetic that has changed.
+    OTHER_SETTINGS = "other settings"
 
 
 class StateError(ExalignError):

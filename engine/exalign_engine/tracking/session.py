@@ -277,7 +277,13 @@ class TrackingSession:
 
     @classmethod
     def decode(
-        cls, data: bytes, aligner: Aligner, chain: Chain, options: SessionOptions | None = None
+        cls,
+        data: bytes,
+        aligner: Aligner,
+        chain: Chain,
+        options: SessionOptions | None = None,
+        *,
+        other_settings: bool = False,
     ) -> TrackingSession:
         """A session that goes on bit for bit as the one that was encoded.
 
@@ -286,11 +292,12 @@ class TrackingSession:
             aligner: the same model.
             chain: the same chain.
             options: what the caller chooses now; None takes what the state says.
+            other_settings: read also a state that does not go on bit for bit; `moved_to` is then to follow.
 
         Raises:
             StateError: the data are damaged, of another version, of another bundle, or of other options or settings.
         """
-        state = states.decode(data, aligner, chain)
+        state = states.decode(data, aligner, chain, other_settings=other_settings)
         if options is not None and options != state.options:
             raise StateError(StateReason.OTHER_OPTIONS, f"was made with {state.options}, not {options}")
         return cls(aligner, chain, state.options, state=state)

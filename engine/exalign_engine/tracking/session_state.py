@@ -4,12 +4,16 @@
 
 Everything that the next frame depends on is in it, every number exact, and nothing else: a session that was decoded
 goes on bit for bit as the one that was encoded.
+
+Servers of two versions of this software run side by side while one replaces the other. So a version reads the states of
+the one before (`READERS`): a test holds it to that, by states that were written then.
 """
 
 from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 
@@ -66,6 +70,23 @@ class Envelope:
     session: bytes
 
 
+@dataclass(frozen=True)
+class StateReader:
+    """How the states of one version are read.
+
+    Attributes:
+        layout: `Envelope.layout` of that version.
+        session: from `Envelope.session` and K to a session as this version has it.
+        envelope: from what follows the header to the envelope.
+        exact: whether a session that was read goes on bit for bit as it would have there.
+    """
+
+    layout: bytes
+    session: Callable[[bytes, int], SessionState]
+    envelope: Callable[[bytes], Envelope] = lambda body: codec.decode(Envelope, body, 0)
+    exact: bool = True
+
+
 def settings_name(aligner: Aligner, chain: Chain, tracker: TrackerSettings = TRACKER) -> bytes:
     """(32 bytes) names every constant that a state depends on beside bundle and options."""
     return _settings_name(chain.settings, chain.count, float(aligner.bundle.manifest.tau), tracker)
@@ -76,43 +97,59 @@ def _settings_name(chain: ChainSettings, count: int, tau: float, tracker: Tracke
     return hashlib.sha256(repr((chain, count, tau, tracker)).encode()).digest()
 
 
-@cache
-def _layout() -> bytes:
-    return hashlib.sha256(codec.layout(SessionState).encode()).digest()
+def layout_name(kind: type) -> bytes:
+    """(32 bytes) names the form of a class's bytes."""
+    return hashlib.sha256(codec.layout(kind).encode()).digest()
+
+
+#: By version. A change of any class within `SessionState` is another `VERSION`: the reader of the one before then stays
+#: here, with copies of the classes that have changed, in a module of its own. It may go with the next version but one.
+READERS: dict[int, StateReader] = {
+    VERSION: StateReader(layout_name(SessionState), lambda data, count: codec.decode(SessionState, data, count)),
+}
 
 
 def encode(state: SessionState, aligner: Aligner, chain: Chain) -> bytes:
     """See the module."""
     session = codec.encode(SessionState, replace(state, tracks=tuple(_without_derived(t) for t in state.tracks)))
-    envelope = Envelope(aligner.bundle.id, settings_name(aligner, chain), _layout(), session)
+    envelope = Envelope(aligner.bundle.id, settings_name(aligner, chain), READERS[VERSION].layout, session)
     body = codec.encode(Envelope, envelope)
     return _HEADER.pack(MAGIC, VERSION, hashlib.sha256(body).digest()) + body
 
 
-def decode(data: bytes, aligner: Aligner, chain: Chain) -> SessionState:
-    """What `encode` wrote.
+def decode(data: bytes, aligner: Aligner, chain: Chain, *, other_settings: bool = False) -> SessionState:
+    """What `encode` wrote, in this version or one of `READERS`.
+
+    Args:
+        data: all of it.
+        aligner: the same model.
+        chain: the same chain.
+        other_settings: read also what does not go on bit for bit: who does must say so to the caller.
 
     Raises:
-        StateError: the data are damaged, of another version, or made with another bundle or other settings.
+        StateError: the data are damaged, of a version without a reader, or made with another bundle or other settings.
     """
     if len(data) < _HEADER.size or not data.startswith(MAGIC):
         raise StateError(StateReason.DAMAGED, f"{len(data)} bytes that are no session state")
     _, version, digest = _HEADER.unpack_from(data)
-    if version != VERSION:
-        raise StateError(StateReason.VERSION, f"version is {version}, this software reads {VERSION}")
+    reader = READERS.get(version)
+    if reader is None:
+        known = " and ".join(map(str, sorted(READERS)))
+        raise StateError(StateReason.VERSION, f"version is {version}, this software reads {known}")
     body = data[_HEADER.size :]
     if hashlib.sha256(body).digest() != digest:
         raise StateError(StateReason.DAMAGED, "its checksum does not fit")
     try:
-        envelope = codec.decode(Envelope, body, chain.count)
+        envelope = reader.envelope(body)
         bundle_id = envelope.bundle_id
         if bundle_id != aligner.bundle.id:
             raise StateError(StateReason.OTHER_BUNDLE, f"was made with bundle {bundle_id}, this is {aligner.bundle.id}")
-        if envelope.settings != settings_name(aligner, chain):
-            raise StateError(StateReason.OTHER_OPTIONS, "was made with other settings of the chain or the tracker")
-        if envelope.layout != _layout():
-            raise StateError(StateReason.VERSION, "has another layout than this software's")
-        state = codec.decode(SessionState, envelope.session, chain.count)
+        if envelope.layout != reader.layout:
+            raise StateError(StateReason.VERSION, f"has another layout than version {version} of this software")
+        same = reader.exact and envelope.settings == settings_name(aligner, chain)
+        if not (same or other_settings):
+            raise StateError(StateReason.OTHER_SETTINGS, "was made with other settings of the chain or the tracker")
+        state = reader.session(envelope.session, chain.count)
         frame_filter = FrameFilter(aligner, chain, state.options)
         return replace(state, tracks=tuple(_with_derived(frame_filter, track) for track in state.tracks))
     except (ValueError, ArithmeticError, InvalidInputError) as error:

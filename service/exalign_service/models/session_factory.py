@@ -58,10 +58,15 @@ class SessionFactory:
         """A session that has seen nothing."""
         return TrackingSession(self._aligner, self.chain, options)
 
-    def restore(self, state: bytes, options: SessionOptions) -> TrackingSession:
+    def restore(self, state: bytes, options: SessionOptions, *, other_settings: bool = False) -> TrackingSession:
         """A session as it was.
 
+        Args:
+            state: encoded.
+            options: of the session.
+            other_settings: also one that does not go on bit for bit: it must be moved.
+
         Raises:
-            StateError: the state is damaged, or of another version, bundle or options.
+            StateError: the state is damaged, or of another version, bundle, options or settings.
         """
-        return TrackingSession.decode(state, self._aligner, self.chain, options)
+        return TrackingSession.decode(state, self._aligner, self.chain, options, other_settings=other_settings)

@@ -16,6 +16,7 @@ from typing import Any
 
 from exalign.v1 import service_pb2, track_pb2
 from exalign_engine.errors import InvalidInputError
+from exalign_engine.tracking import StateReason
 from exalign_service.methods.stage_clock import StageClock
 from exalign_service.models.live_model import LiveModel
 from exalign_service.requests.answer_size import answer_size
@@ -64,7 +65,7 @@ class Conversation:
         requests: AsyncIterator[Request],
         writer: ResponseWriter,
     ) -> None:
-        self.record = admitted.record
+        self.record, self._must_move = admitted.record, admitted.must_move
         self._options, self._requests, self._writer, self._keys = options, requests, writer, sessions.keys
         self._quotas, self._caller = sessions.quotas, admitted.caller
         self._models, self._pipeline = sessions.models, admitted.model.pipeline
@@ -256,17 +257,31 @@ class Conversation:
 
         Returns:
             What its client is told before the frame's result: nothing where the session stays.
+
+        Raises:
+            PreconditionError: it must move, and this frame does not allow it.
         """
-        current = newest.bundle_id == self.record.bundle_id
-        if current or not requested.may_change_model:
-            return []
-        if self._options.detection.detector not in newest.pipeline.request_limits.detectors:
+        current = newest.bundle_id == self.record.bundle_id and not self._must_move
+        knows = self._options.detection.detector in newest.pipeline.request_limits.detectors
+        if current or not requested.may_change_model or not knows:
+            self._check_stays()
             return []
         self._steps, revisions = await self._steps.moved_to(newest, clock)
+        self._must_move = False
         self._pipeline = newest.pipeline
         changed = track_pb2.ModelChanged(bundle_id=newest.bundle_id, frame_index=requested.index)
         last = await self._serialize(clock, _revisions, revisions)
         return [*last, Response(model_changed=changed).SerializeToString()]
+
+    def _check_stays(self) -> None:
+        """The session goes on as it is.
+
+        Raises:
+            PreconditionError: its state is of other settings, so it would not go on bit for bit.
+        """
+        if self._must_move:
+            text = "the session's state is of a version with other settings: its next frame must say may_change_model"
+            raise PreconditionError(f"STATE_{StateReason.OTHER_SETTINGS.name}", text)
 
     @contextmanager
     def _reserved(self) -> Iterator[None]:
@@ -322,6 +337,7 @@ class Conversation:
         await self._writer.write(message)
 
     async def _revise(self, requested: RequestedPastEvidence) -> None:
+        self._check_stays()
         clock = StageClock()
         with self._writer.active():
             step = await self._steps.revise(requested, self.record, clock)
@@ -336,6 +352,7 @@ class Conversation:
         await self._writer.write(*answers)
 
     async def _close(self) -> None:
+        self._check_stays()
         clock = StageClock()
         with self._writer.active():
             revisions, closed = await self._steps.close(clock)

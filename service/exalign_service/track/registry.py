@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from exalign.v1 import track_pb2
-from exalign_engine.tracking import SessionOptions, StateError, TrackingSession
+from exalign_engine.tracking import SessionOptions, StateError, StateReason, TrackingSession
 from exalign_service.access.resume_keys import ResumeKeys
 from exalign_service.config.schema import SessionsConfig
 from exalign_service.methods.pipeline import Pipeline
@@ -108,12 +108,14 @@ class AdmittedSession:
         session: the engine's session.
         caller: whose stream it is.
         model: answers it.
+        must_move: it can only go on by an event, at a frame that allows it: its state is of other settings.
     """
 
     record: SessionRecord
     session: TrackingSession
     caller: str
     model: LiveModel
+    must_move: bool = False
 
 
 @dataclass(frozen=True)
@@ -307,10 +309,10 @@ class SessionRegistry:
         record = check_record(token, options, claimed)
         try:
             with self.models.lease(record.bundle_id) as model:
-                session = await _run(model, model.sessions.restore, record.state, options.session)
+                session, must_move = await _run(model, _restored, model.sessions, record, options.session, token)
         except StateError as e:
             raise state_error_to_precondition(e) from e
-        return AdmittedSession(record, session, caller, model)
+        return AdmittedSession(record, session, caller, model, must_move)
 
     def _reserve(self, stream: Stream, key: str, caller: str) -> None:
         """Reserve a name and one of the places; a session that is taken over has its place already.
@@ -354,3 +356,20 @@ async def _run(model: LiveModel, work: Callable[..., T], *args: object) -> T:
 def _new(factory: SessionFactory, options: SessionOptions) -> tuple[TrackingSession, bytes]:
     session = factory.new(options)
     return session, session.encode()
+
+
+def _restored(
+    factory: SessionFactory, record: SessionRecord, options: SessionOptions, token: ResumeToken
+) -> tuple[TrackingSession, bool]:
+    """The session of a record, and whether it must move.
+
+    Raises:
+        StateError: it cannot go on here. So it is, too, where its client has answers that the record has not: they
+            would be given again, and not alike.
+    """
+    try:
+        return factory.restore(record.state, options), False
+    except StateError as e:
+        if e.reason is not StateReason.OTHER_SETTINGS or token.frame > record.frame:
+            raise
+        return factory.restore(record.state, options, other_settings=True), True

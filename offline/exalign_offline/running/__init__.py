@@ -1,0 +1,1 @@
+"""All videos: on Ray, or one after the other in this process; how far they are."""
