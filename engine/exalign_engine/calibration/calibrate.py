@@ -40,11 +40,11 @@ from exalign_engine.network.outputs import Outputs, Runtime
 from exalign_engine.posterior.calibration import Calibration
 from exalign_engine.posterior.pose import displaced_turn
 from exalign_engine.posterior.posterior import Posterior, PosteriorModel
-from exalign_engine.posterior.residual import ImageFeatures
+from exalign_engine.posterior.residual import ImageFeatures, ResidualHead
 from exalign_engine.progress import progress_bar
 from exalign_engine.refiner.fitting import calibrate_refiner
 from exalign_engine.refiner.refiner import Refiner
-from exalign_engine.sampling.augment import Augmenter
+from exalign_engine.sampling.augment import Augmenter, CropSample
 from exalign_engine.sampling.augment_config import AugmentConfig
 from exalign_engine.sampling.faces import FaceMemory, LoadedFaces
 
@@ -287,8 +287,7 @@ def fit_baseline_on_crops(
     def crops() -> Iterator[NDArray[np.uint8]]:
         for round_ in range(BASELINE_ROUNDS):
             for i in range(len(faces)):
-                rng = np.random.default_rng([BASELINE_SEED, round_, i])
-                sample = augmenter.face(faces.images[i], faces.landmarks[i], rng)
+                sample = _disturbed(faces, augmenter, round_, i)
                 shapes.append(sample.shape)
                 yield sample.crop
 
@@ -307,6 +306,25 @@ def fit_baseline_on_crops(
     x = flat_features(np.concatenate(features), np.concatenate(embeddings))
     val_features = flat_features(val.outputs.features, val.outputs.embedding)
     return fit_baseline(x, np.stack(shapes), val_features, val.truth.astype(np.float32))
+
+
+def measure_moments(bundle: Bundle, network: Runtime, head: ResidualHead, faces: FaceMemory) -> Moments:
+    """What `calibrate` keeps of ``train`` for a later fine-tuning, alone; ``head`` is the bundle's residual."""
+    augmenter = Augmenter(AugmentConfig(), bundle.manifest.input_size, bundle.manifest.margin)
+    meter = MomentsMeter(PosteriorModel(bundle.exemplars, bundle.calibration, head), head, len(faces))
+    report = progress_bar(len(faces), "moments")
+    for start in range(0, len(faces), BASELINE_CHUNK):
+        some = range(start, min(start + BASELINE_CHUNK, len(faces)))
+        samples = [_disturbed(faces, augmenter, 0, i) for i in some]
+        meter.see(score(network, (s.crop for s in samples)), np.stack([s.shape for s in samples]))
+        report(some.stop)
+    return meter.moments
+
+
+def _disturbed(faces: FaceMemory, augmenter: Augmenter, round_: int, face: int) -> CropSample:
+    """A crop of ``train`` as the network was trained with."""
+    rng = np.random.default_rng([BASELINE_SEED, round_, face])
+    return augmenter.face(faces.images[face], faces.landmarks[face], rng)
 
 
 def mixture_card(bundle: Bundle, mixture: MixtureFit, posteriors: Sequence[Posterior], truth: F64) -> Mapping[str, Any]:
