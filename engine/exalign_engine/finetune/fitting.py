@@ -133,7 +133,33 @@ def try_strengths(parts: Sequence[LastLevel], plain: LastLevel, weight: F64, mom
     return tried
 
 
-def best(tried: Sequence[Tried]) -> Tried:
-    """The least error of those that move others little; where none does, the one that moves them least."""
+def best(tried: Sequence[Tried], faces: Sequence[int] | None = None) -> Tried:
+    """The least error on some faces (None: all) of those that move others little; where none does, the kindest."""
     kind = [one for one in tried if one.moved <= MOST_MOVED] or [min(tried, key=lambda one: one.moved)]
-    return min(kind, key=lambda one: float(one.errors.mean()))
+    return min(kind, key=lambda one: float((one.errors if faces is None else one.errors[list(faces)]).mean()))
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The strength that is taken, and how the faces are answered that took no part in anything.
+
+    Attributes:
+        taken: fitted to all faces.
+        errors: (F,) of each face, by a fit and a strength that had not seen it.
+        left_out: of each fold, that fit.
+    """
+
+    taken: Tried
+    errors: F64
+    left_out: Sequence[F64]
+
+
+def choose(tried: Sequence[Tried]) -> Chosen:
+    """Take a strength by all faces; judge by strengths that are taken without the fold that they answer."""
+    held = folds(len(tried[0].errors))
+    found, fits = [], []
+    for i, fold in enumerate(held):
+        one = best(tried, [face for j, other in enumerate(held) if j != i for face in other])
+        found.append(one.errors[fold.start : fold.stop])
+        fits.append(one.left_out[i])
+    return Chosen(best(tried), np.concatenate(found), fits)

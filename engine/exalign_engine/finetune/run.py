@@ -17,7 +17,7 @@ from exalign_engine.bundle.moments_file import Moments, read_moments, write_mome
 from exalign_engine.calibration.last_level import LastLevel, last_weight, see_last_level
 from exalign_engine.calibration.mixture import fit_coverage
 from exalign_engine.errors import BundleError, DataError
-from exalign_engine.finetune.fitting import Tried, auc, best, errors, folds, try_strengths
+from exalign_engine.finetune.fitting import Chosen, auc, choose, errors, folds, try_strengths
 from exalign_engine.metrics.accuracy import FAILURE
 from exalign_engine.metrics.coverage import MASSES, landmark_levels
 from exalign_engine.network.batches import score
@@ -61,7 +61,7 @@ class FineTuned:
         kernel_factor: of the kernels' width, by the regions of faces that were left out.
     """
 
-    chosen: Tried
+    chosen: Chosen
     before: F64
     figures: dict[str, Any]
     head: ResidualHead
@@ -118,12 +118,12 @@ def fine_tune(bundle: Bundle, network: Runtime, faces: FaceMemory, progress: Pro
     parts = [looks.at(_disturbed(faces, fold, augmenter)) for fold in folds(len(faces))]
     weight = last_weight(head)
     before = errors(plain, weight)
-    chosen = best(try_strengths(parts, plain, weight, moments.second))
+    chosen = choose(try_strengths(parts, plain, weight, moments.second))
     some = np.linspace(0, len(faces) - 1, min(len(faces), REGION_FACES)).astype(int).tolist()
     rows = score(network, (samples[i].crop for i in some)).rows()
     factor, regions = _regions(bundle, dict(zip(some, rows, strict=True)), plain.truth, weight, chosen)
     return FineTuned(
-        chosen, before, _figures(chosen, before) | regions, with_last(head, weight + chosen.change), factor
+        chosen, before, _figures(chosen, before) | regions, with_last(head, weight + chosen.taken.change), factor
     )
 
 
@@ -167,7 +167,7 @@ def with_last(head: ResidualHead, weight: F64) -> ResidualHead:
     return replace(head, levels=(*head.levels[:-1], Level(last.hidden_weight, last.hidden_bias, matrix, bias)))
 
 
-def _figures(chosen: Tried, before: F64) -> dict[str, Any]:
+def _figures(chosen: Chosen, before: F64) -> dict[str, Any]:
     """What is said of the faces that were left out."""
     gain = np.maximum(0, 1 - chosen.errors / FAILURE) - np.maximum(0, 1 - before / FAILURE)
     return {
@@ -176,8 +176,8 @@ def _figures(chosen: Tried, before: F64) -> dict[str, Any]:
         "auc": round(auc(chosen.errors), 5),
         "gain": round(float(gain.mean()), 5),
         "standard_error": round(float(gain.std(ddof=1) / np.sqrt(len(gain))), 5),
-        "strength": chosen.strength,
-        "moved_elsewhere": round(chosen.moved, 6),
+        "strength": chosen.taken.strength,
+        "moved_elsewhere": round(chosen.taken.moved, 6),
     }
 
 
@@ -197,7 +197,7 @@ class _LeftOut:
 
 
 def _regions(
-    bundle: Bundle, rows: Mapping[int, FaceOutputs], truth: F64, weight: F64, chosen: Tried
+    bundle: Bundle, rows: Mapping[int, FaceOutputs], truth: F64, weight: F64, chosen: Chosen
 ) -> tuple[float, dict[str, Any]]:
     """The kernels' factor by which regions hold what they state, by faces that were left out; and what they hold.
 
