@@ -102,8 +102,8 @@ def test_what_would_move_others_is_not_chosen() -> None:
         return Tried(1.0, np.zeros((136, INPUTS)), moved, np.full(20, error), ())
 
     far, near, nearest = tried(2 * MOST_MOVED, 0.01), tried(MOST_MOVED, 0.02), tried(0.1 * MOST_MOVED, 0.03)
-    assert best([far, near, nearest]) is near
-    assert best([far, tried(3 * MOST_MOVED, 0.001)]) is far
+    assert best([far, near, nearest], MOST_MOVED) is near
+    assert best([far, tried(3 * MOST_MOVED, 0.001)], MOST_MOVED) is far
 
 
 def test_no_face_has_a_say_in_the_strength_that_answers_it() -> None:
@@ -201,8 +201,10 @@ def test_faces_that_gain_make_a_bundle_that_differs_in_nothing_else(
     assert new.calibration.kernel_scale == pytest.approx(narrowed, rel=1e-3)
     assert (out / MOMENTS).is_file()
     assert Bundle.load(bundle).id == old.id
-    assert main(command(bundle, data, out)) == 2
-    assert "exists already" in capsys.readouterr().err
+    assert main(command(bundle, data, out, "--most-moved", "nan")) == 1
+    said = capsys.readouterr().err
+    assert "exists already" in said
+    assert "--most-moved: is nan" in said
 
 
 def test_faces_that_gain_nothing_leave_the_old_bundle(

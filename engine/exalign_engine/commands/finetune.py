@@ -14,7 +14,8 @@ from exalign_engine.bundle.bundle import Bundle, default_bundle_path
 from exalign_engine.commands.arguments import add_data, print_json
 from exalign_engine.commands.files import Files, files_of_bundle
 from exalign_engine.data.source import open_faces
-from exalign_engine.errors import BundleError, InvalidInputError, Violation
+from exalign_engine.errors import BundleError, Violations
+from exalign_engine.finetune.fitting import MOST_MOVED
 from exalign_engine.finetune.run import crops_of, fine_tune, write_fine_tuned
 from exalign_engine.progress import progress_bar
 from exalign_engine.runtime import create_runtime, runtime_names
@@ -45,6 +46,14 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--split", default="train", help="split of the data, all of whose faces are used (default: train)"
     )
     parser.add_argument("--limit", type=int, default=0, metavar="N", help="use only N faces, evenly spaced")
+    parser.add_argument(
+        "--most-moved",
+        type=float,
+        default=100 * MOST_MOVED,
+        metavar="PERCENT",
+        help="by how much landmarks of faces as the bundle knew before may move, %% of the face box, root mean square: "
+        "more gains more here and costs more elsewhere (default: %(default)s)",
+    )
     parser.add_argument("--runtime", choices=runtime_names(), default="auto", help="what executes the network")
     parser.add_argument("--threads", type=int, default=2, metavar="N", help="threads of the network (default: 2)")
     parser.add_argument("--json", action="store_true", help="the figures as one JSON object on stdout")
@@ -65,12 +74,17 @@ def _start(args: argparse.Namespace) -> Path:
 
 def run(args: argparse.Namespace) -> int:
     """Fine-tune, say what faces that were left out gain, and write a bundle where they do; else `FAILED`."""
+    wrong = Violations()
     if args.out.exists():
-        raise InvalidInputError([Violation("--out", f"{str(args.out)!r} exists already")])
+        wrong.add("--out", f"{str(args.out)!r} exists already")
+    if not 0 < args.most_moved <= 100:
+        wrong.add("--most-moved", f"is {args.most_moved:g}, must be above 0 and at most 100")
+    wrong.raise_if_any()
     bundle = Bundle.load(_start(args))
     faces = load_faces(open_faces(args.data, args.split), args.limit)
     network = create_runtime(args.runtime, bundle.network, threads=args.threads)
-    found = fine_tune(bundle, network, faces, progress_bar(crops_of(len(faces)), "fine-tuning"))
+    bar = progress_bar(crops_of(len(faces)), "fine-tuning")
+    found = fine_tune(bundle, network, faces, most_moved=args.most_moved / 100, progress=bar)
     f = found.figures
     told = (
         f"{f['faces']} faces, each answered by a fit that had not seen it: AUC {f['auc_before']:.4f} → {f['auc']:.4f} "

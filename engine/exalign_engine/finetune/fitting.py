@@ -20,14 +20,14 @@ from exalign_engine.calibration.last_level import LastLevel, moved_rms
 from exalign_engine.metrics.accuracy import FAILURE, nrmse
 
 #: λ that are tried, from the boldest.
-STRENGTHS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+STRENGTHS = tuple(2.0**k for k in range(-4, 10))
 
 #: Parts that the faces are divided into; each in turn is left out.
 FOLDS = 6
 
-#: By how much landmarks of other faces may move, box sides, root mean square.
+#: By how much landmarks of other faces may move where nothing else is asked for, box sides, root mean square.
 # docs/decisions/fine-tuning.md
-MOST_MOVED = 0.003
+MOST_MOVED = 0.005
 
 #: Added to C, as a share of its mean diagonal: directions that no training face has are not free.
 RIDGE = 1e-3
@@ -133,9 +133,9 @@ def try_strengths(parts: Sequence[LastLevel], plain: LastLevel, weight: F64, mom
     return tried
 
 
-def best(tried: Sequence[Tried], faces: Sequence[int] | None = None) -> Tried:
+def best(tried: Sequence[Tried], most_moved: float, faces: Sequence[int] | None = None) -> Tried:
     """The least error on some faces (None: all) of those that move others little; where none does, the kindest."""
-    kind = [one for one in tried if one.moved <= MOST_MOVED] or [min(tried, key=lambda one: one.moved)]
+    kind = [one for one in tried if one.moved <= most_moved] or [min(tried, key=lambda one: one.moved)]
     return min(kind, key=lambda one: float((one.errors if faces is None else one.errors[list(faces)]).mean()))
 
 
@@ -154,12 +154,12 @@ class Chosen:
     left_out: Sequence[F64]
 
 
-def choose(tried: Sequence[Tried]) -> Chosen:
+def choose(tried: Sequence[Tried], most_moved: float = MOST_MOVED) -> Chosen:
     """Take a strength by all faces; judge by strengths that are taken without the fold that they answer."""
     held = folds(len(tried[0].errors))
     found, fits = [], []
     for i, fold in enumerate(held):
-        one = best(tried, [face for j, other in enumerate(held) if j != i for face in other])
+        one = best(tried, most_moved, [face for j, other in enumerate(held) if j != i for face in other])
         found.append(one.errors[fold.start : fold.stop])
         fits.append(one.left_out[i])
-    return Chosen(best(tried), np.concatenate(found), fits)
+    return Chosen(best(tried, most_moved), np.concatenate(found), fits)

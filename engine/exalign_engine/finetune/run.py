@@ -17,7 +17,7 @@ from exalign_engine.bundle.moments_file import Moments, read_moments, write_mome
 from exalign_engine.calibration.last_level import LastLevel, last_weight, see_last_level
 from exalign_engine.calibration.mixture import fit_coverage
 from exalign_engine.errors import BundleError, DataError
-from exalign_engine.finetune.fitting import Chosen, auc, choose, errors, folds, try_strengths
+from exalign_engine.finetune.fitting import MOST_MOVED, Chosen, auc, choose, errors, folds, try_strengths
 from exalign_engine.metrics.accuracy import FAILURE
 from exalign_engine.metrics.coverage import MASSES, landmark_levels
 from exalign_engine.network.batches import score
@@ -94,13 +94,21 @@ def residual_of(bundle: Bundle) -> ResidualHead:
     return bundle.residual
 
 
-def fine_tune(bundle: Bundle, network: Runtime, faces: FaceMemory, progress: Progress | None = None) -> FineTuned:
+def fine_tune(
+    bundle: Bundle,
+    network: Runtime,
+    faces: FaceMemory,
+    *,
+    most_moved: float = MOST_MOVED,
+    progress: Progress | None = None,
+) -> FineTuned:
     """Fit the last level to faces, and judge it by faces that were left out.
 
     Args:
         bundle: that is fine-tuned; it stays as it is.
         network: executes its network.
         faces: of the user's; neighbours are left out together.
+        most_moved: by how much landmarks of faces as the bundle knew before may move, box sides, root mean square.
         progress: told how many of `crops_of` the faces are seen.
 
     Raises:
@@ -118,7 +126,7 @@ def fine_tune(bundle: Bundle, network: Runtime, faces: FaceMemory, progress: Pro
     parts = [looks.at(_disturbed(faces, fold, augmenter)) for fold in folds(len(faces))]
     weight = last_weight(head)
     before = errors(plain, weight)
-    chosen = choose(try_strengths(parts, plain, weight, moments.second))
+    chosen = choose(try_strengths(parts, plain, weight, moments.second), most_moved)
     some = np.linspace(0, len(faces) - 1, min(len(faces), REGION_FACES)).astype(int).tolist()
     rows = score(network, (samples[i].crop for i in some)).rows()
     factor, regions = _regions(bundle, dict(zip(some, rows, strict=True)), plain.truth, weight, chosen)
