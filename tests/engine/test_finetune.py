@@ -185,7 +185,7 @@ def command(bundle: Path, data: Path, out: Path, *more: str) -> list[str]:
 def with_another_convention(data: Path) -> None:
     """Annotators who place the mouth lower than those of the bundle's faces; the boxes stay."""
     landmarks = np.load(data / "landmarks.npy")
-    landmarks[:, 48:, 1] += 0.03 * np.ptp(landmarks[:, :, 1], axis=1)[:, None]
+    landmarks[:, 48:, 1] += 0.1 * np.ptp(landmarks[:, :, 1], axis=1)[:, None]
     np.save(data / "landmarks.npy", landmarks)
 
 
@@ -195,12 +195,12 @@ def test_faces_that_gain_make_a_bundle_that_differs_in_nothing_else(
     (bundle, data), out = ready, tmp_path / "tuned"
     with_another_convention(data)
     old = Bundle.load(bundle)
-    assert main(command(bundle, data, out, "--json")) == 0
+    assert main(command(bundle, data, out, "--json", "--most-moved", "2")) == 0
     printed = capsys.readouterr()
     figures = json.loads(printed.out)
     assert figures["gained"]
     assert figures["auc"] > figures["auc_before"]
-    assert 0 < figures["moved_elsewhere"] <= MOST_MOVED
+    assert 0 < figures["moved_elsewhere"] <= 0.02
     assert "each answered by a fit that had not seen it" in printed.err
     new = Bundle.load(out)
     changed = {name for name, value in new.manifest.files.items() if old.manifest.files[name] != value}

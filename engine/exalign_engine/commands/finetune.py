@@ -16,7 +16,7 @@ from exalign_engine.commands.files import Files, files_of_bundle
 from exalign_engine.data.source import open_faces
 from exalign_engine.errors import BundleError, Violations
 from exalign_engine.finetune.fitting import MOST_MOVED
-from exalign_engine.finetune.run import crops_of, fine_tune, write_fine_tuned
+from exalign_engine.finetune.run import checked, crops_of, fine_tune, write_fine_tuned
 from exalign_engine.progress import progress_bar
 from exalign_engine.runtime import create_runtime, runtime_names
 from exalign_engine.sampling.faces import load_faces
@@ -82,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
     wrong.raise_if_any()
     bundle = Bundle.load(_start(args))
     faces = load_faces(open_faces(args.data, args.split), args.limit)
+    checked(bundle, len(faces))  # before a bar is drawn
     network = create_runtime(args.runtime, bundle.network, threads=args.threads)
     bar = progress_bar(crops_of(len(faces)), "fine-tuning")
     found = fine_tune(bundle, network, faces, most_moved=args.most_moved / 100, progress=bar)

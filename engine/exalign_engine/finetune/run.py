@@ -94,6 +94,19 @@ def residual_of(bundle: Bundle) -> ResidualHead:
     return bundle.residual
 
 
+def checked(bundle: Bundle, faces: int) -> Moments:
+    """What the bundle keeps of its training faces, if all is there that `fine_tune` needs.
+
+    Raises:
+        BundleError: see `moments_of`.
+        DataError: there are too few faces.
+    """
+    moments = moments_of(bundle)
+    if faces < LEAST_FACES:
+        raise DataError("--data", f"has {faces} faces, fine-tuning needs at least {LEAST_FACES}")
+    return moments
+
+
 def fine_tune(
     bundle: Bundle,
     network: Runtime,
@@ -112,12 +125,10 @@ def fine_tune(
         progress: told how many of `crops_of` the faces are seen.
 
     Raises:
-        BundleError: see `moments_of`.
-        DataError: there are too few faces.
+        BundleError: see `checked`.
+        DataError: likewise.
     """
-    moments, head = moments_of(bundle), residual_of(bundle)
-    if len(faces) < LEAST_FACES:
-        raise DataError("--data", f"has {len(faces)} faces, fine-tuning needs at least {LEAST_FACES}")
+    moments, head = checked(bundle, len(faces)), residual_of(bundle)
     model = PosteriorModel(bundle.exemplars, bundle.calibration, head)
     augmenter = Augmenter(AugmentConfig(), bundle.manifest.input_size, bundle.manifest.margin)
     looks = _Looks(model, head, network, progress)
