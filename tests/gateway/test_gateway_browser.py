@@ -113,12 +113,12 @@ async def test_a_page_of_a_named_origin_calls_in_json_and_in_binary(live: Runnin
 
 
 async def test_the_browser_refuses_where_the_origin_is_not_named(live: Running, page: Any) -> None:
-    told: list[str] = []
-    page.on("console", lambda message: told.append(message.text))
+    messages: list[str] = []
+    page.on("console", lambda message: messages.append(message.text))
     asked = json_format.MessageToJson(request(GOOD_BOX, data=encoded()))
     for origins in ((), ("https://a.example",)):
         async with listening(gateway(live.server.address, origins=origins)) as http:
             answer = await page.evaluate(CALL, [f"{http.base_url}{PREDICT}", "application/json", asked])
             assert answer == {"refused": "TypeError: Failed to fetch"}
-    assert len([text for text in told if "blocked by CORS policy" in text]) == 2, told
+    assert len([text for text in messages if "blocked by CORS policy" in text]) == 2, messages
     assert live.runtime.batches == []  # the server never heard of it

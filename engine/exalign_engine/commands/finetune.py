@@ -87,17 +87,17 @@ def run(args: argparse.Namespace) -> int:
     bar = progress_bar(crops_of(len(faces)), "fine-tuning")
     found = fine_tune(bundle, network, faces, most_moved=args.most_moved / 100, progress=bar)
     f = found.figures
-    told = (
+    summary = (
         f"{f['faces']} faces, each answered by a fit that had not seen it: AUC {f['auc_before']:.4f} → {f['auc']:.4f} "
         f"({f['gain']:+.4f} ± {f['standard_error']:.4f})"
     )
     if args.json:
         print_json(f | {"gained": found.gained})
     if not found.gained:
-        report(f"exalign-model: {told}: no gain beyond chance; nothing was written, {bundle.path} stays")
+        report(f"exalign-model: {summary}: no gain beyond chance; nothing was written, {bundle.path} stays")
         return FAILED
     args.out.parent.mkdir(parents=True, exist_ok=True)
     write_fine_tuned(bundle, found, args.data, args.out)
     report_written("exalign-model", args.out)
-    report(f"{told}; landmarks of faces as it knew before move by {100 * f['moved_elsewhere']:.2f} % of the box")
+    report(f"{summary}; landmarks of faces as it knew before move by {100 * f['moved_elsewhere']:.2f} % of the box")
     return DONE

@@ -276,14 +276,14 @@ def write_fine_tuned(bundle: Bundle, found: FineTuned, data: Path, out: Path) ->
         card=calibration.card | {"fine_tuning": found.figures},
     ).write(partial / "calibration.json")
     manifest = bundle.manifest
-    told = f"; its residual was fine-tuned to {found.figures['faces']} faces of {data.resolve().name}"
+    note = f"; its residual was fine-tuned to {found.figures['faces']} faces of {data.resolve().name}"
     seal(
         partial,
         replace(
             manifest,
             name=f"{manifest.name}-finetuned",
             created=datetime.datetime.now(datetime.UTC).date().isoformat(),
-            training_data=manifest.training_data + told,
+            training_data=manifest.training_data + note,
             metrics=manifest.metrics | {"fine_tuning": found.figures},
         ),
     )
