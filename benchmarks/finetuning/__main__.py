@@ -47,7 +47,7 @@ from exalign_engine.sampling.faces import FaceMemory
 
 sys.path.append(str(Path(__file__).parents[2] / "tests"))
 
-from drawn_faces import drawn_faces
+from drawn_faces import drawn_faces  # type: ignore[import-not-found]
 
 COLLECTIONS = ("helen", "lfpw", "ytf")
 

@@ -188,7 +188,7 @@ def calibrate(
         "detectors": fitted_detectors,
         "refiner": refiner_card,
     }
-    calibration, moments = replace(calibration, card=card), kept and kept.moments
+    calibration, moments = replace(calibration, card=card), None if kept is None else kept.moments
     return CalibrationResult(calibration, baseline, fitted_detectors, refiner, accuracy, moments)
 
 

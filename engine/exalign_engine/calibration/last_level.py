@@ -62,7 +62,7 @@ class LastLevel:
         """(B, L, 136): t of Eq. F1."""
         looks = self.before.shape[1]
         truth = np.stack([self.truth, *([mirror_shapes(self.truth)] if looks == 2 else [])], axis=1)
-        return ((truth - self.before) / STEP).reshape(len(self), looks, -1)
+        return np.asarray((truth - self.before) / STEP, dtype=np.float64).reshape(len(self), looks, -1)
 
     def means(self, weight: F64) -> F64:
         """(B, 68, 2): the posterior's means with another (W₂, b₂).

@@ -6,6 +6,7 @@ It needs neither torch nor the faces that trained the bundle, and leaves the net
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 
 from exalign.cli_support import DONE, FAILED, report
@@ -61,11 +62,10 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def files(args: argparse.Namespace) -> Files:
     """What is written and read."""
-    try:
-        read = (_start(args), args.data)
-    except BundleError:
-        read = (args.data,)
-    return Files(files_of_bundle(args.out), read)
+    read: list[Path] = [args.data]
+    with suppress(BundleError):
+        read.append(_start(args))
+    return Files(files_of_bundle(args.out), tuple(read))
 
 
 def _start(args: argparse.Namespace) -> Path:
