@@ -27,7 +27,7 @@ U8 = NDArray[np.uint8]
 CONFIG = Path(__file__).with_name("base.toml")
 
 #: Crops that every base sees.
-SAMPLES = 43_000
+SAMPLES = 43_050
 
 
 def faces_of(data: Path, split: str, collections: Sequence[str]) -> FaceMemory:
