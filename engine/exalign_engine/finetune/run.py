@@ -42,6 +42,9 @@ SEED = 24
 #: A gain counts where its mean less so many standard errors is above 0: chance passes once in twenty times.
 STANDARD_ERRORS = 1.645
 
+#: Factors of the kernels' width: on faces that training never saw, regions may be far too narrow.
+KERNEL_FACTORS = (0.5, 1.0, 2.0, 4.0, 8.0)
+
 #: Faces whose regions are measured, evenly spaced.
 REGION_FACES = 200
 
@@ -236,7 +239,8 @@ def _regions(
     }
     left_out, wanted = _LeftOut(heads), truth[list(rows)]
     scores, images = np.stack([row.scores for row in rows.values()]), [row.image for row in rows.values()]
-    factor = fit_coverage(calibration, scores, wanted, bundle.exemplars, left_out, images).factor
+    fit = fit_coverage(calibration, scores, wanted, bundle.exemplars, left_out, images, KERNEL_FACTORS)
+    factor = fit.factor
     narrowed = replace(calibration, kernel_scale=factor * calibration.kernel_scale)
 
     def held(displacer: Displacer, calibration: Calibration) -> dict[str, float]:
