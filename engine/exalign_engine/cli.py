@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 COMMANDS = {
     "train": "from annotated faces to a calibrated bundle",
     "export": "a training run's checkpoint to a bundle that is still to be calibrated",
+    "finetune": "a bundle fitted further to your own faces, where that gains",
     "quantise": "a bundle's network to int8, and what that costs in accuracy",
     "calibrate": "fit temperature, kernels, presence, detectors and baseline of a bundle",
     "evaluate": "accuracy of a bundle on annotated faces",

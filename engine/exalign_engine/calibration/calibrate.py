@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from exalign_engine.arrays import F32, F64
 from exalign_engine.bundle.atomic_rewrite import rewritten
-from exalign_engine.bundle.bundle import Baseline, Bundle, seal, write_baseline, write_refiner
+from exalign_engine.bundle.bundle import Baseline, Bundle, seal, sha256, write_baseline, write_refiner
+from exalign_engine.bundle.moments_file import Moments, write_moments
 from exalign_engine.calibration.clicks import CLICK_FACES, fit_clicks
 from exalign_engine.calibration.detector import fit_detectors
+from exalign_engine.calibration.last_level import MomentsMeter
 from exalign_engine.calibration.mixture import (
     FACTORS,
     CoverageFit,
@@ -38,11 +40,11 @@ from exalign_engine.network.outputs import Outputs, Runtime
 from exalign_engine.posterior.calibration import Calibration
 from exalign_engine.posterior.pose import displaced_turn
 from exalign_engine.posterior.posterior import Posterior, PosteriorModel
-from exalign_engine.posterior.residual import ImageFeatures
+from exalign_engine.posterior.residual import ImageFeatures, ResidualHead
 from exalign_engine.progress import progress_bar
 from exalign_engine.refiner.fitting import calibrate_refiner
 from exalign_engine.refiner.refiner import Refiner
-from exalign_engine.sampling.augment import Augmenter
+from exalign_engine.sampling.augment import Augmenter, CropSample
 from exalign_engine.sampling.augment_config import AugmentConfig
 from exalign_engine.sampling.faces import FaceMemory, LoadedFaces
 
@@ -66,6 +68,7 @@ class CalibrationResult:
         detectors: what detectors.json holds.
         refiner: of boxes.
         accuracy: of the posterior mean on ``val`` about true boxes.
+        moments: what a later fine-tuning needs of ``train``; None where the bundle has no residual.
     """
 
     calibration: Calibration
@@ -73,6 +76,7 @@ class CalibrationResult:
     detectors: dict[str, Any]
     refiner: Refiner
     accuracy: dict[str, Any]
+    moments: Moments | None = None
 
 
 @dataclass(frozen=True)
@@ -162,10 +166,11 @@ def calibrate(
         val,
         threads,
     )
-    baseline, baseline_card = fit_baseline_on_crops(network, train.memory, augmenter, scored)
+    model = PosteriorModel(bundle.exemplars, calibration, bundle.residual)
+    kept = None if bundle.residual is None else MomentsMeter(model, bundle.residual, len(train.memory))
+    baseline, baseline_card = fit_baseline_on_crops(network, train.memory, augmenter, scored, kept)
     detectors = [d for d in detectors if convention(d.name) == d.name]
     fitted_detectors = fit_detectors(train.source, detectors, train.limit)
-    model = PosteriorModel(bundle.exemplars, calibration, bundle.residual)
     boxes = {d.name: (d, FaceBoxMap.of_entry(fitted_detectors[d.name])) for d in detectors}
     refiner, refiner_card = calibrate_refiner(
         model, network, train.source, val.source, boxes, *size, limit=val.limit, bar=progress_bar
@@ -183,7 +188,8 @@ def calibrate(
         "detectors": fitted_detectors,
         "refiner": refiner_card,
     }
-    return CalibrationResult(replace(calibration, card=card), baseline, fitted_detectors, refiner, accuracy)
+    calibration, moments = replace(calibration, card=card), None if kept is None else kept.moments
+    return CalibrationResult(calibration, baseline, fitted_detectors, refiner, accuracy, moments)
 
 
 def write_calibration(bundle: Bundle, result: CalibrationResult) -> None:
@@ -192,6 +198,8 @@ def write_calibration(bundle: Bundle, result: CalibrationResult) -> None:
         result.calibration.write(copy / "calibration.json")
         write_baseline(copy / "baseline.npz", result.baseline)
         write_refiner(copy / "refiner.npz", result.refiner)
+        if result.moments is not None:
+            write_moments(copy, result.moments, sha256(copy / "residual.npz"))
         text = json.dumps(result.detectors, indent=1, sort_keys=True) + "\n"
         (copy / "detectors.json").write_text(text, encoding="utf-8")
         metrics = bundle.manifest.metrics | {"val": {"truth": result.accuracy}}
@@ -271,16 +279,15 @@ def with_clicks(
 
 
 def fit_baseline_on_crops(
-    network: Runtime, faces: FaceMemory, augmenter: Augmenter, val: ScoredFaces
+    network: Runtime, faces: FaceMemory, augmenter: Augmenter, val: ScoredFaces, meter: MomentsMeter | None = None
 ) -> tuple[Baseline, dict[str, Any]]:
-    """Fit the baseline on disturbed crops of ``train``, as the network was trained."""
+    """Fit the baseline on disturbed crops of ``train``, as the network was trained; ``meter`` sees them too."""
     shapes = []
 
     def crops() -> Iterator[NDArray[np.uint8]]:
         for round_ in range(BASELINE_ROUNDS):
             for i in range(len(faces)):
-                rng = np.random.default_rng([BASELINE_SEED, round_, i])
-                sample = augmenter.face(faces.images[i], faces.landmarks[i], rng)
+                sample = _disturbed(faces, augmenter, round_, i)
                 shapes.append(sample.shape)
                 yield sample.crop
 
@@ -293,10 +300,31 @@ def fit_baseline_on_crops(
         out = score(network, (next(pending) for _ in range(n)))
         features.append(out.features)
         embeddings.append(out.embedding)
+        if meter is not None:
+            meter.see(out, np.stack(shapes[start:]))
         report(start + n)
     x = flat_features(np.concatenate(features), np.concatenate(embeddings))
     val_features = flat_features(val.outputs.features, val.outputs.embedding)
     return fit_baseline(x, np.stack(shapes), val_features, val.truth.astype(np.float32))
+
+
+def measure_moments(bundle: Bundle, network: Runtime, head: ResidualHead, faces: FaceMemory) -> Moments:
+    """What `calibrate` keeps of ``train`` for a later fine-tuning, alone; ``head`` is the bundle's residual."""
+    augmenter = Augmenter(AugmentConfig(), bundle.manifest.input_size, bundle.manifest.margin)
+    meter = MomentsMeter(PosteriorModel(bundle.exemplars, bundle.calibration, head), head, len(faces))
+    report = progress_bar(len(faces), "moments")
+    for start in range(0, len(faces), BASELINE_CHUNK):
+        some = range(start, min(start + BASELINE_CHUNK, len(faces)))
+        samples = [_disturbed(faces, augmenter, 0, i) for i in some]
+        meter.see(score(network, (s.crop for s in samples)), np.stack([s.shape for s in samples]))
+        report(some.stop)
+    return meter.moments
+
+
+def _disturbed(faces: FaceMemory, augmenter: Augmenter, round_: int, face: int) -> CropSample:
+    """A crop of ``train`` as the network was trained with."""
+    rng = np.random.default_rng([BASELINE_SEED, round_, face])
+    return augmenter.face(faces.images[face], faces.landmarks[face], rng)
 
 
 def mixture_card(bundle: Bundle, mixture: MixtureFit, posteriors: Sequence[Posterior], truth: F64) -> Mapping[str, Any]:

@@ -101,8 +101,8 @@ class CoverageFit:
 
     Attributes:
         factor: of c.
-        nll: mean negative log likelihood of a landmark at each of `FACTORS`, nats.
-        coverage: (len(FACTORS), len(MASSES)) share of landmarks that each region holds.
+        nll: mean negative log likelihood of a landmark at each of the factors (`FACTORS`), nats.
+        coverage: (factors, len(MASSES)) share of landmarks that each region holds.
     """
 
     factor: float
@@ -117,6 +117,7 @@ def fit_coverage(
     exemplars: Exemplars,
     displacer: Displacer | None = None,
     images: Sequence[ImageFeatures | None] | None = None,
+    factors: Sequence[float] = FACTORS,
 ) -> CoverageFit:
     """Choose the factor of c with which the regions of mass 50 … 95 % hold that share of the true landmarks.
 
@@ -129,17 +130,18 @@ def fit_coverage(
         exemplars: the classes.
         displacer: that the model will have.
         images: of the B crops; needed by a displacer.
+        factors: at which coverage is measured, ascending.
     """
     seen: Sequence[ImageFeatures | None] = [None] * len(scores) if images is None else images
-    nll, coverage = np.empty(len(FACTORS)), np.empty((len(FACTORS), len(MASSES)))
-    for i, factor in enumerate(FACTORS):
+    nll, coverage = np.empty(len(factors)), np.empty((len(factors), len(MASSES)))
+    for i, factor in enumerate(factors):
         narrowed = replace(calibration, kernel_scale=factor * calibration.kernel_scale)
         model = PosteriorModel(exemplars, narrowed, displacer)
         rows = [landmark_levels(model.posterior(s, i), t) for s, i, t in zip(scores, seen, truth, strict=True)]
         level = np.stack([row[0] for row in rows])
         nll[i] = np.mean([row[1] for row in rows])
         coverage[i] = [(level <= mass / 100).mean() for mass in MASSES]
-    known = np.log(FACTORS)
+    known = np.log(factors)
     tried = np.linspace(known[0], known[-1], 401)
     missed = sum((np.interp(tried, known, coverage[:, i]) - mass / 100) ** 2 for i, mass in enumerate(MASSES))
     return CoverageFit(float(np.exp(tried[np.argmin(missed)])), nll, coverage)

@@ -8,12 +8,14 @@ from pathlib import Path
 
 from exalign.output_files import report_written
 from exalign_engine.bundle.bundle import Bundle
-from exalign_engine.calibration.calibrate import calibrate, summary_line, write_calibration
+from exalign_engine.bundle.moments_file import MOMENTS, write_moments
+from exalign_engine.calibration.calibrate import calibrate, measure_moments, summary_line, write_calibration
 from exalign_engine.calibration.detector import calibrate_detector, detector_line, write_detector
 from exalign_engine.commands.arguments import add_bundle, add_data, bundle_path
 from exalign_engine.commands.files import Files, bundle_read, given
 from exalign_engine.detect import DETECTORS, create_detector, create_detectors
 from exalign_engine.errors import InvalidInputError, Violation
+from exalign_engine.finetune.run import residual_of
 from exalign_engine.runtime import create_runtime
 from exalign_engine.sampling.faces import LoadedFaces
 
@@ -35,6 +37,11 @@ def add(parser: argparse.ArgumentParser) -> None:
         choices=[spec.name for spec in DETECTORS if spec.boxes is None],
         help="fit this detector alone and leave everything else as it is",
     )
+    parser.add_argument(
+        "--moments",
+        action="store_true",
+        help="write moments.npz alone, what finetune needs of the training faces, and leave everything else as it is",
+    )
     parser.add_argument("--report", type=Path, metavar="FILE", help="also write what was measured, as .html or .png")
 
 
@@ -50,10 +57,17 @@ def run(args: argparse.Namespace) -> int:
         raise InvalidInputError(
             [Violation("--report", f"is {str(args.report)!r}, must end in {' or '.join(REPORT_SUFFIXES)}")]
         )
-    if args.report and args.detector:
-        raise InvalidInputError([Violation("--report", "does not go with --detector")])
+    alone = [name for name, given_ in (("--detector", args.detector), ("--moments", args.moments)) if given_]
+    if len(alone) + bool(args.report) > 1:
+        raise InvalidInputError([Violation(alone[0], f"does not go with {'--report' if args.report else alone[1]}")])
     bundle = Bundle.load(bundle_path(args))
     network = create_runtime(args.runtime, bundle.network, threads=args.threads, precision=args.precision)
+    if args.moments:
+        faces = LoadedFaces.open(args.data, "train", args.limit).memory
+        moments = measure_moments(bundle, network, residual_of(bundle), faces)
+        write_moments(bundle.path, moments, bundle.manifest.files["residual.npz"])
+        report_written("exalign-model", bundle.path / MOMENTS)
+        return 0
     train, val = (LoadedFaces.open(args.data, split, args.limit) for split in ("train", "val"))
     models = {spec.name: getattr(args, spec.model_setting) for spec in DETECTORS if spec.model is not None}
     if args.detector is not None:

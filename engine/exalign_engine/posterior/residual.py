@@ -81,12 +81,18 @@ def mean_move(image: ImageFeatures, looks: int, start: F64, move: Callable[[Sequ
         start: (68, 2), box frame.
         move: from L looks and their starts to their ends, both (L, 68, 2), each in the frame of its look.
     """
+    features, starts = of_each_look(image, looks, start)
+    ends = move(features, starts)
+    return np.asarray(ends[0] if looks == 1 else (ends[0] + mirror_shapes(ends[1])) / 2)
+
+
+def of_each_look(image: ImageFeatures, looks: int, start: F64) -> tuple[list[ImageFeatures], F64]:
+    """What each of L looks saw, and (L, 68, 2) the start in its own frame; ``start`` is (68, 2)."""
     if looks == 1:
-        return np.asarray(move([image], start[None])[0])
+        return [image], start[None]
     parts = zip(np.split(image.embedding, 2), np.split(image.local, 2), strict=True)
     features = [ImageFeatures(embedding, local) for embedding, local in parts]
-    here, there = move(features, np.stack([start, mirror_shapes(start)]).astype(np.float64))
-    return np.asarray((here + mirror_shapes(there)) / 2)
+    return features, np.stack([start, mirror_shapes(start)]).astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -139,20 +145,31 @@ class ResidualHead:
         """
         return mean_move(image, self.looks(image), start, self._move) - start
 
+    def before_last(self, image: ImageFeatures, start: F64) -> tuple[F32, F32]:
+        """What the last level's W₂ reads, (L, H), and y_L−1 that it moves, (L, 68, 2): a row a look, in its own frame.
+
+        Arguments and errors are those of `displacement`.
+        """
+        return self._before_last(*of_each_look(image, self.looks(image), start))
+
     def _move(self, looks: Sequence[ImageFeatures], starts: F64) -> F64:
         """(L, 68, 2) → (L, 68, 2): y_L of Eq. R2 from each look, in its own frame."""
+        hidden, shapes = self._before_last(looks, starts)
+        return _moved(self.levels[-1], hidden, shapes).astype(np.float64)
+
+    def _before_last(self, looks: Sequence[ImageFeatures], starts: F64) -> tuple[F32, F32]:
         shapes, seen = starts.astype(np.float32), len(looks[0].local) * N_LANDMARKS
         values = np.empty((len(looks), self.inputs), np.float32)
         for row, look in zip(values, looks, strict=True):
             row[seen : -2 * N_LANDMARKS] = look.embedding
-        for level in self.levels:
+        for i, level in enumerate(self.levels):
             for row, look, shape in zip(values, looks, shapes, strict=True):
                 row[:seen] = sample_map(look.local, shape, self.margin).reshape(-1)
                 row[-2 * N_LANDMARKS :] = shape.reshape(-1) - np.float32(0.5)
             hidden = np.maximum(affine(level.hidden_weight, values, level.hidden_bias), 0)
-            move = affine(level.weight, hidden, level.bias).reshape(shapes.shape)
-            shapes = shapes + np.float32(STEP) * move
-        return shapes.astype(np.float64)
+            if i < len(self.levels) - 1:
+                shapes = _moved(level, hidden, shapes)
+        return hidden, shapes
 
     def to_arrays(self) -> dict[str, NDArray[np.float16] | F32]:
         """What residual.npz holds: the matrices in half precision, L levels stacked."""
@@ -169,6 +186,12 @@ class ResidualHead:
         names = ("hidden_weight", "hidden_bias", "weight", "bias")
         stacked = [np.ascontiguousarray(arrays[name], dtype=np.float32) for name in names]
         return cls(tuple(Level(*parts) for parts in zip(*stacked, strict=True)), margin)
+
+
+def _moved(level: Level, hidden: F32, shapes: F32) -> F32:
+    """(L, H) and (L, 68, 2) → (L, 68, 2) float32: one step of Eq. R2."""
+    move = affine(level.weight, hidden, level.bias).reshape(shapes.shape)
+    return np.asarray(shapes + np.float32(STEP) * move)
 
 
 @njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})  # type: ignore[untyped-decorator]

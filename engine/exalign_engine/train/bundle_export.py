@@ -19,6 +19,7 @@ from exalign_engine.bundle.bundle import (
     write_residual,
 )
 from exalign_engine.bundle.exemplar_file import write_exemplars
+from exalign_engine.bundle.moments_file import MOMENTS
 from exalign_engine.exemplars.poses import find_poses
 from exalign_engine.geometry.landmarks import N_LANDMARKS
 from exalign_engine.posterior.calibration import Calibration
@@ -37,7 +38,7 @@ def write_bundle(trained: Trained, config_file: Path, out: Path) -> None:
     Args:
         trained: network, exemplars and configuration.
         config_file: the TOML file, copied into the bundle as it is.
-        out: directory; its files are replaced, and a residual of another model goes.
+        out: directory; its files are replaced, and a residual of another model goes, and what was kept for it.
     """
     from exalign_engine.train.export import export_network
 
@@ -45,7 +46,8 @@ def write_bundle(trained: Trained, config_file: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     with replacing(out / "network.onnx") as partial:
         export_network(trained.network, config.network.input_size, partial, config.export.looks)
-    (out / "residual.npz").unlink(missing_ok=True)
+    for name in ("residual.npz", MOMENTS):
+        (out / name).unlink(missing_ok=True)
     if config.network.residual_levels:
         with replacing(out / "residual.npz") as partial:
             write_residual(partial, trained.network.residual.export())

@@ -1,0 +1,1 @@
+"""Fine-tuning measured on collections that were held out of training."""
