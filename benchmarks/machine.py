@@ -51,7 +51,7 @@ def machine(seconds: float = 2.0) -> Machine:
     time.sleep(seconds)
     processors = os.cpu_count() or 1
     busy = (busy_seconds() - before) / (time.monotonic() - started) / processors
-    return Machine(_commit(), _cpu(), len(os.sched_getaffinity(0)), busy, os.getloadavg()[0])
+    return Machine(commit_here(), _cpu(), len(os.sched_getaffinity(0)), busy, os.getloadavg()[0])
 
 
 def busy_seconds() -> float:
@@ -67,7 +67,9 @@ def _cpu() -> str:
     return "unknown"
 
 
-def _commit() -> str:
+def commit_here() -> str:
+    """Of this checkout; with "+" where something in it is not committed."""
+
     def git(*arguments: str) -> str:
         return subprocess.run(["git", *arguments], cwd=_ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
