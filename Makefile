@@ -15,7 +15,7 @@ READY_PAGE := $(VENV)/.ready-page
 READY_RAY := $(VENV)/.ready-ray
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-gpu chaos ray mutants check check-style check-types check-fast trust explore fuzz fuzz-short soak sbom audit lint unit golden reason bench bench-start bench-peers open-inference formats gateway label-studio node go page page-assets boards docs documented wheels protos detector clean
+.PHONY: help demo test test-gpu chaos ray mutants check check-style check-types check-fast trust explore fuzz fuzz-short soak sbom audit lint unit golden reason bench bench-start bench-peers open-inference figures formats gateway label-studio node go page page-assets boards docs documented wheels protos detector clean
 
 # Worker processes of the tests; a file's tests stay in one, which then starts one server for them.
 # One that dies is not replaced: pytest-xdist 3.8 then waits for ever, and the other worker does what is left.
@@ -179,6 +179,9 @@ page-assets: ## build the page of the annotator anew (needs npm)
 page: $(READY_PAGE) page-assets ## the page of the annotator in Debian's Chromium: tests, figures, screenshots
 	git diff --exit-code --stat -- annotator/exalign_annotator/static
 	EXALIGN_PAGE=1 EXALIGN_PAGE_OUT=out/page $(BIN)/python -m pytest -q -s tests/page
+
+figures: $(READY_DEV) ## every figure of README and docs, anew; hours: FIGURES=face,streams, DATA=FACES, BUSY=1, FRESH=1 (docs/figures.md)
+	$(BIN)/python -m benchmarks.figures $(FIGURES) $(if $(DATA),--data $(DATA)) $(if $(BUSY),--busy) $(if $(FRESH),--fresh)
 
 bench: $(READY_DEV) ## what is measured: served against bare
 	$(BIN)/python -m benchmarks.serving

@@ -47,14 +47,14 @@ class Machine:
 
 def machine(seconds: float = 2.0) -> Machine:
     """Look at the machine, for so long; to be called before anything of ours runs. On Linux."""
-    before, started = _busy_seconds(), time.monotonic()
+    before, started = busy_seconds(), time.monotonic()
     time.sleep(seconds)
     processors = os.cpu_count() or 1
-    busy = (_busy_seconds() - before) / (time.monotonic() - started) / processors
-    return Machine(_commit(), _cpu(), len(os.sched_getaffinity(0)), busy, os.getloadavg()[0])
+    busy = (busy_seconds() - before) / (time.monotonic() - started) / processors
+    return Machine(commit_here(), _cpu(), len(os.sched_getaffinity(0)), busy, os.getloadavg()[0])
 
 
-def _busy_seconds() -> float:
+def busy_seconds() -> float:
     """CPU time of everything up to now, over all processors."""
     user, nice, system, _, _, irq, soft, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
     return (user + nice + system + irq + soft + steal) / os.sysconf("SC_CLK_TCK")
@@ -67,7 +67,9 @@ def _cpu() -> str:
     return "unknown"
 
 
-def _commit() -> str:
+def commit_here() -> str:
+    """Of this checkout; with "+" where something in it is not committed."""
+
     def git(*arguments: str) -> str:
         return subprocess.run(["git", *arguments], cwd=_ROOT, capture_output=True, text=True, check=True).stdout.strip()
 

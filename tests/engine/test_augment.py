@@ -129,23 +129,23 @@ def faces(make_shapes: MakeShapes) -> FaceMemory:
     return FaceMemory(images, (make_shapes(20, 3) - 0.5) * 90 + 79.5, [f"f{i}" for i in range(20)])
 
 
-def by_content(faces: FaceMemory, batch_size: int, ahead: int, epoch: int = 0) -> list[bytes]:
+def by_content(faces: FaceMemory, batch_size: int, threads: int, epoch: int = 0) -> list[bytes]:
     """Samples of one epoch, in order, as bytes."""
     augmenter = Augmenter(AugmentConfig(negatives=0.3), 32, MARGIN)
     return [
         c.tobytes() + s.tobytes() + f.tobytes()
-        for batch in training_batches(faces, augmenter, 5, epoch, batch_size, ahead)
+        for batch in training_batches(faces, augmenter, 5, epoch, batch_size, threads)
         for c, s, f in zip(batch.crops, batch.shapes, batch.is_face, strict=True)
     ]
 
 
-@pytest.mark.parametrize(("batch_size", "ahead"), [(20, 1), (10, 4), (5, 2), (4, 9), (1, 3)])
+@pytest.mark.parametrize(("batch_size", "threads"), [(20, 1), (10, 4), (5, 2), (4, 9), (1, 3)])
 def test_a_sample_is_the_same_whatever_the_batch_and_the_threads(
-    faces: FaceMemory, batch_size: int, ahead: int
+    faces: FaceMemory, batch_size: int, threads: int
 ) -> None:
     alone = by_content(faces, 2, 1)
     assert len(set(alone)) == len(faces)  # every face once, each differently
-    assert by_content(faces, batch_size, ahead) == alone
+    assert by_content(faces, batch_size, threads) == alone
 
 
 def test_another_epoch_gives_other_samples(faces: FaceMemory) -> None:

@@ -88,7 +88,11 @@ def worst_difference(a: NDArray[np.float32], b: NDArray[np.float32], temperature
 def test_runtimes_agree_with_torch_on_faces(
     bundle: Bundle, networks: dict[str, Path], crops: NDArray[np.uint8]
 ) -> None:
-    torch_scores = pytest.importorskip("torch_graph", reason="needs torch").run(networks["f32"], crops)
+    torch = pytest.importorskip("torch", reason="needs torch (extra 'train')")
+    from benchmarks.gpu.graph import TorchGraph
+
+    graph = TorchGraph(pytest.importorskip("onnx").load(networks["f32"]), "cpu")
+    torch_scores = graph(torch.from_numpy(crops))["scores"].numpy()
     t = bundle.calibration.temperature
     for name in RUNTIMES:
         scores = create_runtime(name, bundle.network, precision="fp32").infer(crops).scores

@@ -5,6 +5,9 @@
 It builds the wheels, makes a fresh environment for each kind of user and runs there what the documents say. What cannot
 be run here (a GPU, Docker, the owners' data sets) is listed with its reason: `tests/test_documented_commands.py` has
 shown that the parsers take it. Needs an index of packages, and takes long: it trains.
+
+With ``--work`` an interrupted run of the same commit goes on. Rows of environments that are not asked for stay as they
+are in the table; each row has the commit of its run.
 """
 
 from __future__ import annotations
@@ -20,16 +23,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT)]
+
+from benchmarks.machine import commit_here
 
 from documented_commands import Documented, commands, documents, python_blocks
-from install.environments import ENVIRONMENTS, build, create
+from install.environments import ENVIRONMENTS, Wheels, build, create
 from install.inputs import make_inputs
 
 TIMEOUT = 3600
@@ -58,6 +63,9 @@ NOT_HERE = {
     "request.json": "part of `make test`",
 }
 
+#: In the place of a command: that an environment was made.
+INSTALLED = "pip install"
+
 #: Tells a whole command within the text from the mere name of one.
 COMPLETE = re.compile(r"photo\.jpg|exalign-server serve|--data FACES|webcam")
 
@@ -78,18 +86,47 @@ class Outcome:
     environment: str
     command: str
     outcome: str
+    commit: str
+
+
+class Outcomes:
+    """What became of all commands, kept in a file: a run of the same commit goes on from it.
+
+    Args:
+        path: the file.
+        commit: of this checkout.
+    """
+
+    def __init__(self, path: Path, commit: str) -> None:
+        self.path, self.commit, self.all = path, commit, list[Outcome]()
+        if path.is_file():
+            kept = [Outcome(**row) for row in json.loads(path.read_text("utf-8"))]
+            self.all = [row for row in kept if row.commit == commit and not commit.endswith("+")]
+
+    def is_done(self, environment: str, command: str) -> bool:
+        """Whether it is known to have ended well."""
+        known = [row for row in self.all if (row.environment, row.command) == (environment, command)]
+        return any(not row.outcome.startswith("FAILED") for row in known)
+
+    def add(self, environment: str, command: str, outcome: str) -> None:
+        """Keep one, in place of what was known of it."""
+        self.all = [row for row in self.all if (row.environment, row.command) != (environment, command)]
+        self.all.append(Outcome(environment, command, outcome, self.commit))
+        self.path.write_text(json.dumps([asdict(row) for row in self.all], indent=1), "utf-8")
 
 
 class Runner:
     """Runs commands in one environment, in one folder."""
 
-    def __init__(self, name: str, programs: Path, folder: Path) -> None:
-        self.name, self.folder, self.outcomes = name, folder, list[Outcome]()
+    def __init__(self, name: str, programs: Path, folder: Path, outcomes: Outcomes) -> None:
+        self.name, self.folder, self.outcomes = name, folder, outcomes
         outside = {k: v for k, v in os.environ.items() if k != "PYTHONPATH" and not k.startswith("EXALIGN_")}
         self.environ = outside | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
 
     def run(self, words: list[str], shown: str) -> bool:
-        """Run to the end; whether it ended with 0."""
+        """Run to the end, unless that was done before; whether it ended with 0."""
+        if self.outcomes.is_done(self.name, shown):
+            return True
         started = time.monotonic()
         done = subprocess.run(
             words, cwd=self.folder, env=self.environ, capture_output=True, text=True, timeout=TIMEOUT, check=False
@@ -101,7 +138,7 @@ class Runner:
     def note(self, shown: str, outcome: str, started: float | None = None) -> None:
         """Keep an outcome, and show it."""
         seconds = 0.0 if started is None else time.monotonic() - started
-        self.outcomes.append(Outcome(self.name, shown, outcome))
+        self.outcomes.add(self.name, shown, outcome)
         print(f"[{self.name}] {shown}: {outcome} ({seconds:.0f} s)", file=sys.stderr, flush=True)
 
     @contextmanager
@@ -202,21 +239,29 @@ def run_servers(runner: Runner) -> None:
             continue
         if {"--help", "--print-config"} & set(words):
             runner.run(words_of(command), command.text)
-        elif "my-bundle" not in words or (runner.folder / "my-bundle").is_dir():
+            continue
+        can_be_run = "my-bundle" not in words or (runner.folder / "my-bundle").is_dir()
+        if can_be_run and not runner.outcomes.is_done(runner.name, command.text):
             with runner.serving([*words_of(command), *ANY_PORT], command.text):
                 pass
 
 
 def run_all(work: Path, names: Sequence[str]) -> list[Outcome]:
     """Make the environments of these names, and run in each what is for it."""
-    wheels, folder = build(work / "wheels"), work / "folder"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    make_inputs(folder, ROOT)
+    outcomes, folder = Outcomes(work / "outcomes.json", commit_here()), work / "folder"
+    if not outcomes.all:  # anew: nothing of another commit stays
+        for place in (folder, work / "wheels", *(work / name.replace(",", "-") for name in ENVIRONMENTS)):
+            shutil.rmtree(place, ignore_errors=True)
+        folder.mkdir(parents=True)
+        make_inputs(folder, ROOT)
     runners = {}
     for name in names:
         place = work / name.replace(",", "-")
-        runners[name] = Runner(name, place / "bin" if place.is_dir() else create(name, place, wheels), folder)
+        if not outcomes.is_done(name, INSTALLED):
+            shutil.rmtree(place, ignore_errors=True)
+            create(name, place, _wheels(work / "wheels"))
+            outcomes.add(name, INSTALLED, "done")
+        runners[name] = Runner(name, place / "bin", folder, outcomes)
     if "serve" in runners:
         run_servers(runners["serve"])
         with runners["serve"].serving(["exalign-server", "serve", *ANY_PORT], "for the clients") as address:
@@ -229,19 +274,41 @@ def run_all(work: Path, names: Sequence[str]) -> list[Outcome]:
     if "train" in runners:
         run_training(runners["train"])
         run_servers(runners["train"])
-    return [outcome for runner in runners.values() for outcome in runner.outcomes]
+    return [row for row in outcomes.all if row.command != INSTALLED]
+
+
+def _wheels(folder: Path) -> Wheels:
+    """Those that were built before, or new ones."""
+    code, model = folder.glob("exalign-*.whl"), folder.glob("exalign_model_143k-*.whl")
+    found = next(code, None), next(model, None)
+    return build(folder) if found[0] is None or found[1] is None else Wheels(found[0], found[1])
+
+
+def merged(outcomes: Iterable[Outcome], before: Iterable[Outcome], names: Sequence[str]) -> list[Outcome]:
+    """The rows of a new table: of these environments what was run now, of others what is known of before."""
+    rows = [*outcomes, *(row for row in before if row.environment and row.environment not in names)]
+    order = list(ENVIRONMENTS)
+    return sorted(rows, key=lambda row: order.index(row.environment))  # stable: as they were run
+
+
+def read(path: Path) -> list[Outcome]:
+    """The rows of a table; an earlier one has no commits."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as f:
+        return [Outcome(r["environment"], r["command"], r["outcome"], r.get("commit", "")) for r in csv.DictReader(f)]
 
 
 def write(outcomes: list[Outcome], path: Path) -> None:
     """The outcomes as a table, and what is not run with its reason."""
     with path.open("w", newline="", encoding="utf-8") as f:
         table = csv.writer(f, lineterminator="\n")
-        table.writerow(["environment", "command", "outcome"])
-        table.writerows([o.environment, o.command, o.outcome] for o in outcomes)
+        table.writerow(["environment", "command", "outcome", "commit"])
+        table.writerows(vars(o).values() for o in outcomes)
         for command in documented():
             reason = reason_not_here(command)
             if reason is not None:
-                table.writerow(["", command.text, f"not run: {reason}"])
+                table.writerow(["", command.text, f"not run: {reason}", ""])
 
 
 def main() -> int:
@@ -254,7 +321,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary:
         names = [name for name in ENVIRONMENTS if name in arguments.environment]
         outcomes = run_all((arguments.work or Path(temporary)).resolve(), names)
-    write(outcomes, arguments.out)
+    write(merged(outcomes, read(arguments.out), names), arguments.out)
     return 1 if any(outcome.outcome.startswith("FAILED") for outcome in outcomes) else 0
 
 

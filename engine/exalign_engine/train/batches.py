@@ -44,16 +44,18 @@ def training_batches(
     seed: int,
     epoch: int,
     batch_size: int,
-    ahead: int = 4,
+    threads: int = 2,
     ranks: Ranks = ALONE,
 ) -> Iterator[Batch]:
     """One epoch: every face once in a random order, a share of them turned into negatives.
 
     Of every batch a process makes its own rows only.
 
-    Two threads work ``ahead`` batches in front of the consumer (OpenCV and NumPy leave the GIL); the batches
-    come in order and are the same for any number of threads. A last incomplete batch is left out.
+    ``threads``, two at least, work in front of the consumer (OpenCV and NumPy leave the GIL); the batches come in order
+    and are the same for any number of threads. A last incomplete batch is left out.
     """
+    threads = max(threads, 2)
+    ahead = 2 * threads
     order = np.random.default_rng([seed, epoch]).permutation(len(faces))
 
     def sample(index: int) -> CropSample:
@@ -68,7 +70,7 @@ def training_batches(
         return stack([sample(i) for i in order[start : start + batch_size][ranks.rows(batch_size)]])
 
     starts = range(0, len(order) - batch_size + 1, batch_size)
-    with ThreadPoolExecutor(2, thread_name_prefix="augment") as pool:
+    with ThreadPoolExecutor(threads, thread_name_prefix="augment") as pool:
         waiting = [pool.submit(make_batch, s) for s in starts[:ahead]]
         for i in range(len(starts)):
             if i + ahead < len(starts):

@@ -92,13 +92,20 @@ class Trainer:
         val: faces to look at on the way; never learned from.
         folder: where the run lives; an existing checkpoint in it is continued.
         ranks: which of several processes this is.
+        exemplars: classes of another model, to teach it by; None makes them of the faces.
 
     Raises:
         DataError: the folder's checkpoint belongs to another configuration, or the processes cannot share a batch.
     """
 
     def __init__(
-        self, config: TrainConfig, train: FaceMemory, val: FaceMemory, folder: Path, ranks: Ranks = ALONE
+        self,
+        config: TrainConfig,
+        train: FaceMemory,
+        val: FaceMemory,
+        folder: Path,
+        ranks: Ranks = ALONE,
+        exemplars: Exemplars | None = None,
     ) -> None:
         self.config, self.folder, self.ranks = config, folder, ranks
         if config.batch_size % ranks.size:
@@ -110,7 +117,7 @@ class Trainer:
         torch.use_deterministic_algorithms(True, warn_only=ranks.on_gpu)
         torch.manual_seed(config.seed)
         self.train_faces, self.val_faces = train, val
-        self.exemplars = make_exemplars(config, self.train_faces)
+        self.exemplars = make_exemplars(config, self.train_faces) if exemplars is None else exemplars
         if config.augment.turned_pictures:
             self.train_faces = _turned(train, self.mean_face, config, quiet=not ranks.first)
         self.network = ExemplarNetwork(config.network, self.exemplars.count, 2 * N_LANDMARKS, config.shards)
@@ -176,7 +183,9 @@ class Trainer:
         c, started = self.config, time.monotonic()
         self.network.train()
         sums, steps = np.zeros(4), 0
-        batches = training_batches(self.train_faces, self.augmenter, c.seed, self.epoch, c.batch_size, ranks=self.ranks)
+        batches = training_batches(
+            self.train_faces, self.augmenter, c.seed, self.epoch, c.batch_size, threads=c.threads, ranks=self.ranks
+        )
         for step, batch in enumerate(batches, start=self.epoch * self.steps_per_epoch):
             for group in self.optimizer.param_groups:
                 group["lr"] = learning_rate(c, step, c.epochs * self.steps_per_epoch)
