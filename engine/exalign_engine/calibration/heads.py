@@ -17,7 +17,7 @@ from exalign_engine.calibration.presence import PresenceFit, fit_presence, fit_p
 from exalign_engine.calibration.turned import LEAST, fit_beside, fit_map, turned_answers, turned_rows
 from exalign_engine.exemplars.poses import Poses
 from exalign_engine.geometry.head_pose import wrap
-from exalign_engine.metrics.presence import PresenceCrops, presence_crops, presence_report
+from exalign_engine.metrics.presence import PresenceCrops, looked_at, presence_crops, presence_report
 from exalign_engine.network.batches import score
 from exalign_engine.network.outputs import Outputs, Runtime
 from exalign_engine.posterior.calibration import Calibration
@@ -27,11 +27,12 @@ from exalign_engine.posterior.residual import ImageFeatures
 from exalign_engine.progress import progress_bar
 from exalign_engine.sampling.augment import Augmenter
 from exalign_engine.sampling.augment_config import AugmentConfig
+from exalign_engine.sampling.covered import covered_crops
 from exalign_engine.sampling.faces import FaceMemory
 from exalign_engine.sampling.profiled import level_face
 
 #: Seeds of the crops that presence is fitted on, and the most faces of ``train`` for it.
-PRESENCE_SEED, PRESENCE_TRAIN_SEED, PRESENCE_TRAIN = 10, 77, 1000
+PRESENCE_SEED, PRESENCE_TRAIN_SEED, COVERED_SEED, PRESENCE_TRAIN = 10, 77, 78, 1000
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def fit_heads(
     seen, empty = presence_crops(network, val, augmenter, PRESENCE_SEED, progress_bar(4 * len(val), "presence"))
     image = scored.images[0]
     looks = 1 if bundle.residual is None or image is None else bundle.residual.looks(image)
-    presence = _presence(network, train, augmenter, (taught.crops, judged.crops), (seen, empty), looks)
+    presence = _presence(network, train, val, augmenter, (taught.crops, judged.crops), (seen, empty), looks)
     calibration = replace(
         calibration,
         presence_slope=presence.slope,
@@ -156,20 +157,37 @@ def fit_turned(poses: Poses, posteriors: Sequence[Posterior], truth: F64) -> Tur
 def _presence(
     network: Runtime,
     train: FaceMemory,
+    val: FaceMemory,
     augmenter: Augmenter,
     turned: tuple[PresenceCrops, PresenceCrops],
-    val: tuple[PresenceCrops, PresenceCrops],
+    on_val: tuple[PresenceCrops, PresenceCrops],
     looks: int,
 ) -> PresenceFit:
     """With the embedding where the network has one to read and there are turned heads; else by the mass alone."""
-    (taught, judged), (seen, empty) = turned, val
+    (taught, judged), (seen, empty) = turned, on_val
     if not taught.embedding.size or min(len(taught), len(judged)) < LEAST:
         return fit_presence(seen.mass, empty.mass)
     rows = np.unique(np.linspace(0, len(train) - 1, min(PRESENCE_TRAIN, len(train))).astype(int))
     some = FaceMemory([train.images[i] for i in rows], train.landmarks[rows], [train.ids[i] for i in rows])
     report = progress_bar(4 * len(some), "presence of train")
     faces, others = presence_crops(network, some, augmenter, PRESENCE_TRAIN_SEED, report)
-    return fit_presence_of_turned((faces, taught), others, (seen, judged), empty, looks)
+    half, whole = _covered(network, some, augmenter)
+    val_half, val_whole = _covered(network, val, augmenter)
+    return fit_presence_of_turned(
+        (faces, taught, half),
+        PresenceCrops.joined([others, whole]),
+        (seen, judged, val_half),
+        PresenceCrops.joined([empty, val_whole]),
+        looks,
+    )
+
+
+def _covered(network: Runtime, faces: FaceMemory, augmenter: Augmenter) -> tuple[PresenceCrops, PresenceCrops]:
+    """Faces behind pieces of photographs, in part and wholly."""
+    half, whole = (
+        looked_at(network, covered_crops(faces, augmenter, COVERED_SEED, wholly=wholly)) for wholly in (False, True)
+    )
+    return half, whole
 
 
 def write_heads(bundle: Bundle, fit: HeadsFit) -> None:

@@ -128,9 +128,12 @@ def fit_beside(answers: TurnedAnswers, poses: Poses, calibration: Calibration) -
     """
     if len(answers.known) < LEAST:
         return Calibration().pose_turned
+    known = answers.known
     mean, variance = stated(answers, poses, replace(calibration, pose_turned=Calibration().pose_turned))
+    near = np.abs(known[:, YAW]) <= REPORTED[-1]
+    known, mean, variance = known[near], mean[near], variance[near]
     # By how much a face's variance would have to be larger for its interval to end at the truth.
-    lacks = (wrap(answers.known - mean) / NORMAL) ** 2 - variance
+    lacks = (wrap(known - mean) / NORMAL) ** 2 - variance
     turn, found = turn_of(mean), np.zeros((3, len(TURNS)))
     for j in range(len(TURNS)):
         weight = np.interp(turn, TURNS, np.eye(len(TURNS))[j])

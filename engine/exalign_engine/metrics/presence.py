@@ -76,19 +76,24 @@ def presence_crops(
         rng = np.random.default_rng([seed, 2, i])
         return [augmenter.negative(faces.images[i], faces.landmarks[i], rng).crop for _ in range(2)]
 
-    done = 0
+    def after(done: int) -> Progress | None:
+        return None if progress is None else lambda n: progress(done + n)
 
-    def looked_at(crops: Callable[[int], list[U8]]) -> PresenceCrops:
-        nonlocal done
-        looks = []
-        for some in _chunks(crop for i in range(len(faces)) for crop in crops(i)):
-            looks.append(presence_reads(score(runtime, some)))
-            done += len(some)
-            if progress:
-                progress(done)
-        return PresenceCrops.joined(looks)
+    def all_of(crops: Callable[[int], list[U8]]) -> Iterator[U8]:
+        return (crop for i in range(len(faces)) for crop in crops(i))
 
-    return looked_at(seen), looked_at(empty)
+    return looked_at(runtime, all_of(seen), after(0)), looked_at(runtime, all_of(empty), after(2 * len(faces)))
+
+
+def looked_at(runtime: Runtime, crops: Iterator[U8], progress: Progress | None = None) -> PresenceCrops:
+    """What presence reads of any number of crops, (S, S, 3) uint8 each."""
+    looks, done = [], 0
+    for some in _chunks(crops):
+        looks.append(presence_reads(score(runtime, some)))
+        done += len(some)
+        if progress:
+            progress(done)
+    return PresenceCrops.joined(looks)
 
 
 def presence_report(calibration: Calibration, faces: PresenceCrops, others: PresenceCrops) -> dict[str, Any]:

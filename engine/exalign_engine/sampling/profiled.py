@@ -29,6 +29,9 @@ BOTH = (40.0, 20.0)
 #: Standard deviations of the box, box sides and ln of its side.
 SHIFT, LOG_SCALE = 0.02, 0.04
 
+#: People's faces differ in depth: standard deviation of its logarithm.
+DEPTH = 0.08
+
 #: Vertices along a side of the mesh.
 VERTICES = 73
 
@@ -68,14 +71,15 @@ def profiled_crops(
         pictures: of each.
         seed: the pictures of face i depend on (seed, i) alone.
     """
-    head, looks = skull(face), solve_pose(faces.landmarks, face).astype(np.float64)
-    straight = np.flatnonzero((np.abs(looks) < BASE).all(axis=1))
+    straight = np.flatnonzero((np.abs(solve_pose(faces.landmarks, face)) < BASE).all(axis=1))
     for i in straight[np.unique(np.linspace(0, len(straight) - 1, min(limit, len(straight))).astype(int))]:
-        still = TurnableFace(faces.images[i], faces.landmarks[i], face, VERTICES, head)
         rng = np.random.default_rng([seed, int(i)])
+        own = face * (1.0, 1.0, float(np.exp(DEPTH * np.clip(rng.normal(), -2, 2))))
+        still = TurnableFace(faces.images[i], faces.landmarks[i], own, VERTICES, skull(own))
+        looks = solve_pose(faces.landmarks[i : i + 1], own)[0].astype(np.float64)
         for _ in range(pictures):
             pose = drawn_pose(rng)
-            turn = angles_of((rotation(pose) @ rotation(looks[i]).T)[None])[0]
+            turn = angles_of((rotation(pose) @ rotation(looks).T)[None])[0]
             points = still.turned(turn)
             dx, dy, log_scale = np.clip(rng.standard_normal(3), -2, 2) * (SHIFT, SHIFT, LOG_SCALE)
             frame = BoxFrame.from_box(tight_box(points)).moved(dx, dy, float(np.exp(log_scale)))
