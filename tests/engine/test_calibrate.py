@@ -192,6 +192,10 @@ def test_calibration_survives_its_file(tmp_path: Path) -> None:
         presence_threshold=0.4,
         pose_scale=(0.1, 0.2, 0.3),
         pose_excess=(0.0, 1.5, 2.0),
+        pose_yaw=(1.2, 0.1, 0.0, -0.2),
+        pose_pitch=(0.5, 1.4, 0.1, 0.0, 0.2, 1.0),
+        pose_turned=tuple(float(s) for s in range(15)),
+        presence_embedding=(0.5, 0.1, -0.25, 3.0),
         card={"split": "val", "presence": {"roc_auc": 0.99}},
     )
     calibration.write(tmp_path / "calibration.json")
@@ -216,6 +220,10 @@ def put(name: str, value: Any) -> Callable[[dict[str, Any]], None]:
         ),
         *((put("pose_scale", v), "pose_scale") for v in (None, 0.1, [0.1, 0.1], [0.1, 0.0, 0.1], [0.1, math.nan, 1])),
         *((put("pose_excess", v), "pose_excess") for v in (None, [1.0] * 4, [0.0, -1.0, 0.0], ["0", "0", "0"])),
+        *((put("pose_yaw", v), "pose_yaw") for v in (None, [1.0] * 3, [1.0, 0.0, 0.0, math.nan])),
+        *((put("pose_pitch", v), "pose_pitch") for v in ([1.0] * 5, "b")),
+        *((put("pose_turned", v), "pose_turned") for v in ([1.0] * 14, [-1.0] * 15)),
+        *((put("presence_embedding", v), "presence_embedding") for v in (None, [1.0], [1.0, 2.0], ["1"] * 3)),
         (put("card", []), "card"),
         (put("temprature", 1.0), "temprature"),
         (lambda raw: raw.pop("kernel_scale"), "kernel_scale"),

@@ -24,13 +24,15 @@ from exalign_engine.geometry.pose_map import REACH, UNIT_YAW, PoseMap, fit_pose_
 from exalign_engine.metrics.presence import PresenceCrops
 from exalign_engine.posterior.calibration import Calibration
 from exalign_engine.posterior.pose_calibrated import TURNS, calibrated_poses, turn_of
-from exalign_engine.sampling.faces import load_faces
+from exalign_engine.sampling.augment import Augmenter
+from exalign_engine.sampling.augment_config import AugmentConfig
+from exalign_engine.sampling.covered import LEAST, MOST, covered_crops
+from exalign_engine.sampling.faces import FaceMemory, load_faces
 from exalign_engine.sampling.profiled import MOST_PITCH, MOST_YAW, drawn_pose, level_face, profiled_crops
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
 BENT = PoseMap((1.3, 0.05, 0.02, -0.1), (-1.0, 1.8, 0.05, -0.3, 0.1, 2.0))
@@ -61,6 +63,8 @@ def test_the_map_is_found_from_pairs_of_poses() -> None:
 def test_the_map_stretches_as_its_slope_says_and_is_held_beyond_its_reach() -> None:
     here, there = np.array([20.0, 10.0, 0.0]), np.array([21.0, 10.0, 0.0])
     assert BENT.widening((here + there) / 2)[0] == pytest.approx(BENT(there)[0] - BENT(here)[0], abs=0.01)
+    up = np.array([0.0, 1.0, 0.0])
+    assert BENT.widening(here + up / 2)[1] == pytest.approx(BENT(here + up)[1] - BENT(here)[1], abs=0.01)
     edge = REACH * UNIT_YAW
     factor = BENT(np.array([edge, 0.0, 0.0]))[0] / edge
     assert BENT(np.array([edge + 1, 0.0, 0.0]))[0] == pytest.approx(min((edge + 1) * factor, 90.0))
@@ -123,6 +127,24 @@ def test_a_profiled_crop_shows_its_face_in_the_pose_that_it_states(tmp_path: Pat
         np.testing.assert_allclose(solve_pose(crop.shape[None], face)[0], crop.pose, atol=12)
 
 
+def test_a_piece_of_another_photograph_covers_a_part_or_all() -> None:
+    """Twenty faces of one colour each: what is of another colour is covered."""
+    n, size, margin = 20, 52, 1.3
+    images = [np.full((90, 90, 3), 10 * i, np.uint8) for i in range(n)]
+    shape = np.stack([np.linspace(20, 70, 68), np.linspace(70, 20, 68)], axis=1)
+    faces = FaceMemory(images, np.repeat(shape[None], n, axis=0), [str(i) for i in range(n)])
+    augmenter = Augmenter(AugmentConfig(), size, margin)
+    box = slice(6, 46)
+    half, whole = (list(covered_crops(faces, augmenter, 3, wholly=wholly)) for wholly in (False, True))
+    covered = np.array([(crop[box, box, 0] != 10 * i).mean() for i, crop in enumerate(half)])
+    by_another = covered > 0
+    assert by_another.sum() > n / 2
+    assert (covered[by_another] > LEAST - 0.05).all()
+    assert (covered < MOST + 0.05).all()
+    assert np.mean([(crop != 10 * i).all() for i, crop in enumerate(whole)]) > 0.5
+    assert all(len(np.unique(crop)) == 1 for crop in whole)
+
+
 def answers_of(known: F64, read: F64, poses: Poses) -> TurnedAnswers:
     """Answers whose landmarks are read as ``read``, each certain of the exemplar that lies nearest."""
     shapes = project(poses.mean_face, read)
@@ -180,8 +202,8 @@ def test_presence_of_turned_faces_is_seen_in_the_embedding() -> None:
     val = [looks(200, 5, 2, 2), looks(200, 0, 2, 3)]
     empty, val_empty = looks(400, 0, -2, 4), looks(200, 0, -2, 5)
     fit = fit_presence_of_turned(train, empty, val, val_empty, looks=2)
-    assert len(fit.embedding) == 3
-    by_both = Calibration(presence_slope=fit.slope, presence_offset=fit.offset, presence_embedding=fit.embedding)
+    assert len(fit.weights) == 3
+    by_both = Calibration(presence_embedding=(fit.slope, fit.offset, *fit.weights))
     mass = fit_presence(np.concatenate([c.mass for c in val]), val_empty.mass)
     by_mass = Calibration(presence_slope=mass.slope, presence_offset=mass.offset)
 
@@ -194,19 +216,22 @@ def test_presence_of_turned_faces_is_seen_in_the_embedding() -> None:
 
 
 def test_presence_reads_the_mean_of_both_looks() -> None:
-    calibration = Calibration(presence_embedding=(1.0, -2.0))
-    scores = np.zeros(1, np.float32)
+    calibration = Calibration(presence_embedding=(0.5, 0.25, 1.0, -2.0))
+    scores = np.full(1, 3.0, np.float32)
     both = np.array([3.0, 1.0, 1.0, 2.0], np.float32)
-    expected = 1 / (1 + math.exp(-(2.0 - 2 * 1.5)))
+    expected = 1 / (1 + math.exp(-(0.5 * 3 + 0.25 + 2.0 - 2 * 1.5)))
     assert calibration.presence(scores, both) == pytest.approx(expected)
     assert calibration.presence(scores, both[[2, 3, 0, 1]]) == pytest.approx(expected)
     assert calibration.presence(scores, np.array([2.0, 1.5], np.float32)) == pytest.approx(expected)
+    for nothing in (None, np.zeros(0, np.float32)):
+        assert calibration.presence(scores, nothing) == Calibration().presence(scores)
 
 
-@pytest.mark.parametrize(("embedding", "says"), [(None, "none"), (np.zeros(3, np.float32), "3 numbers")])
-def test_presence_says_what_it_lacks(embedding: F32 | None, says: str) -> None:
-    with pytest.raises(ValueError, match=f"embedding of 2 numbers, there are {says}"):
-        Calibration(presence_embedding=(1.0, 1.0)).presence(np.zeros(1, np.float32), embedding)
+def test_an_embedding_of_another_size_is_refused() -> None:
+    calibration = Calibration(presence_embedding=(1.0, 0.0, 1.0, 1.0))
+    assert [calibration.reads(np.zeros(n, np.float32)) for n in (2, 3, 4)] == [True, False, True]
+    with pytest.raises(ValueError, match="embedding of 2 numbers, there are 3"):
+        calibration.presence(np.zeros(1, np.float32), np.zeros(3, np.float32))
 
 
 def test_a_calibration_from_before_turned_heads_is_read_as_it_was(tmp_path: Path) -> None:

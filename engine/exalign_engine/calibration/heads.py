@@ -125,12 +125,13 @@ def fit_heads(
     seen, empty = presence_crops(network, val, augmenter, PRESENCE_SEED, progress_bar(4 * len(val), "presence"))
     image = scored.images[0]
     looks = 1 if bundle.residual is None or image is None else bundle.residual.looks(image)
-    presence = _presence(network, train, val, augmenter, (taught.crops, judged.crops), (seen, empty), looks)
+    by_mass = fit_presence(seen.mass, empty.mass)
+    whole = _presence(network, train, val, augmenter, (taught.crops, judged.crops), (seen, empty), looks)
     calibration = replace(
         calibration,
-        presence_slope=presence.slope,
-        presence_offset=presence.offset,
-        presence_embedding=presence.embedding,
+        presence_slope=by_mass.slope,
+        presence_offset=by_mass.offset,
+        presence_embedding=() if whole is None else (whole.slope, whole.offset, *whole.weights),
     )
     pose = {
         "intervals": interval_rows(turned.probabilities, turned.turned, poses, calibration),
@@ -162,11 +163,11 @@ def _presence(
     turned: tuple[PresenceCrops, PresenceCrops],
     on_val: tuple[PresenceCrops, PresenceCrops],
     looks: int,
-) -> PresenceFit:
-    """With the embedding where the network has one to read and there are turned heads; else by the mass alone."""
+) -> PresenceFit | None:
+    """With the embedding; None where the network has none to read, or no head could be turned."""
     (taught, judged), (seen, empty) = turned, on_val
     if not taught.embedding.size or min(len(taught), len(judged)) < LEAST:
-        return fit_presence(seen.mass, empty.mass)
+        return None
     rows = np.unique(np.linspace(0, len(train) - 1, min(PRESENCE_TRAIN, len(train))).astype(int))
     some = FaceMemory([train.images[i] for i in rows], train.landmarks[rows], [train.ids[i] for i in rows])
     report = progress_bar(4 * len(some), "presence of train")

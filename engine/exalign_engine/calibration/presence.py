@@ -26,11 +26,17 @@ ITERATIONS = 100
 
 @dataclass(frozen=True)
 class PresenceFit:
-    """``presence_slope``, ``presence_offset`` and ``presence_embedding`` of a calibration."""
+    """What makes presence of mass and embedding.
+
+    Attributes:
+        slope: of the mass.
+        offset: of all.
+        weights: (D,) of the embedding; empty where it is not read.
+    """
 
     slope: float
     offset: float
-    embedding: tuple[float, ...] = ()
+    weights: tuple[float, ...] = ()
 
 
 def fit_presence(faces: F64, others: F64) -> PresenceFit:
@@ -60,8 +66,8 @@ def fit_presence_of_turned(
     sure, shift = _logistic(
         (faces @ weights + offset)[:, None], (others @ weights + offset)[:, None], kinds, SURENESS_RIDGE
     )
-    slope, *embedding = (float(sure[0]) * weights).tolist()
-    return PresenceFit(slope, float(sure[0]) * offset + shift, tuple(embedding))
+    slope, *rest = (float(sure[0]) * weights).tolist()
+    return PresenceFit(slope, float(sure[0]) * offset + shift, tuple(rest))
 
 
 def _stacked(faces: Sequence[PresenceCrops], others: PresenceCrops, looks: int) -> tuple[F64, F64, list[float]]:

@@ -25,8 +25,8 @@ from exalign_engine.geometry.head_pose import PITCH, YAW
 UNIT_YAW, UNIT_PITCH = 45.0, 30.0
 REACH = 1.4
 
-#: No yaw is beyond this, degrees.
-MOST_YAW = 90.0
+#: No yaw is beyond this, degrees; and no kernel becomes narrower than by this factor.
+MOST_YAW, LEAST_SLOPE = 90.0, 0.1
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,15 @@ class PoseMap:
         return out
 
     def widening(self, pose: NDArray[np.floating]) -> F64:
-        """(..., 3) by how much the map stretches each angle there; roll by 1."""
-        step = 0.5
-        out = np.ones(np.shape(pose))
-        for axis in (YAW, PITCH):
-            away = np.zeros(3)
-            away[axis] = step
-            out[..., axis] = (self(pose + away) - self(pose - away))[..., axis] / (2 * step)
-        return np.maximum(out, 0.1)
+        """(..., 3) by how much the map stretches each angle there: its slope, at least `LEAST_SLOPE`; roll by 1."""
+        said = np.asarray(pose, dtype=np.float64)
+        y, q = _scaled(said)
+        turn, nod = self._factors(said)
+        out = np.ones(said.shape)
+        # The factors' own slopes, where they are not held.
+        out[..., YAW] = turn + np.where(np.abs(y) < REACH, 2 * self.yaw[1] * y**2, 0.0)
+        out[..., PITCH] = nod + np.where(np.abs(q) < REACH, self.pitch[2] * q + 2 * self.pitch[3] * q**2, 0.0)
+        return np.maximum(out, LEAST_SLOPE)
 
     def _factors(self, pose: F64) -> tuple[F64, F64]:
         y, q = _scaled(pose)

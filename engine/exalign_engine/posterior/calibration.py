@@ -25,7 +25,7 @@ class Calibration:
         temperature: T of p = softmax(s/T), > 0.
         kernel_scale: c of σ²_kn = c · a_n · v_k, > 0.
         landmark_scale: 68 values a_n > 0 with mean 1.
-        presence_slope: presence = logistic(slope · (log Σ exp s_k) + offset + ``presence_embedding`` · embedding).
+        presence_slope: presence = logistic(slope · (log Σ exp s_k) + offset), where there is no embedding to read.
         presence_offset: see ``presence_slope``.
         presence_threshold: presence from which a crop counts as a face.
         pose_scale: 3 factors > 0 of the pose's kernel variances, for yaw, pitch and roll.
@@ -33,8 +33,8 @@ class Calibration:
         pose_pitch: b₀ … b₅ of it.
         pose_turned: 3 × 5 standard deviations ≥ 0, degrees: what a head's yaw, pitch and roll have beside, by how far
             it is turned; see `exalign_engine.posterior.pose_calibrated.TURNS`.
-        presence_embedding: D numbers by which presence also looks at the embedding, the mean of both looks; empty: it
-            does not. See `exalign_engine.calibration.presence`.
+        presence_embedding: slope, offset and w of presence = logistic(slope · (log Σ exp s_k) + offset + w · e), e the
+            embedding, the mean of both looks; empty: it is not read. See `exalign_engine.calibration.presence`.
         pose_excess: ν ≥ 0 of yaw, pitch and roll, square degrees: how much the poses of exemplars that share a face
             spread beyond what is unknown of the face's pose; see `exalign_engine.calibration.pose`.
         click_slopes: 2 factors α, β ≥ 0 of the error and the entropy that a click is expected to take; see
@@ -69,23 +69,28 @@ class Calibration:
 
         Args:
             scores: (K,) unnormalised.
-            embedding: (D,) or, of a network that looks twice, (2 D,); read where ``presence_embedding`` is there.
+            embedding: (D,) or, of a network that looks twice, (2 D,); None where there is none: by the scores alone.
 
         Raises:
-            ValueError: the embedding is missing where it is read, or of another size.
+            ValueError: the embedding is of another size than ``presence_embedding`` reads.
         """
         return self.presence_of(score_mass(scores), embedding)
 
-    def presence_of(self, mass: float, embedding: NDArray[np.float32] | None) -> float:
+    def presence_of(self, mass: float, embedding: NDArray[np.float32] | None = None) -> float:
         """The same from log Σ exp s."""
-        z = self.presence_slope * mass + self.presence_offset
-        if self.presence_embedding:
-            weights = np.asarray(self.presence_embedding)
-            if embedding is None or len(embedding) not in (len(weights), 2 * len(weights)):
-                found = "none" if embedding is None else f"{len(embedding)} numbers"
-                raise ValueError(f"presence reads an embedding of {len(weights)} numbers, there are {found}")
-            z += float(weights @ embedding.reshape(-1, len(weights)).mean(axis=0, dtype=np.float64))
+        slope, offset, z = self.presence_slope, self.presence_offset, 0.0
+        if self.presence_embedding and embedding is not None and embedding.size:
+            slope, offset, *weights = self.presence_embedding
+            if not self.reads(embedding):
+                raise ValueError(f"presence reads an embedding of {len(weights)} numbers, there are {embedding.size}")
+            z = float(weights @ embedding.reshape(-1, len(weights)).mean(axis=0, dtype=np.float64))
+        z += slope * mass + offset
         return 1.0 / (1.0 + math.exp(-min(max(z, -60.0), 60.0)))
+
+    def reads(self, embedding: NDArray[np.float32]) -> bool:
+        """Whether presence can read an embedding, of one look or of two."""
+        read = len(self.presence_embedding) - 2
+        return not self.presence_embedding or embedding.size in (read, 2 * read)
 
     def write(self, path: Path) -> None:
         """Write calibration.json."""
@@ -121,6 +126,8 @@ class Calibration:
             if not (right and all(_is_finite(v) and (v > least if strict else v >= least) for v in values)):
                 count = "" if length is None else f"{length} "
                 raise BundleError(path, f"{name} must hold {count}finite numbers{_limit(least, strict)}")
+        if len(raw.get("presence_embedding", ())) in (1, 2):
+            raise BundleError(path, "presence_embedding must hold a slope, an offset and a weight at least, or nothing")
         if not isinstance(raw["card"], dict):
             raise BundleError(path, "card must be an object")
         return cls(**raw | {name: tuple(raw[name]) for name, *_ in _LISTS if name in raw})
