@@ -20,9 +20,9 @@ from exalign_engine.calibration.mixture import (
     fit_baseline,
     fit_coverage,
     fit_kernels,
-    fit_presence,
     flat_features,
 )
+from exalign_engine.calibration.presence import fit_presence
 from exalign_engine.errors import BundleError
 from exalign_engine.exemplars.exemplars import Exemplars
 from exalign_engine.geometry.landmarks import MIRROR
@@ -116,37 +116,35 @@ def test_kernels_that_are_wide_for_the_sake_of_tails_are_narrowed(toy_exemplars:
     assert np.abs(after - [0.5, 0.8, 0.9, 0.95]).sum() < np.abs(before - [0.5, 0.8, 0.9, 0.95]).sum()
 
 
-def as_scores(mass: Any) -> F32:
-    """Scores of one class, whose log Σ exp is the class's own."""
-    return np.asarray(mass, dtype=np.float32)[:, None]
-
-
 def test_presence_of_overlapping_kinds_is_the_optimal_logistic() -> None:
     rng = np.random.default_rng(0)
     faces, others = rng.normal(3, 1, 4000), rng.normal(1, 1, 400)  # unequal counts weigh the same
-    slope, offset = fit_presence(as_scores(faces), as_scores(others))
+    fit = fit_presence(faces, others)
+    slope, offset = fit.slope, fit.offset
     assert slope == pytest.approx(2, rel=0.15)  # (3 − 1) / 1²
     assert -offset / slope == pytest.approx(2, abs=0.1)  # half way
 
 
 def test_presence_of_separable_kinds_stays_finite_and_sure() -> None:
-    slope, offset = fit_presence(as_scores(np.linspace(4, 6, 50)), as_scores(np.linspace(-6, -4, 50)))
-    assert math.isfinite(slope)
-    assert math.isfinite(offset)
-    calibration = Calibration(presence_slope=slope, presence_offset=offset)
+    fit = fit_presence(np.linspace(4, 6, 50), np.linspace(-6, -4, 50))
+    assert math.isfinite(fit.slope)
+    assert math.isfinite(fit.offset)
+    calibration = Calibration(presence_slope=fit.slope, presence_offset=fit.offset)
     assert calibration.presence(np.array([4.0], np.float32)) > 0.98
     assert calibration.presence(np.array([-4.0], np.float32)) < 0.02
 
 
 def test_presence_of_equal_kinds_is_undecided() -> None:
-    scores = as_scores(np.linspace(-1, 1, 20))
-    slope, offset = fit_presence(scores, scores)
-    assert slope == pytest.approx(0, abs=1e-6)
-    assert offset == pytest.approx(0, abs=1e-6)
+    mass = np.linspace(-1, 1, 20)
+    fit = fit_presence(mass, mass)
+    assert fit.slope == pytest.approx(0, abs=1e-6)
+    assert fit.offset == pytest.approx(0, abs=1e-6)
 
 
 def test_presence_of_one_and_the_same_mass_does_not_fail() -> None:
-    assert all(math.isfinite(v) for v in fit_presence(as_scores(np.ones(5)), as_scores(np.ones(5))))
+    fit = fit_presence(np.ones(5), np.ones(5))
+    assert math.isfinite(fit.slope)
+    assert math.isfinite(fit.offset)
 
 
 @pytest.mark.parametrize("shift", [-1000.0, 0.0, 1000.0])
@@ -194,6 +192,10 @@ def test_calibration_survives_its_file(tmp_path: Path) -> None:
         presence_threshold=0.4,
         pose_scale=(0.1, 0.2, 0.3),
         pose_excess=(0.0, 1.5, 2.0),
+        pose_yaw=(1.2, 0.1, 0.0, -0.2),
+        pose_pitch=(0.5, 1.4, 0.1, 0.0, 0.2, 1.0),
+        pose_turned=tuple(float(s) for s in range(15)),
+        presence_embedding=(0.5, 0.1, -0.25, 3.0),
         card={"split": "val", "presence": {"roc_auc": 0.99}},
     )
     calibration.write(tmp_path / "calibration.json")
@@ -218,6 +220,10 @@ def put(name: str, value: Any) -> Callable[[dict[str, Any]], None]:
         ),
         *((put("pose_scale", v), "pose_scale") for v in (None, 0.1, [0.1, 0.1], [0.1, 0.0, 0.1], [0.1, math.nan, 1])),
         *((put("pose_excess", v), "pose_excess") for v in (None, [1.0] * 4, [0.0, -1.0, 0.0], ["0", "0", "0"])),
+        *((put("pose_yaw", v), "pose_yaw") for v in (None, [1.0] * 3, [1.0, 0.0, 0.0, math.nan])),
+        *((put("pose_pitch", v), "pose_pitch") for v in ([1.0] * 5, "b")),
+        *((put("pose_turned", v), "pose_turned") for v in ([1.0] * 14, [-1.0] * 15)),
+        *((put("presence_embedding", v), "presence_embedding") for v in (None, [1.0], [1.0, 2.0], ["1"] * 3)),
         (put("card", []), "card"),
         (put("temprature", 1.0), "temprature"),
         (lambda raw: raw.pop("kernel_scale"), "kernel_scale"),

@@ -223,12 +223,12 @@ def test_exemplars_are_turned_by_what_the_displacement_turns_their_mean(toy_exem
     angle = np.deg2rad(10.0)
     turned = (start - 0.5) @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) + 0.5
     posterior = Posterior(model, p, 1.0, displacement=turned - start)
-    np.testing.assert_allclose(displaced_turn(posterior, face), (0, 0, 10), atol=1e-3)
+    np.testing.assert_allclose(displaced_turn(posterior, poses), (0, 0, 10), atol=1e-3)
     np.testing.assert_allclose(displaced_poses(posterior, poses).pose, [[1, 2, 13], [-4, 5, -171]], atol=1e-3)
     # Where not all of it is taken, by what is.
     half = Posterior(model, p, 1.0, displacement=turned - start, share=np.full(K, 0.5, np.float32))
     there, here = solve_pose(np.stack([half.mean, start]), face).astype(np.float64)
-    np.testing.assert_allclose(displaced_turn(half, face), wrap(there - here), atol=1e-3)
+    np.testing.assert_allclose(displaced_turn(half, poses), wrap(there - here), atol=1e-3)
     assert displaced_poses(Posterior(model, p, 1.0), poses) is poses
 
 

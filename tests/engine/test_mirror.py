@@ -60,7 +60,9 @@ def pair(request: pytest.FixtureRequest, toy_exemplars: Exemplars) -> Pair:
         model, poses = toy(toy_exemplars)
     else:
         bundle = Bundle.load(default_bundle_path())
-        model, poses = PosteriorModel(bundle.exemplars, bundle.calibration, StatedDisplacer()), bundle.poses
+        # What displaces here is made up, and no embedding of the bundle's network.
+        calibration = replace(bundle.calibration, presence_embedding=())
+        model, poses = PosteriorModel(bundle.exemplars, calibration, StatedDisplacer()), bundle.poses
     # Like a network's: high for exemplars about one, which is not its own mirror image.
     shapes = model.exemplars.shapes
     one = int(np.argmax(np.abs(poses.pose[:, 0])))

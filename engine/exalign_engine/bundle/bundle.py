@@ -175,13 +175,14 @@ class Bundle:
         exemplars, poses = read_exemplars(file, Tables.of_bundle(sha256(root / MANIFEST), manifest.exemplars))
         if exemplars.count != manifest.exemplars:
             raise BundleError(file, f"{exemplars.count} shapes, manifest.json says {manifest.exemplars}")
+        calibration = Calibration.read(root / "calibration.json")
         return cls(
             path=root,
             id=sha256(root / MANIFEST),
             manifest=manifest,
             exemplars=exemplars,
-            poses=poses,
-            calibration=Calibration.read(root / "calibration.json"),
+            poses=poses.mapped(calibration.pose_map),
+            calibration=calibration,
             detectors=read_detectors(root / "detectors.json"),
             baseline=read_baseline(root / "baseline.npz"),
             residual=read_residual(root / "residual.npz", manifest.margin)

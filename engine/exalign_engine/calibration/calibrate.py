@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from exalign_engine.arrays import F32, F64
+from exalign_engine.arrays import F64
 from exalign_engine.bundle.atomic_rewrite import rewritten
 from exalign_engine.bundle.bundle import Baseline, Bundle, seal, sha256, write_baseline, write_refiner
 from exalign_engine.bundle.moments_file import Moments, write_moments
 from exalign_engine.calibration.clicks import CLICK_FACES, fit_clicks
 from exalign_engine.calibration.detector import fit_detectors
+from exalign_engine.calibration.heads import ScoredFaces, fit_heads, score_faces
 from exalign_engine.calibration.last_level import MomentsMeter
 from exalign_engine.calibration.mixture import (
     FACTORS,
@@ -25,22 +26,17 @@ from exalign_engine.calibration.mixture import (
     fit_baseline,
     fit_coverage,
     fit_kernels,
-    fit_presence,
     flat_features,
 )
-from exalign_engine.calibration.pose import PoseFit, error_rows, fit_pose, interval_rows
 from exalign_engine.detect import Detector, FaceBoxMap, convention
-from exalign_engine.geometry.head_pose import solve_pose, wrap
 from exalign_engine.geometry.landmarks import N_LANDMARKS
 from exalign_engine.metrics.accuracy import nrmse, summarise
 from exalign_engine.metrics.coverage import coverage_rows, measure
-from exalign_engine.metrics.presence import presence_report, presence_scores
 from exalign_engine.network.batches import score
-from exalign_engine.network.outputs import Outputs, Runtime
+from exalign_engine.network.outputs import Runtime
 from exalign_engine.posterior.calibration import Calibration
-from exalign_engine.posterior.pose import displaced_turn
 from exalign_engine.posterior.posterior import Posterior, PosteriorModel
-from exalign_engine.posterior.residual import ImageFeatures, ResidualHead
+from exalign_engine.posterior.residual import ResidualHead
 from exalign_engine.progress import progress_bar
 from exalign_engine.refiner.fitting import calibrate_refiner
 from exalign_engine.refiner.refiner import Refiner
@@ -48,8 +44,8 @@ from exalign_engine.sampling.augment import Augmenter, CropSample
 from exalign_engine.sampling.augment_config import AugmentConfig
 from exalign_engine.sampling.faces import FaceMemory, LoadedFaces
 
-#: Seeds of the crops that presence and the baseline are fitted on.
-PRESENCE_SEED, BASELINE_SEED = 10, 11
+#: Seed of the crops that the baseline is fitted on.
+BASELINE_SEED = 11
 
 #: Disturbed crops of each training face for the baseline.
 BASELINE_ROUNDS = 3
@@ -80,56 +76,18 @@ class CalibrationResult:
 
 
 @dataclass(frozen=True)
-class ScoredFaces:
-    """The faces of ``val`` about their true boxes, and what the network answered.
-
-    Attributes:
-        truth: (B, 68, 2) float64, box frames.
-        outputs: of the B crops.
-        images: what the residual reads of each.
-    """
-
-    truth: F64
-    outputs: Outputs
-    images: Sequence[ImageFeatures | None]
-
-
-@dataclass(frozen=True)
-class PresenceCrops:
-    """Scores of crops with a face (2 B, K) and without one (2 B, K)."""
-
-    positives: F32
-    negatives: F32
-
-
-@dataclass(frozen=True)
 class MixtureFit:
-    """Temperature, kernels and presence.
+    """Temperature and kernels.
 
     Attributes:
         kernels: the likeliest.
         coverage: of regions at each of `FACTORS`.
-        calibration: with temperature, presence, and the kernels narrowed by the factor of ``coverage``.
+        calibration: with temperature, and the kernels narrowed by the factor of ``coverage``.
     """
 
     kernels: KernelFit
     coverage: CoverageFit
     calibration: Calibration
-
-
-@dataclass(frozen=True)
-class TurnedFaces:
-    """What the pose is fitted on.
-
-    Attributes:
-        probabilities: (K,) of each of the B faces.
-        turned: (B, 3) degrees: the true pose less the turn of the face's own displacement.
-        fit: scale and excess.
-    """
-
-    probabilities: Sequence[F32]
-    turned: F64
-    fit: PoseFit
 
 
 def calibrate(
@@ -154,18 +112,10 @@ def calibrate(
     size = bundle.manifest.input_size, bundle.manifest.margin
     augmenter = Augmenter(AugmentConfig(), *size)
     scored = score_faces(network, val.memory, augmenter)
-    presence = score_presence(network, val.memory, augmenter)
-    mixture = fit_mixture(bundle, scored, presence)
-    model = PosteriorModel(bundle.exemplars, mixture.calibration, bundle.residual)
-    posteriors = [model.posterior(s, i) for s, i in zip(scored.outputs.scores, scored.images, strict=True)]
-    turned = fit_turned(bundle, posteriors, scored.truth)
-    calibration = with_clicks(
-        replace(mixture.calibration, pose_scale=turned.fit.scale, pose_excess=turned.fit.excess),
-        bundle,
-        network,
-        val,
-        threads,
-    )
+    mixture = fit_mixture(bundle, scored)
+    posteriors = scored.posteriors(PosteriorModel(bundle.exemplars, mixture.calibration, bundle.residual))
+    heads = fit_heads(bundle, mixture.calibration, network, train.memory, val.memory, scored)
+    calibration = with_clicks(heads.calibration, bundle, network, val, threads)
     model = PosteriorModel(bundle.exemplars, calibration, bundle.residual)
     kept = None if bundle.residual is None else MomentsMeter(model, bundle.residual, len(train.memory))
     baseline, baseline_card = fit_baseline_on_crops(network, train.memory, augmenter, scored, kept)
@@ -178,11 +128,8 @@ def calibrate(
     accuracy = summarise([nrmse(p.mean, t) for p, t in zip(posteriors, scored.truth, strict=True)])
     card = {
         **mixture_card(bundle, mixture, posteriors, scored.truth),
-        "pose": {
-            "intervals": interval_rows(turned.probabilities, turned.turned, bundle.poses, calibration),
-            **error_rows(turned.probabilities, turned.turned, scored.truth, bundle.poses),
-        },
-        "presence": presence_report(calibration, presence.positives, presence.negatives),
+        "pose": heads.pose,
+        "presence": heads.presence,
         "accuracy": [{"boxes": "truth", **accuracy}],
         "baseline": baseline_card,
         "detectors": fitted_detectors,
@@ -217,46 +164,22 @@ def summary_line(result: CalibrationResult) -> str:
     )
 
 
-def score_faces(network: Runtime, faces: FaceMemory, augmenter: Augmenter) -> ScoredFaces:
-    """Run the network over undisturbed faces about their true boxes."""
-    samples = [augmenter.plain(i, p) for i, p in zip(faces.images, faces.landmarks, strict=True)]
-    truth = np.stack([s.shape for s in samples]).astype(np.float64)
-    outputs = score(network, (s.crop for s in samples), progress_bar(len(samples), "val"))
-    return ScoredFaces(truth, outputs, [row.image for row in outputs.rows()])
-
-
-def score_presence(network: Runtime, faces: FaceMemory, augmenter: Augmenter) -> PresenceCrops:
-    """Run the network over crops with and without a face."""
-    bar = progress_bar(4 * len(faces), "presence")
-    return PresenceCrops(*presence_scores(network, faces, augmenter, PRESENCE_SEED, bar))
-
-
-def fit_mixture(bundle: Bundle, scored: ScoredFaces, presence: PresenceCrops) -> MixtureFit:
-    """Fit temperature, kernels and presence; then narrow the kernels until regions hold what they state."""
+def fit_mixture(bundle: Bundle, scored: ScoredFaces) -> MixtureFit:
+    """Fit temperature and kernels; then narrow the kernels until regions hold what they state."""
     scores, displacer = scored.outputs.scores, bundle.residual
     print("fitting temperature and kernels …", file=sys.stderr)
     kernels = fit_kernels(scores, scored.truth, bundle.exemplars, displacer, scored.images)
-    slope, offset = fit_presence(presence.positives, presence.negatives)
     likeliest = replace(
         bundle.calibration,
         temperature=kernels.temperature,
         kernel_scale=kernels.kernel_scale,
         landmark_scale=tuple(float(a) for a in kernels.landmark_scale),
-        presence_slope=slope,
-        presence_offset=offset,
+        presence_embedding=(),
         card={},
     )
     print("fitting coverage …", file=sys.stderr)
     coverage = fit_coverage(likeliest, scores, scored.truth, bundle.exemplars, displacer, scored.images)
     return MixtureFit(kernels, coverage, replace(likeliest, kernel_scale=coverage.factor * kernels.kernel_scale))
-
-
-def fit_turned(bundle: Bundle, posteriors: Sequence[Posterior], truth: F64) -> TurnedFaces:
-    """Fit the pose's kernels and excess on the faces of ``val``."""
-    print("fitting the pose …", file=sys.stderr)
-    probabilities, mean_face = [p.probabilities for p in posteriors], bundle.poses.mean_face
-    turned = wrap(solve_pose(truth, mean_face) - np.stack([displaced_turn(p, mean_face) for p in posteriors]))
-    return TurnedFaces(probabilities, turned, fit_pose(probabilities, turned, bundle.poses))
 
 
 def with_clicks(

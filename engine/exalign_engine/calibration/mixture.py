@@ -1,8 +1,8 @@
-"""Fitting what turns scores into calibrated answers: temperature, kernels, coverage, presence and the baseline.
+"""Fitting what turns scores into calibrated answers: temperature, kernels, coverage and the baseline.
 
 Temperature and kernels minimise the marginal negative log likelihood of the true landmarks on ``val``, with the
 exemplars displaced as they will be in use. Then the kernels' common factor is narrowed until regions hold what they
-state. Presence is a logistic regression on log Σ exp s; the baseline is a ridge regression from the features.
+state. The baseline is a ridge regression from the features.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from exalign_engine.bundle.bundle import Baseline
 from exalign_engine.exemplars.exemplars import Exemplars
 from exalign_engine.geometry.landmarks import MIRROR, N_LANDMARKS
 from exalign_engine.metrics.coverage import MASSES, landmark_levels
-from exalign_engine.posterior.calibration import Calibration, score_mass
+from exalign_engine.posterior.calibration import Calibration
 from exalign_engine.posterior.kernels import marginal_log_likelihood
 from exalign_engine.posterior.posterior import PosteriorModel
 from exalign_engine.posterior.residual import Displacer, ImageFeatures
@@ -157,34 +157,6 @@ def _parabola(nll: F64) -> tuple[F64, F64]:
     step = np.clip(step, -1, 1)
     ratio = np.log(SCALES[1] / SCALES[0])
     return SCALES[best] * np.exp(step * ratio), mid - 0.25 * (left - right) * step
-
-
-def fit_presence(face_scores: F32, other_scores: F32, iterations: int = 100) -> tuple[float, float]:
-    """Logistic regression of "shows a face" on log Σ exp s, both kinds weighing the same.
-
-    Args:
-        face_scores: (B, K) scores of crops with a face.
-        other_scores: (C, K) scores of crops without.
-        iterations: Newton steps, with a weak ridge that keeps separable data finite.
-
-    Returns:
-        slope and offset.
-    """
-    x = np.array([score_mass(s) for s in face_scores] + [score_mass(s) for s in other_scores])
-    y = np.r_[np.ones(len(face_scores)), np.zeros(len(other_scores))]
-    w = np.r_[np.full(len(face_scores), 0.5 / len(face_scores)), np.full(len(other_scores), 0.5 / len(other_scores))]
-    centre, spread = float(x.mean()), max(float(x.std()), 1e-9)
-    z = np.stack([(x - centre) / spread, np.ones_like(x)], axis=1)
-    beta, ridge = np.zeros(2), np.diag([1e-4, 0.0])
-    for _ in range(iterations):
-        p = 1 / (1 + np.exp(-np.clip(z @ beta, -30, 30)))
-        gradient = z.T @ (w * (p - y)) + ridge @ beta
-        hessian = (z * (w * np.maximum(p * (1 - p), 1e-9))[:, None]).T @ z + ridge
-        step = np.linalg.solve(hessian, gradient)
-        beta = beta - np.clip(step, -2, 2)
-        if np.abs(step).max() < 1e-10:
-            break
-    return float(beta[0] / spread), float(beta[1] - beta[0] * centre / spread)
 
 
 def fit_baseline(features: F32, shapes: F32, val_features: F32, val_shapes: F32) -> tuple[Baseline, dict[str, Any]]:

@@ -11,6 +11,7 @@ from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.bundle.moments_file import MOMENTS, write_moments
 from exalign_engine.calibration.calibrate import calibrate, measure_moments, summary_line, write_calibration
 from exalign_engine.calibration.detector import calibrate_detector, detector_line, write_detector
+from exalign_engine.calibration.heads import heads_line, recalibrate_heads, write_heads
 from exalign_engine.commands.arguments import add_bundle, add_data, bundle_path
 from exalign_engine.commands.files import Files, bundle_read, given
 from exalign_engine.detect import DETECTORS, create_detector, create_detectors
@@ -42,6 +43,11 @@ def add(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="write moments.npz alone, what finetune needs of the training faces, and leave everything else as it is",
     )
+    parser.add_argument(
+        "--heads",
+        action="store_true",
+        help="fit pose and presence alone, with turned heads, and leave everything else as it is",
+    )
     parser.add_argument("--report", type=Path, metavar="FILE", help="also write what was measured, as .html or .png")
 
 
@@ -57,7 +63,8 @@ def run(args: argparse.Namespace) -> int:
         raise InvalidInputError(
             [Violation("--report", f"is {str(args.report)!r}, must end in {' or '.join(REPORT_SUFFIXES)}")]
         )
-    alone = [name for name, given_ in (("--detector", args.detector), ("--moments", args.moments)) if given_]
+    flags = (("--detector", args.detector), ("--moments", args.moments), ("--heads", args.heads))
+    alone = [name for name, given_ in flags if given_]
     if len(alone) + bool(args.report) > 1:
         raise InvalidInputError([Violation(alone[0], f"does not go with {'--report' if args.report else alone[1]}")])
     bundle = Bundle.load(bundle_path(args))
@@ -75,6 +82,12 @@ def run(args: argparse.Namespace) -> int:
         write_detector(bundle, fit)
         report_written("exalign-model", bundle.path)
         print(detector_line(fit), file=sys.stderr)
+        return 0
+    if args.heads:
+        heads = recalibrate_heads(bundle, network, train.memory, val.memory)
+        write_heads(bundle, heads)
+        report_written("exalign-model", bundle.path)
+        print(heads_line(heads), file=sys.stderr)
         return 0
     detectors = create_detectors({name: file for name, file in models.items() if file is not None})
     result = calibrate(bundle, network, train, val, list(detectors.values()), threads=args.threads)

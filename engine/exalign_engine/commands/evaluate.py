@@ -34,7 +34,7 @@ from exalign_engine.geometry.landmark_formats import FORMATS
 from exalign_engine.geometry.landmarks import N_LANDMARKS
 from exalign_engine.hmm.chain import Chain
 from exalign_engine.metrics.coverage import collect, coverage_report, measure_face
-from exalign_engine.metrics.presence import presence_report, presence_scores
+from exalign_engine.metrics.presence import presence_crops, presence_report
 from exalign_engine.metrics.subsets import difficult_subsets, yaw_of
 from exalign_engine.progress import progress_bar
 from exalign_engine.runtime import create_runtime
@@ -144,10 +144,10 @@ def run(args: argparse.Namespace) -> int:
             figures |= _coverage(aligner, faces)
         memory = load_faces(faces)
         augmenter = Augmenter(AugmentConfig(), bundle.manifest.input_size, bundle.manifest.margin)
-        scores = presence_scores(
+        crops = presence_crops(
             aligner.runtime, memory, augmenter, PRESENCE_SEED, progress_bar(4 * len(memory), "presence")
         )
-        figures["presence"] = presence_report(bundle.calibration, *scores)
+        figures["presence"] = presence_report(bundle.calibration, *crops)
     if args.json:
         print_json(head | figures)
     else:

@@ -16,14 +16,16 @@ exactly. Angles are degrees, in the order yaw, pitch, roll.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from exalign_engine.arrays import F32, F64
 from exalign_engine.exemplars.exemplars import PRIOR_MEMBERS, SAME_SHAPE, Exemplars, squared_distances
 from exalign_engine.geometry.head_pose import MIRROR_SIGN, fit_mean_face, solve_pose, wrap
 from exalign_engine.geometry.landmarks import mirror_shapes
+from exalign_engine.geometry.pose_map import PoseMap
 
 #: Faces among which an exemplar looks for its members.
 MAX_MEMBERS = 4096
@@ -37,11 +39,27 @@ class Poses:
         mean_face: (68, 3) float64, from `fit_mean_face`.
         pose: (K, 3) float32, degrees: yaw, pitch, roll of each exemplar.
         variance: (K, 3) float32, square degrees: spread of the pose of faces like it, before the fitted factor.
+        map: from the poses that the mean face says to those above.
+        plain: the poses that it says; None where they are these.
     """
 
     mean_face: F64
     pose: F32
     variance: F32
+    map: PoseMap = field(default_factory=PoseMap)
+    plain: Poses | None = field(default=None, repr=False, compare=False)
+
+    def of(self, shapes: NDArray[np.floating]) -> F64:
+        """(B, 68, 2) shapes → (B, 3) float64 how the heads are turned, degrees; see `solve_pose` and `PoseMap`."""
+        return self.map(solve_pose(shapes, self.mean_face))
+
+    def mapped(self, by: PoseMap) -> Poses:
+        """What the mean face says, brought to the heads' own poses by this map in place of any before."""
+        said = self.plain or self
+        if by == PoseMap():
+            return said
+        variance = said.variance * by.widening(said.pose) ** 2
+        return Poses(self.mean_face, by(said.pose).astype(np.float32), variance.astype(np.float32), by, said)
 
 
 def find_poses(exemplars: Exemplars, faces: F64, tau: float, mean_face: F64 | None = None) -> Poses:

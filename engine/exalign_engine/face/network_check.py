@@ -30,6 +30,9 @@ def check_network(bundle: Bundle, runtime: Runtime) -> None:
         except ValueError as e:
             raise BundleError(network, f"does not fit refiner.npz: {e}") from e
     image = out.row(0).image
+    if image is not None and not bundle.calibration.reads(image.embedding):
+        read = len(bundle.calibration.presence_embedding) - 2
+        raise BundleError(network, f"gives an embedding of {image.embedding.size}, calibration.json reads {read}")
     if residual is not None and image is None:
         raise BundleError(network, "has no output 'local', which residual.npz reads")
     try:

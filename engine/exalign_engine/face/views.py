@@ -157,7 +157,7 @@ def pose(
         InvalidInputError: a mass is wrong.
     """
     kept = face.posterior.kept
-    mine = Poses(poses.mean_face, poses.pose[kept.index], poses.variance[kept.index])
+    mine = replace(poses, pose=poses.pose[kept.index], variance=poses.variance[kept.index])
     places, variance = calibrated_poses(kept.weights, displaced_poses(face.posterior, mine), calibration)
     return view_pose(kept.weights, places, variance, masses, grid, check)
 

@@ -75,7 +75,7 @@ def fit_mean_face(shapes: F64) -> F64:
         moment = np.einsum("k,knc,kcd->nd", trust, unit, camera, optimize=True)
         normal = np.einsum("k,kce,kcd->ed", trust, camera, camera, optimize=True)
         face = _canonical(np.linalg.solve(normal, moment.T).T)
-    pitch = np.median(_angles(_solve(views, face)[0])[:, PITCH])
+    pitch = np.median(angles_of(_solve(views, face)[0])[:, PITCH])
     return np.asarray(face @ rotation(np.array([0.0, pitch, 0.0])).T)
 
 
@@ -101,7 +101,7 @@ def solve_pose(shapes: NDArray[np.floating], mean_face: F64) -> F32:
     pose = np.empty((len(shapes), 3), dtype=np.float32)
     for start in range(0, len(shapes), BLOCK):
         block = np.asarray(shapes[start : start + BLOCK], dtype=np.float64)
-        pose[start : start + BLOCK] = _angles(_solve(block, mean_face)[0])
+        pose[start : start + BLOCK] = angles_of(_solve(block, mean_face)[0])
     return pose
 
 
@@ -121,8 +121,8 @@ def wrap(degrees: NDArray[np.floating]) -> F64:
     return np.asarray((np.asarray(degrees, dtype=np.float64) + 180.0) % 360.0 - 180.0)
 
 
-def _angles(turn: F64) -> F64:
-    """(K, 3, 3) rotations → (K, 3) yaw, pitch, roll in degrees."""
+def angles_of(turn: F64) -> F64:
+    """(K, 3, 3) rotations → (K, 3) yaw, pitch, roll in degrees; the inverse of `rotation`."""
     yaw = -np.arcsin(np.clip(turn[:, 2, 0], -1.0, 1.0))
     pitch = np.arctan2(turn[:, 2, 1], turn[:, 2, 2])
     roll = np.arctan2(turn[:, 1, 0], turn[:, 0, 0])

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from exalign_engine.errors import BundleError
 from exalign_engine.geometry.landmarks import N_LANDMARKS
+from exalign_engine.geometry.pose_map import PoseMap
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,16 @@ class Calibration:
         temperature: T of p = softmax(s/T), > 0.
         kernel_scale: c of σ²_kn = c · a_n · v_k, > 0.
         landmark_scale: 68 values a_n > 0 with mean 1.
-        presence_slope: presence = logistic(slope · (log Σ exp s_k) + offset).
+        presence_slope: presence = logistic(slope · (log Σ exp s_k) + offset), where there is no embedding to read.
         presence_offset: see ``presence_slope``.
         presence_threshold: presence from which a crop counts as a face.
         pose_scale: 3 factors > 0 of the pose's kernel variances, for yaw, pitch and roll.
+        pose_yaw: a₀ … a₃ of Eq. C2 (`exalign_engine.geometry.pose_map`).
+        pose_pitch: b₀ … b₅ of it.
+        pose_turned: 3 × 5 standard deviations ≥ 0, degrees: what a head's yaw, pitch and roll have beside, by how far
+            it is turned; see `exalign_engine.posterior.pose_calibrated.TURNS`.
+        presence_embedding: slope, offset and w of presence = logistic(slope · (log Σ exp s_k) + offset + w · e), e the
+            embedding, the mean of both looks; empty: it is not read. See `exalign_engine.calibration.presence`.
         pose_excess: ν ≥ 0 of yaw, pitch and roll, square degrees: how much the poses of exemplars that share a face
             spread beyond what is unknown of the face's pose; see `exalign_engine.calibration.pose`.
         click_slopes: 2 factors α, β ≥ 0 of the error and the entropy that a click is expected to take; see
@@ -44,14 +51,46 @@ class Calibration:
     presence_threshold: float = 0.5
     pose_scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
     pose_excess: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    pose_yaw: tuple[float, ...] = PoseMap().yaw
+    pose_pitch: tuple[float, ...] = PoseMap().pitch
+    pose_turned: tuple[float, ...] = (0.0,) * 15
+    presence_embedding: tuple[float, ...] = ()
     click_slopes: tuple[float, float] = (1.0, 0.0)
     click_offset: tuple[float, ...] = (0.0,) * N_LANDMARKS
     card: dict[str, Any] = field(default_factory=dict)
 
-    def presence(self, scores: NDArray[np.float32]) -> float:
-        """Probability that a crop shows a face, from its K unnormalised scores."""
-        z = self.presence_slope * score_mass(scores) + self.presence_offset
+    @property
+    def pose_map(self) -> PoseMap:
+        """Eq. C2."""
+        return PoseMap(self.pose_yaw, self.pose_pitch)
+
+    def presence(self, scores: NDArray[np.float32], embedding: NDArray[np.float32] | None = None) -> float:
+        """Probability that a crop shows a face.
+
+        Args:
+            scores: (K,) unnormalised.
+            embedding: (D,) or, of a network that looks twice, (2 D,); None where there is none: by the scores alone.
+
+        Raises:
+            ValueError: the embedding is of another size than ``presence_embedding`` reads.
+        """
+        return self.presence_of(score_mass(scores), embedding)
+
+    def presence_of(self, mass: float, embedding: NDArray[np.float32] | None = None) -> float:
+        """The same from log Σ exp s."""
+        slope, offset, z = self.presence_slope, self.presence_offset, 0.0
+        if self.presence_embedding and embedding is not None and embedding.size:
+            slope, offset, *weights = self.presence_embedding
+            if not self.reads(embedding):
+                raise ValueError(f"presence reads an embedding of {len(weights)} numbers, there are {embedding.size}")
+            z = float(weights @ embedding.reshape(-1, len(weights)).mean(axis=0, dtype=np.float64))
+        z += slope * mass + offset
         return 1.0 / (1.0 + math.exp(-min(max(z, -60.0), 60.0)))
+
+    def reads(self, embedding: NDArray[np.float32]) -> bool:
+        """Whether presence can read an embedding, of one look or of two."""
+        read = len(self.presence_embedding) - 2
+        return not self.presence_embedding or embedding.size in (read, 2 * read)
 
     def write(self, path: Path) -> None:
         """Write calibration.json."""
@@ -69,8 +108,8 @@ class Calibration:
         except (OSError, ValueError, RecursionError) as e:
             raise BundleError(path, f"cannot be read: {e}") from e
         names = set(cls.__dataclass_fields__)
-        if not isinstance(raw, dict) or set(raw) != names:
-            odd = sorted(names.symmetric_difference(raw if isinstance(raw, dict) else ()))
+        if not isinstance(raw, dict) or not names - LATER <= set(raw) <= names:
+            odd = sorted((names - LATER).symmetric_difference(raw if isinstance(raw, dict) else ()) - LATER)
             raise BundleError(path, f"fields missing or unknown: {', '.join(odd)}")
         for name, least, strict in _NUMBERS:
             value = raw[name]
@@ -80,13 +119,18 @@ class Calibration:
         if not (_is_finite(threshold) and 0 <= threshold <= 1):
             raise BundleError(path, f"presence_threshold is {threshold!r}, must be a number from 0 to 1")
         for name, length, least, strict in _LISTS:
+            if name not in raw and name in LATER:
+                continue
             values = raw[name]
-            right = isinstance(values, list) and len(values) == length
+            right = isinstance(values, list) and len(values) == (length if length is not None else len(values))
             if not (right and all(_is_finite(v) and (v > least if strict else v >= least) for v in values)):
-                raise BundleError(path, f"{name} must hold {length} finite numbers{_limit(least, strict)}")
+                count = "" if length is None else f"{length} "
+                raise BundleError(path, f"{name} must hold {count}finite numbers{_limit(least, strict)}")
+        if len(raw.get("presence_embedding", ())) in (1, 2):
+            raise BundleError(path, "presence_embedding must hold a slope, an offset and a weight at least, or nothing")
         if not isinstance(raw["card"], dict):
             raise BundleError(path, "card must be an object")
-        return cls(**raw | {name: tuple(raw[name]) for name, *_ in _LISTS})
+        return cls(**raw | {name: tuple(raw[name]) for name, *_ in _LISTS if name in raw})
 
 
 #: Fields that are a number: the least value, and whether it is excluded.
@@ -97,11 +141,18 @@ _NUMBERS = (
     ("presence_offset", -math.inf, False),
 )
 
-#: Fields that are a list of numbers: its length, the least value, and whether it is excluded.
-_LISTS = (
+#: Fields that a bundle from before them is without: it answers as it did.
+LATER = frozenset({"pose_yaw", "pose_pitch", "pose_turned", "presence_embedding"})
+
+#: Fields that are a list of numbers: its length (None: any), the least value, and whether it is excluded.
+_LISTS: tuple[tuple[str, int | None, float, bool], ...] = (
     ("landmark_scale", N_LANDMARKS, 0.0, True),
     ("pose_scale", 3, 0.0, True),
     ("pose_excess", 3, 0.0, False),
+    ("pose_yaw", 4, -math.inf, False),
+    ("pose_pitch", 6, -math.inf, False),
+    ("pose_turned", 15, 0.0, False),
+    ("presence_embedding", None, -math.inf, False),
     ("click_slopes", 2, 0.0, False),
     ("click_offset", N_LANDMARKS, -math.inf, False),
 )

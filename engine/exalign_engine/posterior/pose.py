@@ -20,7 +20,7 @@ from exalign.summary import summarised
 from exalign_engine.arrays import F32, F64
 from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.exemplars.poses import Poses
-from exalign_engine.geometry.head_pose import ROLL, YAW, solve_pose, wrap
+from exalign_engine.geometry.head_pose import ROLL, YAW, wrap
 from exalign_engine.libraries.njit import njit
 from exalign_engine.posterior.checks import Check, checked, unchecked
 from exalign_engine.posterior.posterior import Posterior
@@ -106,12 +106,12 @@ class PoseView:
     mass_outside: float
 
 
-def displaced_turn(posterior: Posterior, mean_face: F64) -> F64:
+def displaced_turn(posterior: Posterior, poses: Poses) -> F64:
     """By how much its displacement turns the exemplars of a posterior.
 
     Args:
         posterior: of one face.
-        mean_face: (68, 3), of the bundle's poses.
+        poses: what reads poses from shapes.
 
     Returns:
         (3,) degrees in [−180, 180).
@@ -119,13 +119,13 @@ def displaced_turn(posterior: Posterior, mean_face: F64) -> F64:
     start, r = posterior.mixture_mean, posterior.mean_displacement
     if not r.any():
         return np.zeros(3)
-    before, after = solve_pose(np.stack([start, start + r]), mean_face)
-    return wrap(after.astype(np.float64) - before)
+    before, after = poses.of(np.stack([start, start + r]))
+    return wrap(after - before)
 
 
 def displaced_poses(posterior: Posterior, poses: Poses) -> Poses:
     """The poses of all or some exemplars as the posterior displaces them; see `displaced_turn`."""
-    turn = displaced_turn(posterior, poses.mean_face)
+    turn = displaced_turn(posterior, poses)
     return replace(poses, pose=wrap(poses.pose + turn).astype(np.float32)) if turn.any() else poses
 
 

@@ -146,7 +146,8 @@ class PosteriorModel:
             p = np.exp((scores - scores.max()) / np.float32(self.calibration.temperature))
         probabilities = p / p.sum(dtype=np.float64).astype(np.float32)
         kept = Support.of_all(probabilities) if whole else None
-        return Posterior(self, probabilities, self.calibration.presence(scores), image=image, sums=made, kept=kept)
+        presence = self.calibration.presence(scores, None if image is None else image.embedding)
+        return Posterior(self, probabilities, presence, image=image, sums=made, kept=kept)
 
 
 class Posterior:

@@ -25,6 +25,9 @@ EARS = [0, 1, 15, 16]
 #: The relief is flat on and beyond an ellipse about the box's centre: points on it, and its half axes (box sides).
 RING_POINTS, RING = 24, np.array([0.72, 0.9])
 
+#: The same where the skull is known: the crown lies 1.1 box sides above the middle of the face box.
+HEAD_RING = np.array([1.05, 1.6])
+
 #: Smoothing of the depth spline, which works in box sides: closed lips lie on top of each other at different depths.
 DEPTH_SMOOTHING = 2e-4
 
@@ -43,14 +46,19 @@ class TurnableFace:
         points: (68, 2) its landmarks, pixels.
         mean_face: (68, 3) of `exalign_engine.exemplars.poses.Poses`.
         vertices: along each side of the mesh.
+        skull: (S, 6) points above the brows and normals there, in the frame of ``mean_face``: they turn with the face.
+            None: what is above the brows fades into the background, which does for turns of up to about 45 degrees.
     """
 
-    def __init__(self, image: U8, points: F64, mean_face: F64, vertices: int = VERTICES) -> None:
+    def __init__(
+        self, image: U8, points: F64, mean_face: F64, vertices: int = VERTICES, skull: F64 | None = None
+    ) -> None:
         self.image, self.points = image, np.asarray(points, dtype=np.float64)
         self.frame = BoxFrame.from_box(tight_box(points))
         self._centre = np.array([self.frame.cx, self.frame.cy])
-        self._knots, self._spline = self._fit_depth(mean_face)
-        self._hull = cv2.convexHull(self.points.astype(np.float32))
+        self._ring = RING if skull is None else HEAD_RING
+        self._knots, self._spline, head = self._fit_depth(mean_face, skull)
+        self._hull = cv2.convexHull(head.astype(np.float32))
         h, w = image.shape[:2]
         x, y = (np.linspace(-OVERHANG * n, (1 + OVERHANG) * n, vertices) for n in (w, h))
         self._mesh = np.stack(np.meshgrid(x, y), axis=-1)
@@ -86,30 +94,41 @@ class TurnableFace:
         out = cv2.remap(self.image, lookup, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(out, dtype=np.uint8)
 
-    def _fit_depth(self, mean_face: F64) -> tuple[F64, F64]:
-        """Knots (M, 2) in box sides and coefficients (M + 3,) of the depth's thin-plate spline."""
-        pose = solve_pose(self.points[None], mean_face)[0]
-        model = (mean_face - mean_face.mean(axis=0)) @ rotation(pose).T
-        flat = (self.points - self.points.mean(axis=0)) / self.frame.side
+    def _fit_depth(self, mean_face: F64, skull: F64 | None) -> tuple[F64, F64, F64]:
+        """Knots (M, 2) in box sides, coefficients (M + 3,) of the depth's thin-plate spline, and what is the head.
+
+        The head is (P, 2) places in pixels: the landmarks, and the part of the skull that is seen.
+        """
+        turn = rotation(solve_pose(self.points[None], mean_face)[0])
+        centre = mean_face.mean(axis=0)
+        model = (mean_face - centre) @ turn.T
+        middle = self.points.mean(axis=0)
+        flat = (self.points - middle) / self.frame.side
         scale = (flat * model[:, :2]).sum() / (model[:, :2] ** 2).sum()
-        depth = scale * (model[:, 2] - model[EARS, 2].mean())
+        ears = model[EARS, 2].mean()
+        depth, head = scale * (model[:, 2] - ears), self.points
+        if skull is not None:
+            solid, normal = (skull[:, :3] - centre) @ turn.T, skull[:, 3:] @ turn.T
+            seen = normal[:, 2] >= 0
+            depth = np.concatenate([depth, scale * (solid[seen, 2] - ears)])
+            head = np.concatenate([head, middle + self.frame.side * scale * solid[seen, :2]])
         angle = 2 * np.pi * np.arange(RING_POINTS) / RING_POINTS
-        ring = RING * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-        knots = np.concatenate([(self.points - self._centre) / self.frame.side, ring])
+        ring = self._ring * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        knots = np.concatenate([(head - self._centre) / self.frame.side, ring])
         m = len(knots)
         affine = np.column_stack([np.ones(m), knots])
         system = np.zeros((m + 3, m + 3))
         system[:m, :m] = _thin_plate(knots, knots) + DEPTH_SMOOTHING * np.eye(m)
         system[:m, m:], system[m:, :m] = affine, affine.T
         right = np.concatenate([depth, np.zeros(RING_POINTS + 3)])
-        return knots, np.linalg.solve(system, right)
+        return knots, np.linalg.solve(system, right), head
 
     def _depth(self, points: F64) -> F64:
         """Depth of places of the still, (..., 2) pixels → (...) pixels towards the viewer; 0 beyond the ellipse."""
         flat = ((points - self._centre) / self.frame.side).reshape(-1, 2)
         m = len(self._knots)
         depth = _thin_plate(flat, self._knots) @ self._spline[:m] + self._spline[m] + flat @ self._spline[m + 1 :]
-        depth[np.linalg.norm(flat / RING, axis=1) >= 1] = 0.0
+        depth[np.linalg.norm(flat / self._ring, axis=1) >= 1] = 0.0
         return np.asarray(self.frame.side * depth.reshape(points.shape[:-1]))
 
     def _grip(self, points: F64) -> F64:

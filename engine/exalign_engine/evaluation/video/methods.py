@@ -21,7 +21,7 @@ from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.evaluation.video.clips import Clip
 from exalign_engine.face.aligner import Aligner
 from exalign_engine.geometry.frames import BoxFrame, extract_crop
-from exalign_engine.geometry.head_pose import YAW, solve_pose
+from exalign_engine.geometry.head_pose import YAW
 from exalign_engine.hmm.chain import Chain, viterbi
 from exalign_engine.metrics.accuracy import nrmse
 from exalign_engine.network.batches import score
@@ -99,7 +99,7 @@ def watch(aligner: Aligner, clip: Clip) -> WatchedClip:
     """Score every frame of a clip in its given box, and in the filtered one."""
     boxes = _filtered(clip.given)
     looks = [_looked(aligner, clip, places) for places in (clip.given, boxes)]
-    yaw = solve_pose(clip.truth, aligner.bundle.poses.mean_face)[:, YAW].astype(np.float64)
+    yaw = aligner.bundle.poses.of(clip.truth)[:, YAW]
     return WatchedClip(clip, looks[0], boxes, looks[1], yaw)
 
 
