@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from exalign_engine.bundle.bundle import Bundle, seal, sha256
 from exalign_engine.bundle.moments_file import write_moments
-from exalign_engine.calibration.calibrate import fit_mixture, measure_moments, score_faces, score_presence
+from exalign_engine.calibration.calibrate import fit_mixture, measure_moments
+from exalign_engine.calibration.heads import score_faces
 from exalign_engine.data.prepared import PreparedFaces
 from exalign_engine.finetune.run import residual_of
 from exalign_engine.runtime import create_runtime
@@ -64,8 +65,8 @@ def write_prepared(folder: Path, faces: FaceMemory, split: str = "train") -> Non
 def base(data: Path, held_out: str, collections: Sequence[str], work: Path, samples: int = SAMPLES) -> Bundle:
     """A bundle trained on all collections but one; taken as it is where it is there.
 
-    Temperature, kernels, presence and moments are those of `calibrate`; detectors, poses and clicks are left neutral,
-    for nothing here reads them.
+    Temperature, kernels and moments are those of `calibrate`; presence, detectors, poses and clicks are left neutral, for
+    nothing here reads them.
 
     Args:
         data: all faces.
@@ -90,7 +91,7 @@ def base(data: Path, held_out: str, collections: Sequence[str], work: Path, samp
     bundle = Bundle.load(out)
     network = create_runtime("auto", bundle.network, threads=2)
     augmenter = Augmenter(AugmentConfig(), bundle.manifest.input_size, bundle.manifest.margin)
-    mixture = fit_mixture(bundle, score_faces(network, val, augmenter), score_presence(network, val, augmenter))
+    mixture = fit_mixture(bundle, score_faces(network, val, augmenter))
     mixture.calibration.write(out / "calibration.json")
     seal(out, bundle.manifest)
     bundle = Bundle.load(out)
