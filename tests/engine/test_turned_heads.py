@@ -33,6 +33,7 @@ from exalign_engine.sampling.profiled import MOST_PITCH, MOST_YAW, drawn_pose, l
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
 BENT = PoseMap((1.3, 0.05, 0.02, -0.1), (-1.0, 1.8, 0.05, -0.3, 0.1, 2.0))
@@ -148,7 +149,7 @@ def test_a_piece_of_another_photograph_covers_a_part_or_all() -> None:
 def answers_of(known: F64, read: F64, poses: Poses) -> TurnedAnswers:
     """Answers whose landmarks are read as ``read``, each certain of the exemplar that lies nearest."""
     shapes = project(poses.mean_face, read)
-    turns = []
+    turns: list[tuple[NDArray[np.intp], F32, F64]] = []
     for pose, shape in zip(read, shapes, strict=True):
         nearest = int(np.abs(poses.pose - pose).sum(axis=1).argmin())
         turns.append((np.array([nearest]), np.ones(1, np.float32), np.stack([shape, shape])))
@@ -164,6 +165,7 @@ def test_the_map_is_learnt_from_answers_about_turned_heads() -> None:
     few = answers_of(BENT(read)[:20], read[:20], poses)
     assert fit_map(few, CANONICAL_FACE) == PoseMap()
     assert fit_beside(few, poses, Calibration()) == Calibration().pose_turned
+    assert turned_rows(answers_of(read[:0], read[:0], poses), poses, Calibration()) == []
 
 
 def test_intervals_of_turned_heads_are_made_to_hold_their_mass() -> None:

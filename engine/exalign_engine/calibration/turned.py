@@ -154,6 +154,8 @@ def stated(answers: TurnedAnswers, poses: Poses, calibration: Calibration) -> tu
 
 def turned_rows(answers: TurnedAnswers, poses: Poses, calibration: Calibration) -> list[dict[str, Any]]:
     """For the card: errors and intervals of yaw and pitch by how far a head is turned that way, degrees."""
+    if not answers.turns:
+        return []
     ends, means = [], []
     for kept, p, shapes in answers.turns:
         pose, variance = _kernels(kept, p, shapes, poses, calibration)
