@@ -65,8 +65,8 @@ def write_prepared(folder: Path, faces: FaceMemory, split: str = "train") -> Non
 def base(data: Path, held_out: str, collections: Sequence[str], work: Path, samples: int = SAMPLES) -> Bundle:
     """A bundle trained on all collections but one; taken as it is where it is there.
 
-    Temperature, kernels and moments are those of `calibrate`; presence, detectors, poses and clicks are left neutral, for
-    nothing here reads them.
+    Temperature, kernels and moments are those of `calibrate`; presence, detectors, poses and clicks are left neutral,
+    for nothing here reads them.
 
     Args:
         data: all faces.

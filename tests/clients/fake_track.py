@@ -280,6 +280,9 @@ class _Stream:
         if frame.evidence:
             result.tracks[0].evidence_outcome = evidence_pb2.EVIDENCE_OUTCOME_CONDITIONED
             result.tracks[0].surprise = 0.5
+        if frame.occluded:
+            result.tracks[0].reacquired_from = 3
+            result.tracks[0].reacquired_probability = 0.75
         responses = [Response(result=result)]
         lag = session.config.smoothing_lag
         if lag and len(session.frames) > lag:

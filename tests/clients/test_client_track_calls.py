@@ -59,6 +59,8 @@ def test_a_result_has_everything(service: FakeService, track: Track) -> None:
     assert (tracked.evidence_outcome, tracked.surprise) == (None, None)
     assert (second.tracks[0].evidence_outcome, second.tracks[0].surprise) == ("conditioned", 0.5)
     assert third.frame_index == 10
+    assert (first.tracks[0].reacquired_from, first.tracks[0].reacquired_probability) == (None, None)
+    assert (third.tracks[0].reacquired_from, third.tracks[0].reacquired_probability) == (3, 0.75)
     assert closed is not None
     assert (closed.summary.frames_answered, closed.paths, closed.suggestions) == (3, (), ())
     assert isinstance(first.to_json(), dict)

@@ -33,9 +33,15 @@ def test_little_overlap_is_no_pair() -> None:
 
 
 def test_near_wants_place_and_size() -> None:
-    assert near(np.array(LEFT), moved(LEFT, 100)) == pytest.approx(1.0)
-    assert near(np.array(LEFT), moved(LEFT, 200)) is None
-    assert near(np.array(LEFT), np.array([80.0, 130.0, 120.0, 170.0])) is None
+    assert near(np.array(LEFT), moved(LEFT, 100), 0) == pytest.approx(1.0)
+    assert near(np.array(LEFT), moved(LEFT, 200), 0) is None
+    assert near(np.array(LEFT), np.array([80.0, 130.0, 120.0, 170.0]), 0) is None
+
+
+def test_the_longer_a_face_is_unseen_the_farther_it_may_be() -> None:
+    far = moved(LEFT, 200)
+    assert [near(np.array(LEFT), far, frames) is None for frames in (0, 4, 6, 90)] == [True, True, False, False]
+    assert near(np.array(LEFT), moved(LEFT, 320), 90) is None
 
 
 def test_an_overlap_of_just_the_least_is_a_pair() -> None:

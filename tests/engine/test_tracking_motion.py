@@ -78,3 +78,73 @@ def test_a_face_that_turns_up_elsewhere_has_no_velocity() -> None:
     found = hidden.update(shifted(30), shifted(32), 1)
     assert (found.vx, found.vy, found.unseen_frames) == (0, 0, 0)
     np.testing.assert_array_equal(found.predict(1, SIZE).box, shifted(32))
+
+
+def crop_loop(motion: Motion, truth: np.ndarray, slope: float, frames: int) -> list[np.ndarray]:
+    """Crops of a face that stands still: what is found follows the crop a little, and trembles with it."""
+    crops, new = [], motion.seen is None
+    for t in range(frames):
+        cropped = motion.predict(1, SIZE).box
+        crops.append(cropped)
+        tremble = 0.3 * np.sin(1e3 * cropped)
+        motion = motion.update(cropped, truth + slope * (cropped - truth) + tremble, 1)
+        if new and t == 0:
+            motion = motion.stopped()  # as of a track that is opened
+    return crops
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.2, 0.4])
+@pytest.mark.parametrize("off", [0.0, 4.0, -9.0])
+def test_a_face_that_stands_still_has_the_same_crop_to_the_last_bit_after_three_frames(
+    slope: float, off: float
+) -> None:
+    crops = crop_loop(Motion.at(shifted(off, -off / 2)), BOX, slope, 20)
+    for crop in crops[4:]:
+        np.testing.assert_array_equal(crop, crops[3])
+    np.testing.assert_allclose(crops[-1], BOX, atol=2 * MOTION.rest_offset * 120)
+
+
+def test_a_face_that_stops_comes_to_rest_within_three_frames() -> None:
+    motion = Motion.at(BOX)
+    for t in range(1, 9):
+        motion = motion.update(motion.predict(1, SIZE).box, shifted(6.0 * t), 1)
+    assert motion.vx == pytest.approx(6, abs=0.1)
+    crops = crop_loop(motion, shifted(48.0), 0.2, 12)
+    for crop in crops[4:]:
+        np.testing.assert_array_equal(crop, crops[3])
+
+
+@pytest.mark.parametrize("speed", [0.1, 0.3, 0.7, 1.5, 4.0])
+def test_a_small_motion_is_followed_without_falling_behind(speed: float) -> None:
+    motion = Motion.at(BOX)
+    for t in range(60):
+        cropped = motion.predict(1, SIZE).box
+        if t > 5:
+            assert abs(float(cropped[0]) - BOX[0] - speed * t) <= MOTION.rest_wide * MOTION.rest_offset * 120 + speed + 1e-9, t
+        motion = motion.update(cropped, shifted(speed * t), 1)
+
+
+def test_a_face_at_rest_that_grows_is_followed() -> None:
+    motion = Motion.at(BOX)
+    for t in range(1, 30):
+        wider = BOX + 0.3 * t * np.array([-1, -1.2, 1, 1.2])
+        motion = motion.update(motion.box, wider, 1)
+        assert motion.width == pytest.approx(wider[2] - wider[0], rel=MOTION.rest_wide * MOTION.rest_growth + 1e-9)
+
+
+def test_a_face_behind_another_goes_on_as_it_went_in() -> None:
+    motion = Motion.at(BOX)
+    for t in range(1, 12):
+        motion = motion.update(motion.predict(1, SIZE).box, shifted(5.0 * t), 1)
+    start, speed = motion.cx, motion.vx
+    for _ in range(6):
+        motion = motion.update_unseen(motion.predict(1, SIZE).box, 1, meeting=True)
+    assert motion.cx - start == pytest.approx(6 * speed)
+    out = motion.update(motion.predict(1, SIZE).box, motion.predict(1, SIZE).box + 2.0, 1, meeting=True)
+    assert (out.vx, out.unseen_frames) == (speed, 0)
+
+
+def test_a_meeting_changes_a_velocity_slowly() -> None:
+    motion = Motion.at(BOX).update(BOX, shifted(12), 1)
+    apart, meeting = (motion.update(shifted(18), shifted(30), 1, meeting=m) for m in (False, True))
+    assert motion.vx < meeting.vx < apart.vx

@@ -181,7 +181,7 @@ def test_another_face_does_not_take_the_id_of_one_that_was_lost_elsewhere(toy: T
     session = toy.session(max_faces=2)
     toy.play(session, 0, boxes=[(0, LEFT), (0, RIGHT)])
     index = lose(toy, session, 1)
-    answer = toy.play(session, index, {0: toy.scores(presence=0.001)}, detections=[detection((250, 250, 350, 350))])
+    answer = toy.play(session, index, {0: toy.scores(presence=0.001)}, detections=[detection((280, 330, 318, 368))])
     assert [t.track_id for t in answer.tracks] == [2, 3]
 
 
@@ -287,3 +287,29 @@ def test_a_detection_in_which_no_face_is_seen_does_not_move_a_hidden_track(toy: 
     beside = [v + 60 for v in MIDDLE]
     toy.play(session, 6, toy.scores(presence=0.01), detections=[detection(beside)])
     assert looked_at(session, Frame(7, SIZE))[0].box == pytest.approx(MIDDLE, abs=10)
+
+
+@pytest.mark.parametrize(("here", "there", "moves"), [(0.1, 0.98, True), (0.3, 0.6, True), (0.6, 0.8, False)])
+def test_of_two_places_of_a_face_that_was_not_seen_the_surer_one_counts(
+    toy: Toy, here: float, there: float, *, moves: bool
+) -> None:
+    session = toy.session()
+    for i, presence in enumerate((0.99, 0.99, 0.3)):
+        toy.play(session, i, toy.scores(presence=presence), boxes=[(0, MIDDLE)] if i == 0 else [])
+    found = [detection([v + 30 for v in MIDDLE])]
+    assert len(looked_at(session, Frame(3, SIZE), *found)) == 2
+    rows = {0: toy.scores(presence=here), 1: toy.scores(presence=there)}
+    (track,) = toy.play(session, 3, rows, detections=found).tracks
+    assert track.given.face.located.detected is moves
+    assert track.given.face.presence == pytest.approx(there if moves else here, abs=0.01)
+
+
+def test_a_face_that_started_quickly_goes_on_as_fast_as_it_was_found(toy: Toy) -> None:
+    session = toy.session()
+    for i, presence in enumerate((0.99, 0.99, 0.2)):
+        toy.play(session, i, toy.scores(presence=presence), boxes=[(0, MIDDLE)] if i == 0 else [])
+    beside = [v + 44 * (i % 2 == 0) for i, v in enumerate(MIDDLE)]
+    rows = {0: toy.scores(presence=0.1), 1: toy.scores(presence=0.99)}
+    toy.play(session, 3, rows, detections=[detection(beside)])
+    (next_one,) = looked_at(session, Frame(4, SIZE))
+    assert next_one.frame.cx == pytest.approx(300 + 44 + 44 / 2, abs=4)

@@ -62,7 +62,9 @@ class Script:
         pieces = [self._piece(rng) for _ in track_ids(session)[: int(rng.choice([0, 0, 1, 2]))]]
         named = [(k, p) for k, p in zip(track_ids(session), pieces, strict=False)]
         blind = bool(rng.random() < 0.15)
-        answer = toy.play(session, index, rows, boxes=boxes, detections=detections, evidence=named, occluded=blind)
+        small = bytes([int(np.random.default_rng([self._seed, step // 5]).integers(256))] * 64)
+        frame: dict[str, Any] = {"boxes": boxes, "detections": detections, "evidence": named, "occluded": blind}
+        answer = toy.play(session, index, rows, **frame, thumbnail=small)
         late: tuple[RevisionAnswer, ...] = ()
         if track_ids(session) and rng.random() < 0.4:
             try:

@@ -104,10 +104,11 @@ class Toy:
         detections: Sequence[LocatedFace] = (),
         occluded: bool = False,
         size: tuple[int, int] | None = SIZE,
+        thumbnail: bytes = b"",
     ) -> FrameAnswer:
         """One frame through a session; ``rows``: scores of every crop, or by its place in the list."""
         given = tuple((k, at(box)) for k, box in boxes)
-        pending = session.begin(Frame(index, size, given, tuple(evidence), occluded))
+        pending = session.begin(Frame(index, size, given, tuple(evidence), occluded, thumbnail))
         places = session.places(pending, detections)
         seen = rows if isinstance(rows, Mapping) else dict.fromkeys(range(len(places)), rows)
         plain = self.scores()

@@ -73,6 +73,9 @@ class Track:
         face: the answer, which rests on all frames so far.
         evidence_outcome: what became of the evidence about this track and frame; None: there was none.
         surprise: −log of the probability of that evidence, nats; None without any, or when it was impossible.
+        reacquired_from: in the frame in which a face was found while one was lost: the track that had lost it, most
+            probably; ``track_id`` where the track goes on. Else None.
+        reacquired_probability: that it is the same face, by its shape alone, with even odds before; else None.
     """
 
     __repr__ = summarised
@@ -84,6 +87,8 @@ class Track:
     face: Face
     evidence_outcome: EvidenceOutcome | None
     surprise: float | None
+    reacquired_from: int | None = None
+    reacquired_probability: float | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -357,4 +362,6 @@ def _track(message: track_pb2.Track, path: str) -> Track:
         face=face_from(message.face, f"{path}.face"),
         evidence_outcome=outcome_from(message.evidence_outcome) if message.HasField("evidence_outcome") else None,
         surprise=message.surprise if message.HasField("surprise") else None,
+        reacquired_from=message.reacquired_from if message.HasField("reacquired_from") else None,
+        reacquired_probability=message.reacquired_probability if message.HasField("reacquired_probability") else None,
     )

@@ -28,6 +28,7 @@ class Frame:
         boxes: (track id, or 0 for the track it overlaps most or a new one; the place).
         evidence: (track id, or 0 for the only track or the nearest; image frame, pixels).
         occluded: the picture shows no face.
+        thumbnail: of the picture (`TrackingSession.thumbnail`), by which cuts are recognised; empty: not looked for.
     """
 
     index: int
@@ -35,11 +36,25 @@ class Frame:
     boxes: tuple[tuple[int, LocatedFace], ...] = ()
     evidence: tuple[tuple[int, Evidence], ...] = ()
     occluded: bool = False
+    thumbnail: bytes = b""
 
     @property
     def blind(self) -> bool:
         """Whether nothing is cropped, scored or detected in this frame."""
         return self.occluded or self.size is None
+
+
+@dataclass(frozen=True)
+class Reacquired:
+    """Which face has been found again.
+
+    Attributes:
+        track_id: of the track that had lost it: this one, or another.
+        probability: that it is the same face, by its shape alone, where it is as likely as not before.
+    """
+
+    track_id: int
+    probability: float
 
 
 @dataclass(frozen=True, repr=False)
@@ -56,6 +71,7 @@ class TrackAnswer:
         has_evidence: whether evidence about this track and frame was taken.
         cut_mass: probability that the filter's truncation in this frame spread evenly over all exemplars, or all that
             is spread so where the answer leaves that out (see `exalign_engine.tracking.filter_step`).
+        reacquired: in the frame in which a detector found a face that was lost, or another one meanwhile; else None.
     """
 
     __repr__ = summarised
@@ -67,6 +83,7 @@ class TrackAnswer:
     given: ConditionedFace
     has_evidence: bool
     cut_mass: float
+    reacquired: Reacquired | None = None
 
 
 class RevisionCause(Enum):

@@ -17,18 +17,28 @@ class BoxMatchingSettings:
 
     Attributes:
         min_overlap: IoU from which a box is that of a track.
-        near: a lost face is found again by a box whose centre is within so many box sides of where it was lost.
+        near: a lost face is found again by a box whose centre is within so many box sides of where it was lost,
+        farther: and so many more for each frame since, but at most ``farthest``.
+        farthest: see there.
         alike: ... and whose side is within this factor of its own.
         recentre_below: a detection re-centres a visible track only where their IoU is below. Above, the track's own
             box is the better one, and changing to the detector's and back would only add noise to the answer.
+        same_place: a detection that overlaps a track more has nothing to add to it.
+        surer: by so much more a face must be there at a detection, to count in place of the prediction.
         same_face: two tracks whose boxes overlap more (IoU) are of one face.
+        through_cut: IoU from which a face behind a cut is taken for that of the track that was there.
     """
 
     min_overlap: float = 0.2
     near: float = 1.5
+    farther: float = 0.1
+    farthest: float = 3.0
     alike: float = 2.0
     recentre_below: float = 0.5
+    same_place: float = 0.8
+    surer: float = 0.25
     same_face: float = 0.65
+    through_cut: float = 0.5
 
 
 BOX_MATCHING = BoxMatchingSettings()
@@ -53,10 +63,18 @@ def match(tracks: Sequence[F64], boxes: Sequence[F64], min_overlap: float) -> di
     return found
 
 
-def near(track: F64, box: F64, settings: BoxMatchingSettings = BOX_MATCHING) -> float | None:
-    """How far a box is from where a face was lost, in its box sides; None where it cannot be that face."""
+def near(track: F64, box: F64, frames: int, settings: BoxMatchingSettings = BOX_MATCHING) -> float | None:
+    """How far a box is from where a face was lost, in its box sides; None where it cannot be that face.
+
+    Args:
+        track: (4,) box of the face.
+        box: (4,) that was found.
+        frames: since the face was seen.
+        settings: constants.
+    """
     side = float(max(track[2] - track[0], track[3] - track[1]))
     other = float(max(box[2] - box[0], box[3] - box[1]))
     apart = float(np.hypot(*((box[:2] + box[2:] - track[:2] - track[2:]) / 2))) / side
     alike = side / settings.alike <= other <= side * settings.alike
-    return apart if alike and apart <= settings.near else None
+    reach = min(settings.near + settings.farther * frames, settings.farthest)
+    return apart if alike and apart <= reach else None

@@ -124,7 +124,7 @@ class FrameFilter:
             given = conditioned(face, observation.evidence, self.aligner.bundle.poses, check=self.check)
             emission = self._with_evidence(observation.picture, base.probabilities, given.face.posterior.probabilities)
             if belief is not None:
-                belief = self._chain_step(state.belief, emission)
+                belief = self._chain_step(None if observation.anew else state.belief, emission)
         return FilteredFrame(belief, emission, given, _motion(state.motion, observation, given), r)
 
     def _base(
@@ -133,8 +133,9 @@ class FrameFilter:
         """The posterior before this frame's evidence, the filter's belief that it is, and its displacement."""
         model, count = self.aligner.model, self.chain.count
         if self.options.temporal_model is TemporalModel.FILTER:
-            lost = observation.visibility.state is TrackState.LOST and state.belief is not None
-            belief = state.belief if lost else self._chain_step(state.belief, observation.picture)
+            before = None if observation.anew else state.belief
+            lost = observation.visibility.state is TrackState.LOST and before is not None
+            belief = before if lost else self._chain_step(before, observation.picture)
             assert belief is not None  # noqa: S101 - for the type checker
             plain, r = belief_posterior(model, belief, observation.presence), observation.displacement
             if posterior is not None and observation.visibility.state is TrackState.VISIBLE:
@@ -222,11 +223,18 @@ def _motion(before: Motion | None, observation: Observation, given: ConditionedF
     located, state = observation.located, observation.visibility.state
     last = before or Motion.at(located.box)
     if state is TrackState.VISIBLE and observation.presence >= MOTION.min_presence:
-        found = last.update(located.box, tight_box(given.face.landmarks), observation.gap)
-        return found if before is not None else found.stopped()
+        points = given.face.landmarks
+        found = last.update(
+            located.box,
+            tight_box(points),
+            observation.gap,
+            meeting=observation.meeting,
+            detected=located.detected,
+        )
+        return found if before is not None and not observation.anew else found.stopped()
     # Evidence about a face that is not seen may have moved its box. A detection in which no face is seen is none.
     trusted = before is None or not located.detected or observation.evidence is not None
     false_detection = not trusted and state is not TrackState.VISIBLE
     box = last.predict(observation.gap, None).box if false_detection else given.box
-    held = last.update_unseen(box, observation.gap)
+    held = last.update_unseen(box, observation.gap, meeting=observation.meeting)
     return held.stopped() if state is TrackState.LOST else held

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def answer_frame(
         FrameTooOldError: the frame is not after all before it.
         InvalidInputError: names every wrong field of the frame.
     """
-    pending = session.begin(frame)
+    pending = session.begin(replace(frame, thumbnail=session.thumbnail(image)))
     places = session.places(pending, (locate or aligner.locate)(image) if pending.detect else [])
     rows: list[FaceOutputs] = []
     if places:

@@ -3,11 +3,20 @@
 The box of a frame in which the face was seen is the tight box of its landmarks. The next one is that box moved on by
 its velocity. While the face is hidden the box keeps its size, and the velocity decays: a face behind an obstacle
 rarely leaves by itself. A face that turns up again has no velocity yet: its distance from where it was expected is the
-error of the prediction, not motion.
+error of the prediction, not motion. But where a detector found it a few frames after it was seen, that is its way.
+
+**At rest.** Landmarks are found in a crop about a box, and give the next box: other pixels, hence other landmarks, for
+ever. So a face has a velocity only while it is found elsewhere than in the frame before, by more than its crop's own
+move explains. A face without one keeps its crop, to the last bit, as long as it is found near by
+(docs/decisions/faces-in-motion.md).
+
+**Two faces that meet.** While another face is near, what is found may be that other one. Then the velocity changes
+slowly, and that of a face that is hidden does not decay: it passes behind the other.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,8 +37,18 @@ class MotionSettings:
         max_growth: the box's sides grow or shrink by at most this factor from the box that was cropped.
         jump: a new place that overlaps the predicted one less (IoU) is a jump, from which no velocity is taken.
         search_every: an unseen face is searched by the detector in the first frame after, then in every n-th.
+        way_frames: a face that a detector finds within so many frames has the velocity of the way that it went.
         min_side: of a predicted box, pixels.
         max_side: of a predicted box, in longer sides of the image.
+        rest_speed: a face that is found within so many box sides a frame of where it was found before,
+        rest_share: and this share of the way that its crop moved meanwhile, or all of it where it was at rest before,
+        rest_below: is at rest where its velocity would be no more, box sides a frame.
+        rest_offset: a face at rest keeps its crop while it is found within so many box sides of the crop's centre,
+        rest_growth: and its sides within this factor's logarithm,
+        rest_wide: or within so many times as much, from the third frame at rest on: in some crops, what is found follows
+            the crop nearly all of the way.
+        rest_left: share of the offsets that a crop which must follow leaves.
+        meeting_gain: ``gain`` while another face is near.
     """
 
     gain: float = 0.5
@@ -39,8 +58,18 @@ class MotionSettings:
     max_growth: float = 1.2
     jump: float = 0.3
     search_every: int = 3
+    way_frames: int = 8
     min_side: float = 8.0
     max_side: float = 2.0
+    # docs/decisions/faces-in-motion.md
+    rest_speed: float = 0.005
+    rest_share: float = 0.35
+    rest_below: float = 0.015
+    rest_offset: float = 0.01
+    rest_growth: float = 0.015
+    rest_wide: float = 2.5
+    rest_left: float = 0.5
+    meeting_gain: float = 0.1
 
 
 MOTION = MotionSettings()
@@ -58,6 +87,9 @@ class Motion:
         vx: velocity of the centre, pixels a frame by index.
         vy: see ``vx``.
         unseen_frames: frames by index since the face was last seen; 0 where it was seen in this one.
+        seen: centre x, y of the box that the face was last found in, and of the crop that it was found in; None where
+            it has not been found yet.
+        rested: frames in which it was at rest, up to 2; 0 where it moves.
     """
 
     cx: float
@@ -67,6 +99,8 @@ class Motion:
     vx: float = 0.0
     vy: float = 0.0
     unseen_frames: int = 0
+    seen: tuple[float, float, float, float] | None = None
+    rested: int = 0
 
     @classmethod
     def at(cls, box: F64) -> Motion:
@@ -110,13 +144,24 @@ class Motion:
             height=_clamp(moved.height, least, most),
         )
 
-    def update(self, cropped: F64, found: F64, gap: int, settings: MotionSettings = MOTION) -> Motion:
+    def update(
+        self,
+        cropped: F64,
+        found: F64,
+        gap: int,
+        *,
+        meeting: bool = False,
+        detected: bool = False,
+        settings: MotionSettings = MOTION,
+    ) -> Motion:
         """After a frame in which the face was seen.
 
         Args:
             cropped: (4,) the box that was cropped.
             found: (4,) the tight box of the answer.
             gap: frames by index since the one that this motion is of.
+            meeting: whether another face is near.
+            detected: whether a detector gave the box that was cropped.
             settings: constants.
         """
         old, new = Motion.at(cropped), Motion.at(found)
@@ -125,25 +170,87 @@ class Motion:
             new,
             width=_clamp(new.width, old.width / g, old.width * g),
             height=_clamp(new.height, old.height / g, old.height * g),
+            seen=(new.cx, new.cy, old.cx, old.cy),
         )
         jumped = iou(self.box, cropped) < settings.jump and iou(self.predict(gap, None).box, cropped) < settings.jump
         if self.unseen_frames or jumped:
-            return new
-        most, a = settings.max_speed * self.side, settings.gain
-        vx = (1 - a) * self.vx + a * (new.cx - self.cx) / gap
-        vy = (1 - a) * self.vy + a * (new.cy - self.cy) / gap
-        return replace(new, vx=_clamp(vx, -most, most), vy=_clamp(vy, -most, most))
+            frames = self.unseen_frames + gap
+            if meeting and not jumped:
+                return replace(new, vx=self.vx, vy=self.vy)  # who comes out behind another face goes on as it went in
+            if not detected or self.seen is None or not gap < frames <= settings.way_frames:
+                return new
+            vx, vy = self._way_velocity(new, frames, settings)
+            return replace(new, vx=vx, vy=vy)
+        vx, vy = self._velocity(new, gap, settings.meeting_gain if meeting else settings.gain, settings)
+        moves = vx or vy or self.seen is None
+        if moves:
+            return replace(new, vx=vx, vy=vy)
+        # To corners and back, a bit would change.
+        old = replace(self, vx=0.0, vy=0.0) if (cropped == self.box).all() else old
+        return old._followed(new, self.rested, settings)
 
-    def update_unseen(self, stays: F64, gap: int, settings: MotionSettings = MOTION) -> Motion:
+    def _velocity(self, new: Motion, gap: int, a: float, settings: MotionSettings) -> tuple[float, float]:
+        """The velocity when the face is found at ``new``; zeros at rest."""
+        fx, fy, cx, cy = self.seen or (self.cx, self.cy, self.cx, self.cy)
+        assert new.seen is not None  # noqa: S101 - for the type checker
+        moved = math.hypot(new.cx - fx, new.cy - fy)
+        share = settings.rest_share if self.vx or self.vy else 1.0
+        by_crop = share * math.hypot(new.seen[2] - cx, new.seen[3] - cy)
+        vx = (1 - a) * self.vx + a * (new.cx - fx) / gap
+        vy = (1 - a) * self.vy + a * (new.cy - fy) / gap
+        slow = math.hypot(vx, vy) <= settings.rest_below * self.side
+        if slow and moved <= gap * settings.rest_speed * self.side + by_crop:
+            return 0.0, 0.0
+        most = settings.max_speed * self.side
+        return _clamp(vx, -most, most), _clamp(vy, -most, most)
+
+    def _way_velocity(self, new: Motion, frames: int, settings: MotionSettings) -> tuple[float, float]:
+        """The mean velocity since the face was seen, so many frames ago; zeros at rest."""
+        assert self.seen is not None  # noqa: S101 - for the type checker
+        vx, vy = (new.cx - self.seen[0]) / frames, (new.cy - self.seen[1]) / frames
+        if math.hypot(vx, vy) <= settings.rest_speed * self.side:
+            return 0.0, 0.0
+        most = settings.max_speed * self.side
+        return _clamp(vx, -most, most), _clamp(vy, -most, most)
+
+    def _followed(self, new: Motion, rested: int, settings: MotionSettings) -> Motion:
+        """A crop of a face at rest, which is found at ``new``: as it is, or as near as it must."""
+        wide = settings.rest_wide if rested >= 2 else 1.0
+        reach, most = wide * settings.rest_offset * self.side, wide * settings.rest_growth
+        grown = max(abs(math.log(new.width / self.width)), abs(math.log(new.height / self.height)))
+        off = max(abs(new.cx - self.cx) / reach, abs(new.cy - self.cy) / reach, grown / most)
+        if off <= 1:
+            return replace(self, seen=new.seen, rested=min(rested + 1, 2))
+        way = 1 - settings.rest_left / off
+        return replace(
+            self,
+            cx=self.cx + way * (new.cx - self.cx),
+            cy=self.cy + way * (new.cy - self.cy),
+            width=self.width + way * (new.width - self.width),
+            height=self.height + way * (new.height - self.height),
+            seen=new.seen,
+            rested=min(rested + 1, 2),
+        )
+
+    def update_unseen(
+        self, stays: F64, gap: int, *, meeting: bool = False, settings: MotionSettings = MOTION
+    ) -> Motion:
         """After a frame in which the face was not seen.
 
         Args:
             stays: (4,) the box where it is believed to be.
             gap: frames by index since the one that this motion is of.
+            meeting: whether another face is near, which hides it.
             settings: constants.
         """
-        vx, vy = self.vx * settings.damping, self.vy * settings.damping
-        return replace(Motion.at(stays), vx=vx, vy=vy, unseen_frames=self.unseen_frames + gap)
+        kept = 1.0 if meeting else settings.damping
+        return replace(
+            Motion.at(stays),
+            vx=self.vx * kept,
+            vy=self.vy * kept,
+            unseen_frames=self.unseen_frames + gap,
+            seen=self.seen,
+        )
 
     def stopped(self) -> Motion:
         """At rest where it is."""

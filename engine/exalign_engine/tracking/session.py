@@ -8,11 +8,13 @@ from dataclasses import dataclass, field, replace
 from exalign_engine.errors import InvalidInputError
 from exalign_engine.evidence.evidence import Evidence
 from exalign_engine.face.aligner import Aligner, LocatedFace
+from exalign_engine.geometry.levels import Levels, Pixels
 from exalign_engine.hmm.chain import Chain
 from exalign_engine.network.outputs import FaceOutputs
 from exalign_engine.posterior.checks import Check, unchecked
 from exalign_engine.tracking import session_state as states
 from exalign_engine.tracking.answers import (
+    TRACK_BOX,
     ClosingAnswer,
     Frame,
     FrameAnswer,
@@ -20,14 +22,16 @@ from exalign_engine.tracking.answers import (
     RevisionCause,
     SuggestionQuery,
 )
+from exalign_engine.tracking.cuts import is_cut, thumbnail_of
 from exalign_engine.tracking.errors import FrameTooOldError, StateError, StateReason
 from exalign_engine.tracking.evidence_assignment import assign, merged
 from exalign_engine.tracking.filter_step import FrameFilter
+from exalign_engine.tracking.meeting import settled, with_reacquired
 from exalign_engine.tracking.options import SessionOptions
 from exalign_engine.tracking.placement import Plan, Planner, check_frame, unknown_tracks, wants_detector
 from exalign_engine.tracking.session_state import SessionState
 from exalign_engine.tracking.session_summary import best_paths, rank_suggestions
-from exalign_engine.tracking.track_update import UpdatedTrack, refiltered, revised, update_track, without_duplicates
+from exalign_engine.tracking.track_update import UpdatedTrack, chosen_places, refiltered, revised, update_track
 from exalign_engine.tracking.visibility import TrackState
 
 
@@ -38,12 +42,14 @@ class Pending:
     Attributes:
         frame: as the session takes it.
         detect: whether the detector should look at it.
+        cut: whether it shows another shot than the frame before.
         before: the session that it was begun in.
         plan: where each track is looked for; None until `TrackingSession.places`.
     """
 
     frame: Frame
     detect: bool
+    cut: bool
     before: SessionState = field(repr=False)
     plan: Plan | None = field(default=None, repr=False)
 
@@ -108,7 +114,28 @@ class TrackingSession:
             limit = f"must be at least {self.next_frame}: later frames have been answered"
             raise FrameTooOldError(frame.index, self.next_frame, limit)
         check_frame(frame, state.tracks, state.options, state.size)
-        return Pending(_plain(frame), wants_detector(frame, state.tracks, state.options), state)
+        cut = is_cut(state.thumbnail, frame.thumbnail)
+        at_once = state.search or (cut and len(state.tracks) > 0)
+        return Pending(_plain(frame), wants_detector(frame, state.tracks, state.options, at_once), cut, state)
+
+    def thumbnail(self, image: Pixels) -> bytes:
+        """`Frame.thumbnail` of a picture; empty where no face is followed, whom a cut would concern.
+
+        Of a picture with levels it is taken at the one from which the largest face is cropped: that is decoded anyway.
+
+        Args:
+            image: (H, W, 3) uint8 RGB, or its levels.
+
+        Raises:
+            InvalidInputError: the file is damaged.
+        """
+        boxes = [track.motion.box for track in self._state.tracks]
+        if not boxes:
+            return b""
+        if not isinstance(image, Levels):
+            return thumbnail_of(image)
+        places = [LocatedFace(box, box, TRACK_BOX, False, None) for box in boxes]
+        return thumbnail_of(image.level(self._frame_filter.aligner.wanted_to_crop(places).first or 1).pixels)
 
     def places(self, pending: Pending, detections: Sequence[LocatedFace]) -> list[LocatedFace]:
         """What to crop and score, in this order. Changes nothing in the session.
@@ -118,7 +145,8 @@ class TrackingSession:
             detections: all that were found, best first; read only where ``pending.detect``.
 
         Returns:
-            One place a track, ascending by id, then those of tracks to be opened; none where the frame is blind.
+            One place a track, ascending by id, then those of tracks to be opened, then other places of tracks that are
+            not seen; none where the frame is blind.
 
         Raises:
             InvalidInputError: evidence is about a face that is not in this frame, or contradicts itself.
@@ -127,9 +155,10 @@ class TrackingSession:
         gap = self._gap(pending)
         size = pending.before.size or frame.size
         predicted = [t.motion.predict(gap, size).box for t in tracks]
-        planner = Planner(frame, tracks, predicted, gap, pending.before.next_id, pending.before.options)
+        before = pending.before
+        planner = Planner(frame, tracks, predicted, gap, before.next_id, before.options, pending.cut)
         pending.plan = planner.plan(detections if pending.detect else None)
-        return [] if frame.blind else [p.place for p in pending.plan.placements]
+        return [] if frame.blind else pending.plan.places
 
     def finish(self, pending: Pending, rows: Sequence[FaceOutputs], check: Check = unchecked) -> FrameAnswer:
         """Answer a frame and commit it. All or nothing: whatever is raised, the session is as before.
@@ -148,15 +177,17 @@ class TrackingSession:
             raise ValueError("the session has moved since this frame was begun")
         if pending.plan is None:
             raise ValueError("places() was not called before finish()")
-        placements = pending.plan.placements
-        if not frame.blind and len(rows) != len(placements):
-            raise ValueError(f"there are {len(rows)} rows, must be one for each of {len(placements)} places")
+        count = len(pending.plan.places)
+        if not frame.blind and len(rows) != count:
+            raise ValueError(f"there are {len(rows)} rows, must be one for each of {count} places")
         gap, updated, frame_filter = self._gap(pending), [], replace(self._frame_filter, check=check)
-        for i, placement in enumerate(placements):
-            one = update_track(frame_filter, placement, frame.index, gap, None if frame.blind else rows[i])
+        placements, chosen = chosen_places(frame_filter.aligner, pending.plan, () if frame.blind else rows)
+        for placement, row in zip(placements, chosen, strict=True):
+            one = update_track(frame_filter, placement, frame.index, gap, row)
             if one is not None:
                 updated.append(one)
-        return self._commit(frame_filter, pending, without_duplicates(updated))
+        after = settled(frame_filter, placements, updated, frame.index, gap)
+        return self._commit(frame_filter, pending, with_reacquired(after, placements, state.tracks))
 
     def _commit(self, frame_filter: FrameFilter, pending: Pending, updated: Sequence[UpdatedTrack]) -> FrameAnswer:
         state, frame, lag = self._state, pending.frame, self.options.smoothing_lag
@@ -170,13 +201,17 @@ class TrackingSession:
         if lag and len(recent) > lag:
             leaving = recent[:1]
             revisions, tracks = revised(frame_filter, tracks, leaving, frame.index, RevisionCause.SMOOTHING)
+        kept = tuple(t for t in tracks if not t.visibility.expired())
         self._state = replace(
             state,
             size=state.size or (None if frame.blind else frame.size),
             last_frame=frame.index,
             next_id=max([state.next_id, *(t.track_id + 1 for t in tracks)]),
             recent=recent,
-            tracks=tuple(t for t in tracks if not t.visibility.expired()),
+            tracks=kept,
+            thumbnail=frame.thumbnail or state.thumbnail,
+            # Of tracks that were lost before, the planner's turns say when.
+            search=bool(lost) or len(kept) < len(state.tracks),
         )
         opened = sum(t.track_id not in old for t in tracks)
         answers = tuple(u.answer for u in updated)

@@ -27,7 +27,7 @@ from exalign_engine.tracking.options import SessionOptions
 from exalign_engine.tracking.settings import TRACKER, TrackerSettings
 from exalign_engine.tracking.track import Track
 
-MAGIC, VERSION = b"exaltrck", 6
+MAGIC, VERSION = b"exaltrck", 7
 
 _HEADER = struct.Struct("<8sH32s")
 
@@ -43,6 +43,8 @@ class SessionState:
         next_id: of the next track to be opened.
         recent: indices of the frames within the lag, the newest included, ascending.
         tracks: ascending by id.
+        thumbnail: of the newest frame that had one (`exalign_engine.tracking.cuts`); empty before.
+        search: whether the newest frame ended or lost a track, so that the detector looks at the next one.
     """
 
     options: SessionOptions
@@ -51,6 +53,8 @@ class SessionState:
     next_id: int = 1
     recent: tuple[int, ...] = ()
     tracks: tuple[Track, ...] = ()
+    thumbnail: bytes = b""
+    search: bool = False
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,11 @@ from exalign_engine.posterior.kept import MAX_KEPT, STAND_INS
 from exalign_engine.posterior.residual import DISPLACEMENT_REACH
 from exalign_engine.tracking.box_filter import BOX_FILTER, BoxFilterSettings
 from exalign_engine.tracking.box_matching import BOX_MATCHING, BoxMatchingSettings
+from exalign_engine.tracking.cuts import CUTS, CutSettings
 from exalign_engine.tracking.displacement import DISPLACEMENT, DisplacementSettings
 from exalign_engine.tracking.emission_strength import EMISSION, EmissionSettings
 from exalign_engine.tracking.filter_step import FILTER, FilterSettings
+from exalign_engine.tracking.meeting_settings import MEETING, MeetingSettings
 from exalign_engine.tracking.motion import MOTION, MotionSettings
 from exalign_engine.tracking.session_summary import SUMMARY, SummarySettings
 from exalign_engine.tracking.temporal_mean import TEMPORAL_MEAN, TemporalMeanSettings
@@ -78,6 +80,8 @@ class TrackerSettings:
     motion: MotionSettings = MOTION
     box_filter: BoxFilterSettings = BOX_FILTER
     box_matching: BoxMatchingSettings = BOX_MATCHING
+    cuts: CutSettings = CUTS
+    meeting: MeetingSettings = MEETING
     emission: EmissionSettings = EMISSION
     displacement: DisplacementSettings = DISPLACEMENT
     filter: FilterSettings = FILTER

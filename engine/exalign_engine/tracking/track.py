@@ -35,10 +35,13 @@ class TrackSettings:
     Attributes:
         sample_draws: exemplars drawn from the posterior of an earlier frame, for the suggestion at the end.
         sure_presence: presence from which a face is surely seen.
+        same_face: a, b and d₀ of Eq. R1 (`exalign_engine.tracking.reacquired`).
     """
 
     sample_draws: int = 64
     sure_presence: float = 0.9
+    # docs/decisions/faces-in-motion.md
+    same_face: tuple[float, float, float] = (-7.2, 3.0, 0.01)
 
 
 TRACK = TrackSettings()
@@ -57,6 +60,8 @@ class Observation:
         picture: the emission without evidence.
         evidence: about this frame, image frame.
         displacement: (68, 2) float16, box sides: r_t of Eq. D1 (`exalign_engine.tracking.displacement`).
+        anew: whether nothing of before counts: the face was found behind a cut.
+        meeting: whether another face is near.
     """
 
     index: int
@@ -67,6 +72,8 @@ class Observation:
     picture: Emission
     evidence: Evidence | None
     displacement: F16
+    anew: bool = False
+    meeting: bool = False
 
 
 @dataclass(frozen=True)
@@ -177,6 +184,8 @@ class Track:
         path: max-product over all frames older than ``records``; None unless a path is wanted or there is none yet.
         low_pass: the landmarks of the last frames; empty unless it is the temporal model.
         samples: the last frames, this one included, ascending.
+        apart: frames in which its face was seen and no other was near, counted up to `MeetingSettings.apart`.
+        shape: (68, 2) float16, its landmarks in their own box frame when it was last surely seen; zeros before.
     """
 
     track_id: int
@@ -192,6 +201,8 @@ class Track:
     path: PathState | None
     low_pass: LowPass
     samples: tuple[PosteriorSample, ...]
+    apart: int
+    shape: F16
 
     @property
     def vanished(self) -> bool:

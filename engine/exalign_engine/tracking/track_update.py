@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from exalign_engine.arrays import F16
 from exalign_engine.evidence.evidence import Evidence
+from exalign_engine.face.aligner import Aligner
 from exalign_engine.face.views import ConditionedFace
-from exalign_engine.geometry.frames import iou
 from exalign_engine.hmm.chain import LowPass, PathState
 from exalign_engine.network.outputs import FaceOutputs
 from exalign_engine.posterior.posterior import Posterior
@@ -15,12 +16,15 @@ from exalign_engine.tracking.answers import RevisionAnswer, RevisionCause, Track
 from exalign_engine.tracking.box_matching import BOX_MATCHING
 from exalign_engine.tracking.emission_strength import EMISSION
 from exalign_engine.tracking.filter_step import FilteredFrame, FrameFilter, truncation_mass
-from exalign_engine.tracking.motion import Motion
+from exalign_engine.tracking.meeting_settings import MEETING
+from exalign_engine.tracking.motion import MOTION, Motion
 from exalign_engine.tracking.options import TemporalModel
-from exalign_engine.tracking.placement import Placement
+from exalign_engine.tracking.placement import Placement, Plan
+from exalign_engine.tracking.reacquired import own_shape
 from exalign_engine.tracking.smoothing import smoothed
 from exalign_engine.tracking.track import (
     NO_DISPLACEMENT,
+    TRACK,
     FilterState,
     Observation,
     PosteriorSample,
@@ -38,6 +42,29 @@ class UpdatedTrack:
     track: Track
     answer: TrackAnswer
     given: bool
+
+
+def chosen_places(
+    aligner: Aligner, plan: Plan, rows: Sequence[FaceOutputs]
+) -> tuple[list[Placement], list[FaceOutputs | None]]:
+    """Placements and their rows, where of two places of a face the surer one is taken.
+
+    Args:
+        aligner: the model.
+        plan: of the frame.
+        rows: one for each of its places; none where the frame is blind.
+    """
+    placements: list[Placement] = list(plan.placements)
+    chosen: list[FaceOutputs | None] = [None] * len(placements) if not rows else list(rows[: len(placements)])
+    others = iter(rows[len(placements) :])
+    for i, (placement, row) in enumerate(zip(plan.placements, tuple(chosen), strict=True)):
+        if placement.alternative is None or row is None:
+            continue
+        other = next(others)
+        here, there = (aligner.posterior(r).presence for r in (row, other))
+        if there >= max(here + BOX_MATCHING.surer, MOTION.min_presence):
+            placements[i], chosen[i] = placement.at_alternative, other
+    return placements, chosen
 
 
 def update_track(
@@ -64,16 +91,11 @@ def update_track(
         track, visibility = placement.track, placement.track.visibility.predict(gap)
         if placement.external and track.visibility.state is not TrackState.VISIBLE:
             visibility = visibility.relocated()
-    presence = None if posterior is None else posterior.presence
-    visibility = visibility.update(presence, placement.found)
-    picture, memory = frame_filter.emission(posterior, visibility, track.memory, gap)
+    observation, memory = _observed(frame_filter, placement, track, visibility, index, gap, posterior)
     state = FilterState() if placement.track is None else FilterState(track.belief, track.motion)
-    observation = Observation(
-        index, gap, placement.place, presence or 0.0, visibility, picture, placement.evidence, track.displacement
-    )
     filtered = frame_filter.step(state, observation, posterior)
     observation = replace(observation, displacement=filtered.displacement)
-    given, low_pass = filtered.given, track.low_pass
+    given, low_pass = filtered.given, LowPass.empty() if placement.anew else track.low_pass
     if frame_filter.options.temporal_model is TemporalModel.LOW_PASS:
         given, low_pass = frame_filter.low_passed(given, low_pass, posterior is None)
     start, records, path = _within_lag(frame_filter, track, observation, filtered)
@@ -83,16 +105,49 @@ def update_track(
         records=records,
         path=path,
         samples=(*track.samples, sample_of(observation, given))[-kept_samples(frame_filter.options) :],
-        visibility=visibility,
+        visibility=observation.visibility,
         motion=filtered.motion,
         boxes=placement.boxes,
         belief=filtered.belief,
         memory=memory,
         displacement=filtered.displacement,
         low_pass=low_pass,
+        apart=_apart(track, observation),
+        shape=_shape(track, observation, given),
     )
     cut = 0.0 if filtered.belief is None else truncation_mass(filtered.belief, observation.evidence)
     return UpdatedTrack(after, track_answer(placement.track_id, observation, given, cut), placement.given)
+
+
+def _observed(
+    frame_filter: FrameFilter,
+    placement: Placement,
+    track: Track,
+    visibility: Visibility,
+    index: int,
+    gap: int,
+    posterior: Posterior | None,
+) -> tuple[Observation, float]:
+    """One frame's part in a track, and κ after it; ``visibility`` is the prior."""
+    presence = None if posterior is None else posterior.presence
+    visibility = visibility.update(presence, placement.found)
+    known, r = (EMISSION.initial_memory, NO_DISPLACEMENT) if placement.anew else (track.memory, track.displacement)
+    picture, memory = frame_filter.emission(posterior, visibility, known, gap)
+    seen, near = presence or 0.0, bool(placement.meets)
+    evidence, anew = placement.evidence, placement.anew
+    return Observation(index, gap, placement.place, seen, visibility, picture, evidence, r, anew, near), memory
+
+
+def _apart(track: Track, observation: Observation) -> int:
+    """`Track.apart` after a frame."""
+    alone = observation.visibility.state is TrackState.VISIBLE and not observation.meeting
+    return min(track.apart + alone, MEETING.apart)
+
+
+def _shape(track: Track, observation: Observation, given: ConditionedFace) -> F16:
+    """`Track.shape` after a frame."""
+    seen = observation.visibility.state is TrackState.VISIBLE and observation.presence >= TRACK.sure_presence
+    return own_shape(given.face.landmarks) if seen else track.shape
 
 
 def _new_track(placement: Placement) -> Track:
@@ -111,6 +166,8 @@ def _new_track(placement: Placement) -> Track:
         path=None,
         low_pass=LowPass.empty(),
         samples=(),
+        apart=0,
+        shape=NO_DISPLACEMENT,
     )
 
 
@@ -151,30 +208,6 @@ def track_answer(track_id: int, observation: Observation, given: ConditionedFace
     """The answer about one face in one frame."""
     v = observation.visibility
     return TrackAnswer(track_id, v.state, v.visible, v.lost, given, observation.evidence is not None, cut)
-
-
-def without_duplicates(updated: Sequence[UpdatedTrack]) -> list[UpdatedTrack]:
-    """Mark the worse of any two tracks of one face as lost, in this answer already.
-
-    Of two, the one that the caller placed stays, then the likelier one, then the older one.
-    """
-
-    def rank(one: UpdatedTrack) -> tuple[bool, float, int]:
-        return (not one.given, -one.track.visibility.visible, one.track.track_id)
-
-    kept: list[UpdatedTrack] = []
-    out = {one.track.track_id: one for one in updated}
-    for one in sorted(updated, key=rank):
-        if one.track.visibility.state is not TrackState.VISIBLE:
-            continue
-        box = one.track.motion.box
-        if not one.given and any(iou(box, k.track.motion.box) > BOX_MATCHING.same_face for k in kept):
-            visibility = one.track.visibility.dropped()
-            lost = replace(one.answer, state=visibility.state, visible_probability=0.0, lost_probability=1.0)
-            out[one.track.track_id] = replace(one, track=replace(one.track, visibility=visibility), answer=lost)
-        else:
-            kept.append(one)
-    return [out[one.track.track_id] for one in updated]
 
 
 def refiltered(frame_filter: FrameFilter, track: Track, record: Record, evidence: Evidence) -> Track:

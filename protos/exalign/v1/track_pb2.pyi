@@ -518,12 +518,16 @@ class Track(_message.Message):
     FACE_FIELD_NUMBER: _builtins.int
     EVIDENCE_OUTCOME_FIELD_NUMBER: _builtins.int
     SURPRISE_FIELD_NUMBER: _builtins.int
+    REACQUIRED_FROM_FIELD_NUMBER: _builtins.int
+    REACQUIRED_PROBABILITY_FIELD_NUMBER: _builtins.int
     track_id: _builtins.int
     state: Global___TrackState.ValueType
     visible_probability: _builtins.float
     lost_probability: _builtins.float
     evidence_outcome: _evidence_pb2.EvidenceOutcome.ValueType
     surprise: _builtins.float
+    reacquired_from: _builtins.int
+    reacquired_probability: _builtins.float
     @_builtins.property
     def face(self) -> _face_pb2.Face: ...
 
@@ -537,17 +541,27 @@ class Track(_message.Message):
         face: _face_pb2.Face | None = ...,
         evidence_outcome: _evidence_pb2.EvidenceOutcome.ValueType | None = ...,
         surprise: _builtins.float | None = ...,
+        reacquired_from: _builtins.int | None = ...,
+        reacquired_probability: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_evidence_outcome", b"_evidence_outcome", "_surprise", b"_surprise", "evidence_outcome", b"evidence_outcome", "face", b"face", "surprise", b"surprise"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_evidence_outcome", b"_evidence_outcome", "_reacquired_from", b"_reacquired_from", "_reacquired_probability", b"_reacquired_probability", "_surprise", b"_surprise", "evidence_outcome", b"evidence_outcome", "face", b"face", "reacquired_from", b"reacquired_from", "reacquired_probability", b"reacquired_probability", "surprise", b"surprise"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_evidence_outcome", b"_evidence_outcome", "_surprise", b"_surprise", "evidence_outcome", b"evidence_outcome", "face", b"face", "lost_probability", b"lost_probability", "state", b"state", "surprise", b"surprise", "track_id", b"track_id", "visible_probability", b"visible_probability"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_evidence_outcome", b"_evidence_outcome", "_reacquired_from", b"_reacquired_from", "_reacquired_probability", b"_reacquired_probability", "_surprise", b"_surprise", "evidence_outcome", b"evidence_outcome", "face", b"face", "lost_probability", b"lost_probability", "reacquired_from", b"reacquired_from", "reacquired_probability", b"reacquired_probability", "state", b"state", "surprise", b"surprise", "track_id", b"track_id", "visible_probability", b"visible_probability"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__evidence_outcome: _TypeAlias = _typing.Literal["evidence_outcome"]  # noqa: Y015
     _WhichOneofArgType__evidence_outcome: _TypeAlias = _typing.Literal["_evidence_outcome", b"_evidence_outcome"]  # noqa: Y015
+    _WhichOneofReturnType__reacquired_from: _TypeAlias = _typing.Literal["reacquired_from"]  # noqa: Y015
+    _WhichOneofArgType__reacquired_from: _TypeAlias = _typing.Literal["_reacquired_from", b"_reacquired_from"]  # noqa: Y015
+    _WhichOneofReturnType__reacquired_probability: _TypeAlias = _typing.Literal["reacquired_probability"]  # noqa: Y015
+    _WhichOneofArgType__reacquired_probability: _TypeAlias = _typing.Literal["_reacquired_probability", b"_reacquired_probability"]  # noqa: Y015
     _WhichOneofReturnType__surprise: _TypeAlias = _typing.Literal["surprise"]  # noqa: Y015
     _WhichOneofArgType__surprise: _TypeAlias = _typing.Literal["_surprise", b"_surprise"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__evidence_outcome) -> _WhichOneofReturnType__evidence_outcome | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reacquired_from) -> _WhichOneofReturnType__reacquired_from | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reacquired_probability) -> _WhichOneofReturnType__reacquired_probability | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__surprise) -> _WhichOneofReturnType__surprise | None: ...
 

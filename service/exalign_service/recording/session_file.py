@@ -1,6 +1,6 @@
 """The file of one recorded session: a header, and what happened after it, block by block.
 
-    "exalrec1" | block, block, ...      block: length (u64) | CRC-32 (u32) | bytes
+    "exalrec2" | block, block, ...      block: length (u64) | CRC-32 (u32) | bytes
 
 The first block is the header, as JSON. Blocks are only ever appended: whatever ends the writing leaves all before it
 whole. The name of a file that more may be appended to ends in ``.part``.
@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 SUFFIX, PART = ".session", ".session.part"
 
-MAGIC = b"exalrec1"
+MAGIC = b"exalrec2"
 
 _BLOCK = struct.Struct("<QI")
 

@@ -44,6 +44,10 @@ class ReplayedSteps(SessionSteps):
         problems = tuple(track_pb2.FrameProblem.FromString(problem) for problem in seen.problems)
         return self.look(requested, record, clock, image, problems)
 
+    def thumbnail(self, image: Pixels) -> bytes:
+        """What there was."""
+        return self._seen.thumbnail
+
     def detections(self, image: Pixels) -> Sequence[LocatedFace]:
         """Those that there were."""
         return self._seen.detections

@@ -7,7 +7,7 @@ After a cancellation the session must not be used again: a thread may still work
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -116,7 +116,7 @@ class LookedFrame:
 class SessionSteps:
     """The steps of one session, one at a time.
 
-    What is seen of a frame's picture comes from `looked`, `detections`, `crops` and `outputs` alone.
+    What is seen of a frame's picture comes from `looked`, `thumbnail`, `detections`, `crops` and `outputs` alone.
 
     Args:
         pipeline: where stages run.
@@ -138,7 +138,7 @@ class SessionSteps:
             InvalidInputError: something in it contradicts itself, its picture or the session.
         """
         looked = await self.looked(requested, record, clock)
-        outputs, size = await self.outputs(looked, clock), looked.pending.frame.size
+        outputs, taken = await self.outputs(looked, clock), looked.pending.frame
         answer, state, digest, written = await self._pipeline.run_visit(clock, self._finish, looked, outputs, clock)
         faces = _faces(answer)
         written += [await self._pipeline.run_visit(clock, self._track, a, clock) for a in faces[len(written) :]]
@@ -151,8 +151,8 @@ class SessionSteps:
             boxes=tuple((t.track_id, _corners(t.given.box)) for t in answer.tracks),
             answer=answer,
             problems=looked.problems,
-            size=record.size or size,
-            seen=SeenFrame.of(size, looked.unusable, looked.detections, outputs) if self.noting else None,
+            size=record.size or taken.size,
+            seen=SeenFrame.of(taken, looked.unusable, looked.detections, outputs) if self.noting else None,
         )
 
     async def moved_to(self, model: LiveModel, clock: StageClock) -> tuple[SessionSteps, list[track_pb2.FrameRevision]]:
@@ -248,7 +248,9 @@ class SessionSteps:
         known = {track_id: np.array(box) for track_id, box in record.boxes}
         known |= {track_id: place.box for track_id, place in boxes if track_id}
         evidence = () if not known else resolve(requested.evidence, known)
-        pending = _in_frame(session.begin, Frame(requested.index, size, boxes, evidence, occluded=size is None))
+        small = b"" if image is None else clock.run("decode", self.thumbnail, image)
+        frame = Frame(requested.index, size, boxes, evidence, size is None, small)
+        pending = _in_frame(session.begin, frame)
         searched = pending.detect and image is not None
         detections = clock.run("detect", self.detections, image) if searched else ()
         places = _in_frame(session.places, pending, detections)
@@ -257,12 +259,16 @@ class SessionSteps:
             if places:
                 # No key is 0, which is how a request says that it names no track.
                 evidence = resolve(requested.evidence, {-1 - i: place.box for i, place in enumerate(places)})
-                pending = _in_frame(session.begin, Frame(requested.index, size, boxes, evidence, occluded=size is None))
+                pending = _in_frame(session.begin, replace(frame, evidence=evidence))
                 places = _in_frame(session.places, pending, detections)
             else:
                 problems += (_problem(Violation("evidence", "is not used: no face is known in this frame")),)
         crops = [] if image is None else clock.run("decode", self.crops, image, places)
         return LookedFrame(pending, crops, problems, unusable, detections)
+
+    def thumbnail(self, image: Pixels) -> bytes:
+        """What tells a cut. Blocks."""
+        return self._session.thumbnail(image)
 
     def detections(self, image: Pixels) -> Sequence[LocatedFace]:
         """All faces that the detector finds, best first. Blocks."""

@@ -14,7 +14,7 @@ from exalign_engine.arrays import F32
 from exalign_engine.face.aligner import LocatedFace
 from exalign_engine.network.outputs import FaceOutputs
 from exalign_engine.posterior.residual import ImageFeatures
-from exalign_engine.tracking import codec
+from exalign_engine.tracking import Frame, codec
 from exalign_service.recording.recorder import BUNDLE, Recorder, Recording
 from exalign_service.track.record import SessionRecord
 from exalign_service.track.resume_token import ResumeToken
@@ -43,27 +43,30 @@ class SeenFrame:
         problems: why not: serialized `FrameProblem`.
         detections: faces that a detector found, best first; empty where none was asked.
         rows: the network's, one for each face that was looked for.
+        thumbnail: of the picture, 64 grey levels (`exalign_engine.tracking.cuts`); empty where there is none.
     """
 
     size: tuple[int, int] | None
     problems: tuple[bytes, ...]
     detections: tuple[LocatedFace, ...]
     rows: tuple[SeenRow, ...]
+    thumbnail: bytes = b""
 
     @classmethod
     def of(
         cls,
-        size: tuple[int, int] | None,
+        frame: Frame,
         problems: Sequence[track_pb2.FrameProblem],
         detections: Sequence[LocatedFace],
         rows: Sequence[FaceOutputs],
     ) -> SeenFrame:
         """From what the engine works with."""
         return cls(
-            size,
+            frame.size,
             tuple(problem.SerializeToString() for problem in problems),
             tuple(detections),
             tuple(SeenRow(row.scores, row.features, row.embedding, row.image, row.sums) for row in rows),
+            frame.thumbnail,
         )
 
     @property

@@ -39,6 +39,9 @@ def track_message(answer: TrackAnswer, face: face_pb2.Face) -> track_pb2.Track:
         face=face,
     )
     message.face.posterior.cut_mass = min(message.face.posterior.cut_mass + answer.cut_mass, 1.0)
+    if answer.reacquired is not None:
+        message.reacquired_from = answer.reacquired.track_id
+        message.reacquired_probability = answer.reacquired.probability
     if answer.has_evidence:
         message.evidence_outcome = outcome_message(answer.given.outcome)
         if answer.given.surprise is not None:
