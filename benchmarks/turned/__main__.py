@@ -37,7 +37,8 @@ SHOWN, CELL = 6, 200
 SHEET = ((0, 0), (30, 0), (45, 0), (60, 0), (75, 0), (-60, 0), (0, 30), (0, -30))
 
 COLUMNS: tuple[str, ...] = ("angle", "from", "to", "faces", "error", "bias", "held_50", "held_90", "width_90")
-COLUMNS += ("bias_of_exemplars", "bias_of_landmarks", "bias_of_true_landmarks", "presence_median", "present", "inner", "inner_seen")
+COLUMNS += ("bias_of_exemplars", "bias_of_landmarks", "bias_of_true_landmarks")
+COLUMNS += ("presence_median", "present", "inner", "inner_seen")
 
 
 def main() -> int:

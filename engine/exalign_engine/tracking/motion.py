@@ -45,8 +45,8 @@ class MotionSettings:
         rest_below: is at rest where its velocity would be no more, box sides a frame.
         rest_offset: a face at rest keeps its crop while it is found within so many box sides of the crop's centre,
         rest_growth: and its sides within this factor's logarithm,
-        rest_wide: or within so many times as much, from the third frame at rest on: in some crops, what is found follows
-            the crop nearly all of the way.
+        rest_wide: or within so many times as much, from the third frame at rest on: in some crops, what is found
+            follows the crop nearly all of the way.
         rest_left: share of the offsets that a crop which must follow leaves.
         meeting_gain: ``gain`` while another face is near.
     """
