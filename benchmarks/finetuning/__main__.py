@@ -192,15 +192,10 @@ def main() -> int:
     parser.add_argument("--split", choices=("val", "test"), default="test", help="what judges (default: %(default)s)")
     parser.add_argument("--draws", type=int, default=5, metavar="N", help="of sixty faces (default: %(default)s)")
     parser.add_argument("--samples", type=int, metavar="N", help="crops that a model of two collections is trained on")
-    parser.add_argument("--out", type=Path, metavar="JSON", help="where the result goes")
+    parser.add_argument("--out", type=Path, metavar="JSON", help="where the result goes; added to one that is there")
     args = parser.parse_args()
-    result: dict[str, Any] = {
-        "machine": asdict(machine()),
-        "split": args.split,
-        "sixty": FACES,
-        "held_out": {},
-        "cameras": {},
-    }
+    result: dict[str, Any] = {"machine": asdict(machine()), "split": args.split, "sixty": FACES}
+    result |= {"held_out": {}, "shipped": {}}
     for name in args.held_out:
         more = {} if args.samples is None else {"samples": args.samples}
         bundle = base(args.data, name, COLLECTIONS, args.work, **more)
@@ -211,12 +206,13 @@ def main() -> int:
     if args.shipped:
         result["shipped"] = of_shipped(args.data, args.shipped, args.draws, args.work)
     if args.out:
+        if args.out.exists():  # what was measured before, and was not asked for now, stays
+            known = json.loads(args.out.read_text())
+            result |= {kind: known[kind] | result[kind] for kind in ("held_out", "shipped")}
         args.out.write_text(json.dumps(result, indent=1) + "\n")
-    summary = {
-        kind: {n: {k: v for k, v in r.items() if k != "draws"} for n, r in result[kind].items()}
-        for kind in ("held_out", "cameras")
-    }
-    print(json.dumps(summary, indent=1))
+    for kind in ("held_out", "shipped"):
+        for name, found in result[kind].items():
+            print(kind, name, json.dumps({key: value for key, value in found.items() if key != "draws"}))
     return 0
 
 
