@@ -36,7 +36,18 @@ CACHE = Path("out") / "turned"
 SHOWN, CELL = 6, 200
 SHEET = ((0, 0), (30, 0), (45, 0), (60, 0), (75, 0), (-60, 0), (0, 30), (0, -30))
 
-COLUMNS = ("angle", "from", "to", "faces", "error", "bias", "held_50", "held_90", "width_90", "bias_of_exemplars")
+COLUMNS: tuple[str, ...] = (
+    "angle",
+    "from",
+    "to",
+    "faces",
+    "error",
+    "bias",
+    "held_50",
+    "held_90",
+    "width_90",
+    "bias_of_exemplars",
+)
 COLUMNS += ("bias_of_landmarks", "bias_of_true_landmarks", "presence_median", "present", "inner", "inner_seen")
 
 
