@@ -46,7 +46,9 @@ def rest(aligner: Aligner, chain: Chain, options: argparse.Namespace) -> Iterato
     listed = json.loads((options.data / "frames" / "frames.json").read_text())
     files = [f["file"] for f in listed if f["split"] == options.split][: options.limit]
     for name in files:
-        image = np.ascontiguousarray(cv2.imread(str(options.data / "frames" / name))[:, :, ::-1])
+        read = cv2.imread(str(options.data / "frames" / name))
+        assert read is not None, name
+        image = np.ascontiguousarray(read[:, :, ::-1])
         for row in rest_row(aligner, chain, np.asarray(image, np.uint8)):
             yield {"photo": name} | row
 

@@ -18,7 +18,8 @@ from exalign_engine.data.face_source import FaceSource
 from exalign_engine.geometry.frames import BoxFrame, tight_box
 from exalign_engine.sampling.corruptions import seeded
 
-U8, F64 = NDArray[np.uint8], NDArray[np.float64]
+U8 = NDArray[np.uint8]
+F64 = NDArray[np.float64]
 
 CLIPS = 40
 
@@ -100,7 +101,8 @@ class _Sticker:
 
     def at(self, place: F64) -> F64:
         """(68, 2) landmarks where the box's centre is at a place."""
-        return (self._points - self._centre) * self._scale + place
+        found: F64 = (self._points - self._centre) * self._scale + place
+        return found
 
     def put(self, pixels: F64, place: F64) -> tuple[F64, F64]:
         """The picture with the still in front, and the mask of what it covers."""

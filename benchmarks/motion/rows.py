@@ -15,7 +15,8 @@ from exalign_engine.hmm.chain import Chain
 from exalign_engine.tracking import Frame, SessionOptions, TemporalModel, TrackingSession, TrackState
 from exalign_engine.tracking.frame_loop import answer_frame
 
-U8, F64 = NDArray[np.uint8], NDArray[np.float64]
+U8 = NDArray[np.uint8]
+F64 = NDArray[np.float64]
 
 Row = dict[str, Any]
 

@@ -47,8 +47,7 @@ SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 FILES = ("network.onnx", "exemplars.npz", "calibration.json", "detectors.json", "baseline.npz", "train.toml")
 
-#: Files that a bundle may be without.
-OPTIONAL_FILES = ("residual.npz", "refiner.npz")
+OPTIONAL_FILES = ("residual.npz", "refiner.npz")  #: a bundle may be without
 
 #: The package that carries the default bundle, and the bundle's directory in it.
 MODEL_PACKAGE = "exalign_model_143k"

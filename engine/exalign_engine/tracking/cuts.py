@@ -47,7 +47,8 @@ def thumbnail_of(pixels: U8) -> bytes:
     ys, xs = ((2 * np.arange(side) + 1) * n // (2 * side) for n in pixels.shape[:2])
     red, green, blue = np.moveaxis(pixels[ys[:, None], xs].astype(np.int32), 2, 0)
     grey = (red + 2 * green + blue).reshape(cells, samples, cells, samples).sum(axis=(1, 3))
-    return (grey // (4 * samples * samples)).astype(np.uint8).tobytes()
+    small: U8 = (grey // (4 * samples * samples)).astype(np.uint8)
+    return small.tobytes()
 
 
 def is_cut(before: bytes, after: bytes, settings: CutSettings = CUTS) -> bool:
