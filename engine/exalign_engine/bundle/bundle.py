@@ -174,7 +174,7 @@ class Bundle:
         exemplars, poses = read_exemplars(file, Tables.of_bundle(sha256(root / MANIFEST), manifest.exemplars))
         if exemplars.count != manifest.exemplars:
             raise BundleError(file, f"{exemplars.count} shapes, manifest.json says {manifest.exemplars}")
-        calibration = Calibration.read(root / "calibration.json")
+        calibration, held = Calibration.read(root / "calibration.json"), manifest.files
         return cls(
             path=root,
             id=sha256(root / MANIFEST),
@@ -184,10 +184,8 @@ class Bundle:
             calibration=calibration,
             detectors=read_detectors(root / "detectors.json"),
             baseline=read_baseline(root / "baseline.npz"),
-            residual=read_residual(root / "residual.npz", manifest.margin)
-            if "residual.npz" in manifest.files
-            else None,
-            refiner=read_refiner(root / "refiner.npz") if "refiner.npz" in manifest.files else None,
+            residual=read_residual(root / "residual.npz", manifest.margin) if "residual.npz" in held else None,
+            refiner=read_refiner(root / "refiner.npz") if "refiner.npz" in held else None,
         )
 
 

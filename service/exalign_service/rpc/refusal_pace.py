@@ -8,8 +8,9 @@ from exalign_service.rpc.call_context import Call
 from exalign_service.rpc.clock import Clock
 from exalign_service.rpc.errors import OverloadedError, QueueFullError, status_of
 
-#: Refusals of one caller a second, after a burst of as many; and the longest time by which one is put off, seconds.
-RATE, LONGEST = 150.0, 2.0
+#: Refusals of one caller a second, after a burst of as many; and the longest time by which one is put off, seconds. A
+#: shorter one would tell all that wait at the same moment, and their next requests would come together.
+RATE, LONGEST = 150.0, 6.0
 
 #: A request of so many bytes that is refused costs as much as one refusal more: it was received, and that takes the
 #: event loop's time.
