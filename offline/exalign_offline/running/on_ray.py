@@ -161,29 +161,24 @@ def _started(ray: Any, options: dict[str, Any]) -> Iterator[None]:
     """Ray, for the length of a ``with`` block.
 
     ``ray.init`` is called in a thread of its own: where a part of Ray dies meanwhile it may never return, and sees no
-    signal. The thread stays to the end, for what it has started ends with it. Ray gives itself half a minute to start;
-    on a crowded machine it is tried again.
+    signal. The thread stays to the end, for what it has started ends with it.
 
     Raises:
         RuntimeUnavailableError: it fails, or takes too long.
     """
-    over, ends = Event(), time.monotonic() + _START
-    while True:
-        started = Future[None]()
-        Thread(target=_run, args=(ray, options, started, over), name="ray", daemon=True).start()
-        try:
-            while not started.done() and time.monotonic() < ends:
-                wait([started], timeout=0.5)
-        finally:
-            if not started.done():
-                abandon_thread()
+    started, over, ends = Future[None](), Event(), time.monotonic() + _START
+    Thread(target=_run, args=(ray, options, started, over), name="ray", daemon=True).start()
+    try:
+        while not started.done() and time.monotonic() < ends:
+            wait([started], timeout=0.5)
+    finally:
         if not started.done():
-            raise RuntimeUnavailableError(f"Ray has not started within {_START:.0f} s")
-        error = started.exception()
-        if error is None:
-            break
-        if "timed out during startup" not in str(error) or time.monotonic() >= ends:
-            raise RuntimeUnavailableError(f"Ray: {_last_line(error)}") from error
+            abandon_thread()
+    if not started.done():
+        raise RuntimeUnavailableError(f"Ray has not started within {_START:.0f} s")
+    error = started.exception()
+    if error is not None:
+        raise RuntimeUnavailableError(f"Ray: {_last_line(error)}") from error
     try:
         yield
     finally:
