@@ -120,7 +120,10 @@ def test_a_small_motion_is_followed_without_falling_behind(speed: float) -> None
     for t in range(60):
         cropped = motion.predict(1, SIZE).box
         if t > 5:
-            assert abs(float(cropped[0]) - BOX[0] - speed * t) <= MOTION.rest_wide * MOTION.rest_offset * 120 + speed + 1e-9, t
+            assert (
+                abs(float(cropped[0]) - BOX[0] - speed * t)
+                <= MOTION.rest_wide * MOTION.rest_offset * 120 + speed + 1e-9
+            ), t
         motion = motion.update(cropped, shifted(speed * t), 1)
 
 

@@ -41,11 +41,11 @@ class MotionSettings:
         min_side: of a predicted box, pixels.
         max_side: of a predicted box, in longer sides of the image.
         rest_speed: a face that is found within so many box sides a frame of where it was found before,
-        rest_share: and this share of the way that its crop moved meanwhile, or all of it where it was at rest before,
+        rest_share: and this share of the way that its crop moved meanwhile (all of it where it was at rest before),
         rest_below: is at rest where its velocity would be no more, box sides a frame.
         rest_offset: a face at rest keeps its crop while it is found within so many box sides of the crop's centre,
         rest_growth: and its sides within this factor's logarithm,
-        rest_wide: or within so many times as much, from the third frame at rest on: in some crops, what is found follows
+        rest_wide: or within so many times as much, from the third frame at rest on: in some crops what is found follows
             the crop nearly all of the way.
         rest_left: share of the offsets that a crop which must follow leaves.
         meeting_gain: ``gain`` while another face is near.
