@@ -75,9 +75,9 @@ def test_the_chain_knows_nothing_of_displacements(toy: Toy, plain: Toy) -> None:
 
 def test_the_next_box_is_that_of_the_displaced_answer(toy: Toy) -> None:
     session = toy.session()
-    toy.play(session, 0, toy.scores(3), boxes=[(0, MIDDLE)])
-    (before,) = toy.play(session, 1, toy.scores(3)).tracks
-    (after,) = toy.play(session, 2, toy.scores(3)).tracks
+    # Of the first answer: later ones may leave the box of a face at rest where it is.
+    (before,) = toy.play(session, 0, toy.scores(3), boxes=[(0, MIDDLE)]).tracks
+    (after,) = toy.play(session, 1, toy.scores(3)).tracks
     points = before.given.face.landmarks
     wide = points.max(axis=0) - points.min(axis=0)
     box = after.given.face.located.box
