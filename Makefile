@@ -178,7 +178,8 @@ page-assets: ## build the page of the annotator anew (needs npm)
 
 page: $(READY_PAGE) page-assets ## the page of the annotator in Debian's Chromium: tests, figures, screenshots
 	git diff --exit-code --stat -- annotator/exalign_annotator/static
-	EXALIGN_PAGE=1 EXALIGN_PAGE_OUT=out/page $(BIN)/python -m pytest -q -s tests/page tests/gateway/test_gateway_browser.py
+	EXALIGN_PAGE=1 EXALIGN_PAGE_OUT=out/page $(BIN)/python -m pytest -q -s tests/page
+	$(BIN)/python -m pytest -q tests/gateway/test_gateway_browser.py
 
 figures: $(READY_DEV) ## every figure of README and docs, anew; hours: FIGURES=face,streams, DATA=FACES, BUSY=1, FRESH=1 (docs/figures.md)
 	$(BIN)/python -m benchmarks.figures $(FIGURES) $(if $(DATA),--data $(DATA)) $(if $(BUSY),--busy) $(if $(FRESH),--fresh)
