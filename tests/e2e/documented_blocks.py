@@ -40,6 +40,8 @@ ELSEWHERE = {
     "--runtime tensorrt": "nowhere: needs a GPU",
     "CUDA_VISIBLE_DEVICES": "nowhere: needs a GPU",
     "test-gpu": "nowhere: needs a GPU",
+    "benchmarks.gpu": "tests/benchmarks/test_gpu_run.py, tests/benchmarks/test_gpu_teacher.py: with toy sizes",
+    "exalign-model track-files": "tests/offline; with Ray: make ray",
     "docker": "nowhere: needs Docker",
     "exalign annotate": "tests/page: make page",
     "pip install": "make wheels: from wheels",
