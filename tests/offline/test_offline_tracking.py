@@ -20,6 +20,7 @@ from exalign_engine.tracking.session_state import READERS, VERSION
 from exalign_offline.one_video import tracking
 from exalign_offline.one_video.outputs import result_of
 from exalign_offline.one_video.place import WORK, Place
+from exalign_offline.one_video.settings import RunSettings
 from exalign_offline.videos import find_videos
 from made_clips import break_packet, write_two_sizes
 from offline_runs import FRAMES, results, settings, track
@@ -167,15 +168,20 @@ def test_another_video_other_options_and_results_that_are_gone_begin_anew(
     assert len(lines_of(again)) == FRAMES["three.mp4" if change == "video" else "one.mp4"]
 
 
+def killed_at_a_frame(how: RunSettings, video: Path, out: Path) -> Path:
+    """A video whose process has ended within it; what it has kept."""
+    with pytest.MonkeyPatch.context() as patch:
+        interrupted(patch, VideoReader, "read", 6)
+        with pytest.raises(Killed):
+            track(how, video, out)
+    return out / WORK / video.name
+
+
 def test_a_checkpoint_that_cannot_be_read_here_begins_the_video_anew(
     bundle: Path, videos: Path, tmp_path: Path, whole: dict[str, bytes]
 ) -> None:
     how = settings(bundle)
-    with pytest.MonkeyPatch.context() as patch:
-        interrupted(patch, VideoReader, "read", 6)
-        with pytest.raises(Killed):
-            track(how, videos / "one.mp4", tmp_path)
-    place = tmp_path / WORK / "one.mp4"
+    place = killed_at_a_frame(how, videos / "one.mp4", tmp_path)
     assert json.loads((place / "checkpoint.json").read_text())["report"]["frames"] == 10
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(READERS, VERSION, replace(READERS[VERSION], exact=False))
@@ -187,11 +193,7 @@ def test_a_checkpoint_that_is_not_whole_begins_the_video_anew(
     bundle: Path, videos: Path, tmp_path: Path, whole: dict[str, bytes]
 ) -> None:
     how = settings(bundle)
-    with pytest.MonkeyPatch.context() as patch:
-        interrupted(patch, VideoReader, "read", 6)
-        with pytest.raises(Killed):
-            track(how, videos / "one.mp4", tmp_path)
-    place = tmp_path / WORK / "one.mp4"
+    place = killed_at_a_frame(how, videos / "one.mp4", tmp_path)
     (place / "checkpoint.json").write_text("{")  # the machine went down
     assert track(how, videos / "one.mp4", tmp_path)["one.mp4"].whole
     assert results(tmp_path)["one.mp4.jsonl"] == whole["one.mp4.jsonl"]
