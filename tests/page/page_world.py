@@ -257,10 +257,19 @@ class Window:
         return found["x"], found["y"]
 
     def saved_after(self, action: Any) -> None:
-        """Do something, and wait until it is saved: the revision of the answer is a later one."""
+        """Do something, and wait until it is saved, and that is seen."""
         with self.page.expect_response(lambda answer: _saves(answer.request)):
             action()
+        # Where the answer comes before a frame was drawn, the page still says "saved" of what was before.
+        self.drawn()
         self.settled()
+
+    def drawn(self) -> None:
+        """Wait until what has happened so far is drawn: the face, and a frame later what is beside it."""
+        self.page.evaluate(
+            "async () => { for (const turn of [1, 2])"
+            " await new Promise(done => requestAnimationFrame(() => setTimeout(done))); }"
+        )
 
     def close(self) -> None:
         """Close it; nothing must have gone wrong in it."""
