@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,10 +102,13 @@ class Process:
         return self.process.wait(60)
 
 
-def start(module: str, *arguments: str) -> Process:
-    """Start a command, and wait until it serves."""
+def start(module: str, *arguments: str, variables: Mapping[str, str] | None = None) -> Process:
+    """Start a command, and wait until it serves; ``variables`` are added to its environment."""
     process = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", module, *arguments],
+        env={**os.environ, **(variables or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     log: list[str] = []
     assert process.stdout is not None
@@ -128,7 +132,9 @@ def start_server(port: int = 0) -> Process:
     return start("exalign_service.cli", "serve", *arguments)
 
 
-def start_page(paths: Sequence[Path], project: Path, server: str | None, *more: str) -> Process:
+def start_page(
+    paths: Sequence[Path], project: Path, server: str | None, *more: str, variables: Mapping[str, str] | None = None
+) -> Process:
     """``exalign annotate``."""
     of_server = [] if server is None else ["--server", server]
     return start(
@@ -140,6 +146,7 @@ def start_page(paths: Sequence[Path], project: Path, server: str | None, *more: 
         "--no-browser",
         *of_server,
         *more,
+        variables=variables,
     )
 
 
