@@ -25,7 +25,7 @@ from playwright.sync_api import Browser, Locator, Page, Request
 from outside_programs import UNPACKED, environment, program
 
 #: Milliseconds: machines of CI are slow, and share their cores.
-PATIENCE = 90_000
+PATIENCE = 240_000
 
 #: The browser's own words about a server that a test has stopped: no fault of the page.
 OF_A_STOPPED_SERVER = ("ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE")

@@ -1,4 +1,4 @@
-"""From the click to the frame with the new face, in Debian's Chromium; beside another checkout, turn by turn in one run.
+"""From the click to the frame with the new face, in Debian's Chromium; beside another checkout, in turns.
 
     python tests/page/speed.py [--beside DIR] [--pictures 4] [--clicks 15] [--json FILE]
 
@@ -72,7 +72,10 @@ def measure(trees: dict[str, Path], pictures: int, clicks: int) -> dict[str, Any
                 if number:
                     window.choose(face.name)
                 took[name] += clicked(window, clicks)
-    found: dict[str, Any] = {"clicks": pictures * clicks, "click_to_redraw_ms": {n: figures(t) for n, t in took.items()}}
+    found: dict[str, Any] = {
+        "clicks": pictures * clicks,
+        "click_to_redraw_ms": {n: figures(t) for n, t in took.items()},
+    }
     if len(took) == 2:
         ours, other = (np.array(one) for one in took.values())
         found["ratio"] = {
