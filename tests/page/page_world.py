@@ -27,6 +27,9 @@ from outside_programs import UNPACKED, environment, program
 #: Milliseconds: machines of CI are slow, and share their cores.
 PATIENCE = 240_000
 
+#: By so much the page's own thread is slowed down, to look for what hangs on the order of things.
+SLOWER = float(os.environ.get("EXALIGN_PAGE_SLOWER", "1"))
+
 #: The browser's own words about a server that a test has stopped: no fault of the page.
 OF_A_STOPPED_SERVER = ("ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE")
 
@@ -178,6 +181,8 @@ class Window:
         self.context = browser.new_context(viewport={"width": size[0], "height": size[1]}, accept_downloads=True)
         self.page: Page = self.context.new_page()
         self.page.set_default_timeout(PATIENCE)
+        if SLOWER > 1:
+            self.context.new_cdp_session(self.page).send("Emulation.setCPUThrottlingRate", {"rate": SLOWER})
         self.wrong: list[str] = []
         #: Whether a refusal is expected.
         self.refusals = False
