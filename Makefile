@@ -20,6 +20,8 @@ READY_RAY := $(VENV)/.ready-ray
 # Worker processes of the tests; a file's tests stay in one, which then starts one server for them.
 # One that dies is not replaced: pytest-xdist 3.8 then waits for ever, and the other worker does what is left.
 WORKERS ?= 2
+# Workers share the cores: a matrix of a small solve that is shared out once more waits for the others, a quarter of training's time.
+ALONE := OPENBLAS_NUM_THREADS=1
 # What happens to a fleet, for how long, to how many videos.
 SCENARIO ?= kill
 DURATION ?= 120
@@ -82,7 +84,7 @@ lint: $(READY_DEV) ## ruff, mypy --strict, buf, hadolint
 	$(BIN)/hadolint Dockerfile
 
 unit: $(READY_DEV) ## all tests; faces are found by EXALIGN_DATA
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --max-worker-restart 0
+	$(ALONE) $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 check: $(READY_DEV) ## style, types and fast tests
 	$(MAKE) --no-print-directory --jobs 2 check-types check-style check-fast
