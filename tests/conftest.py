@@ -31,6 +31,8 @@ LONGEST = (
     "test_train_distributed",
     "test_tensorrt_build",
     "test_train",
+    "test_client_track_resume",
+    "test_service_track_resume",
     "test_network",
     "test_service_processes",
     "test_runtime",
