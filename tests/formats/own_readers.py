@@ -6,7 +6,8 @@ Each tool is in an environment of its own, made with pip below --dir (kept there
 be equal to half a pixel in the tool's own frame, and visibility as far as the tool has one.
 
 CVAT's reader is in no package: `cvat_source` fetches its code where the internet reaches it, or takes it from the
-folder that EXALIGN_CVAT_SOURCE names. Where neither is so, CVAT is not run, which is said, and --out is left as it was.
+folder that EXALIGN_CVAT_SOURCE names. Where neither is so, CVAT is not run, which is said. In --out the rows of tools
+that were not run stay as they were; each row has its tool's version.
 """
 
 from __future__ import annotations
@@ -286,6 +287,15 @@ def both_ways(tool: str, place: Path, folder: Path) -> list[Row]:
     return [*outward(tool, version, ask(tool, python, folder, source)), *inward(folder, {tool: version})]
 
 
+def write_table(rows: Sequence[Row], ran: set[str], out: Path) -> None:
+    """The rows of the tools that were run, and those that ``out`` has of the others."""
+    table = [vars(row) | {"worst_px": round(row.worst_px, 4)} for row in rows]
+    before = json.loads(out.read_text()) if out.exists() else []
+    table += [row for row in before if row["tool"] not in ran]
+    table.sort(key=lambda row: list(TOOLS).index(row["tool"]))
+    out.write_text(json.dumps(table, indent=1) + "\n")
+
+
 def main() -> int:
     """Set up, ask, compare; 1 where a tool sees something else."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -293,7 +303,7 @@ def main() -> int:
     parser.add_argument("--tool", nargs="+", choices=TOOLS, default=list(TOOLS))
     parser.add_argument("--out", type=Path, metavar="JSON", help="where the table goes (default: nowhere)")
     arguments = parser.parse_args()
-    rows, not_run, wrong = list[Row](), list[str](), list[str]()
+    rows, wrong, ran = list[Row](), list[str](), set[str]()
     with tempfile.TemporaryDirectory() as temporary:
         place, folder = (arguments.dir or Path(temporary, "environments")).resolve(), Path(temporary, "files")
         folder.mkdir()
@@ -301,8 +311,9 @@ def main() -> int:
         for tool in arguments.tool:
             try:
                 rows += both_ways(tool, place, folder)
+                ran.add(tool)
             except cvat_source.NotRunError as error:
-                not_run.append(f"{tool}: {error}")
+                print(f"not run: {tool}: {error}", file=sys.stderr)
             except WrongError as error:
                 wrong.append(str(error))
     for row in rows:
@@ -310,15 +321,10 @@ def main() -> int:
             f"{row.tool} {row.version}, {row.format}, {row.direction}: {row.faces} faces, {row.worst_px:.3f} px,"
             f" visibility: {row.visibility}"
         )
-    for line in not_run:
-        left = "" if arguments.out is None else f"; {arguments.out} is left as it was"
-        print(f"not run: {line}{left}", file=sys.stderr)
     for line in wrong:
         print(f"WRONG: {line}", file=sys.stderr)
-    if arguments.out is not None and not wrong and not not_run:
-        arguments.out.write_text(
-            json.dumps([vars(row) | {"worst_px": round(row.worst_px, 4)} for row in rows], indent=1) + "\n"
-        )
+    if arguments.out is not None and not wrong:
+        write_table(rows, ran, arguments.out)
     return 1 if wrong else 0
 
 
