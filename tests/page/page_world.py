@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +25,10 @@ from playwright.sync_api import Browser, Locator, Page, Request
 from outside_programs import UNPACKED, environment, program
 
 #: Milliseconds: machines of CI are slow, and share their cores.
-PATIENCE = 90_000
+PATIENCE = 240_000
+
+#: By so much the page's own thread is slowed down, to look for what hangs on the order of things.
+SLOWER = float(os.environ.get("EXALIGN_PAGE_SLOWER", "1"))
 
 #: The browser's own words about a server that a test has stopped: no fault of the page.
 OF_A_STOPPED_SERVER = ("ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE")
@@ -101,10 +105,13 @@ class Process:
         return self.process.wait(60)
 
 
-def start(module: str, *arguments: str) -> Process:
-    """Start a command, and wait until it serves."""
+def start(module: str, *arguments: str, variables: Mapping[str, str] | None = None) -> Process:
+    """Start a command, and wait until it serves; ``variables`` are added to its environment."""
     process = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", module, *arguments],
+        env={**os.environ, **(variables or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     log: list[str] = []
     assert process.stdout is not None
@@ -128,7 +135,9 @@ def start_server(port: int = 0) -> Process:
     return start("exalign_service.cli", "serve", *arguments)
 
 
-def start_page(paths: Sequence[Path], project: Path, server: str | None, *more: str) -> Process:
+def start_page(
+    paths: Sequence[Path], project: Path, server: str | None, *more: str, variables: Mapping[str, str] | None = None
+) -> Process:
     """``exalign annotate``."""
     of_server = [] if server is None else ["--server", server]
     return start(
@@ -140,6 +149,7 @@ def start_page(paths: Sequence[Path], project: Path, server: str | None, *more: 
         "--no-browser",
         *of_server,
         *more,
+        variables=variables,
     )
 
 
@@ -171,6 +181,8 @@ class Window:
         self.context = browser.new_context(viewport={"width": size[0], "height": size[1]}, accept_downloads=True)
         self.page: Page = self.context.new_page()
         self.page.set_default_timeout(PATIENCE)
+        if SLOWER > 1:
+            self.context.new_cdp_session(self.page).send("Emulation.setCPUThrottlingRate", {"rate": SLOWER})
         self.wrong: list[str] = []
         #: Whether a refusal is expected.
         self.refusals = False
@@ -257,10 +269,19 @@ class Window:
         return found["x"], found["y"]
 
     def saved_after(self, action: Any) -> None:
-        """Do something, and wait until it is saved: the revision of the answer is a later one."""
+        """Do something, and wait until it is saved, and that is seen."""
         with self.page.expect_response(lambda answer: _saves(answer.request)):
             action()
+        # Where the answer comes before a frame was drawn, the page still says "saved" of what was before.
+        self.drawn()
         self.settled()
+
+    def drawn(self) -> None:
+        """Wait until what has happened so far is drawn: the face, and a frame later what is beside it."""
+        self.page.evaluate(
+            "async () => { for (const turn of [1, 2])"
+            " await new Promise(done => requestAnimationFrame(() => setTimeout(done))); }"
+        )
 
     def close(self) -> None:
         """Close it; nothing must have gone wrong in it."""

@@ -57,7 +57,9 @@ async function ask<T>(path: string, { method = "GET", body, signal, patient = tr
     } catch (error) {
       if (signal?.aborted || !patient) throw error;
     }
-    if (answer && answer.status !== 503) {
+    // The model's first answer can take longer than it may, where it compiles on a busy machine.
+    const late = answer?.status === 504 && method === "GET";
+    if (answer && answer.status !== 503 && !late) {
       tellAway(false);
       const found = await answer.json().catch(() => ({}));
       if (answer.ok) return found as T;

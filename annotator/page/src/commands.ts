@@ -14,7 +14,7 @@ export function keysOf(page: Page): Key[] {
   const choose = (landmark: number | null) => {
     editor()?.choose(landmark);
     if (landmark !== null) speak(`${NAMES[landmark]}`);
-    if (page.heatHeld) page.hover(null);
+    page.heat.draw(editor());
   };
   const step = (by: number) => () => choose(((editor()?.landmark ?? (by > 0 ? -1 : COUNT)) + by + COUNT) % COUNT);
   const suggested = () => {
@@ -85,11 +85,11 @@ export function keysOf(page: Page): Key[] {
     { group: "Video", keys: ["g"], shown: "G", about: "the frame whose click helps most", run: () => video()?.goToKeyFrame() },
     { group: "Video", keys: ["t"], shown: "T", about: "the next frame that you said something of", run: () => video()?.goToSaid() },
     { group: "Video", keys: [" "], shown: "Space", about: "play, or stop", run: () => video()?.play() },
-    { group: "View", keys: ["+", "=", "Shift++"], shown: "+", about: "closer", run: () => page.stage.zoom(0.8) },
-    { group: "View", keys: ["-"], shown: "−", about: "farther", run: () => page.stage.zoom(1.25) },
-    { group: "View", keys: ["0"], shown: "0", about: "the whole picture", run: () => page.stage.whole() },
+    { group: "View", keys: ["+", "=", "Shift++"], shown: "+", about: "closer", run: () => page.stage.viewport.zoom(0.8) },
+    { group: "View", keys: ["-"], shown: "−", about: "farther", run: () => page.stage.viewport.zoom(1.25) },
+    { group: "View", keys: ["0"], shown: "0", about: "the whole picture", run: () => page.stage.viewport.whole() },
     { group: "View", keys: ["c"], shown: "C", about: "the face", run: () => page.stage.closer() },
-    { group: "View", keys: ["m"], shown: "M", about: "where the chosen landmark may be, always or on hover", run: () => { page.heatHeld = !page.heatHeld; page.hover(null); } },
+    { group: "View", keys: ["m"], shown: "M", about: "where the chosen landmark may be, always or on hover", run: () => { page.heat.always = !page.heat.always; page.heat.draw(editor()); } },
     { group: "View", keys: ["?", "Shift+?"], shown: "?", about: "these keys", run: () => page.help.showModal() },
   ];
 }

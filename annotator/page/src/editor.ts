@@ -1,24 +1,12 @@
 // One picture being labelled: its document, what was done and can be undone, and the queue of changes to save.
 
+import { Ahead, type Said } from "./ahead";
 import { api, Refused } from "./api";
+import { afterPaint, measured } from "./paint";
+import { type Change, type Step, Steps } from "./steps";
 import type { Constraint, Details, Document, Face, Heatmap, Lease, Rectangle } from "./types";
 
-/** What makes one state of a document into another. */
-export type Change =
-  | { do: "set"; face: number; evidence: Constraint[]; hidden: number[]; frame: number | null }
-  | { do: "add"; face: Face }
-  | { do: "draw"; box: Rectangle }
-  | { do: "remove"; face: number };
-
-interface Step {
-  forward: Change;
-  back: Change;
-}
-
 export type Trouble = { kind: "theirs"; owner: string } | { kind: "changed" } | { kind: "failed"; text: string };
-
-/** Most steps that are remembered. */
-const MOST_STEPS = 200;
 
 export class Editor extends EventTarget {
   document: Document;
@@ -36,10 +24,10 @@ export class Editor extends EventTarget {
   /** Of a video: the frame that is shown. */
   frame: number | null = null;
 
-  private done: Step[] = [];
-  private undone: Step[] = [];
+  private readonly steps: Steps;
   private queue: Promise<unknown> = Promise.resolve();
   private detailsOf: AbortController | null = null;
+  private readonly ahead = new Ahead();
   protected closed = false;
 
   constructor(opened: { document: Document; lease: Lease }) {
@@ -48,11 +36,14 @@ export class Editor extends EventTarget {
     this.lease = opened.lease;
     this.face = opened.document.faces[0]?.id ?? null;
     if (!this.lease.mine) this.trouble = { kind: "theirs", owner: this.lease.owner };
-    this.recall();
+    this.steps = new Steps(this.document.name);
+    this.steps.recall(this.said);
   }
 
+  /** The face that is shown: as the server answered last, with what was said since. */
   get current(): Face | null {
-    return this.document.faces.find((face) => face.id === this.face) ?? null;
+    const saved = this.document.faces.find((face) => face.id === this.face);
+    return saved ? this.ahead.shown(saved, this.frame) : null;
   }
 
   /** The face that a change is about: that which is shown, once it belongs to what is shown. */
@@ -61,11 +52,11 @@ export class Editor extends EventTarget {
   }
 
   get canUndo(): boolean {
-    return this.done.length > 0;
+    return this.steps.done.length > 0;
   }
 
   get canRedo(): boolean {
-    return this.undone.length > 0;
+    return this.steps.undone.length > 0;
   }
 
   get readOnly(): boolean {
@@ -79,67 +70,82 @@ export class Editor extends EventTarget {
 
   /** Put a landmark somewhere: the whole face follows. */
   place(landmark: number, x: number, y: number, stamp: number): void {
-    const face = this.target;
-    if (!face) return;
     const click: Constraint = { kind: "click", landmark, x: round(x), y: round(y) };
-    const others = face.evidence.filter((one) => !(one.kind === "click" && one.landmark === landmark));
-    this.constrain([...others, click], face.hidden, stamp);
+    this.say(({ evidence, hidden }) => {
+      const others = evidence.filter((one) => !(one.kind === "click" && one.landmark === landmark));
+      return { evidence: [...others, click], hidden };
+    }, stamp);
   }
 
   /** Add a region, an exclusion or a range of the pose. */
   add(constraint: Constraint): void {
-    const face = this.target;
-    if (face) this.constrain([...face.evidence, constraint], face.hidden);
+    this.say(({ evidence, hidden }) => ({ evidence: [...evidence, constraint], hidden }));
   }
 
   /** Take one constraint back. */
   drop(index: number): void {
-    const face = this.target;
-    if (face) this.constrain(face.evidence.filter((_, i) => i !== index), face.hidden);
+    const gone = JSON.stringify(this.target?.evidence[index]);
+    this.say(({ evidence, hidden }) => ({ evidence: evidence.filter((one) => JSON.stringify(one) !== gone), hidden }));
   }
 
   /** Take back all that is known of a landmark. */
   dropLandmark(landmark: number): void {
-    const face = this.target;
-    if (!face) return;
-    const left = face.evidence.filter((one) => one.kind === "pose" || one.landmark !== landmark);
-    if (left.length < face.evidence.length) this.constrain(left, face.hidden);
+    const isOf = (one: Constraint) => one.kind !== "pose" && one.landmark === landmark;
+    if (this.target?.evidence.some(isOf))
+      this.say(({ evidence, hidden }) => ({ evidence: evidence.filter((one) => !isOf(one)), hidden }));
   }
 
   clear(): void {
-    if (this.target?.evidence.length) this.constrain([], this.target.hidden);
+    if (this.target?.evidence.length) this.say(({ hidden }) => ({ evidence: [], hidden }));
   }
 
   toggleHidden(landmark: number): void {
-    const face = this.target;
-    if (!face) return;
-    const hidden = face.hidden.includes(landmark)
-      ? face.hidden.filter((one) => one !== landmark)
-      : [...face.hidden, landmark].sort((a, b) => a - b);
-    this.constrain(face.evidence, hidden);
+    const was = this.target?.hidden.includes(landmark);
+    this.say(({ evidence, hidden }) => {
+      const others = hidden.filter((one) => one !== landmark);
+      return { evidence, hidden: was ? others : [...others, landmark].sort((a, b) => a - b) };
+    });
   }
 
   draw(box: Rectangle): void {
-    this.perform({ do: "draw", box });
+    this.enqueue(async () => {
+      const made = await this.send({ do: "draw", box });
+      if (made) this.remember({ forward: { do: "add", face: made }, back: { do: "remove", face: made.id } });
+    });
   }
 
   remove(): void {
-    const face = this.target;
-    if (face) this.perform({ do: "remove", face: face.id });
+    const id = this.target?.id;
+    this.enqueue(async () => {
+      const gone = this.document.faces.find((face) => face.id === id);
+      if (!gone) return;
+      await this.send({ do: "remove", face: gone.id });
+      this.remember({ forward: { do: "remove", face: gone.id }, back: { do: "add", face: gone } });
+    });
   }
 
+  // What is undone is the last step when its turn comes: what was done before, and is not saved yet, is a step by then.
   undo(): void {
-    const step = this.done.pop();
-    if (!step) return;
-    this.reveal(step.back);
-    this.apply(step.back, () => this.undone.push(step));
+    if (this.pending || this.canUndo) this.enqueue(() => this.retrace(this.steps.done, this.steps.undone, (step) => step.back));
   }
 
   redo(): void {
-    const step = this.undone.pop();
+    if (this.pending || this.canRedo) this.enqueue(() => this.retrace(this.steps.undone, this.steps.done, (step) => step.forward));
+  }
+
+  private async retrace(from: Step[], to: Step[], of: (step: Step) => Change): Promise<void> {
+    const step = from.at(-1);
     if (!step) return;
-    this.reveal(step.forward);
-    this.apply(step.forward, () => this.done.push(step));
+    this.reveal(of(step));
+    await this.send(of(step));
+    from.pop();
+    to.push(step);
+    this.steps.keep(this.said);
+  }
+
+  private remember(step: Step): void {
+    this.steps.add(step);
+    this.steps.keep(this.said);
   }
 
   /** Show where a change will be seen. */
@@ -166,8 +172,7 @@ export class Editor extends EventTarget {
     const { document, lease } = await api.open(this.document.name);
     this.lease = lease;
     this.trouble = lease.mine ? null : { kind: "theirs", owner: lease.owner };
-    this.done = [];
-    this.undone = [];
+    this.steps.clear();
     this.replace(document);
   }
 
@@ -199,42 +204,30 @@ export class Editor extends EventTarget {
     this.changed();
   }
 
-  private constrain(evidence: Constraint[], hidden: number[], stamp?: number): void {
-    const face = this.target;
-    if (!face) return;
-    const placed = evidence.at(-1);
-    if (stamp !== undefined && placed?.kind === "click") {
-      // The clicked landmark goes where it was put at once; the other 67 follow when the server answers.
-      this.show({ ...face, points: face.points.map((p, n) => (n === placed.landmark ? [placed.x, placed.y] : p)), evidence });
-    }
-    this.perform({ do: "set", face: face.id, evidence, hidden, frame: this.frame }, face, stamp);
-  }
-
-  private perform(forward: Change, before: Face | null = this.target, stamp?: number): void {
-    if (this.readOnly) return this.changed();
-    let back: Change | null = null;
-    if (forward.do === "set" && before) {
-      const { evidence, hidden } = before;
-      back = { do: "set", face: before.id, evidence, hidden, frame: this.frame };
-    } else if (forward.do === "remove" && before) back = { do: "add", face: before };
-    this.apply(
-      forward,
-      (made) => {
-        this.undone = [];
-        if (made) this.done.push({ forward: { do: "add", face: made }, back: { do: "remove", face: made.id } });
-        else if (back) this.done.push({ forward, back });
-        this.done.splice(0, this.done.length - MOST_STEPS);
-      },
-      stamp,
-    );
-  }
-
-  private apply(change: Change, then: (made: Face | null) => void, stamp?: number): void {
+  /**
+   * Say something of the face. It is shown at once, and saved in its turn: added to what is saved by then, so that
+   * nothing is lost of what is said while the server has not answered.
+   */
+  private say(edit: (before: Said) => Said, stamp?: number): void {
+    const { frame, target } = this;
+    if (!target || this.readOnly) return this.changed();
+    const { id } = target;
+    const taken = this.ahead.add(id, frame, edit);
     this.enqueue(async () => {
-      then(await this.send(change));
-      this.keep();
-      if (stamp !== undefined) requestAnimationFrame(() => setTimeout(measured, 0, stamp));
-    });
+      const before = this.saved(id, frame);
+      if (!before) return;
+      const of = { do: "set", face: id, frame } as const;
+      const forward: Change = { ...of, ...edit(before) };
+      await this.send(forward);
+      this.remember({ forward, back: { ...of, ...before } });
+      if (stamp !== undefined) measured(stamp);
+    }, taken);
+  }
+
+  /** What is saved of a face; null: it is gone. */
+  protected saved(id: number, _frame: number | null): Said | null {
+    const face = this.document.faces.find((one) => one.id === id);
+    return face ? { evidence: face.evidence, hidden: face.hidden } : null;
   }
 
   /** Have one change made and saved. The face that was drawn anew is returned. */
@@ -268,7 +261,8 @@ export class Editor extends EventTarget {
     return change.do === "draw" ? face : null;
   }
 
-  private enqueue(task: () => Promise<void>): void {
+  private enqueue(task: () => Promise<void>, then: () => void = () => {}): void {
+    if (this.readOnly) return this.changed();
     this.pending++;
     this.changed();
     this.queue = this.queue.then(async () => {
@@ -279,6 +273,7 @@ export class Editor extends EventTarget {
       } catch (error) {
         await this.failed(error);
       } finally {
+        then();
         this.pending--;
         if (!this.pending && !this.closed) this.refresh();
         this.changed();
@@ -342,6 +337,7 @@ export class Editor extends EventTarget {
   /** What to click next, and all else that is shown beside the face. */
   refresh(): void {
     this.expire();
+    if (this.pending) return; // it is asked for once, after the last of them
     const face = this.current;
     if (!face) {
       this.details = null;
@@ -349,35 +345,23 @@ export class Editor extends EventTarget {
       return;
     }
     const control = (this.detailsOf = new AbortController());
-    this.askDetails(face, control.signal).then(
-      (details) => {
-        if (control.signal.aborted) return;
+    // The face first: what is shown beside it is asked for when it is drawn.
+    const asked = afterPaint().then(() => this.askDetails(face, control.signal));
+    const answered = (details: Details | null) => {
+      if (control.signal.aborted) return;
+      this.stale = false;
+      if (details) {
         this.details = details;
-        this.stale = false;
         const clicked = face.evidence.some((one) => one.kind === "click" && one.landmark === this.landmark);
         if (this.landmark === null || clicked) this.landmark = this.suggested;
-        this.changed();
-      },
-      () => {
-        if (control.signal.aborted) return;
-        this.stale = false;
-        this.changed();
-      },
-    );
+      }
+      this.changed();
+    };
+    asked.then(answered, () => answered(null));
   }
 
   protected changed(): void {
     if (!this.closed) this.dispatchEvent(new Event("change"));
-  }
-
-  /** Keep what can be undone through a reload of the page. */
-  private keep(): void {
-    const kept = JSON.stringify({ state: this.said, done: this.done, undone: this.undone });
-    try {
-      sessionStorage.setItem(`steps ${this.document.name}`, kept);
-    } catch {
-      sessionStorage.removeItem(`steps ${this.document.name}`); // it is full: undoing ends with this page
-    }
   }
 
   /** What tells one state of one document from others. */
@@ -385,16 +369,6 @@ export class Editor extends EventTarget {
     const { revision, faces, frames } = this.document;
     return JSON.stringify([revision, frames.length ? frames : faces.map((face) => [face.id, face.source, face.evidence, face.hidden])]);
   }
-
-  private recall(): void {
-    const kept = JSON.parse(sessionStorage.getItem(`steps ${this.document.name}`) ?? "null");
-    if (kept?.state === this.said) ({ done: this.done, undone: this.undone } = kept);
-  }
 }
 
 const round = (value: number): number => Math.round(value * 1000) / 1000;
-
-/** From the click to the whole face redrawn. */
-function measured(stamp: number): void {
-  performance.measure("click-to-redraw", { start: stamp, end: performance.now() });
-}

@@ -6,19 +6,20 @@ import { Editor } from "./editor";
 import { drawBanner } from "./banner";
 import { drawHeader, exportMenu, toolbar } from "./header";
 import { ItemList } from "./items";
+import { HeatView } from "./heat";
 import { fillHelp, listen } from "./keys";
 import { keysOf } from "./commands";
 import { NAMES } from "./landmarks";
+import { afterPaint } from "./paint";
 import { Panel } from "./panel";
 import { Stage, type Tool } from "./stage";
 import { TimelineView } from "./timeline";
-import type { Heatmap, Item, Model, Point } from "./types";
+import type { Item, Model, Point } from "./types";
 import { VideoEditor } from "./video";
 import { drawWelcome, takeDrops } from "./welcome";
 
 /** Milliseconds. */
 const RENEW = 4000;
-const HEAT_AFTER = 70;
 
 export class Page {
   items: Item[] = [];
@@ -26,8 +27,8 @@ export class Page {
   model: Model = { state: "loading", detail: null };
   away = false;
   folder = "";
-  heatHeld = false;
   readonly stage: Stage;
+  readonly heat: HeatView;
   readonly help = byId<HTMLDialogElement>("help");
 
   private readonly list: ItemList;
@@ -35,9 +36,6 @@ export class Page {
   private readonly timeline = new TimelineView(byId("timeline"));
   private scheduled = false;
   private opening = 0;
-  private heatTimer = 0;
-  private heatOf: AbortController | null = null;
-  private readonly heats = new Map<string, Heatmap>();
 
   constructor() {
     this.stage = new Stage(byId("stage"), {
@@ -45,8 +43,9 @@ export class Page {
       choose: (landmark) => this.editor?.choose(landmark),
       select: (face) => this.editor?.select(face),
       rectangle: (rectangle) => this.rectangle(rectangle),
-      hover: (landmark) => this.hover(landmark),
+      hover: (landmark) => this.heat.hover(landmark, this.editor),
     });
+    this.heat = new HeatView(this.stage);
     this.list = new ItemList(byId("items"), (name) => void this.open(name), (files) => void this.add(files));
     this.panel = new Panel(byId("panel"), { exemplar: (one) => this.stage.exemplar(one) });
     const keys = keysOf(this);
@@ -92,7 +91,7 @@ export class Page {
     }
     const video = this.items.find((one) => one.name === name)?.video ?? false;
     const editor = (this.editor = video ? new VideoEditor(opened, this.stage) : new Editor(opened));
-    this.heats.clear();
+    this.heat.forget();
     editor.addEventListener("change", () => this.changed(editor));
     this.use("point");
     if (editor instanceof VideoEditor) {
@@ -156,30 +155,6 @@ export class Page {
     this.use("point");
   }
 
-  /** Show where a landmark may be; null: no longer. */
-  hover(landmark: number | null): void {
-    const { editor } = this;
-    clearTimeout(this.heatTimer);
-    this.heatOf?.abort();
-    const wanted = landmark ?? (this.heatHeld ? (editor?.landmark ?? null) : null);
-    const face = editor?.current;
-    if (wanted === null || !editor || !face) return this.stage.heatmap(null);
-    const key = `${editor.frame} ${face.id} ${wanted} ${JSON.stringify(face.evidence)}`;
-    const known = this.heats.get(key);
-    if (known) return this.stage.heatmap(known);
-    const control = (this.heatOf = new AbortController());
-    this.heatTimer = window.setTimeout(() => {
-      editor.heatmap(wanted, control.signal).then(
-        (found) => {
-          if (this.heats.size > 200) this.heats.clear();
-          this.heats.set(key, found);
-          if (!control.signal.aborted) this.stage.heatmap(found);
-        },
-        () => {},
-      );
-    }, HEAT_AFTER);
-  }
-
   schedule(): void {
     if (this.scheduled) return;
     this.scheduled = true;
@@ -208,7 +183,7 @@ export class Page {
       item.corrected = document.faces.filter((face) => face.evidence.length).length;
       item.done = document.done;
     }
-    if (this.heatHeld) this.hover(null);
+    this.heat.draw(editor);
     this.schedule();
   }
 
@@ -223,20 +198,29 @@ export class Page {
       this.shownSize = shown;
       this.stage.resize(size);
     }
+    const waits = !editor || editor.stale || editor.pending > 0;
     this.stage.draw({
       faces: editor?.document.faces ?? [],
       face: editor?.current ?? null,
       landmark: editor?.landmark ?? null,
-      suggested: editor?.suggested ?? null,
+      // What helps most is of the face as it was before, until that is asked for anew.
+      suggested: waits || editor.readOnly ? null : editor.suggested,
       readOnly: editor?.readOnly ?? true,
       unseen: editor instanceof VideoEditor && editor.unseen,
     });
     if (another && editor?.document.faces.length === 1) this.stage.closer();
-    this.panel.draw(editor);
-    this.list.draw(this.items, editor?.document.name ?? null);
     drawHeader(this);
     drawWelcome(this);
     this.timeline.draw(editor instanceof VideoEditor ? editor : null);
+    // The face first; what is beside it is drawn with the next frame.
+    if (waits) this.panel.busy();
+    void afterPaint().then(() => this.renderBeside());
+  }
+
+  private renderBeside(): void {
+    const { editor } = this;
+    this.panel.draw(editor);
+    this.list.draw(this.items, editor?.document.name ?? null);
   }
 
   private async renew(): Promise<void> {

@@ -22,6 +22,11 @@ export class Panel {
     this.head = new PoseView(host);
   }
 
+  /** Say that what is here is of the face as it was before. */
+  busy(): void {
+    this.host.setAttribute("aria-busy", "true");
+  }
+
   draw(editor: Editor | null): void {
     const face = editor?.current;
     this.host.setAttribute("aria-busy", String(!editor || editor.stale || editor.pending > 0));

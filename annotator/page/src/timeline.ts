@@ -2,6 +2,7 @@
 
 import { h, s } from "./dom";
 import { NAMES } from "./landmarks";
+import { Pulse } from "./pulse";
 import type { Timeline } from "./types";
 import type { VideoEditor } from "./video";
 
@@ -16,6 +17,7 @@ export class TimelineView {
   private readonly chart = s("svg", { preserveAspectRatio: "none", "aria-hidden": "true" });
   private readonly head = h("i", { class: "playhead" });
   private readonly keys = h("i", { class: "key" });
+  private readonly pulse = new Pulse([{ opacity: 1 }, { opacity: 0.35 }, { opacity: 1 }]);
   private readonly run = h("i", { class: "run" });
   private readonly track = h(
     "div",
@@ -65,6 +67,7 @@ export class TimelineView {
     const key = editor.keyFrame;
     this.keys.hidden = !key;
     if (key) this.keys.style.left = place(key.frame);
+    this.pulse.of(key ? this.keys : null);
     this.run.hidden = line.state !== "tracking";
     this.run.style.left = `${(100 * line.through) / count}%`;
     this.play.textContent = editor.playing ? "Stop" : "Play";

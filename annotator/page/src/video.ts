@@ -1,8 +1,10 @@
 // A video being labelled: one frame is shown, and what is said of it goes through all of them.
 
+import type { Said } from "./ahead";
 import { videoApi } from "./api";
-import { type Change, Editor } from "./editor";
+import { Editor } from "./editor";
 import type { Stage } from "./stage";
+import type { Change } from "./steps";
 import type { Details, Document, Face, Heatmap, Lease, Timeline } from "./types";
 
 /** Milliseconds between two looks at how far a run through the video is. */
@@ -145,6 +147,11 @@ export class VideoEditor extends Editor {
     if (change.do === "set" && change.frame !== null && change.frame !== this.frame) void this.go(change.frame);
   }
 
+  protected override saved(_id: number, frame: number | null): Said {
+    const known = this.document.frames.find((one) => one.frame === frame);
+    return { evidence: known?.evidence ?? [], hidden: known?.hidden ?? [] };
+  }
+
   protected override async send(change: Change): Promise<Face | null> {
     if (change.do !== "set") throw new Error("faces of a video are found, not drawn");
     const frame = change.frame ?? 0;
@@ -157,6 +164,7 @@ export class VideoEditor extends Editor {
     this.document = { ...this.document, revision: found.revision, frames: others };
     // Whoever has gone on to another frame meanwhile stays there.
     if (frame === this.frame) {
+      this.faceOf?.abort(); // what it asks for is older
       this.faceFrame = frame;
       this.show(found.face);
     }
