@@ -4,8 +4,8 @@
 
 A mutant is killed where a test fails, where the tests take ten times the CPU that they take without it, or where they
 hang. It meets the tests that reach its line alone, first those that have killed others. Who was killed is known from
-FILE, and from out/mutants where a run was interrupted, as long as the source is the same; who survived is tried again,
-for tests may have come.
+FILE, and from out/mutants where a run was interrupted, as long as the source is the same; who survived is tried again
+where tests have come.
 
 Each runs in a process of its own, forked from one that has imported what is not ours. Its module is compiled from the
 changed syntax tree: no file is changed. numba keeps no kernel of a mutant. No clock on the wall judges: the machine may
@@ -53,7 +53,8 @@ _SERVICE, _ENGINE = "service/exalign_service", "engine/exalign_engine"
 
 SUBJECTS = {
     "batcher": Target(
-        (f"{_SERVICE}/inference/batcher.py",), ("service/test_service_batcher.py", "service/test_service_deadlines.py")
+        (f"{_SERVICE}/inference/batcher.py",),
+        ("service/test_service_batcher.py", "service/test_service_batcher_shares.py"),
     ),
     "store": Target(
         (
@@ -104,13 +105,19 @@ def drawn(name: str, count: int) -> tuple[list[Mutant], int]:
     return sorted(some, key=lambda one: (one.file, one.mutation.line)), len(all_of_them)
 
 
+def tests_as_they_are(name: str) -> str:
+    """Another text where a module or its tests are others."""
+    target, hashed = SUBJECTS[name], hashlib.sha256()
+    for file in (*target.sources, *(f"tests/{test}" for test in target.tests)):
+        hashed.update((ROOT / file).read_bytes())
+    return hashed.hexdigest()[:12]
+
+
 def learned(name: str, kept: Path) -> Learned:
     """What its tests reach and take; from a file where it was learned before, of the same sources and tests."""
-    target, hashed = SUBJECTS[name], hashlib.sha256()
+    target = SUBJECTS[name]
     tests = [f"tests/{test}" for test in target.tests]
-    for file in (*target.sources, *tests):
-        hashed.update((ROOT / file).read_bytes())
-    path = kept.with_name(f"{kept.stem}-{hashed.hexdigest()[:12]}.reach.json")
+    path = kept.with_name(f"{kept.stem}-{tests_as_they_are(name)}.reach.json")
     if not path.exists():
         kernels, plain = kept.parent / "numba", None
         kernels.mkdir(exist_ok=True)
@@ -157,7 +164,7 @@ def _noted(name: str, mutant: Mutant, outcome: Outcome, file: TextIO) -> dict[st
     change = mutant.mutation
     found = {"key": mutant.key, "file": mutant.file, "line": change.line, "was": change.was, "now": change.now}
     found |= {"outcome": outcome.what, "by": outcome.by.removeprefix("tests/"), "cpu_seconds": outcome.cpu}
-    print(json.dumps(found), file=file, flush=True)
+    print(json.dumps({**found, "tests": tests_as_they_are(name)}), file=file, flush=True)
     line = f"{name}: {outcome.what} ({outcome.cpu} s): {mutant.file}:{change.line} {change.was} -> {change.now}"
     print(line, file=sys.stderr, flush=True)
     return found
@@ -186,7 +193,10 @@ def main() -> int:
         kept = out / f"{name.replace(' ', '-')}.jsonl"
         lines: list[str] = kept.read_text("utf-8").splitlines() if kept.exists() else []
         earlier = [*map(json.loads, lines), *before.get(name, {}).get("mutants", ())]
-        known = {one["key"]: one for one in earlier if one["outcome"] != "survived"}
+        tests, known = tests_as_they_are(name), {}
+        for one in earlier:
+            if one.pop("tests", "") == tests or one["outcome"] != "survived":
+                known[one["key"]] = one
         order = lambda one: (one["file"], one["line"], one["was"])  # noqa: E731
         found = sorted(tried(name, mutants, args.workers, kept, known), key=order)
         killed = sum(one["outcome"] != "survived" for one in found)

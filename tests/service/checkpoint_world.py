@@ -193,7 +193,8 @@ class Link(FakeLink):
             task.add_done_callback(world.late.discard)
             raise StoreAwayError("away", "nobody knows")
         answer = await ask()
-        await self._server.turn()
+        for _ in range(world.rng.choice([1, 1, 1, 20])):  # now and then the way back is long
+            await self._server.turn()
         if fate < 1.5:
             world.happened[f"{what} unheard"] += 1
             raise StoreAwayError("away", "failed after")
