@@ -22,6 +22,7 @@ import hashlib
 import importlib
 import json
 import random
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -32,7 +33,7 @@ from typing import Any, TextIO
 
 from mutations import Mutant, mutations
 from reach import ROOT, Learned, Learning, lines_of
-from trial import Outcome, Trial
+from trial import Outcome, Trial, preload
 
 #: Of the draw.
 SEED = 23
@@ -137,6 +138,7 @@ def tried(
     if not rest:
         return
     about, killers, running = learned(name, kept), Counter[str](), list[Trial]()
+    preload(about.modules, SUBJECTS[name].sources)
     trees = {file: ast.parse((ROOT / file).read_text("utf-8")) for file in SUBJECTS[name].sources}
     print(f"{name}: {len(rest)} to try, {sum(about.seconds.values()):.1f} s as it is", file=sys.stderr, flush=True)
     with kept.open("a", encoding="utf-8") as file:
@@ -184,6 +186,9 @@ def main() -> int:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(SUBJECTS)}")
     (out := ROOT / "out" / "mutants").mkdir(parents=True, exist_ok=True)
     sys.dont_write_bytecode, sys.pycache_prefix = False, str(out / "bytecode")  # each child would compile all sources
+    if len(names) > 1:  # each in a process that has imported nothing of the others
+        given = [text for text in sys.argv[1:] if text not in names]
+        return max([subprocess.call([sys.executable, __file__, name, *given]) for name in names])
     for module in ("cv2", "grpc", "hypothesis", "numba", "numpy", "pytest"):  # once for all children
         importlib.import_module(module)
     before = json.loads(args.json.read_text("utf-8"))["modules"] if args.json and args.json.exists() else {}

@@ -27,10 +27,12 @@ class Learned:
     Attributes:
         seconds: a test's CPU time, by its id.
         lines: ``file:line`` that a test reaches, by its id.
+        modules: that they import.
     """
 
-    def __init__(self, seconds: dict[str, float], lines: dict[str, list[str]]) -> None:
+    def __init__(self, seconds: dict[str, float], lines: dict[str, list[str]], modules: list[str]) -> None:
         self.seconds, self.lines = seconds, {test: set(some) for test, some in lines.items()}
+        self.modules = modules
 
     def tests_for(self, file: str, lines: range | None) -> list[str]:
         """Those that reach one of the lines of a file; all where it is not known who does."""
@@ -93,7 +95,9 @@ class Learning:
         lines = {
             test: sorted(self._lines.get(test, set()) | self._around[test.split("::")[0]]) for test in self._seconds
         }
-        self._path.write_text(json.dumps({"seconds": self._seconds, "lines": lines}), "utf-8")
+        modules = [name for name, module in sys.modules.items() if getattr(module, "__file__", None)]
+        found = {"seconds": self._seconds, "lines": lines, "modules": modules}
+        self._path.write_text(json.dumps(found), "utf-8")
 
     def _called(self, frame: FrameType, event: str, argument: object) -> Any:
         file = self._files.get(frame.f_code.co_filename)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -74,6 +75,22 @@ def affected(file: str) -> frozenset[str]:
     while more := {one.importer for one in imports() if one.imported in found} & with_kernels - found:
         found |= more
     return frozenset(modules()[one].stem for one in found)
+
+
+def preload(names: Iterable[str], sources: Iterable[str]) -> None:
+    """Import what all trials import, for all of them: whatever has nothing of what is changed, and is no test."""
+    ours, stale = modules(), {name for name, path in modules().items() if path in {ROOT / file for file in sources}}
+    while more := {one.importer for one in imports() if one.imported in stale} - stale:
+        stale |= more
+    stale |= {name for name in ours for one in stale if one.startswith(f"{name}.")}  # a package imports its modules
+    for name in names:
+        path = getattr(find_spec(name.partition(".")[0]), "origin", None) or ""
+        mine = name in ours if name.partition(".")[0] in {one.partition(".")[0] for one in ours} else True
+        if mine and name not in stale and "pytest" not in name and not path.startswith(str(ROOT / "tests")):
+            with suppress(Exception):
+                importlib.import_module(name)
+    if there := stale & set(sys.modules):
+        raise RuntimeError(f"imported already, so no mutant would be seen: {sorted(there)}")
 
 
 @dataclass(frozen=True)
