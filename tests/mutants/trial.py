@@ -83,11 +83,14 @@ def preload(names: Iterable[str], sources: Iterable[str]) -> None:
     while more := {one.importer for one in imports() if one.imported in stale} - stale:
         stale |= more
     stale |= {name for name in ours for one in stale if one.startswith(f"{name}.")}  # a package imports its modules
+    packages = {name.partition(".")[0] for name in ours}
     for name in names:
-        path = getattr(find_spec(name.partition(".")[0]), "origin", None) or ""
-        mine = name in ours if name.partition(".")[0] in {one.partition(".")[0] for one in ours} else True
-        if mine and name not in stale and "pytest" not in name and not path.startswith(str(ROOT / "tests")):
-            with suppress(Exception):
+        package = name.partition(".")[0]
+        if name == "__main__" or "pytest" in name or name in stale or (package in packages and name not in ours):
+            continue
+        with suppress(Exception):
+            spec = find_spec(package)
+            if spec is not None and not str(spec.origin).startswith(str(ROOT / "tests")):
                 importlib.import_module(name)
     if there := stale & set(sys.modules):
         raise RuntimeError(f"imported already, so no mutant would be seen: {sorted(there)}")
