@@ -35,7 +35,7 @@ from exalign_client.track.session import TrackSession
 from exalign_service.track.resume_token import ResumeToken, state_hash
 
 #: Streams after which a video is given up: more than any history needs.
-_MOST_STREAMS = 200
+_MOST_STREAMS = 1000
 
 #: Steps that the caller waits for a server before it leaves it.
 _PATIENCE = 300
