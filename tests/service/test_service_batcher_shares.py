@@ -76,8 +76,10 @@ async def test_a_row_says_when_its_batch_ran_and_its_share_of_that_time() -> Non
 async def test_a_full_queue_has_room_for_a_caller_within_its_share() -> None:
     network = Network()
     with batcher(network, max_queue=4) as it:
-        first = asyncio.gather(held(network, it), it.infer([crop(998)], claim=Claim("another")))  # the one more, too
-        await until(lambda: len(network.batches) == 2)
+        first = held(network, it)
+        await until(lambda: [999] in network.batches)
+        second = asyncio.create_task(it.infer([crop(998)], claim=Claim("another")))  # the one more is busy too
+        await until(lambda: [998] in network.batches)
         tasks = [asyncio.create_task(it.infer([crop(n) for n in range(4)], claim=Claim("greedy")))]
         await until(lambda: it.depth == 4)
         tasks.append(asyncio.create_task(it.infer([crop(10), crop(11)], claim=Claim("modest"))))
@@ -86,7 +88,7 @@ async def test_a_full_queue_has_room_for_a_caller_within_its_share() -> None:
             with pytest.raises(QueueFullError):
                 await it.infer([crop(12)], claim=Claim(caller))
         network.gate.set()
-        await asyncio.gather(first, *tasks)
+        await asyncio.gather(first, second, *tasks)
 
 
 async def test_a_caller_leaves_a_thread_to_another_that_was_there_just_now() -> None:

@@ -16,7 +16,6 @@ from checkpoint_model import history
 from checkpoint_world import SITES
 from every_await import Site, compiled
 
-
 #: Histories in which a session that was claimed went from its server meanwhile, and was said to be gone.
 FOUND = (100319, 104030, 107060, 109850)
 
