@@ -138,7 +138,7 @@ def tried(
     if not rest:
         return
     about, killers, running = learned(name, kept), Counter[str](), list[Trial]()
-    preload(about.modules, SUBJECTS[name].sources)
+    preload(about.modules)
     trees = {file: ast.parse((ROOT / file).read_text("utf-8")) for file in SUBJECTS[name].sources}
     print(f"{name}: {len(rest)} to try, {sum(about.seconds.values()):.1f} s as it is", file=sys.stderr, flush=True)
     with kept.open("a", encoding="utf-8") as file:

@@ -77,22 +77,18 @@ def affected(file: str) -> frozenset[str]:
     return frozenset(modules()[one].stem for one in found)
 
 
-def preload(names: Iterable[str], sources: Iterable[str]) -> None:
-    """Import what all trials import, for all of them: whatever has nothing of what is changed, and is no test."""
-    ours, stale = modules(), {name for name, path in modules().items() if path in {ROOT / file for file in sources}}
-    while more := {one.importer for one in imports() if one.imported in stale} - stale:
-        stale |= more
-    stale |= {name for name in ours for one in stale if one.startswith(f"{name}.")}  # a package imports its modules
-    packages = {name.partition(".")[0] for name in ours}
+def preload(names: Iterable[str]) -> None:
+    """Import what all trials import and is not ours, for all of them."""
+    ours = {name.partition(".")[0] for name in modules()}
     for name in names:
         package = name.partition(".")[0]
-        if name == "__main__" or "pytest" in name or name in stale or (package in packages and name not in ours):
+        if name == "__main__" or "pytest" in name or package in ours:
             continue
         with suppress(Exception):
             spec = find_spec(package)
             if spec is not None and not str(spec.origin).startswith(str(ROOT / "tests")):
                 importlib.import_module(name)
-    if there := stale & set(sys.modules):
+    if there := {name for name in sys.modules if name.partition(".")[0] in ours}:
         raise RuntimeError(f"imported already, so no mutant would be seen: {sorted(there)}")
 
 
