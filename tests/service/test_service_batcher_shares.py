@@ -149,12 +149,12 @@ async def test_an_observer_hears_at_once_that_nothing_waits_where_what_waited_is
         await until(lambda: [999] in network.batches)
         waiting = asyncio.create_task(it.infer([crop(1)]))
         await until(lambda: it.depth == 1)
-        told: Callable[[], bool] = lambda: observer.depths[-1] == 0  # noqa: E731
-        assert not told()
+        empty: Callable[[], bool] = lambda: observer.depths[-1] == 0  # noqa: E731
+        assert not empty()
         closing = asyncio.create_task(asyncio.to_thread(it.close, drain=False))
         with pytest.raises(NotServingError):
             await waiting
-        assert told()
+        assert empty()
         network.gate.set()
         await closing
         await running
