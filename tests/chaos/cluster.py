@@ -215,9 +215,9 @@ class Cluster:
             there = i < len(self.ports)
             port, metrics = self.ports[i] if there else (nobody, nobody)
             env |= {f"EXALIGN_R{i + 1}": f"{self.host(i)}:{port}", f"EXALIGN_M{i + 1}": str(metrics)}
-        # The first two keep the first bundle where the others get another one.
+        # The first two keep the first bundle where the others get another one; one alone is both.
         for i in range(2):
-            port, metrics = self.ports[i]
+            port, metrics = self.ports[min(i, len(self.ports) - 1)]
             env |= {f"EXALIGN_B{i + 1}": f"{self.host(i)}:{port}", f"EXALIGN_N{i + 1}": str(metrics)}
         command = [found, "-W", "-f", str(ROOT / "deploy" / "haproxy.cfg"), "-p", str(self.folder / "haproxy.pid")]
         return Process(command, lambda: listens(self.port), self.folder / "haproxy.log", env)

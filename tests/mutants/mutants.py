@@ -1,13 +1,15 @@
-"""Mutation testing: small changes made to a module, drawn by a seed; its own fast tests should notice each.
+"""Mutation testing: small changes made to a module, drawn by a seed; its own tests should notice each.
 
     python tests/mutants/mutants.py [MODULE ...] [--count 100] [--workers 1] [--json FILE]
 
-A mutant is killed where a test fails, or where the tests take ten times as long as without it. Who was killed is known
-from FILE, and from out/mutants where a run was interrupted, as long as the source is the same; who survived is tried
-again, for tests may have come.
+A mutant is killed where a test fails, where the tests take ten times the CPU that they take without it, or where they
+hang. It meets the tests that reach its line alone, first those that have killed others. Who was killed is known from
+FILE, and from out/mutants where a run was interrupted, as long as the source is the same; who survived is tried again
+where tests have come.
 
 Each runs in a process of its own, forked from one that has imported what is not ours. Its module is compiled from the
-changed syntax tree: no file is changed. numba keeps no kernel of a mutant.
+changed syntax tree: no file is changed. numba keeps no kernel of a mutant. No clock on the wall judges: the machine may
+be as busy as it likes.
 
 cosmic-ray and mutmut, which are well kept, draw no sample by a seed and write changed files, one at a time.
 """
@@ -17,32 +19,27 @@ from __future__ import annotations
 import argparse
 import ast
 import hashlib
-import importlib.abc
-import importlib.util
+import importlib
 import json
-import os
 import random
-import shutil
-import signal
+import subprocess
 import sys
-import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from types import CodeType
-from typing import Any
+from typing import Any, TextIO
 
-from mutations import Mutation, mutated, mutations
-
-ROOT = Path(__file__).parents[2]
+from mutations import Mutant, mutations
+from reach import ROOT, Learned, Learning, lines_of
+from trial import Outcome, Trial, preload
 
 #: Of the draw.
 SEED = 23
 
-#: A mutant has as many times as long as the tests take by themselves, and some seconds for a crowded machine.
-_TIMES, _MORE = 10.0, 30.0
+#: A mutant has as many times the CPU that its tests take by themselves, and some seconds for kernels that are compiled.
+_TIMES, _MORE = 10.0, 60.0
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,8 @@ _SERVICE, _ENGINE = "service/exalign_service", "engine/exalign_engine"
 
 SUBJECTS = {
     "batcher": Target(
-        (f"{_SERVICE}/inference/batcher.py",), ("service/test_service_batcher.py", "service/test_service_deadlines.py")
+        (f"{_SERVICE}/inference/batcher.py",),
+        ("service/test_service_batcher.py", "service/test_service_batcher_shares.py"),
     ),
     "store": Target(
         (
@@ -97,25 +95,6 @@ SUBJECTS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Mutant:
-    """One change of one file.
-
-    Attributes:
-        file: from the repository's root.
-        mutation: the change.
-    """
-
-    file: str
-    mutation: Mutation
-
-    @property
-    def key(self) -> str:
-        """Names it as long as its file stays as it is."""
-        text = f"{hashlib.sha256((ROOT / self.file).read_bytes()).hexdigest()} {self.mutation}"
-        return hashlib.sha256(text.encode()).hexdigest()[:24]
-
-
 def drawn(name: str, count: int) -> tuple[list[Mutant], int]:
     """Mutants of a module, always the same for the same sources; and how many there are to draw from."""
     all_of_them = [
@@ -127,166 +106,70 @@ def drawn(name: str, count: int) -> tuple[list[Mutant], int]:
     return sorted(some, key=lambda one: (one.file, one.mutation.line)), len(all_of_them)
 
 
-class _Changed(importlib.abc.SourceLoader):
-    """Loads one module from a changed syntax tree."""
-
-    def __init__(self, path: Path, mutation: Mutation) -> None:
-        self._path, self._mutation = path, mutation
-
-    def get_filename(self, fullname: str) -> str:
-        return str(self._path)
-
-    def get_data(self, path: str | bytes) -> bytes:
-        return Path(os.fsdecode(path)).read_bytes()
-
-    def get_code(self, fullname: str) -> CodeType:
-        tree = mutated(ast.parse(self._path.read_text("utf-8")), self._mutation)
-        return compile(tree, str(self._path), "exec", dont_inherit=True)
+def tests_as_they_are(name: str) -> str:
+    """Another text where a module or its tests are others."""
+    target, hashed = SUBJECTS[name], hashlib.sha256()
+    for file in (*target.sources, *(f"tests/{test}" for test in target.tests)):
+        hashed.update((ROOT / file).read_bytes())
+    return hashed.hexdigest()[:12]
 
 
-class _Finder(importlib.abc.MetaPathFinder):
-    """Finds that module."""
-
-    def __init__(self, mutant: Mutant) -> None:
-        *_, path = mutant.file.partition("/")
-        self._name, self._loader = (
-            path.removesuffix(".py").replace("/", "."),
-            _Changed(ROOT / mutant.file, mutant.mutation),
-        )
-
-    def find_spec(self, fullname: str, path: Any, target: Any = None) -> Any:
-        if fullname != self._name:
-            return None
-        return importlib.util.spec_from_file_location(
-            fullname, self._loader.get_filename(fullname), loader=self._loader
-        )
-
-
-def affected(file: str) -> set[str]:
-    """Stems of the engine's files whose kernels may hold those of a file: it, and what imports it."""
-    sys.path.insert(0, str(ROOT / "tests"))
-    from import_graph import imports, modules
-
-    (name,) = (name for name, path in modules().items() if path == ROOT / file)
-    found = {name}
-    while more := {one.importer for one in imports() if one.imported in found} - found:
-        found |= more
-    return {modules()[one].stem for one in found}
-
-
-class Trial:
-    """The tests in a process of their own.
-
-    Args:
-        tests: files below ``tests``.
-        mutant: None: the source as it is.
-        cache: numba's, of the source as it is.
-    """
-
-    def __init__(self, tests: Sequence[str], mutant: Mutant | None, cache: Path) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="mutants-")
-        self.mutant, own = mutant, cache
-        if mutant is not None:
-            own, stale = Path(self._folder.name, "numba"), affected(mutant.file)
-            shutil.copytree(cache, own, ignore=lambda _, names: [n for n in names if n.split(".")[0] in stale])
-        self._started = time.monotonic()
-        self._child = os.fork()
-        if self._child == 0:
-            _child(tests, mutant, own, self._folder.name)
-
-    @property
-    def seconds(self) -> float:
-        """Since its start."""
-        return time.monotonic() - self._started
-
-    def ended(self, limit: float) -> str | None:
-        """What became of it; None: it goes on. After so many seconds it is ended."""
-        child, status = os.waitpid(self._child, os.WNOHANG)
-        if not child and self.seconds <= limit:
-            return None
-        outcome = "too slow"
-        if child:
-            code = os.waitstatus_to_exitcode(status)
-            outcome = "survived" if code == 0 else "killed"
-        with suppress(ProcessLookupError):  # what it has started ends with it
-            os.killpg(self._child, signal.SIGKILL)
-        if not child:
-            os.waitpid(self._child, 0)
-        self._folder.cleanup()
-        return outcome
-
-
-def _child(tests: Sequence[str], mutant: Mutant | None, cache: Path, folder: str) -> None:
-    """Run the tests in this process, and end it."""
-    code = 99
-    try:
-        os.setpgrp()
-        null = os.open(os.devnull, os.O_RDWR)
-        for stream in (0, 1, 2):
-            os.dup2(null, stream)
-        os.environ["NUMBA_CACHE_DIR"] = str(cache)
-        import numba
-        import pytest
-
-        numba.config.CACHE_DIR = str(cache)
-        if mutant is not None:
-            sys.meta_path.insert(0, _Finder(mutant))
-        os.chdir(ROOT)
-        options = [
-            "-x",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "-p",
-            "no:xdist",
-            "--timeout",
-            "0",
-            "--basetemp",
-            f"{folder}/pytest",
-        ]
-        code = int(pytest.main([*options, *(f"tests/{test}" for test in tests)]))
-    finally:
-        os._exit(code)
+def learned(name: str, kept: Path) -> Learned:
+    """What its tests reach and take; from a file where it was learned before, of the same sources and tests."""
+    target = SUBJECTS[name]
+    tests = [f"tests/{test}" for test in target.tests]
+    path = kept.with_name(f"{kept.stem}-{tests_as_they_are(name)}.reach.json")
+    if not path.exists():
+        kernels, plain = kept.parent / "numba", None
+        kernels.mkdir(exist_ok=True)
+        for plugin in (Learning(target.sources, path.with_suffix(".first")), Learning(target.sources, path)):
+            plain = Trial(tests, kernels, plugin=plugin).ended()  # the first fills the cache
+            if plain.what != "survived":
+                raise SystemExit(f"{name}: without any change its tests are {plain.what}")
+    return Learned(**json.loads(path.read_text("utf-8")))
 
 
 def tried(
     name: str, mutants: Sequence[Mutant], workers: int, kept: Path, known: dict[str, dict[str, Any]]
 ) -> Iterator[dict[str, Any]]:
     """What became of each mutant; as they end. Of those in ``known``, by key, it is known."""
-    kept.parent.mkdir(parents=True, exist_ok=True)
     rest = [one for one in mutants if one.key not in known]
     yield from (known[one.key] for one in mutants if one.key in known)
     if not rest:
         return
-    cache, tests = kept.parent / "numba", SUBJECTS[name].tests
-    cache.mkdir(exist_ok=True)
-    for _ in range(2):  # the first fills the cache
-        plain = Trial(tests, None, cache)
-        while (outcome := plain.ended(3600.0)) is None:
-            time.sleep(0.05)
-        seconds = plain.seconds
-        if outcome != "survived":
-            raise SystemExit(f"{name}: its tests fail without any change, or take an hour")
-    print(f"{name}: {len(rest)} to try, {seconds:.1f} s each as it is", file=sys.stderr, flush=True)
-    limit, running = _TIMES * seconds + _MORE, list[Trial]()
+    about, killers, running = learned(name, kept), Counter[str](), list[Trial]()
+    preload(about.modules)
+    trees = {file: ast.parse((ROOT / file).read_text("utf-8")) for file in SUBJECTS[name].sources}
+    print(f"{name}: {len(rest)} to try, {sum(about.seconds.values()):.1f} s as it is", file=sys.stderr, flush=True)
     with kept.open("a", encoding="utf-8") as file:
         while rest or running:
             while rest and len(running) < workers:
-                running.append(Trial(tests, rest.pop(0), cache))
+                one = rest.pop(0)
+                tests = about.tests_for(one.file, lines_of(trees[one.file], one.mutation.path))
+                if not tests:
+                    yield _noted(name, one, Outcome("survived", "no test reaches it", 0.0), file)
+                    continue
+                limit = _TIMES * sum(about.seconds[test] for test in tests) + _MORE
+                running.append(Trial(about.in_order(tests, killers), kept.parent / "numba", one, limit))
             for trial in list(running):
-                outcome, mutant = trial.ended(limit), trial.mutant
-                if outcome is None or mutant is None:
+                outcome = trial.look()
+                if outcome is None or trial.mutant is None:
                     continue
                 running.remove(trial)
-                change, took = asdict(mutant.mutation), round(trial.seconds, 1)
-                about = {"file": mutant.file, "line": change["line"], "was": change["was"], "now": change["now"]}
-                found = {"key": mutant.key, **about, "outcome": outcome, "seconds": took}
-                print(json.dumps(found), file=file, flush=True)
-                where = f"{mutant.file}:{change['line']}"
-                line = f"{name}: {outcome}: {where} {change['was']} -> {change['now']}"
-                print(line, file=sys.stderr, flush=True)
-                yield found
-            time.sleep(0.02)
+                killers[outcome.by] += outcome.what == "killed"
+                yield _noted(name, trial.mutant, outcome, file)
+            time.sleep(0.1)
+
+
+def _noted(name: str, mutant: Mutant, outcome: Outcome, file: TextIO) -> dict[str, Any]:
+    """Write down what became of a mutant."""
+    change = mutant.mutation
+    found = {"key": mutant.key, "file": mutant.file, "line": change.line, "was": change.was, "now": change.now}
+    found |= {"outcome": outcome.what, "by": outcome.by.removeprefix("tests/"), "cpu_seconds": outcome.cpu}
+    print(json.dumps({**found, "tests": tests_as_they_are(name)}), file=file, flush=True)
+    line = f"{name}: {outcome.what} ({outcome.cpu} s): {mutant.file}:{change.line} {change.was} -> {change.now}"
+    print(line, file=sys.stderr, flush=True)
+    return found
 
 
 def main() -> int:
@@ -301,20 +184,28 @@ def main() -> int:
     names = args.modules or list(SUBJECTS)
     if unknown := set(names) - set(SUBJECTS):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(SUBJECTS)}")
+    (out := ROOT / "out" / "mutants").mkdir(parents=True, exist_ok=True)
+    sys.dont_write_bytecode, sys.pycache_prefix = False, str(out / "bytecode")  # each child would compile all sources
+    if len(names) > 1:  # each in a process that has imported nothing of the others
+        given = [text for text in sys.argv[1:] if text not in names]
+        return max([subprocess.call([sys.executable, __file__, name, *given]) for name in names])
     for module in ("cv2", "grpc", "hypothesis", "numba", "numpy", "pytest"):  # once for all children
         importlib.import_module(module)
     before = json.loads(args.json.read_text("utf-8"))["modules"] if args.json and args.json.exists() else {}
     report: dict[str, Any] = {"seed": SEED, "modules": before}
     for name in names:
         mutants, sites = drawn(name, args.count)
-        kept = ROOT / "out" / "mutants" / f"{name.replace(' ', '-')}.jsonl"
-        lines = kept.read_text("utf-8").splitlines() if kept.exists() else []
+        kept = out / f"{name.replace(' ', '-')}.jsonl"
+        lines: list[str] = kept.read_text("utf-8").splitlines() if kept.exists() else []
         earlier = [*map(json.loads, lines), *before.get(name, {}).get("mutants", ())]
-        known = {one["key"]: one for one in earlier if one["outcome"] != "survived"}
+        tests, known = tests_as_they_are(name), {}
+        for one in earlier:
+            if one.pop("tests", "") == tests or one["outcome"] != "survived":
+                known[one["key"]] = one
         order = lambda one: (one["file"], one["line"], one["was"])  # noqa: E731
         found = sorted(tried(name, mutants, args.workers, kept, known), key=order)
         killed = sum(one["outcome"] != "survived" for one in found)
-        print(f"{name}: {killed} of {len(found)} killed, {sites} to draw from")
+        print(f"{name}: {killed} of {len(found)} killed, {sites} to draw from", flush=True)
         report["modules"][name] = {"sites": sites, "drawn": len(found), "killed": killed, "mutants": found}
         if args.json is not None:
             args.json.write_text(_text(report), "utf-8")

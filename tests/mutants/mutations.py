@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import ast
 import copy
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
 
 #: Operators and what takes their place.
 _SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
@@ -37,6 +41,25 @@ class Mutation:
     line: int
     was: str
     now: str
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change of one file.
+
+    Attributes:
+        file: from the repository's root.
+        mutation: the change.
+    """
+
+    file: str
+    mutation: Mutation
+
+    @property
+    def key(self) -> str:
+        """Names it as long as its file stays as it is."""
+        text = f"{hashlib.sha256((ROOT / self.file).read_bytes()).hexdigest()} {self.mutation}"
+        return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 def mutations(tree: ast.Module) -> list[Mutation]:

@@ -25,7 +25,9 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
-from checkpoint_world import FRAMES, WINDOW, CheckedRedis, Stream, World
+from checkpoint_stream import Stream
+from checkpoint_world import FRAMES, SITES, WINDOW, CheckedRedis, World
+from every_await import Site
 from exalign.v1 import track_pb2
 from exalign_client.errors import ExalignClientError, UnavailableError
 from exalign_client.track.results import TrackResult
@@ -33,7 +35,7 @@ from exalign_client.track.session import TrackSession
 from exalign_service.track.resume_token import ResumeToken, state_hash
 
 #: Streams after which a video is given up: more than any history needs.
-_MOST_STREAMS = 200
+_MOST_STREAMS = 1000
 
 #: Steps that the caller waits for a server before it leaves it.
 _PATIENCE = 300
@@ -175,6 +177,20 @@ def history(seed: int, without: str = "") -> tuple[str, World, Caller]:
     return wrong, world, caller
 
 
+def each_await(at: Counter[tuple[Site, str, str]]) -> dict[str, dict[str, int]]:
+    """What happened at each await of the store, and how often."""
+    found: dict[str, dict[str, int]] = {str(site): {} for site in SITES}
+    for (site, when, what), count in sorted(at.items(), key=str):
+        found[str(site)][f"{what} {when}"] = count
+    return found
+
+
+def unmet(at: Counter[tuple[Site, str, str]]) -> list[str]:
+    """What may happen everywhere, and did not at some await."""
+    kinds = [(when, what) for when in ("before", "after") for what in ("kill", "later", "stop")]
+    return [f"{site}: {what} {when}" for site in SITES for when, what in kinds if not at[site, when, what]]
+
+
 def main() -> int:
     """Run the command line; returns its exit code."""
     parser = argparse.ArgumentParser(description="Histories of one video among servers that share a store.")
@@ -186,15 +202,19 @@ def main() -> int:
     logging.disable()
     found: dict[str, object] = {"histories": arguments.histories, "seed": arguments.seed, "without": arguments.without}
     counts, happened, wrong, begin = Counter[str](), Counter[str](), list[str](), time.monotonic()
+    at = Counter[tuple[Site, str, str]]()
     for seed in range(arguments.seed, arguments.seed + arguments.histories):
         what, world, caller = history(seed, arguments.without)
         happened += world.happened
+        at += world.at
         counts["results"] += caller.answered
         counts["streams"] += caller.streams
         counts["videos begun again, the store or the caller having lost them"] += caller.lost
         counts["wrong histories"] += bool(what)
         if what and len(wrong) < 20:
             wrong.append(f"{seed}: {what}")
+    found["awaits"] = each_await(at)
+    found["awaits where something never happened"] = unmet(at)
     found |= {"counts": dict(counts), "happened": dict(sorted(happened.items())), "wrong": wrong}
     found["seconds"] = round(time.monotonic() - begin, 1)
     text = json.dumps(found, indent=1)

@@ -5,9 +5,12 @@ real client's side of a video (`TrackSession`). Between them lies a model: a ser
 far, and Redis is `FakeRedis`, which a test compares with the scripts in Redis itself. One history is drawn from one
 number, and is the same each time. In it
 
+- at each await of the store, before what is awaited and after it, others may go on for long, the server may die or
+  stop, the stream may be cancelled, and Redis's library may raise what nobody has foreseen (`every_await`);
 - each request to the store may fail before or after it has had its effect, or have it much later, when everybody has
   given it up;
-- servers are killed, or stop and wake again; streams break; requests to a stopped server wait with it;
+- servers are killed, end as they are told to, or stop and wake again; streams break; requests to a stopped server
+  wait with it;
 - Redis is away for a while, or comes back as it was before, or empty.
 """
 
@@ -16,39 +19,52 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
-import hashlib
 import random
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
 from typing import Any
 
-from exalign.v1 import service_pb2, track_pb2
-from exalign_client.errors import (
-    ExalignClientError,
-    NotFoundError,
-    PreconditionError,
-    UnavailableError,
-)
-from exalign_service.rpc import errors as service_errors
+from checkpoint_stream import SERVER, LibraryError, Stream
+from every_await import Site, compiled
+from exalign.v1 import track_pb2
 from exalign_service.stores.link import StoreAwayError
 from exalign_service.stores.script import Reply, Write
-from exalign_service.stores.shared_store import SharedStore
-from exalign_service.track.record import SessionRecord
-from exalign_service.track.resume_checks import check_record
-from exalign_service.track.resume_token import SECRET_BYTES, ResumeToken, state_hash
 from exalign_service.track.store import FencedError, MemoryStore
 from store_fakes import FakeLink, FakeRedis, Observed
-
-Response = service_pb2.TrackVideoResponse
 
 FRAMES, SERVERS, WINDOW = 8, 3, 4
 
 
-class Keys:
-    """Tokens are not what is tested here."""
+async def _at(site: Site, awaited: Awaitable[Any]) -> Any:
+    """An await of the store."""
+    server = SERVER.get()
+    try:
+        await server.happens(site, "before")
+    except BaseException:
+        if asyncio.iscoroutine(awaited):
+            awaited.close()
+        raise
+    if site.awaits.startswith("asyncio.wait_for("):
+        answer = await _in_turns(awaited)
+    else:
+        answer = await awaited
+    await server.happens(site, "after")
+    return answer
 
-    def sign(self, owner: str, data: bytes) -> bytes:
-        return bytes(16)
+
+async def _in_turns(awaited: Awaitable[Any]) -> Any:
+    """Wait for so many turns instead of seconds."""
+    task = asyncio.ensure_future(awaited)
+    for _ in range(60):
+        if task.done():
+            return task.result()
+        await asyncio.sleep(0)
+    task.cancel()
+    raise TimeoutError
+
+
+_MADE, SITES = compiled(["exalign_service.stores.checkpoints", "exalign_service.stores.shared_store"], _at)
 
 
 class StepClock:
@@ -123,6 +139,8 @@ class World:
         self.lost = False
         self.snapshot: dict[str, Any] = {}
         self.happened: Counter[str] = Counter()
+        #: Of each site, when, and what happened there.
+        self.at: Counter[tuple[Site, str, str]] = Counter()
         self.late: set[asyncio.Task[Any]] = set()
         self.servers = [Server(self) for _ in range(SERVERS)]
 
@@ -133,12 +151,13 @@ class World:
         """Now and then something happens to a server, or to Redis."""
         if not self.chance(self.danger * often):
             return
-        what = self.rng.choice(["kill", "stop", "stop", "away", *(["lose"] if self.loses else [])])
+        what = self.rng.choice(["kill", "end", "stop", "stop", "away", *(["lose"] if self.loses else [])])
         self.happened[what] += 1
         index = self.rng.randrange(SERVERS)
         if what == "kill":
             self.servers[index].kill()
-            self.servers[index] = Server(self)
+        elif what == "end":
+            self.servers[index].end()
         elif what == "stop":
             self.servers[index].stop(self.rng.choice([20, 100, 400]))
         elif what == "away":
@@ -174,7 +193,8 @@ class Link(FakeLink):
             task.add_done_callback(world.late.discard)
             raise StoreAwayError("away", "nobody knows")
         answer = await ask()
-        await self._server.turn()
+        for _ in range(world.rng.choice([1, 1, 1, 20])):  # now and then the way back is long
+            await self._server.turn()
         if fate < 1.5:
             world.happened[f"{what} unheard"] += 1
             raise StoreAwayError("away", "failed after")
@@ -194,7 +214,7 @@ class Server:
         self.world, self.dead, self.stopped = world, False, 0
         clock, nothing = StepClock(), Nothing()
         local = MemoryStore(60.0, 100, 2**30, 2**30, nothing, clock, nothing)
-        self.store = SharedStore(
+        self.store = _MADE["exalign_service.stores.shared_store"].SharedStore(
             local,
             Link(world, self),
             prefix="x",
@@ -212,10 +232,57 @@ class Server:
         self.tasks: set[asyncio.Task[None]] = set()
 
     def kill(self) -> None:
-        """All of it ends, wherever it waits."""
+        """All of it ends, wherever it waits. Another takes its place."""
         self.dead = True
         for task in self.tasks:
             task.cancel()
+        self._replaced()
+
+    def end(self) -> None:
+        """It is told to end: its streams do, then its store. Another takes its place at once."""
+        self._replaced()
+        self._ending = asyncio.create_task(self._end())
+
+    async def _end(self) -> None:
+        SERVER.set(self)
+        for task in self.tasks:
+            task.cancel()
+        while self.tasks:
+            await self.turn()
+        await self.store.close()
+        self.dead = True
+
+    def _replaced(self) -> None:
+        servers = self.world.servers
+        if self in servers:
+            servers[servers.index(self)] = Server(self.world)
+
+    async def happens(self, site: Site, when: str) -> None:
+        """What happens at an await of the store."""
+        world = self.world
+        world.at[site, when, "passed"] += 1
+        if self.dead:
+            await asyncio.Event().wait()
+        if not world.chance(world.danger / 6):
+            return
+        task = asyncio.current_task()
+        kinds = ["later", "stop", "kill"]
+        kinds += ["cancel"] if task in self.tasks else []
+        kinds += ["raise"] if "_link." in site.awaits or site.awaits.startswith("ask(") else []
+        kind = world.rng.choice(kinds)
+        world.at[site, when, kind] += 1
+        match kind:
+            case "stop":
+                self.stop(world.rng.choice([20, 100, 400]))
+            case "kill":
+                self.kill()
+            case "cancel":
+                assert task is not None
+                task.cancel()
+            case "raise":
+                raise LibraryError
+        for _ in range(world.rng.choice([1, 5, 30])):
+            await self.turn()
 
     def stop(self, turns: int) -> None:
         """Nothing goes on for so many turns."""
@@ -242,144 +309,3 @@ class Server:
         task = self.streams.get(key)
         if task is not None:
             task.cancel()
-
-
-class Stream:
-    """A stream of one server: the conversation, as short as it can be told."""
-
-    task: asyncio.Task[None]
-
-    def __init__(self, server: Server, config: track_pb2.TrackConfig) -> None:
-        self._server, self._config = server, config
-        self.requests: asyncio.Queue[Any] = asyncio.Queue()
-        self.responses: asyncio.Queue[Any] = asyncio.Queue()
-        self._record: SessionRecord | None = None
-
-    @property
-    def broken(self) -> bool:
-        """Whether nothing will come any more."""
-        return self._server.dead or (self.task.done() and self.responses.empty())
-
-    async def left(self) -> None:
-        """The caller has gone; a server that is stopped hears of it when it wakes."""
-        for _ in range(self._server.world.rng.choice([0, 1, 10, 60])):
-            await asyncio.sleep(0)
-        while self._server.stopped > 0:
-            await asyncio.sleep(0)
-        self.task.cancel()
-
-    async def run(self) -> None:
-        store, closed = self._server.store, False
-        try:
-            record = await self._admitted()
-            self._record = record
-            self._server.streams[record.key] = self.task
-            await self._say(Response(opened=track_pb2.TrackOpened(bundle_id="b", next_frame=record.frame + 1)))
-            for entry in record.retained:
-                await self._say(*map(Response.FromString, entry.messages))
-            while (request := await self.requests.get()) is not None:
-                await self._server.turn()
-                await self._answer(request)
-            await self._say(Response(closed=track_pb2.TrackClosed()))
-            closed = True
-        except asyncio.CancelledError:
-            if self._record is None or self._record.key not in self._server.refused:
-                raise
-            self.responses.put_nowait(PreconditionError("fenced", "SESSION_TAKEN_OVER"))
-        except FencedError as e:
-            self.responses.put_nowait(PreconditionError(str(e), "SESSION_TAKEN_OVER"))
-        except service_errors.ServiceError as e:
-            self.responses.put_nowait(_as_client_sees(e))
-        finally:
-            if self._record is not None and not self._server.dead:
-                if self._server.streams.get(self._record.key) is self.task:
-                    del self._server.streams[self._record.key]
-                leave = store.delete(self._record) if closed else store.release(self._record, "caller")
-                await asyncio.shield(asyncio.create_task(leave))
-
-    async def _admitted(self) -> SessionRecord:
-        store, config = self._server.store, self._config
-        await self._server.turn()
-        name = config.session_id
-        if not config.resume_token:
-            if await store.kept_for(name) is not None:
-                raise service_errors.SessionExistsError("there is one")
-            state = _state(b"", b"")
-            record = SessionRecord(
-                name, hashlib.sha256(name.encode()).digest()[:SECRET_BYTES], "b", b"", state, state_hash(state)
-            )
-            try:
-                await store.create(record)
-            except FencedError as e:
-                raise service_errors.SessionExistsError("there is one") from e
-            return record
-        token = ResumeToken.decode(config.resume_token)
-        options: Any = _Options(b"", config.resends_after if config.HasField("resends_after") else None)
-        found = check_record(token, options, await store.get(name, (token.epoch, token.frame)))
-        old = self._server.streams.get(name)
-        claimed = await store.claim(name, token.secret, found.epoch)
-        self._record = claimed
-        if old is not None:
-            old.cancel()
-            await asyncio.wait([old])
-        return check_record(token, options, claimed)
-
-    async def _answer(self, request: service_pb2.TrackVideoRequest) -> None:
-        record = self._record
-        assert record is not None
-        if request.HasField("ack"):
-            await self._keep(record.acknowledged(request.ack.acked_frame))
-            return
-        if not request.HasField("frame"):
-            await self._say(Response(heartbeat=request.heartbeat))
-            return
-        index = request.frame.frame_index
-        if request.frame.HasField("acked_frame"):
-            record = record.acknowledged(request.frame.acked_frame)
-        if index <= record.frame:
-            kept = record.result_of(index)
-            assert kept is not None, "a frame was sent that is neither new nor kept"
-            await self._say(Response.FromString(kept))
-            return
-        state = _state(record.state, b"%d" % index)
-        changed = replace(record, state=state, state_hash=state_hash(state), frame=index)
-        result = track_pb2.FrameResult(frame_index=index, resume_token=changed.token(Keys()))  # type: ignore[arg-type]
-        message = Response(result=result).SerializeToString()
-        await self._server.turn()
-        await self._keep(record.answered(changed, [message]))
-        await self._say(Response.FromString(message))
-
-    async def _keep(self, record: SessionRecord) -> None:
-        self._record = record
-        await self._server.store.put(record)
-
-    async def _say(self, *messages: Response) -> None:
-        for message in messages:
-            await self._server.turn()
-            if self._record is not None:
-                durable = self._server.store.durable_frame(self._record)
-                message.durable_frame = -1 if durable is None else durable
-            self.responses.put_nowait(message)
-
-
-@dataclass(frozen=True)
-class _Options:
-    """As much of `TrackOptions` as is asked."""
-
-    fingerprint: bytes
-    resends_after: int | None
-
-
-def _state(before: bytes, frame: bytes) -> bytes:
-    return hashlib.sha256(before + frame).digest()
-
-
-def _as_client_sees(error: Exception) -> ExalignClientError:
-    match error:
-        case service_errors.PreconditionError():
-            return PreconditionError(str(error), error.reason)
-        case service_errors.SessionExistsError():
-            return PreconditionError(str(error), "SESSION_EXISTS")
-        case service_errors.SessionNotFoundError():
-            return NotFoundError(str(error))
-    return UnavailableError(str(error))

@@ -135,21 +135,26 @@ class SharedStore:
             StoreUnavailableError: the store is away, and the session is not here either.
             PreconditionError: the session is of another version of this software.
         """
-        owner = secrets.token_bytes(OWNER_BYTES)
+        owner, away = secrets.token_bytes(OWNER_BYTES), None
         try:
             claimed = await self._asked(self._link.claim, self._key_of(key), secret, owner, self._ttl, epoch)
-        except StoreUnavailableError:
+        except StoreUnavailableError as e:
             here = await self._local.get(key)
             if here is None or epoch not in (None, here.epoch):
                 raise
-            claimed = None
+            claimed, away = None, e
         owned = self._owned.get(key)
         if claimed is None:  # it is away, or has lost the session: what is here goes there again
-            return await self._claim_here(key, secret, owner, epoch, 0)
+            found = await self._claim_here(key, secret, owner, epoch, 0)
+            if found is None and away is not None:  # meanwhile it has gone from here: nobody knows
+                raise away
+            return found
         old_epoch, before, stored = claimed
         mine = owned is not None and (owned.record.epoch, owned.owner) == (old_epoch, before)
         if mine and key in self._local:
-            return await self._claim_here(key, secret, owner, None, stored.number)
+            found = await self._claim_here(key, secret, owner, None, stored.number)
+            if found is not None:  # else a write of the stream before was refused meanwhile, and dropped it
+                return found
         record = _record(stored)
         self._local.adopt(record)
         self._have(OwnedSession.taken_over(self._key_of(key), owner, stored, record))
