@@ -53,7 +53,8 @@ def prediction_summary(prediction: Prediction) -> str:
 
 
 def landmark_table(face: Face, names: Sequence[str]) -> str:
-    """The 68 landmarks: number, name, place and standard deviation in the plane in pixels, confidence.
+    """The 68 landmarks: number, name, place and standard deviation in the plane in pixels, confidence, and the
+    probability that it is hidden.
 
     Args:
         face: the face.
@@ -67,10 +68,11 @@ def landmark_table(face: Face, names: Sequence[str]) -> str:
             f"{face.landmarks[n, 1]:.2f}",
             f"{face.spreads[n]:.2f}",
             f"{face.confidences[n]:.3f}",
+            "" if face.occluded_probabilities is None else f"{face.occluded_probabilities[n]:.3f}",
         )
         for n in range(N_LANDMARKS)
     ]
-    return table(("#", "landmark", "x", "y", "sd", "confidence"), rows, left=(1,))
+    return table(("#", "landmark", "x", "y", "sd", "confidence", "occluded"), rows, left=(1,))
 
 
 def model_summary(model: Model) -> str:

@@ -201,7 +201,8 @@ def _glasses(rng: np.random.Generator, crop: U8, points: F64, others: Sequence[U
             cv2.fillPoly(cover, [np.round(cv2.boxPoints(box)).astype(np.int32)], 1)
         else:
             cv2.ellipse(cover, box, 1, -1)
-    bar = [np.round(np.stack([left, right]) + (0, down - 0.1 * height)).astype(np.int32)]
+    lower = np.array([0, down - 0.1 * height])
+    bar = [np.round(np.stack([left, right]) + lower).astype(np.int32)]
     cv2.polylines(cover, bar, False, 1, max(int(apart * rng.uniform(0.05, 0.12)), 1))
     for eye, ear in ((left, points[0]), (right, points[16])):
         cv2.line(cover, *np.round([eye, ear]).astype(int).tolist(), 1, max(int(apart * 0.06), 1))

@@ -1,7 +1,6 @@
 """Occluders of kinds that nothing was ever taught: a scarf, leaves, a telephone, a microphone, bars.
 
-They are drawn for the evaluation alone. None is made of blobs, and none has the colours, edges or places of those that are
-taught (`exalign_engine.sampling.occluders`).
+They are drawn for the evaluation alone, otherwise than those that are taught (`exalign_engine.sampling.occluders`).
 """
 
 from __future__ import annotations
