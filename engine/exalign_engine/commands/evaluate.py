@@ -69,8 +69,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="stress, clicks, occlusion: only N faces, evenly spaced; video: only N clips; --protocol: only N frames of "
-        "a clip",
+        help="stress, clicks, occlusion: only N faces, evenly spaced; video: only N clips; --protocol: only N frames "
+        "of a clip",
     )
     parser.add_argument("--picture", type=Path, metavar="PNG", help="stress, video: draw examples")
     parser.add_argument("--boxes", choices=("truth", "detector"), default="truth", help="whose boxes (default: truth)")
