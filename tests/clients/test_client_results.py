@@ -61,13 +61,13 @@ def test_what_is_hidden_is_known_where_the_server_says_it() -> None:
     assert silent.hidden is None
     assert "occluded" not in landmark_table(silent, ())
     message.landmarks.occluded_probabilities[:] = [0.25, 0.5, *[0.125] * 66]
-    told = prediction_from(service_pb2.PredictLandmarksResponse(faces=[message]))[0]
-    np.testing.assert_array_equal(told.hidden, np.arange(68) == 1)
-    assert told.to_json()["occluded_probabilities"][:2] == [0.25, 0.5]  # type: ignore[index,call-overload]
-    assert landmark_table(told, ()).splitlines()[2].split()[-1] == "0.500"
+    stated = prediction_from(service_pb2.PredictLandmarksResponse(faces=[message]))[0]
+    np.testing.assert_array_equal(stated.hidden, np.arange(68) == 1)
+    assert stated.to_json()["occluded_probabilities"][:2] == [0.25, 0.5]  # type: ignore[index,call-overload]
+    assert landmark_table(stated, ()).splitlines()[2].split()[-1] == "0.500"
     # Both are sure enough of their places; one is hidden.
-    assert labelled_face(told).visibility[1] == UNCERTAIN
-    sure = replace(told, confidences=np.ones(68, np.float32))
+    assert labelled_face(stated).visibility[1] == UNCERTAIN
+    sure = replace(stated, confidences=np.ones(68, np.float32))
     assert (labelled_face(sure).visibility == np.where(np.arange(68) == 1, UNCERTAIN, VISIBLE)).all()
     message.landmarks.occluded_probabilities.append(0.5)
     with pytest.raises(InternalServerError, match=r"faces\[0\]\.landmarks\.occluded_probabilities"):

@@ -120,7 +120,7 @@ def test_what_is_hidden_is_learnt_and_features_are_read_as_they_are() -> None:
     places = rng.normal(0, 1, (b, N, 2 * len(PLACES)))
     places[:, :, 0] = 40 + 10 * (hidden + rng.normal(0, 0.25, (b, N)))
     summary = rng.normal(0, 1, (b, 2 * N + 3 + 2 * N))
-    head = learn(Looks(places.astype(np.float16), summary.astype(np.float16), hidden), MARGIN)
+    head = learn(Looks(places.astype(np.float16), summary.astype(np.float16), hidden), MARGIN, batch=16)
     j = np.maximum(summary @ head.summary_weight.T + head.summary_bias, 0)
     h = np.maximum(places @ head.weight.T + head.bias + (j @ head.summary_into.T)[:, None], 0)
     z = (h * head.out).sum(axis=2) + head.offset + j @ head.summary_out.T
@@ -214,8 +214,8 @@ def test_a_bundle_is_taught_and_everything_else_stays(
     picture = np.random.default_rng(0).integers(0, 255, (90, 80, 3), np.uint8)
     (old,) = Aligner(before, runtime, {}).align(picture, [(10, 15, 70, 75)])
     assert old.occluded is None
-    told = ["--bundle", str(toy_bundle_copy), "--data", str(tmp_path / "faces"), "--runtime", "onnxruntime"]
-    assert main(["calibrate", "--occlusion", *told]) == 0
+    arguments = ["--bundle", str(toy_bundle_copy), "--data", str(tmp_path / "faces"), "--runtime", "onnxruntime"]
+    assert main(["calibrate", "--occlusion", *arguments]) == 0
     assert "hidden landmarks of val: ROC AUC" in capsys.readouterr().err
     after = Bundle.load(toy_bundle_copy)
     changed = {f.name for f in toy_bundle_copy.iterdir() if files.get(f.name) != f.read_bytes()}
@@ -227,7 +227,7 @@ def test_a_bundle_is_taught_and_everything_else_stays(
     assert new.occluded is not None
     assert new.occluded.shape == (N,)
     assert (np.abs(new.occluded - 0.5) <= 0.5).all()
-    assert main(["evaluate", "--suite", "occlusion", "--json", "--limit", "3", *told]) == 0
+    assert main(["evaluate", "--suite", "occlusion", "--json", "--limit", "3", *arguments]) == 0
     found = json.loads(capsys.readouterr().out)
     assert set(found["kinds"]) == set(UNSEEN)
     assert (found["faces"], found["occluded"]) == (3, 3 * len(UNSEEN))

@@ -76,26 +76,28 @@ class _Norm:
         )
 
 
-def learn(looks: Looks, margin: float, progress: Progress | None = None) -> OcclusionHead:
+def learn(looks: Looks, margin: float, progress: Progress | None = None, batch: int = BATCH) -> OcclusionHead:
     """Learn a head; α is 1 and β is 0.
 
     Args:
         looks: at least one.
         margin: crop side ÷ box side.
         progress: told after each epoch how many are done.
+        batch: looks a step.
     """
     rng, norm = np.random.default_rng(SEED), _Norm.of(looks)
     parameters = _first(looks.places.shape[2], looks.summary.shape[1], rng)
     first = {k: np.zeros_like(v) for k, v in parameters.items()}
     second = {k: np.zeros_like(v) for k, v in parameters.items()}
-    batch = min(BATCH, len(looks))
+    batch = min(batch, len(looks))
     steps, done = EPOCHS * (len(looks) // batch), 0
+    warm = min(WARM, max(steps // 5, 1))
     for epoch in range(EPOCHS):
         order = rng.permutation(len(looks))
         for start in range(0, len(looks) - batch + 1, batch):
             rows = order[start : start + batch]
             _, slope = loss_and_slope(parameters, *norm.read(looks, rows), looks.hidden[rows])
-            rate = STEP_SIZE * min(1.0, (done + 1) / WARM) * 0.5 * (1 + np.cos(np.pi * done / steps))
+            rate = STEP_SIZE * min(1.0, (done + 1) / warm) * 0.5 * (1 + np.cos(np.pi * done / steps))
             done += 1
             for k, g in slope.items():
                 first[k] += (1 - BETAS[0]) * (g - first[k])
