@@ -115,7 +115,7 @@ def _first(places: int, summary: int, rng: np.random.Generator) -> Parameters:
     """Weights at the start: uniform within ± 1 ÷ √inputs."""
 
     def drawn(rows: int, columns: int) -> F32:
-        return (rng.uniform(-1, 1, (rows, columns)) / np.sqrt(columns)).astype(np.float32)
+        return np.asarray(rng.uniform(-1, 1, (rows, columns)) / np.sqrt(columns), dtype=np.float32)
 
     return {
         "summary_weight": drawn(SUMMARY, summary),

@@ -94,7 +94,7 @@ def in_shadow(crop: U8, rng: np.random.Generator) -> U8:
     cover = cv2.GaussianBlur(cover, (0, 0), float(rng.uniform(0.3, 6)))
     factor = rng.uniform(0.25, 0.75) if rng.random() < 0.75 else rng.uniform(1.3, 1.9)
     seen = crop * (1 + np.float32(factor - 1) * cover[..., None])
-    return np.clip(np.rint(seen), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(seen), 0, 255), dtype=np.uint8)
 
 
 def blob(rng: np.random.Generator, size: int, centre: F64, side: float) -> F32:
@@ -205,7 +205,8 @@ def _glasses(rng: np.random.Generator, crop: U8, points: F64, others: Sequence[U
     bar = [np.round(np.stack([left, right]) + lower).astype(np.int32)]
     cv2.polylines(cover, bar, False, 1, max(int(apart * rng.uniform(0.05, 0.12)), 1))
     for eye, ear in ((left, points[0]), (right, points[16])):
-        cv2.line(cover, *np.round([eye, ear]).astype(int).tolist(), 1, max(int(apart * 0.06), 1))
+        near, far = np.round([eye, ear]).astype(int).tolist()
+        cv2.line(cover, near, far, 1, max(int(apart * 0.06), 1))
     colours = lit(rng, size, rng.uniform(0, 70, 3) if rng.random() < 0.7 else rng.uniform(20, 250, 3))
     if rng.random() < 0.5:  # what they mirror
         colours = colours + np.float32(rng.uniform(0.1, 0.4)) * photo(rng, size, others)
@@ -265,9 +266,9 @@ def _hand(rng: np.random.Generator, crop: U8, points: F64, others: Sequence[U8])
 
 def _finger(cover: F32, colours: F32, start: F64, end: F64, thick: float, tone: NDArray[np.floating]) -> None:
     """One finger, dark at its sides, into cover and colours."""
-    ends = np.round([start, end]).astype(int).tolist()
+    near, far = np.round([start, end]).astype(int).tolist()
     mask = np.zeros(cover.shape, np.uint8)
-    cv2.line(mask, *ends, 1, max(int(thick), 2))
+    cv2.line(mask, near, far, 1, max(int(thick), 2))
     inner = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
     round_ = np.sqrt(np.clip(1 - (1 - inner / max(float(inner.max()), 1.0)) ** 2, 0, 1))
     drawn = np.asarray(tone, np.float32) * (0.62 + 0.38 * round_)[..., None]

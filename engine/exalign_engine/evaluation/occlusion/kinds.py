@@ -115,11 +115,11 @@ def _microphone(rng: np.random.Generator, crop: U8, points: F64, others: Sequenc
     radius, angle = rng.uniform(0.13, 0.26) * side, rng.uniform(0.1, 0.9) * np.pi
     tone, metal = rng.uniform(15, 60), rng.uniform(60, 190)
     end = at + 1.6 * side * np.array([np.cos(angle), np.sin(angle)])
-    stick = _pixels(np.stack([at, end]))
+    near, far = _pixels(np.stack([at, end])).tolist()
     thick = int(1.1 * radius * FINER)
     for share, shade in ((1.0, 0.6), (0.7, 0.85), (0.35, 1.25)):
-        cv2.line(colours, *stick.tolist(), (shade * tone,) * 3, max(int(share * thick), 1))
-    cv2.line(cover, *stick.tolist(), 1, thick)
+        cv2.line(colours, near, far, (shade * tone,) * 3, max(int(share * thick), 1))
+    cv2.line(cover, near, far, 1, thick)
     ball = np.zeros(cover.shape, np.uint8)
     cv2.circle(ball, tuple(_pixels(at).tolist()), int(radius * FINER), 1, -1)
     y, x = np.mgrid[0 : len(cover), 0 : len(cover)].astype(np.float32)
@@ -140,10 +140,10 @@ def _bars(rng: np.random.Generator, crop: U8, points: F64, others: Sequence[U8])
     lines = [(np.array([size / 2, size / 2]) + across * (i * pitch + shift), along, width) for i in range(-6, 7)]
     lines.append((points[int(rng.integers(68))], across, 1.3 * width))
     for middle, way, thick in lines:
-        ends = _pixels(np.stack([middle - 2 * size * way, middle + 2 * size * way])).tolist()
+        near, far = _pixels(np.stack([middle - 2 * size * way, middle + 2 * size * way])).tolist()
         for share, shade in ((1.0, 0.55), (0.75, 0.9), (0.35, 1.2)):
-            cv2.line(colours, *ends, tuple((shade * tone).tolist()), max(int(share * thick * FINER), 1))
-        cv2.line(cover, *ends, 1, max(int(thick * FINER), 1))
+            cv2.line(colours, near, far, tuple((shade * tone).tolist()), max(int(share * thick * FINER), 1))
+        cv2.line(cover, near, far, 1, max(int(thick * FINER), 1))
     return _reduced(colours, cover, size)
 
 
