@@ -205,7 +205,7 @@ def test_a_head_of_another_network_is_refused(toy_bundle_copy: Path) -> None:
 def test_a_bundle_is_taught_and_everything_else_stays(
     toy_bundle_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, value in (("ROUNDS", 1), ("TURNED_FACES", 3)):
+    for name, value in (("ROUNDS", 1), ("TURNED_FACES", 3), ("LEAST_FACES", 20)):
         monkeypatch.setattr(fitting, name, value)
     write_prepared(tmp_path / "faces", 24, 12, 12, 3)
     before = Bundle.load(toy_bundle_copy)
@@ -231,6 +231,12 @@ def test_a_bundle_is_taught_and_everything_else_stays(
     found = json.loads(capsys.readouterr().out)
     assert set(found["kinds"]) == set(UNSEEN)
     assert (found["faces"], found["occluded"]) == (3, 3 * len(UNSEEN))
+
+
+def test_few_faces_teach_nothing(toy_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_prepared(tmp_path, 4, 2, 2, 3)
+    assert main(["calibrate", "--occlusion", "--bundle", str(toy_bundle), "--data", str(tmp_path)]) == 1
+    assert "--data: has 4 faces of train, must have 200 at least" in capsys.readouterr().err
 
 
 def test_a_bundle_that_cannot_tell_is_not_judged(

@@ -40,6 +40,9 @@ from exalign_engine.sampling.profiled import level_face, profiled_crops
 ROUNDS, TURNED_FACES, TURNED_PICTURES = 4, 1200, 2
 TRAIN_SEED, TURNED_SEED, VAL_SEED = 91, 27, 92
 
+#: Fewer faces of ``train`` teach a head that is worth nothing.
+LEAST_FACES = 200
+
 #: What hides a landmark that the head itself hides.
 TURNED = "turned"
 
@@ -90,7 +93,7 @@ def look_at(
 def fit_occlusion(
     bundle: Bundle, calibration: Calibration, network: Runtime, train: FaceMemory, val: FaceMemory
 ) -> OcclusionFit | None:
-    """Teach a head; None where the network has no map to read, or the bundle no residual.
+    """Teach a head; None where the bundle has no residual, whose map it reads, or faces are few (`LEAST_FACES`).
 
     Args:
         bundle: its exemplars, residual and sizes.
@@ -99,7 +102,7 @@ def fit_occlusion(
         train: faces that the head is taught on.
         val: faces that tell how sure it may be.
     """
-    if bundle.residual is None:
+    if bundle.residual is None or len(train) < LEAST_FACES:
         return None
     size, margin = bundle.manifest.input_size, bundle.manifest.margin
     rounds = (disturbed_crops(train, size, margin, round_, TRAIN_SEED) for round_ in range(ROUNDS))
@@ -121,8 +124,10 @@ def recalibrate_occlusion(bundle: Bundle, network: Runtime, train: FaceMemory, v
     """Teach the head of a bundle whose other files stay.
 
     Raises:
-        InvalidInputError: the bundle has no residual, whose map the head reads.
+        InvalidInputError: the bundle has no residual, whose map the head reads, or there are too few faces.
     """
+    if len(train) < LEAST_FACES:
+        raise InvalidInputError.of("--data", f"has {len(train)} faces of train, must have {LEAST_FACES} at least")
     found = fit_occlusion(bundle, bundle.calibration, network, train, val)
     if found is None:
         raise InvalidInputError.of("--bundle", "has no residual.npz, whose map tells which landmarks are hidden")
