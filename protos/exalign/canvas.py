@@ -211,7 +211,12 @@ def around(points: NDArray[np.floating], margin: float = 0.25) -> tuple[float, f
 
 
 def paint_face(
-    canvas: Canvas, points: NDArray[np.floating], covariances: NDArray[np.floating], mass: float, side: float
+    canvas: Canvas,
+    points: NDArray[np.floating],
+    covariances: NDArray[np.floating],
+    mass: float,
+    side: float,
+    hidden: NDArray[np.bool_] | None = None,
 ) -> None:
     """The uncertainty of a face, its lines and its landmarks, as fine as the face is small.
 
@@ -221,6 +226,7 @@ def paint_face(
         covariances: (68, 2, 2) of each landmark, px².
         mass: probability that each ellipse holds, in (0, 1).
         side: longer side of the face's box, canvas pixels.
+        hidden: (68,) bool: landmarks that something hides are rings; None: not known.
     """
     unit = float(np.clip(side / 320, 0.25, 5.0))
     canvas.ellipses(points, covariances, mass)
@@ -233,7 +239,11 @@ def paint_face(
     for group, n in _landmarks():
         if side >= _EDGE_FROM:
             canvas.disc(points[n], 3.4 * unit, DARK)
-        canvas.disc(points[n], max(2.4 * unit, 0.9), COLOURS[group])
+        if hidden is not None and hidden[n]:
+            canvas.disc(points[n], max(2.4 * unit, 0.9), DARK)
+            canvas.ring(points[n], max(2.4 * unit, 0.9), COLOURS[group], max(0.8 * unit, 1.0))
+        else:
+            canvas.disc(points[n], max(2.4 * unit, 0.9), COLOURS[group])
 
 
 def draw_face(
@@ -243,6 +253,7 @@ def draw_face(
     *,
     mass: float = 0.9,
     width: int = 480,
+    hidden: NDArray[np.bool_] | None = None,
 ) -> Pixels:
     """A face by itself, large enough to see: over its part of a picture, or on a plain ground.
 
@@ -252,6 +263,7 @@ def draw_face(
         pixels: (H, W, 3) uint8, RGB: the picture, upright; None: a plain ground.
         mass: probability that each ellipse holds, in (0, 1).
         width: of the drawing, pixels.
+        hidden: (68,) bool: landmarks that something hides are rings; None: not known.
 
     Returns:
         (width, width, 3) uint8, RGB.
@@ -263,7 +275,7 @@ def draw_face(
     ground = np.full((1, 1, 3), DARK, np.uint8) if pixels is None else pixels
     canvas = close_up(ground, square, width)
     extent = points.max(axis=0) - points.min(axis=0)
-    paint_face(canvas, points, covariances, mass, float(max(extent)) * canvas.scale)
+    paint_face(canvas, points, covariances, mass, float(max(extent)) * canvas.scale, hidden)
     return canvas.pixels
 
 

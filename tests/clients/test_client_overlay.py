@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
 
-from exalign.canvas import Canvas
+from exalign.canvas import DARK, Canvas
 from exalign.v1 import service_pb2
 from exalign_client import InvalidRequestError, Prediction
 from exalign_client.pictures.decode import decode_picture
@@ -40,6 +41,18 @@ def test_every_landmark_is_drawn_at_its_place_in_its_colour(background: int) -> 
             g for g, last in (("jaw", 16), ("brows", 26), ("nose", 35), ("eyes", 47), ("mouth", 67)) if n <= last
         )
         np.testing.assert_allclose(drawn[y, x].astype(int), COLOURS[group], atol=12)
+
+
+def test_a_landmark_that_something_hides_is_a_ring() -> None:
+    prediction = _prediction(10.0, WIDTH * 10, HEIGHT * 10)
+    hidden = np.arange(68) % 5 == 0
+    known = replace(prediction[0], occluded_probabilities=np.where(hidden, 0.5, 0.4).astype(np.float32))
+    pixels = np.full((HEIGHT * 10, WIDTH * 10, 3), 127, np.uint8)
+    plain = draw_overlay(pixels, prediction)
+    drawn = draw_overlay(pixels, replace(prediction, faces=(known,)))
+    x, y = np.round(points() * 10).astype(int).T
+    np.testing.assert_array_equal((drawn[y, x] != plain[y, x]).any(axis=1), hidden)
+    np.testing.assert_allclose(drawn[y, x][hidden].astype(int), [DARK] * int(hidden.sum()), atol=12)
 
 
 def test_the_callers_pixels_stay_as_they_are() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from both_clients import Call
 from exalign.v1 import face_pb2, service_pb2
 from exalign_client import BoxSource, Click, Client, InternalServerError, LiveBundle, Prediction
+from exalign_client.commands.tables import landmark_table
+from exalign_client.formats.faces import UNCERTAIN, VISIBLE, labelled_face
 from exalign_client.json_form import json_form
 from exalign_client.results.faces import prediction_from
 from fake_server import BOX, FakeService, face, points
@@ -49,6 +52,26 @@ def test_a_face_holds_arrays_of_the_documented_shapes(service: FakeService, call
     assert found.posterior_id == "p1"
     assert [group.landmarks for group in found.groups] == ["jaw", (30, 8)]
     np.testing.assert_array_equal(found.groups[0].centroid_covariance, [[4, 1], [1, 9]])
+
+
+def test_what_is_hidden_is_known_where_the_server_says_it() -> None:
+    message = face()
+    silent = prediction_from(service_pb2.PredictLandmarksResponse(faces=[message]))[0]
+    assert silent.occluded_probabilities is None
+    assert silent.hidden is None
+    assert "occluded" not in landmark_table(silent, ())
+    message.landmarks.occluded_probabilities[:] = [0.25, 0.5, *[0.125] * 66]
+    stated = prediction_from(service_pb2.PredictLandmarksResponse(faces=[message]))[0]
+    np.testing.assert_array_equal(stated.hidden, np.arange(68) == 1)
+    assert stated.to_json()["occluded_probabilities"][:2] == [0.25, 0.5]  # type: ignore[index,call-overload]
+    assert landmark_table(stated, ()).splitlines()[2].split()[-1] == "0.500"
+    # Both are sure enough of their places; one is hidden.
+    assert labelled_face(stated).visibility[1] == UNCERTAIN
+    sure = replace(stated, confidences=np.ones(68, np.float32))
+    assert (labelled_face(sure).visibility == np.where(np.arange(68) == 1, UNCERTAIN, VISIBLE)).all()
+    message.landmarks.occluded_probabilities.append(0.5)
+    with pytest.raises(InternalServerError, match=r"faces\[0\]\.landmarks\.occluded_probabilities"):
+        prediction_from(service_pb2.PredictLandmarksResponse(faces=[message]))
 
 
 def test_a_callers_box_has_no_detector_score(service: FakeService, call: Call) -> None:

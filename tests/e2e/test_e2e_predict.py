@@ -44,8 +44,25 @@ def test_the_server_answers_what_the_engine_answers(client: Client, astronaut: b
     (face,) = Aligner.default().align(astronaut)
     np.testing.assert_array_equal(served.landmarks, face.landmarks.astype(np.float32))
     np.testing.assert_array_equal(served.confidences, face.confidence.astype(np.float32))
+    assert face.occluded is not None
+    np.testing.assert_array_equal(served.occluded_probabilities, face.occluded.astype(np.float32))
     assert served.map_class_id == face.map_exemplar
     assert served.presence == pytest.approx(face.presence, abs=1e-6)
+
+
+def test_landmarks_behind_a_board_are_hidden_and_others_are_not(client: Client, astronaut: bytes) -> None:
+    rgb = pixels(astronaut)
+    clean = client.predict(rgb)[0]
+    assert (clean.occluded_probabilities < 0.5).mean() > 0.9
+    x, y = clean.landmarks[48:68].mean(axis=0).astype(int)
+    covered = rgb.copy()
+    covered[y - 14 : y + 30, x - 45 : x + 45] = (40, 90, 60)
+    face = client.predict(covered, [tuple(float(v) for v in clean.box)])[0]
+    assert (face.occluded_probabilities[48:68] > 0.5).mean() > 0.8
+    assert (face.occluded_probabilities[36:48] < 0.5).all()
+    click = Click("nose_tip", *map(float, face.landmarks[30]))
+    again = client.condition(posterior_id=face.posterior_id, evidence=click).face
+    np.testing.assert_allclose(again.occluded_probabilities, face.occluded_probabilities, atol=0.2)
 
 
 def test_a_raw_image_is_answered_like_its_file(client: Client, astronaut: bytes) -> None:

@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from drawn_faces import write_prepared
-from exalign_engine.bundle.bundle import Bundle, seal, write_refiner
+from exalign_engine.bundle.bundle import Bundle, seal
+from exalign_engine.bundle.refiner_file import write_refiner
 from exalign_engine.calibration.detector import DetectorFit, calibrate_detector, detector_line, write_detector
 from exalign_engine.detect import FaceBoxMap, RawDetection
 from exalign_engine.errors import InvalidInputError

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from exalign_engine.bundle.bundle import Bundle, read_refiner, seal, write_refiner
+from exalign_engine.bundle.bundle import Bundle, seal
+from exalign_engine.bundle.refiner_file import read_refiner, write_refiner
 from exalign_engine.errors import BundleError
 from exalign_engine.refiner.refiner import NOISE, Refiner, Round
 

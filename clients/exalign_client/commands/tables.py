@@ -53,12 +53,14 @@ def prediction_summary(prediction: Prediction) -> str:
 
 
 def landmark_table(face: Face, names: Sequence[str]) -> str:
-    """The 68 landmarks: number, name, place and standard deviation in the plane in pixels, confidence.
+    """The 68 landmarks: number, name, place and standard deviation in the plane in pixels, confidence; and the
+    probability that it is hidden, where that is known.
 
     Args:
         face: the face.
         names: of the landmarks, by index (``Model.landmark_names``); where one is missing, so is the name.
     """
+    known = face.occluded_probabilities
     rows = [
         (
             str(n),
@@ -67,10 +69,12 @@ def landmark_table(face: Face, names: Sequence[str]) -> str:
             f"{face.landmarks[n, 1]:.2f}",
             f"{face.spreads[n]:.2f}",
             f"{face.confidences[n]:.3f}",
+            *(() if known is None else (f"{known[n]:.3f}",)),
         )
         for n in range(N_LANDMARKS)
     ]
-    return table(("#", "landmark", "x", "y", "sd", "confidence"), rows, left=(1,))
+    columns = ("#", "landmark", "x", "y", "sd", "confidence")
+    return table(columns if known is None else (*columns, "occluded"), rows, left=(1,))
 
 
 def model_summary(model: Model) -> str:

@@ -21,7 +21,7 @@ F64 = NDArray[np.float64]
 #: Visibility, as COCO counts it: there is no such point, it is hidden or uncertain, it is seen.
 ABSENT, UNCERTAIN, VISIBLE = 0, 1, 2
 
-#: A point of at least this confidence is VISIBLE, another UNCERTAIN; those of a hidden face are all UNCERTAIN.
+#: A point of at least this confidence that nothing hides is VISIBLE, another UNCERTAIN; those of a hidden face all are.
 VISIBLE_FROM = 0.5
 
 #: Number of points -> the landmarks each is the mean of. 66: without the mouth's inner corners; 51: without the jaw.
@@ -176,6 +176,8 @@ def frame_from(name: str, size: tuple[int, int] | None, result: TrackResult) -> 
 def labelled_face(face: Face, *, hidden: bool = False, track_id: int | None = None) -> LabelledFace:
     """One face of an answer; of a hidden one every point is UNCERTAIN."""
     visible = (face.confidences >= VISIBLE_FROM) & (not hidden)
+    if face.hidden is not None:
+        visible &= ~face.hidden
     return LabelledFace(
         face.landmarks.astype(np.float64),
         np.where(visible, VISIBLE, UNCERTAIN).astype(np.uint8),

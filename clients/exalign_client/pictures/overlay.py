@@ -79,7 +79,7 @@ def draw_overlay(
         raise InvalidRequestError([Violation("pixels", f"{width}×{height} pixels, but the answer is about {answered}")])
     canvas = Canvas(np.ascontiguousarray(pixels).copy())
     for face in prediction:
-        paint_face(canvas, face.landmarks, face.covariances, mass, _side(face))
+        paint_face(canvas, face.landmarks, face.covariances, mass, _side(face), face.hidden)
     for number, face in enumerate(prediction, start=1):
         _label(canvas, face, number, _WHITE if face.presence >= presence_threshold else _ABSENT)
     return canvas.pixels

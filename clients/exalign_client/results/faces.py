@@ -25,6 +25,9 @@ from exalign_client.results.views import Heatmaps, Pose, heatmaps_from, pose_fro
 
 F32 = NDArray[np.float32]
 
+#: A landmark counts as hidden from this probability on.
+HIDDEN_FROM = 0.5
+
 
 class BoxSource(StrEnum):
     """Where the box of a face came from."""
@@ -94,6 +97,8 @@ class Face:
         posterior_id: names this posterior in the server's cache; None: not kept.
         heatmaps: None where they were not requested.
         pose: None where it was not requested.
+        occluded_probabilities: (68,) float32, probability that something hides each landmark, 0 to 1, which is another
+            thing than being uncertain; None where the bundle cannot tell, or there is no picture of it.
     """
 
     box: F32
@@ -115,12 +120,19 @@ class Face:
     posterior_id: str | None
     heatmaps: Heatmaps | None = None
     pose: Pose | None = None
+    occluded_probabilities: F32 | None = None
 
     @property
     def spreads(self) -> F32:
         """(68,) float32, standard deviation of each landmark in the plane (√trace of covariance), pixels."""
         spreads: F32 = np.sqrt(self.covariances[:, 0, 0] + self.covariances[:, 1, 1])
         return spreads
+
+    @property
+    def hidden(self) -> NDArray[np.bool_] | None:
+        """(68,) bool, which landmarks are hidden more likely than not; None where that is not known."""
+        known = self.occluded_probabilities
+        return None if known is None else np.asarray(known >= HIDDEN_FROM)
 
     def draw(self, pixels: Pixels | None = None, *, mass: float = 0.9, width: int = 480) -> Pixels:
         """The face by itself, large enough to see, for a notebook.
@@ -143,7 +155,7 @@ class Face:
             if given.dtype != np.uint8 or given.ndim != 3 or given.shape[2] != 3 or not given.size:
                 problem = f"{given.dtype} of shape {given.shape} is no (H, W, 3) uint8 picture"
                 raise InvalidRequestError([Violation("pixels", problem)])
-        return draw_face(self.landmarks, self.covariances, pixels, mass=mass, width=width)
+        return draw_face(self.landmarks, self.covariances, pixels, mass=mass, width=width, hidden=self.hidden)
 
     def to_json(self) -> Json:
         """The face as plain JSON values, under the names of the attributes."""
@@ -277,6 +289,11 @@ def face_from(face: face_pb2.Face, path: str) -> Face:
         posterior_id=face.posterior_id or None,
         heatmaps=heatmaps_from(face.heatmaps, f"{path}.heatmaps") if face.HasField("heatmaps") else None,
         pose=pose_from(face.pose, f"{path}.pose") if face.HasField("pose") else None,
+        occluded_probabilities=array_from(
+            marks.occluded_probabilities, (N_LANDMARKS,), f"{path}.landmarks.occluded_probabilities"
+        )
+        if marks.occluded_probabilities
+        else None,
     )
 
 

@@ -8,6 +8,7 @@
     baseline.npz       ridge regression from the features
     residual.npz       levels of the residual; a bundle may be without
     refiner.npz        regressions from what the network saw to a better box; a bundle may be without
+    occlusion.npz      which landmarks are hidden; a bundle may be without
     train.toml         the configuration it was trained with
 
 Loading verifies every hash and shape, never unpickles, and names the file and field that is wrong.
@@ -33,12 +34,15 @@ from numpy.typing import NDArray
 from exalign.output_files import write_file
 from exalign_engine.bundle.exemplar_file import read_exemplars
 from exalign_engine.bundle.npz import read_arrays
+from exalign_engine.bundle.occlusion_file import OCCLUSION, read_occlusion
+from exalign_engine.bundle.refiner_file import REFINER, read_refiner
 from exalign_engine.detect import BoxAffine, FaceBoxMap
 from exalign_engine.errors import BundleError
 from exalign_engine.exemplars.exemplars import Exemplars
 from exalign_engine.exemplars.poses import Poses
 from exalign_engine.geometry.landmarks import N_LANDMARKS
 from exalign_engine.posterior.calibration import Calibration
+from exalign_engine.posterior.occlusion import OcclusionHead
 from exalign_engine.posterior.residual import ResidualHead
 from exalign_engine.refiner.refiner import Refiner
 from exalign_engine.tables.store import Tables
@@ -47,7 +51,7 @@ SCHEMA_VERSION = 1
 MANIFEST = "manifest.json"
 FILES = ("network.onnx", "exemplars.npz", "calibration.json", "detectors.json", "baseline.npz", "train.toml")
 
-OPTIONAL_FILES = ("residual.npz", "refiner.npz")  #: a bundle may be without
+OPTIONAL_FILES = ("residual.npz", REFINER, OCCLUSION)  #: a bundle may be without
 
 #: The package that carries the default bundle, and the bundle's directory in it.
 MODEL_PACKAGE = "exalign_model_143k"
@@ -136,6 +140,7 @@ class Bundle:
         baseline: see `Baseline`.
         residual: moves the mixture to where the picture says; None where the bundle has none.
         refiner: moves boxes to where the picture says; None where the bundle has none.
+        occlusion: tells which landmarks are hidden; None where the bundle has none.
     """
 
     path: Path
@@ -148,6 +153,7 @@ class Bundle:
     baseline: Baseline
     residual: ResidualHead | None = None
     refiner: Refiner | None = None
+    occlusion: OcclusionHead | None = None
 
     @property
     def network(self) -> Path:
@@ -185,7 +191,8 @@ class Bundle:
             detectors=read_detectors(root / "detectors.json"),
             baseline=read_baseline(root / "baseline.npz"),
             residual=read_residual(root / "residual.npz", manifest.margin) if "residual.npz" in held else None,
-            refiner=read_refiner(root / "refiner.npz") if "refiner.npz" in held else None,
+            refiner=read_refiner(root / REFINER) if REFINER in held else None,
+            occlusion=read_occlusion(root / OCCLUSION, manifest.margin) if OCCLUSION in held else None,
         )
 
 
@@ -354,27 +361,6 @@ def read_residual(path: Path, margin: float) -> ResidualHead:
     if not levels or not hidden:
         raise BundleError(path, "hidden_weight has no level, or no hidden unit")
     return ResidualHead.of_arrays(a, margin)
-
-
-def write_refiner(path: Path, refiner: Refiner) -> None:
-    """Write refiner.npz, its weights in half precision, with which they were chosen."""
-    np.savez_compressed(path, **refiner.to_arrays())  # type: ignore[arg-type]
-
-
-def read_refiner(path: Path) -> Refiner:
-    """Read refiner.npz.
-
-    Raises:
-        BundleError: with the array that is wrong.
-    """
-    a = read_arrays(
-        path,
-        {"sources": ("U", (None,)), "geometry": ("f", (None, None, 3, 4)), "weight": ("f", (None, 3, None))},
-    )
-    try:
-        return Refiner.of_arrays(a)
-    except ValueError as e:
-        raise BundleError(path, str(e)) from e
 
 
 def read_detectors(path: Path) -> dict[str, FaceBoxMap]:

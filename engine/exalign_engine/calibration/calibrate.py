@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from exalign_engine.arrays import F64
 from exalign_engine.bundle.atomic_rewrite import rewritten
-from exalign_engine.bundle.bundle import Baseline, Bundle, seal, sha256, write_baseline, write_refiner
+from exalign_engine.bundle.bundle import Baseline, Bundle, seal, sha256, write_baseline
 from exalign_engine.bundle.moments_file import Moments, write_moments
+from exalign_engine.bundle.occlusion_file import OCCLUSION, write_occlusion
+from exalign_engine.bundle.refiner_file import REFINER, write_refiner
 from exalign_engine.calibration.clicks import CLICK_FACES, fit_clicks
 from exalign_engine.calibration.detector import fit_detectors
 from exalign_engine.calibration.heads import ScoredFaces, fit_heads, score_faces
@@ -28,6 +30,7 @@ from exalign_engine.calibration.mixture import (
     fit_kernels,
     flat_features,
 )
+from exalign_engine.calibration.occlusion import fit_occlusion
 from exalign_engine.detect import Detector, FaceBoxMap, convention
 from exalign_engine.geometry.landmarks import N_LANDMARKS
 from exalign_engine.metrics.accuracy import nrmse, summarise
@@ -35,6 +38,7 @@ from exalign_engine.metrics.coverage import coverage_rows, measure
 from exalign_engine.network.batches import score
 from exalign_engine.network.outputs import Runtime
 from exalign_engine.posterior.calibration import Calibration
+from exalign_engine.posterior.occlusion import OcclusionHead
 from exalign_engine.posterior.posterior import Posterior, PosteriorModel
 from exalign_engine.posterior.residual import ResidualHead
 from exalign_engine.progress import progress_bar
@@ -65,6 +69,7 @@ class CalibrationResult:
         refiner: of boxes.
         accuracy: of the posterior mean on ``val`` about true boxes.
         moments: what a later fine-tuning needs of ``train``; None where the bundle has no residual.
+        occlusion: which landmarks are hidden; None where nothing could be taught.
     """
 
     calibration: Calibration
@@ -73,6 +78,7 @@ class CalibrationResult:
     refiner: Refiner
     accuracy: dict[str, Any]
     moments: Moments | None = None
+    occlusion: OcclusionHead | None = None
 
 
 @dataclass(frozen=True)
@@ -126,6 +132,7 @@ def calibrate(
         model, network, train.source, val.source, boxes, *size, limit=val.limit, bar=progress_bar
     )
     accuracy = summarise([nrmse(p.mean, t) for p, t in zip(posteriors, scored.truth, strict=True)])
+    occlusion = fit_occlusion(bundle, calibration, network, train.memory, val.memory)
     card = {
         **mixture_card(bundle, mixture, posteriors, scored.truth),
         "pose": heads.pose,
@@ -134,9 +141,11 @@ def calibrate(
         "baseline": baseline_card,
         "detectors": fitted_detectors,
         "refiner": refiner_card,
+        **({} if occlusion is None else {"occlusion": occlusion.card}),
     }
     calibration, moments = replace(calibration, card=card), None if kept is None else kept.moments
-    return CalibrationResult(calibration, baseline, fitted_detectors, refiner, accuracy, moments)
+    head = None if occlusion is None else occlusion.head
+    return CalibrationResult(calibration, baseline, fitted_detectors, refiner, accuracy, moments, head)
 
 
 def write_calibration(bundle: Bundle, result: CalibrationResult) -> None:
@@ -144,7 +153,10 @@ def write_calibration(bundle: Bundle, result: CalibrationResult) -> None:
     with rewritten(bundle.path) as copy:
         result.calibration.write(copy / "calibration.json")
         write_baseline(copy / "baseline.npz", result.baseline)
-        write_refiner(copy / "refiner.npz", result.refiner)
+        write_refiner(copy / REFINER, result.refiner)
+        (copy / OCCLUSION).unlink(missing_ok=True)
+        if result.occlusion is not None:
+            write_occlusion(copy / OCCLUSION, result.occlusion)
         if result.moments is not None:
             write_moments(copy, result.moments, sha256(copy / "residual.npz"))
         text = json.dumps(result.detectors, indent=1, sort_keys=True) + "\n"

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from exalign_engine.bundle.atomic_rewrite import rewritten
-from exalign_engine.bundle.bundle import Bundle, seal, write_refiner
+from exalign_engine.bundle.bundle import Bundle, seal
+from exalign_engine.bundle.refiner_file import REFINER, write_refiner
 from exalign_engine.data.face_source import FaceSource
 from exalign_engine.detect import Detector, FaceBoxMap, fit_affines
 from exalign_engine.network.outputs import Runtime
@@ -93,7 +94,7 @@ def write_detector(bundle: Bundle, fit: DetectorFit) -> None:
         entries = json.loads(path.read_text(encoding="utf-8")) | {fit.name: fit.entry}
         path.write_text(json.dumps(entries, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         if fit.refiner is not None:
-            write_refiner(copy / "refiner.npz", fit.refiner)
+            write_refiner(copy / REFINER, fit.refiner)
         replace(bundle.calibration, card=card).write(copy / "calibration.json")
         seal(copy, bundle.manifest)
 

@@ -12,6 +12,7 @@ from exalign_engine.bundle.moments_file import MOMENTS, write_moments
 from exalign_engine.calibration.calibrate import calibrate, measure_moments, summary_line, write_calibration
 from exalign_engine.calibration.detector import calibrate_detector, detector_line, write_detector
 from exalign_engine.calibration.heads import heads_line, recalibrate_heads, write_heads
+from exalign_engine.calibration.occlusion import occlusion_line, recalibrate_occlusion, write_occlusion_fit
 from exalign_engine.commands.arguments import add_bundle, add_data, bundle_path
 from exalign_engine.commands.files import Files, bundle_read, given
 from exalign_engine.detect import DETECTORS, create_detector, create_detectors
@@ -48,6 +49,11 @@ def add(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="fit pose and presence alone, with turned heads, and leave everything else as it is",
     )
+    parser.add_argument(
+        "--occlusion",
+        action="store_true",
+        help="teach which landmarks are hidden alone, behind drawn occluders, and leave everything else as it is",
+    )
     parser.add_argument("--report", type=Path, metavar="FILE", help="also write what was measured, as .html or .png")
 
 
@@ -63,7 +69,12 @@ def run(args: argparse.Namespace) -> int:
         raise InvalidInputError(
             [Violation("--report", f"is {str(args.report)!r}, must end in {' or '.join(REPORT_SUFFIXES)}")]
         )
-    flags = (("--detector", args.detector), ("--moments", args.moments), ("--heads", args.heads))
+    flags = (
+        ("--detector", args.detector),
+        ("--moments", args.moments),
+        ("--heads", args.heads),
+        ("--occlusion", args.occlusion),
+    )
     alone = [name for name, given_ in flags if given_]
     if len(alone) + bool(args.report) > 1:
         raise InvalidInputError([Violation(alone[0], f"does not go with {'--report' if args.report else alone[1]}")])
@@ -88,6 +99,12 @@ def run(args: argparse.Namespace) -> int:
         write_heads(bundle, heads)
         report_written("exalign-model", bundle.path)
         print(heads_line(heads), file=sys.stderr)
+        return 0
+    if args.occlusion:
+        occlusion = recalibrate_occlusion(bundle, network, train.memory, val.memory)
+        write_occlusion_fit(bundle, occlusion)
+        report_written("exalign-model", bundle.path)
+        print(occlusion_line(occlusion), file=sys.stderr)
         return 0
     detectors = create_detectors({name: file for name, file in models.items() if file is not None})
     result = calibrate(bundle, network, train, val, list(detectors.values()), threads=args.threads)

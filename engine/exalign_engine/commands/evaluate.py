@@ -19,6 +19,7 @@ from exalign_engine.data.prepared import annotated_photos
 from exalign_engine.data.source import open_faces
 from exalign_engine.detect import DEFAULT_DETECTOR, create_chosen_detector, create_default_detector
 from exalign_engine.errors import InvalidInputError, Violation
+from exalign_engine.evaluation.occlusion.suite import CROPS, run_occlusion
 from exalign_engine.evaluation.photos import evaluate_crops, evaluate_photos, report
 from exalign_engine.evaluation.stress.noc import noc_report, run_noc
 from exalign_engine.evaluation.stress.pictures import draw_examples
@@ -58,17 +59,18 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="test", help="split of the data (default: test)")
     parser.add_argument(
         "--suite",
-        choices=("accuracy", "stress", "clicks", "video"),
+        choices=("accuracy", "stress", "clicks", "video", "occlusion"),
         default="accuracy",
-        help="accuracy, coverage and presence; disturbed faces and simulated clicks; clicks until a face is right; or "
-        "clips made from stills, and the folder's own videos (default: accuracy)",
+        help="accuracy, coverage and presence; disturbed faces and simulated clicks; clicks until a face is right; "
+        "clips made from stills, and the folder's own videos; or which landmarks are hidden (default: accuracy)",
     )
     parser.add_argument(
         "--limit",
         type=int,
         default=0,
         metavar="N",
-        help="stress, clicks: only N faces, evenly spaced; video: only N clips; --protocol: only N frames of a clip",
+        help="stress, clicks, occlusion: only N faces, evenly spaced; video: only N clips; --protocol: only N frames "
+        "of a clip",
     )
     parser.add_argument("--picture", type=Path, metavar="PNG", help="stress, video: draw examples")
     parser.add_argument("--boxes", choices=("truth", "detector"), default="truth", help="whose boxes (default: truth)")
@@ -112,6 +114,8 @@ def run(args: argparse.Namespace) -> int:
         return _run_clicks(args)
     if args.suite == "video":
         return _run_video(args)
+    if args.suite == "occlusion":
+        return _run_occlusion(args)
     bundle = _bundle(args)
     detectors = create_chosen_detector(args.detector, bundle.detectors) if args.boxes == "detector" else {}
     aligner = Aligner(
@@ -186,11 +190,13 @@ def _check(args: argparse.Namespace) -> None:
                 wrong.append(Violation(field, "does not go with --protocol"))
     elif args.suite == "accuracy":
         if args.limit > 0:
-            wrong.append(Violation("--limit", f"is {args.limit}, goes with --suite stress, clicks and video only"))
+            wrong.append(
+                Violation("--limit", f"is {args.limit}, goes with --suite stress, clicks, video and occlusion only")
+            )
         if args.picture:
             wrong.append(Violation("--picture", "goes with --suite stress and video only"))
     else:
-        if args.suite == "clicks" and args.picture:
+        if args.suite in ("clicks", "occlusion") and args.picture:
             wrong.append(Violation("--picture", "goes with --suite stress and video only"))
         if args.frames:
             wrong.append(Violation("--frames", "goes with --suite accuracy only"))
@@ -287,6 +293,27 @@ def _run_video(args: argparse.Namespace) -> int:
             f"{row['video']:48}{row['method']:11}{row['n']:6}  flicker {_number(row['flicker'], 5)}"
             f"  loss {row['loss']:.2f} %  drift {_number(row['drift'], 4)}  path gap {_number(row['path_gap'], 2)}"
         )
+    return 0
+
+
+def _run_occlusion(args: argparse.Namespace) -> int:
+    """Print how well it is known which landmarks are hidden."""
+    bundle = _bundle(args)
+    runtime = create_runtime(args.runtime, bundle.network, threads=args.threads, precision=args.precision)
+    faces = load_faces(open_faces(args.data, args.split), args.limit)
+    found = run_occlusion(bundle, runtime, faces, progress_bar(CROPS * len(faces), "occluders"))
+    head = {"bundle_id": bundle.id, "runtime": runtime.name, "split": args.split, "displacement": args.displacement}
+    if args.json:
+        print_json(head | found)
+        return 0
+    print(f"bundle {bundle.id[:12]}, {runtime.name}, split {args.split}, {len(faces)} faces")
+    print(f"ROC AUC {found['roc_auc']}, mean of landmarks {found['roc_auc_mean']}, least {found['roc_auc_least']}")
+    print(f"expected calibration error {found['expected_calibration_error']}, clean flagged {found['flagged_clean']} %")
+    for kind, row in found["kinds"].items():
+        print(f"  {kind:12} ROC AUC {row['roc_auc']}")
+    print("  stated  observed  count")
+    for row in found["reliability"]:
+        print(f"  {row['stated']:.3f}   {row['observed']:.3f}     {row['count']}")
     return 0
 
 

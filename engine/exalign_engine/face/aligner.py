@@ -31,6 +31,7 @@ from exalign_engine.geometry.frames import BoxFrame
 from exalign_engine.geometry.levels import LevelsWanted, Pixels, whole
 from exalign_engine.network.outputs import FaceOutputs, Runtime
 from exalign_engine.posterior.posterior import GroupUncertainty, Posterior, PosteriorModel
+from exalign_engine.posterior.residual import ImageFeatures
 from exalign_engine.refiner.refiner import (
     MIN_MOVE_DETECTED,
     MIN_MOVE_GIVEN,
@@ -82,11 +83,13 @@ class Face:
         located: where it is.
         posterior: the distribution behind the numbers, in the box frame.
         smoothed: (68, 2) float64, temporal mean that takes the place of the posterior mean; None where there is none.
+        image: what the network saw of it, where ``posterior`` does not hold that; None where it is not known.
     """
 
     located: LocatedFace
     posterior: Posterior
     smoothed: F64 | None = None
+    image: ImageFeatures | None = None
 
     @cached_property
     def landmarks(self) -> F64:
@@ -104,13 +107,19 @@ class Face:
         return self.posterior.confidence
 
     @cached_property
+    def occluded(self) -> F64 | None:
+        """(68,) float64, probability that each landmark is hidden; None: nothing tells, or there is no picture."""
+        head, image = self.posterior.model.occlusion, self.posterior.image or self.image
+        return None if head is None or image is None else head.probabilities(image, self.posterior.mean)
+
+    @cached_property
     def map_landmarks(self) -> F64:
         """(68, 2) float64, the most probable exemplar."""
         return self.located.frame.to_image(self.posterior.map_shape)
 
     def compute(self) -> Face:
-        """Compute the four arrays above now, in this thread: milliseconds. Returns itself."""
-        _ = self.landmarks, self.covariance, self.confidence, self.map_landmarks
+        """Compute the arrays above now, in this thread: milliseconds. Returns itself."""
+        _ = self.landmarks, self.covariance, self.confidence, self.occluded, self.map_landmarks
         return self
 
     @property
@@ -153,10 +162,10 @@ class Face:
             InvalidInputError: the image is none.
             OSError: the file cannot be read.
         """
-        xx, xy, yy = self.covariance.T
-        covariances = np.stack([xx, xy, xy, yy], axis=-1).reshape(-1, 2, 2)
+        covariances = self.covariance[:, [0, 1, 1, 2]].reshape(-1, 2, 2)
         pixels = None if image is None else read_image(image)
-        return draw_face(self.landmarks, covariances, pixels, mass=mass, width=width)
+        hidden = None if self.occluded is None else self.occluded >= 0.5
+        return draw_face(self.landmarks, covariances, pixels, mass=mass, width=width, hidden=hidden)
 
     def __repr__(self) -> str:
         box = ", ".join(f"{v:.1f}" for v in self.located.box)
@@ -224,7 +233,7 @@ class Aligner:
 
     def __init__(self, bundle: Bundle, runtime: Runtime, detectors: Mapping[str, Detector]) -> None:
         self.bundle, self.runtime, self.detectors = bundle, runtime, dict(detectors)
-        self.model = PosteriorModel(bundle.exemplars, bundle.calibration, bundle.residual)
+        self.model = PosteriorModel(bundle.exemplars, bundle.calibration, bundle.residual, bundle.occlusion)
         check_network(bundle, runtime)
         self._cropper = Cropper(bundle.manifest.margin, bundle.manifest.input_size)
 

@@ -35,6 +35,13 @@ def check_network(bundle: Bundle, runtime: Runtime) -> None:
         raise BundleError(network, f"gives an embedding of {image.embedding.size}, calibration.json reads {read}")
     if residual is not None and image is None:
         raise BundleError(network, "has no output 'local', which residual.npz reads")
+    if bundle.occlusion is not None and image is None:
+        raise BundleError(network, "has no output 'local', which occlusion.npz reads")
+    try:
+        if bundle.occlusion is not None and image is not None:
+            bundle.occlusion.check(image)
+    except ValueError as e:
+        raise BundleError(network, f"does not fit occlusion.npz: {e}") from e
     try:
         if residual is not None and image is not None:
             residual.looks(image)

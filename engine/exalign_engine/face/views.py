@@ -184,7 +184,8 @@ def conditioned(
     located = face.located
     angles = displaced_poses(face.posterior, poses).pose if evidence.poses and poses else None
     answer = condition(face.posterior, in_box_frame(evidence, located.frame), poses=angles, model=model, check=check)
-    given = face if answer.posterior is face.posterior else Face(located, answer.posterior)
+    image = face.posterior.image or face.image
+    given = face if answer.posterior is face.posterior else Face(located, answer.posterior, image=image)
     return ConditionedFace(given, moved_box(located, answer.box_shift), answer.outcome, answer.surprise)
 
 

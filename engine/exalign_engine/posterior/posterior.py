@@ -29,6 +29,7 @@ from exalign_engine.exemplars.exemplars import Exemplars
 from exalign_engine.geometry.frames import diagonal, tight_box
 from exalign_engine.geometry.landmarks import N_LANDMARKS
 from exalign_engine.posterior.calibration import Calibration
+from exalign_engine.posterior.components import Components
 from exalign_engine.posterior.device_sums import MixtureSums
 from exalign_engine.posterior.held import entropy, sum_of_squares
 from exalign_engine.posterior.kept import Support, entropy_of_many, supported
@@ -40,6 +41,7 @@ from exalign_engine.posterior.kernels import (
     rice_table,
     weighted_moments,
 )
+from exalign_engine.posterior.occlusion import OcclusionHead
 from exalign_engine.posterior.residual import DISPLACEMENT_REACH, Displacer, ImageFeatures
 from exalign_engine.tables.store import Layout
 
@@ -77,25 +79,6 @@ class Measurement:
     variance: float
 
 
-@dataclass(frozen=True)
-class Components:
-    """The mixture's Gaussians that moments and heatmaps are made of.
-
-    Attributes:
-        index: (M,) int32, rows of ``shapes``, ``class_variance`` and ``class_log_sigma``.
-        weights: (M,) float32, sum to 1.
-        shapes: (R, 2, 68) float32, box frame, displaced and moved with the box.
-        class_variance: (R,) float32, c · v_k; times a_n it is σ²_kn.
-        class_log_sigma: (R,) float32, ln √(c v_k).
-    """
-
-    index: NDArray[np.int32]
-    weights: F32
-    shapes: F32
-    class_variance: F32
-    class_log_sigma: F32
-
-
 class PosteriorModel:
     """What all posteriors of one bundle share: exemplars and kernels in the kernels' layout.
 
@@ -103,10 +86,17 @@ class PosteriorModel:
         exemplars: the classes.
         calibration: T, c, a_n and presence.
         displacer: moves the exemplars to where a picture says; None leaves them where they are.
+        occlusion: tells which landmarks are hidden; None: nothing does.
     """
 
-    def __init__(self, exemplars: Exemplars, calibration: Calibration, displacer: Displacer | None = None) -> None:
-        self.exemplars, self.calibration, self.displacer = exemplars, calibration, displacer
+    def __init__(
+        self,
+        exemplars: Exemplars,
+        calibration: Calibration,
+        displacer: Displacer | None = None,
+        occlusion: OcclusionHead | None = None,
+    ) -> None:
+        self.exemplars, self.calibration, self.displacer, self.occlusion = exemplars, calibration, displacer, occlusion
         self.shapes = kernel_layout(exemplars.shapes)
         #: (K,) c · v_k; times a_n it is σ²_kn.
         self.class_variance: F32 = (calibration.kernel_scale * exemplars.variance).astype(np.float32)

@@ -6,6 +6,7 @@ whatever the batch, the worker or an interruption.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -20,6 +21,10 @@ from exalign_engine.sampling.augment_config import AugmentConfig
 
 #: How far samples are rotated that are rotated anywhere, degrees.
 WIDE_ROLL_DEG = Variation().wide_roll_deg
+
+
+#: Makes another crop (S, S, 3) of a crop and its landmarks (68, 2), pixels of the crop.
+Cover = Callable[[U8, F64], U8]
 
 
 @dataclass(frozen=True)
@@ -49,13 +54,14 @@ class Augmenter:
     def __init__(self, config: AugmentConfig, size: int, margin: float) -> None:
         self.config, self.size, self.margin = config, size, margin
 
-    def face(self, image: U8, points: F64, rng: np.random.Generator) -> CropSample:
+    def face(self, image: U8, points: F64, rng: np.random.Generator, cover: Cover | None = None) -> CropSample:
         """A disturbed crop of a face.
 
         Args:
             image: (H, W, 3) uint8.
             points: (68, 2) image frame, pixels.
             rng: the only source of randomness.
+            cover: lays something over the crop before it loses quality.
         """
         c = self.config
         if rng.random() < 0.5:
@@ -69,8 +75,14 @@ class Augmenter:
         shape, crop = self._posed(
             image, points, angle, c.shift * dx, c.shift * dy, float(np.exp(c.log_scale * log_scale))
         )
+        if cover is not None:
+            crop = cover(crop, self.in_crop(shape))
         crop = self._disturb(crop, rng)
         return CropSample(crop, shape.astype(np.float32), True)
+
+    def in_crop(self, shape: F64) -> F64:
+        """Landmarks of the box frame in pixels of the crop; the centre of the top-left pixel is (0, 0)."""
+        return np.asarray(((shape - 0.5) / self.margin + 0.5) * self.size - 0.5)
 
     def negative(self, image: U8, points: F64, rng: np.random.Generator) -> CropSample:
         """A crop without a face: a texture, a far-off box, shuffled pieces of a face, or a full occluder."""

@@ -45,11 +45,13 @@ class ProfiledCrop:
         crop: (S, S, 3) uint8 RGB.
         pose: (3,) yaw, pitch and roll, degrees; known, for it was made so.
         shape: (68, 2) the landmarks, points of the surface, frame of the box that the crop was cut about.
+        hidden: (68,) which of them the head hides.
     """
 
     crop: U8
     pose: F64
     shape: F64
+    hidden: NDArray[np.bool_]
 
 
 def level_face(shapes: F64) -> F64:
@@ -87,7 +89,8 @@ def profiled_crops(
             scale = size / (margin * frame.side)
             x0, y0 = frame.moved(0.0, 0.0, margin).box[:2]
             camera = np.array([[scale, 0, -x0 * scale - 0.5], [0, scale, -y0 * scale - 0.5]])
-            yield ProfiledCrop(still.draw(turn, camera, size), pose, frame.from_image(points))
+            hidden = still.hidden(turn, camera, size)
+            yield ProfiledCrop(still.draw(turn, camera, size), pose, frame.from_image(points), hidden)
 
 
 def straight_faces(faces: FaceMemory, face: F64) -> NDArray[np.intp]:

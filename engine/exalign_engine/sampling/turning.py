@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from exalign_engine.arrays import F32, F64, U8
 from exalign_engine.geometry.frames import BoxFrame, tight_box
@@ -33,6 +34,12 @@ DEPTH_SMOOTHING = 2e-4
 
 #: Skin moves with the head up to the first distance outside the landmarks' hull, not at all from the second on.
 STIFF, STILL = 0.05, 0.5
+
+#: A landmark is hidden where what is drawn there lies farther from it in the still, box sides.
+BEHIND = 0.08
+
+#: Beyond the still its border is repeated.
+REPEATED = cv2.BORDER_REPLICATE
 
 #: Vertices along each side of the mesh by default, and how far it reaches beyond the picture, in picture sides.
 VERTICES, OVERHANG = 97, 0.6
@@ -88,11 +95,28 @@ class TurnableFace:
         Returns:
             (size, size, 3) uint8; beyond the still its border is repeated.
         """
+        out = cv2.remap(self.image, self._lookup(pose, camera, size), None, cv2.INTER_CUBIC, borderMode=REPEATED)
+        return np.asarray(out, dtype=np.uint8)
+
+    def hidden(self, pose: F64, camera: F64, size: int) -> NDArray[np.bool_]:
+        """(68,) which landmarks the head hides from that camera: another place of the still is drawn there.
+
+        Arguments are those of `draw`. A landmark beyond the picture is not hidden.
+        """
+        lookup = self._lookup(pose, camera, size)
+        column, row = np.round(self.turned(pose) @ camera[:, :2].T + camera[:, 2]).astype(int).T
+        nearest = np.full(len(self.points), np.inf)
+        for dy, dx in ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)):  # at an outline the next pixel may show it
+            y, x = np.clip(row + dy, 0, size - 1), np.clip(column + dx, 0, size - 1)
+            nearest = np.minimum(nearest, np.linalg.norm(lookup[y, x] - self.points, axis=1))
+        inside = (row >= 0) & (row < size) & (column >= 0) & (column < size)
+        return np.asarray(inside & (nearest > BEHIND * self.frame.side))
+
+    def _lookup(self, pose: F64, camera: F64, size: int) -> F32:
+        """(size, size, 2) which place of the still each pixel shows."""
         moved, depth = self._move(self._mesh, self._mesh_depth, self._mesh_grip, pose)
         seen = moved @ camera[:, :2].T + camera[:, 2]
-        lookup = _rasterise(seen, depth, self._mesh, size)
-        out = cv2.remap(self.image, lookup, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(out, dtype=np.uint8)
+        return np.asarray(_rasterise(seen, depth, self._mesh, size))
 
     def _fit_depth(self, mean_face: F64, skull: F64 | None) -> tuple[F64, F64, F64]:
         """Knots (M, 2) in box sides, coefficients (M + 3,) of the depth's thin-plate spline, and what is the head.

@@ -114,7 +114,7 @@ class FrameFilter:
         self.check()
         base, belief, r = self._base(state, observation, posterior)
         located = observation.located
-        face = Face(located, base)
+        face = Face(located, base, image=None if posterior is None else posterior.image)
         if observation.evidence is None:
             given, emission = (
                 ConditionedFace(face, located.box, ConditioningOutcome.CONDITIONED, 0.0),

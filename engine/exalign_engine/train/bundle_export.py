@@ -20,6 +20,7 @@ from exalign_engine.bundle.bundle import (
 )
 from exalign_engine.bundle.exemplar_file import write_exemplars
 from exalign_engine.bundle.moments_file import MOMENTS
+from exalign_engine.bundle.occlusion_file import OCCLUSION
 from exalign_engine.exemplars.poses import find_poses
 from exalign_engine.geometry.landmarks import N_LANDMARKS
 from exalign_engine.posterior.calibration import Calibration
@@ -46,7 +47,7 @@ def write_bundle(trained: Trained, config_file: Path, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     with replacing(out / "network.onnx") as partial:
         export_network(trained.network, config.network.input_size, partial, config.export.looks)
-    for name in ("residual.npz", MOMENTS):
+    for name in ("residual.npz", MOMENTS, OCCLUSION):
         (out / name).unlink(missing_ok=True)
     if config.network.residual_levels:
         with replacing(out / "residual.npz") as partial:

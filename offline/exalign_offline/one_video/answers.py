@@ -108,6 +108,7 @@ def track_of(answer: TrackAnswer) -> Track:
             ),
             groups=(),
             posterior_id=None,
+            occluded_probabilities=None if face.occluded is None else _float32(face.occluded),
         ),
         evidence_outcome=None,
         surprise=None,
@@ -131,12 +132,14 @@ def pictures_in(lines: Path, video: str, size: tuple[int, int] | None) -> Iterat
 
 def _labelled(track: dict[str, Any]) -> LabelledFace:
     face: dict[str, Any] = track["face"]
-    fields: dict[str, Any] = {n: _float32(value) if n in _ARRAYS else value for n, value in face.items()}
+    fields: dict[str, Any] = {
+        n: _float32(value) if n in _ARRAYS and value is not None else value for n, value in face.items()
+    }
     hidden = track["state"] == TrackState.HIDDEN
     return labelled_face(Face(**fields), hidden=hidden, track_id=track["track_id"])
 
 
-_ARRAYS = ("box", "source_box", "landmarks", "covariances", "confidences", "map_landmarks")
+_ARRAYS = ("box", "source_box", "landmarks", "covariances", "confidences", "map_landmarks", "occluded_probabilities")
 
 
 def _float32(values: Sequence[Any] | NDArray[np.float64]) -> F32:

@@ -170,6 +170,7 @@ class Landmarks(_message.Message):
     MAP_POINTS_FIELD_NUMBER: _builtins.int
     MAP_CLASS_ID_FIELD_NUMBER: _builtins.int
     GROUPS_FIELD_NUMBER: _builtins.int
+    OCCLUDED_PROBABILITIES_FIELD_NUMBER: _builtins.int
     map_class_id: _builtins.int
     @_builtins.property
     def points(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
@@ -186,6 +187,9 @@ class Landmarks(_message.Message):
     @_builtins.property
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___GroupUncertainty]: ...
 
+    @_builtins.property
+    def occluded_probabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]: ...
+
     def __init__(
         self,
         *,
@@ -195,10 +199,11 @@ class Landmarks(_message.Message):
         map_points: _abc.Iterable[_builtins.float] | None = ...,
         map_class_id: _builtins.int = ...,
         groups: _abc.Iterable[Global___GroupUncertainty] | None = ...,
+        occluded_probabilities: _abc.Iterable[_builtins.float] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidences", b"confidences", "covariances", b"covariances", "groups", b"groups", "map_class_id", b"map_class_id", "map_points", b"map_points", "points", b"points"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidences", b"confidences", "covariances", b"covariances", "groups", b"groups", "map_class_id", b"map_class_id", "map_points", b"map_points", "occluded_probabilities", b"occluded_probabilities", "points", b"points"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -71,6 +71,7 @@ def _landmarks(face: Face, options: LandmarkOptions) -> face_pb2.Landmarks:
         confidences=_flat(face.confidence),
         map_points=_flat(face.map_landmarks),
         map_class_id=face.map_exemplar,
+        occluded_probabilities=None if face.occluded is None else _flat(face.occluded),
     )
     for requested in options.groups:
         group = face.group(requested.landmarks)
