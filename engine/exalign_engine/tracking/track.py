@@ -62,6 +62,7 @@ class Observation:
         displacement: (68, 2) float16, box sides: r_t of Eq. D1 (`exalign_engine.tracking.displacement`).
         anew: whether nothing of before counts: the face was found behind a cut.
         meeting: whether another face is near.
+        information: i of Eq. T1 (`exalign_engine.tracking.emission_strength`) of the crop; 1 where there was none.
     """
 
     index: int
@@ -74,6 +75,7 @@ class Observation:
     displacement: F16
     anew: bool = False
     meeting: bool = False
+    information: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -214,6 +216,11 @@ class Track:
             return False
         before, now = (s.presence for s in self.samples[-2:])
         return before >= TRACK.sure_presence and 0 < now <= 1 - TRACK.sure_presence
+
+    @property
+    def surely_seen(self) -> bool:
+        """Whether the face was surely seen in the last frame."""
+        return bool(self.samples) and self.samples[-1].presence >= TRACK.sure_presence
 
     def record(self, index: int) -> Record | None:
         """The record of a frame, if it is held."""
