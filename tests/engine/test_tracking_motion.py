@@ -149,15 +149,3 @@ def test_a_meeting_changes_a_velocity_slowly() -> None:
     motion = Motion.at(BOX).update(BOX, shifted(12), 1)
     apart, meeting = (motion.update(shifted(18), shifted(30), 1, meeting=m) for m in (False, True))
     assert motion.vx < meeting.vx < apart.vx
-
-
-def test_the_less_a_crop_says_the_less_its_box_moves() -> None:
-    least, full = MOTION.covered
-    assert [MOTION.trust(i) for i in (least - 0.1, least, full, 1.0)] == [0, 0, 1, 1]
-    moving = Motion.at(BOX).update(BOX, shifted(6), 1)
-    cropped, found = moving.predict(1, SIZE).box, shifted(19) + np.array([10.0, 0, -10, 0])
-    boxes = [moving.update(cropped, found, 1, trust=w).box for w in (0.0, 0.5, 1.0)]
-    np.testing.assert_allclose(boxes[0], cropped, atol=1e-9)
-    np.testing.assert_allclose(boxes[1], (cropped + boxes[2]) / 2, atol=1e-9)
-    blind = moving.update(cropped, found, 1, trust=0.0)
-    assert (blind.vx, blind.vy) == (moving.vx, moving.vy)

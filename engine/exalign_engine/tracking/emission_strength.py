@@ -45,11 +45,6 @@ class EmissionSettings:
 EMISSION = EmissionSettings()
 
 
-def information(posterior: Posterior) -> float:
-    """i: how much a crop says about the shape, from 0 to 1."""
-    return float(1 - posterior.entropy / math.log(len(posterior.probabilities)))
-
-
 def information_ratio(posterior: Posterior, full: float = EMISSION.full_information) -> float:
     """s, from 0 to 1 (Eq. T1).
 
@@ -57,7 +52,8 @@ def information_ratio(posterior: Posterior, full: float = EMISSION.full_informat
         posterior: of a crop alone.
         full: i₀.
     """
-    return posterior.presence * min(max(information(posterior) / full, 0.0), 1.0)
+    information = 1 - posterior.entropy / math.log(len(posterior.probabilities))
+    return posterior.presence * min(max(information / full, 0.0), 1.0)
 
 
 def emission_exponent(s: float, memory: float) -> float:

@@ -230,7 +230,6 @@ def _motion(before: Motion | None, observation: Observation, given: ConditionedF
             observation.gap,
             meeting=observation.meeting,
             detected=located.detected,
-            trust=MOTION.trust(observation.information),
         )
         return found if before is not None and not observation.anew else found.stopped()
     # Evidence about a face that is not seen may have moved its box. A detection in which no face is seen is none.

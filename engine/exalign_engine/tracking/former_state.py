@@ -1,7 +1,7 @@
-"""Session states of the version before, 7: the classes that have changed since, as they were, and what becomes of them.
+"""Session states of the version before, 6: the classes that have changed since, as they were, and what becomes of them.
 
-How much a crop says about the shape came with version 8, and moves boxes since. A session of before goes on by other
-rules than there: so it must be moved.
+Faces at rest, cuts and faces that meet came with version 7. A session of before knows nothing of these, and goes on by
+other rules than there: so it must be moved.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
+
 from exalign_engine.arrays import F16
 from exalign_engine.evidence.evidence import Evidence
 from exalign_engine.face.aligner import LocatedFace
+from exalign_engine.geometry.landmarks import N_LANDMARKS
 from exalign_engine.hmm.chain import Belief, Emission, LowPass, PathState
 from exalign_engine.tracking import codec
 from exalign_engine.tracking.box_filter import BoxFilter
@@ -20,6 +23,17 @@ from exalign_engine.tracking.options import SessionOptions
 from exalign_engine.tracking.temporal_mean import TrackPoint
 from exalign_engine.tracking.track import FilterState, Observation, PosteriorSample, Record, Track
 from exalign_engine.tracking.visibility import Visibility
+
+
+@dataclass(frozen=True)
+class _Motion:
+    cx: float
+    cy: float
+    width: float
+    height: float
+    vx: float
+    vy: float
+    unseen_frames: int
 
 
 @dataclass(frozen=True)
@@ -32,40 +46,42 @@ class _Observation:
     picture: Emission
     evidence: Evidence | None
     displacement: F16
-    anew: bool
-    meeting: bool
 
 
 @dataclass(frozen=True)
 class _Record:
     observation: _Observation
     belief: Belief
-    motion: Motion
+    motion: _Motion
     joint: Emission | None
+
+
+@dataclass(frozen=True)
+class _FilterState:
+    belief: Belief | None
+    motion: _Motion | None
 
 
 @dataclass(frozen=True)
 class _Track:
     track_id: int
     visibility: Visibility
-    motion: Motion
+    motion: _Motion
     boxes: BoxFilter | None
     belief: Belief | None
     memory: float
     displacement: F16
-    start: FilterState
+    start: _FilterState
     records: tuple[_Record, ...]
     settled: tuple[TrackPoint, ...]
     path: PathState | None
     low_pass: LowPass
     samples: tuple[PosteriorSample, ...]
-    apart: int
-    shape: F16
 
 
 @dataclass(frozen=True)
-class SessionState7:
-    """A session between two frames, as version 7 wrote it: see `SessionState`."""
+class SessionState6:
+    """A session between two frames, as version 6 wrote it: see `SessionState`."""
 
     options: SessionOptions
     size: tuple[int, int] | None
@@ -73,12 +89,10 @@ class SessionState7:
     next_id: int
     recent: tuple[int, ...]
     tracks: tuple[_Track, ...]
-    thumbnail: bytes
-    search: bool
 
 
-def fields_of_7(data: bytes, count: int) -> dict[str, Any]:
-    """The fields of today's `SessionState` from a session that version 7 wrote.
+def fields_of_6(data: bytes, count: int) -> dict[str, Any]:
+    """The fields of today's `SessionState` from a session that version 6 wrote.
 
     Args:
         data: all of it.
@@ -87,7 +101,7 @@ def fields_of_7(data: bytes, count: int) -> dict[str, Any]:
     Raises:
         StateError: the data are damaged.
     """
-    old = codec.decode(SessionState7, data, count)
+    old = codec.decode(SessionState6, data, count)
     return {**_fields(old), "tracks": tuple(map(_track, old.tracks))}
 
 
@@ -95,9 +109,23 @@ def _fields(value: Any) -> dict[str, Any]:
     return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
+def _motion(old: _Motion) -> Motion:
+    return Motion(**_fields(old))
+
+
 def _record(old: _Record) -> Record:
-    return Record(**{**_fields(old), "observation": Observation(**_fields(old.observation))})
+    observation = Observation(**_fields(old.observation))
+    return Record(**{**_fields(old), "observation": observation, "motion": _motion(old.motion)})
 
 
 def _track(old: _Track) -> Track:
-    return Track(**{**_fields(old), "records": tuple(map(_record, old.records))})
+    before = old.start.motion
+    found: dict[str, Any] = {
+        **_fields(old),
+        "motion": _motion(old.motion),
+        "start": FilterState(old.start.belief, None if before is None else _motion(before)),
+        "records": tuple(map(_record, old.records)),
+        "apart": 0,
+        "shape": np.zeros((N_LANDMARKS, 2), np.float16),
+    }
+    return Track(**found)

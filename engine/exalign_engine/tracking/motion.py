@@ -10,13 +10,6 @@ ever. So a face has a velocity only while it is found elsewhere than in the fram
 move explains. A face without one keeps its crop, to the last bit, as long as it is found near by
 (docs/decisions/faces-in-motion.md).
 
-**Covered in part.** The network finds a face in what is left of it, smaller and to the side that is not covered yet. So
-the less a crop says about the shape, the less its box moves with what is found there:
-
-    box = cropped + w (found − cropped)          w = ((i − i₀) ÷ (i₁ − i₀)) within [0, 1]                        (M1)
-
-i is that of `exalign_engine.tracking.emission_strength`; of a velocity w as much is taken.
-
 **Two faces that meet.** While another face is near, what is found may be that other one. Then the velocity changes
 slowly, and that of a face that is hidden does not decay: it passes behind the other.
 """
@@ -56,8 +49,6 @@ class MotionSettings:
             follows the crop nearly all of the way.
         rest_left: share of the offsets that a crop which must follow leaves.
         meeting_gain: ``gain`` while another face is near.
-        covered: i₀ and i₁ of Eq. M1,
-        covered_power: and its exponent.
     """
 
     gain: float = 0.5
@@ -79,13 +70,6 @@ class MotionSettings:
     rest_wide: float = 2.5
     rest_left: float = 0.5
     meeting_gain: float = 0.1
-    covered: tuple[float, float] = (0.5, 0.7)
-    covered_power: float = 1.0
-
-    def trust(self, information: float) -> float:
-        """w of Eq. M1."""
-        least, full = self.covered
-        return _clamp((information - least) / (full - least), 0.0, 1.0) ** self.covered_power
 
 
 MOTION = MotionSettings()
@@ -168,7 +152,6 @@ class Motion:
         *,
         meeting: bool = False,
         detected: bool = False,
-        trust: float = 1.0,
         settings: MotionSettings = MOTION,
     ) -> Motion:
         """After a frame in which the face was seen.
@@ -179,10 +162,9 @@ class Motion:
             gap: frames by index since the one that this motion is of.
             meeting: whether another face is near.
             detected: whether a detector gave the box that was cropped.
-            trust: w of Eq. M1: by how much of its offset from ``cropped`` the box ``found`` counts.
             settings: constants.
         """
-        old, new = Motion.at(cropped), Motion.at(found if trust >= 1 else cropped + trust * (found - cropped))
+        old, new = Motion.at(cropped), Motion.at(found)
         g = settings.max_growth
         new = replace(
             new,
@@ -199,7 +181,7 @@ class Motion:
                 return new
             vx, vy = self._way_velocity(new, frames, settings)
             return replace(new, vx=vx, vy=vy)
-        vx, vy = self._velocity(new, gap, trust * (settings.meeting_gain if meeting else settings.gain), settings)
+        vx, vy = self._velocity(new, gap, settings.meeting_gain if meeting else settings.gain, settings)
         moves = vx or vy or self.seen is None
         if moves:
             return replace(new, vx=vx, vy=vy)

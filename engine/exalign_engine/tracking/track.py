@@ -62,7 +62,6 @@ class Observation:
         displacement: (68, 2) float16, box sides: r_t of Eq. D1 (`exalign_engine.tracking.displacement`).
         anew: whether nothing of before counts: the face was found behind a cut.
         meeting: whether another face is near.
-        information: i of Eq. T1 (`exalign_engine.tracking.emission_strength`) of the crop; 1 where there was none.
     """
 
     index: int
@@ -75,7 +74,6 @@ class Observation:
     displacement: F16
     anew: bool = False
     meeting: bool = False
-    information: float = 1.0
 
 
 @dataclass(frozen=True)

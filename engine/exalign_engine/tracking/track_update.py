@@ -14,7 +14,7 @@ from exalign_engine.network.outputs import FaceOutputs
 from exalign_engine.posterior.posterior import Posterior
 from exalign_engine.tracking.answers import RevisionAnswer, RevisionCause, TrackAnswer
 from exalign_engine.tracking.box_matching import BOX_MATCHING
-from exalign_engine.tracking.emission_strength import EMISSION, information
+from exalign_engine.tracking.emission_strength import EMISSION
 from exalign_engine.tracking.filter_step import FilteredFrame, FrameFilter, truncation_mass
 from exalign_engine.tracking.meeting_settings import MEETING
 from exalign_engine.tracking.motion import MOTION, Motion
@@ -133,20 +133,9 @@ def _observed(
     visibility = visibility.update(presence, placement.found)
     known, r = (EMISSION.initial_memory, NO_DISPLACEMENT) if placement.anew else (track.memory, track.displacement)
     picture, memory = frame_filter.emission(posterior, visibility, known, gap)
-    observation = Observation(
-        index,
-        gap,
-        placement.place,
-        presence or 0.0,
-        visibility,
-        picture,
-        placement.evidence,
-        r,
-        placement.anew,
-        meeting=bool(placement.meets),
-        information=1.0 if posterior is None else information(posterior),
-    )
-    return observation, memory
+    seen, near = presence or 0.0, bool(placement.meets)
+    evidence, anew = placement.evidence, placement.anew
+    return Observation(index, gap, placement.place, seen, visibility, picture, evidence, r, anew, near), memory
 
 
 def _apart(track: Track, observation: Observation) -> int:
