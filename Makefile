@@ -17,9 +17,11 @@ READY_RAY := $(VENV)/.ready-ray
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-gpu chaos ray mutants check check-style check-types check-fast trust explore fuzz fuzz-short soak sbom audit lint unit golden reason bench bench-start bench-peers open-inference figures formats gateway label-studio node go page page-assets boards docs documented wheels protos detector clean
 
-# Worker processes of the tests; a file's tests stay in one, which then starts one server for them.
-# One that dies is not replaced: pytest-xdist 3.8 then waits for ever, and the other worker does what is left.
-WORKERS ?= 2
+# Worker processes of the tests, one more than cores: some of their time is spent waiting. A file's tests stay in one,
+# which then starts one server for them. One that dies is not replaced: pytest-xdist 3.8 then waits for ever, and the
+# others do what is left. Each has one thread of OpenBLAS: small solves that are shared out wait for busy cores.
+WORKERS ?= 3
+ALONE := OPENBLAS_NUM_THREADS=1
 # What happens to a fleet, for how long, to how many videos.
 SCENARIO ?= kill
 DURATION ?= 120
@@ -82,7 +84,7 @@ lint: $(READY_DEV) ## ruff, mypy --strict, buf, hadolint
 	$(BIN)/hadolint Dockerfile
 
 unit: $(READY_DEV) ## all tests; faces are found by EXALIGN_DATA
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --max-worker-restart 0
+	$(ALONE) $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 check: $(READY_DEV) ## style, types and fast tests
 	$(MAKE) --no-print-directory --jobs 2 check-types check-style check-fast

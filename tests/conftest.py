@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,12 +25,45 @@ from toy_faces import F64, PICTURE, MakePrepared, MakeShapes, mean_face
 
 load_profile()
 
+#: Files of half a minute or more, the longest first.
+LONGEST = (
+    "test_golden",
+    "test_train_distributed",
+    "test_tensorrt_build",
+    "test_train",
+    "test_client_track_resume",
+    "test_service_track_resume",
+    "test_network",
+    "test_service_processes",
+    "test_runtime",
+    "test_e2e_track_soak",
+    "test_service_cli",
+    "test_mixture_sums",
+    "test_service_ending",
+    "test_service_swap",
+    "test_tensorrt_surface",
+    "test_service_swap_campaign",
+)
+
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say in one line what was skipped, and what it needs."""
     line = skip_line(terminalreporter.stats.get("skipped", []))
     if line:
         terminalreporter.write_line(line, yellow=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take longest first, so that no worker is left with one when the others have ended."""
+    rank = {name: i for i, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(LONGEST)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def old_objects_are_not_looked_at() -> None:
+    """What earlier files have left, millions of objects in the end, is not gone through by collections of this one."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -1,10 +1,12 @@
 """``exalign-server`` and ``python -m exalign_service.cli``: see `exalign_service.startup.command`.
 
-SIGTERM is obeyed before anything else is imported.
+SIGTERM is obeyed before anything else is imported. Before that too, NumPy's products are given one thread: the second
+one computed, or waited at full speed, for one caller while others needed the core (docs/decisions/overload.md).
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -21,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code; see `exalign.cli_support`. Wrong usage exits with it.
     """
     obey_sigterm()
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         from exalign_service.startup import command
 

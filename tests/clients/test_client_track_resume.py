@@ -286,5 +286,5 @@ def test_a_full_server_is_tried_again_after_the_pause_that_it_names(service: Fak
 def test_a_silent_server_is_left_for_a_new_stream(service: FakeService, track: Track) -> None:
     service.tracking.idle_timeout = 0.15
     service.tracking.plans = [Plan(silent=True)]
-    assert digests(track(service.address, pictures(FRAMES), timeout=20.0)[0]) == UNCUT
+    assert digests(track(service.address, pictures(FRAMES), timeout=5.0)[0]) == UNCUT
     assert len(service.tracking.configs) >= 2

@@ -5,15 +5,24 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from drawn_faces import write_prepared
+from exalign_engine.bundle.bundle import Bundle
 from exalign_engine.calibration.presence import fit_presence, fit_presence_of_turned
-from exalign_engine.calibration.turned import TurnedAnswers, fit_beside, fit_map, stated, turned_rows
+from exalign_engine.calibration.turned import (
+    PICTURES,
+    TurnedAnswers,
+    fit_beside,
+    fit_map,
+    stated,
+    turned_answers,
+    turned_rows,
+)
 from exalign_engine.cli import main
 from exalign_engine.data.source import open_faces
 from exalign_engine.exemplars.poses import Poses
@@ -28,10 +37,19 @@ from exalign_engine.sampling.augment import Augmenter
 from exalign_engine.sampling.augment_config import AugmentConfig
 from exalign_engine.sampling.covered import LEAST, MOST, covered_crops
 from exalign_engine.sampling.faces import FaceMemory, load_faces
-from exalign_engine.sampling.profiled import MOST_PITCH, MOST_YAW, drawn_pose, level_face, profiled_crops
+from exalign_engine.sampling.profiled import (
+    MOST_PITCH,
+    MOST_YAW,
+    drawn_pose,
+    level_face,
+    profiled_crops,
+    straight_faces,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from exalign_engine.network.outputs import Runtime
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -126,6 +144,20 @@ def test_a_profiled_crop_shows_its_face_in_the_pose_that_it_states(tmp_path: Pat
         np.testing.assert_array_equal(crop.crop, same.crop)
         # The drawn face is not quite the canonical one: its own features turn with it.
         np.testing.assert_allclose(solve_pose(crop.shape[None], face)[0], crop.pose, atol=12)
+
+
+def test_no_head_is_turned_where_so_few_would_teach_nothing(
+    toy_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nor does the network look at one: there is none here."""
+    write_prepared(tmp_path, 12, 0, 0, 3)
+    faces, bundle = load_faces(open_faces(tmp_path, "train")), Bundle.load(toy_bundle)
+    face = level_face(faces.landmarks)
+    found = turned_answers(bundle, bundle.calibration, cast("Runtime", None), faces, face, val=False)
+    assert len(found.known) == len(found.turns) == len(found.crops) == 0
+    assert fit_map(found, bundle.poses.mean_face) == PoseMap()
+    many = PICTURES * len(straight_faces(faces, face))
+    assert f"no heads are turned: {many} pictures" in capsys.readouterr().err
 
 
 def test_a_piece_of_another_photograph_covers_a_part_or_all() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exalign_service.inference.crew import NICE
 from exalign_service.inference.fair_queue import Claim, FairQueue
 from exalign_service.inference.running import Running
 from exalign_service.inference.stage_pool import StagePool
@@ -208,6 +210,80 @@ def test_the_age_of_the_oldest_work_is_known() -> None:
     assert it.oldest() == 3.0
     it.end("first")
     assert it.oldest() == 1.0
+
+
+def worked(it: Running, now: list[float], given: dict[str, float]) -> None:
+    """One piece of work after the other, so many seconds for each caller."""
+    for caller, seconds in given.items():
+        it.seen(caller)
+        it.begin(caller, [Claim(caller)])
+        now[0] += seconds
+        it.end(caller)
+
+
+@pytest.mark.parametrize(
+    ("given", "behind"),
+    [
+        ({"a": 1.0}, ""),  # alone
+        ({"a": 0.5, "b": 0.5}, ""),
+        ({"a": 0.5, "b": 0.4}, ""),
+        ({"b": 0.1, "a": 0.9}, "a"),
+        ({"b": 0.1, "c": 0.2, "a": 0.9}, "a"),
+        ({"a": 0.4, "b": 0.3, "c": 0.3}, ""),
+        ({"": 1.0, "b": 0.1}, ""),  # nobody's work
+    ],
+)
+def test_who_takes_most_of_the_time_while_others_are_around_works_behind_them(
+    given: dict[str, float], behind: str
+) -> None:
+    now = [0.0]
+    it = Running(2, lambda: now[0])
+    worked(it, now, given)
+    assert [name for name in given if it.behind(name)] == ([behind] if behind else [])
+    for name in given:
+        for place in (False, True):
+            assert it.allows(name, live=False, behind=place) is ((name == behind != "") is place), (name, place)
+
+
+def test_a_caller_works_in_front_again_when_it_takes_less_or_is_alone() -> None:
+    now = [0.0]
+    it = Running(2, lambda: now[0])
+    worked(it, now, {"a": 1.0})
+    assert not it.behind("a")
+    assert it.seen("b")  # says that somebody else works behind now
+    assert it.behind("a")
+    assert not it.seen("b")
+    worked(it, now, {"b": 0.8})
+    assert not it.behind("a")
+    worked(it, now, {"a": 3.0})
+    now[0] += 5.0  # b is around no more
+    assert not it.behind("a") or it.seen("a")
+    assert not it.behind("a")
+
+
+async def test_work_behind_the_others_has_a_lower_priority() -> None:
+    now = [0.0]
+    pool = StagePool(2, clock=lambda: now[0])
+
+    def niceness(takes: float) -> int:
+        now[0] += takes
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    async def done(caller: str, takes: float) -> int:
+        found = await asyncio.create_task(for_call(pool, caller, lambda: niceness(takes)))
+        assert isinstance(found, int)
+        return found
+
+    try:
+        usual = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+        assert await done("greedy", 1.0) == usual
+        assert await done("polite", 0.1) == usual
+        assert await done("greedy", 1.0) == min(usual + NICE, 19)
+        assert await done("polite", 0.1) == usual
+        now[0] += 5.0
+        assert await done("greedy", 1.0) == usual
+    finally:
+        assert await asyncio.to_thread(pool.close)
 
 
 class Gate:

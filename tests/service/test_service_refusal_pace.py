@@ -44,12 +44,12 @@ class Paced(LoopClock):
 
 async def test_a_caller_that_is_refused_too_often_waits() -> None:
     paced = Paced()
-    assert sum(await paced.refuse("hostile", 149)) == 0.0  # a burst
+    assert sum(await paced.refuse("hostile", 49)) == 0.0  # a burst
     pauses = await paced.refuse("hostile", 300)
-    assert sum(pauses) == pytest.approx(300 / 150, rel=0.05)  # a hundred and fifty a second
-    assert await paced.refuse("polite", 100) == []
+    assert sum(pauses) == pytest.approx(300 / 50, rel=0.05)  # fifty a second
+    assert await paced.refuse("polite", 40) == []
     paced.time += 60.0
-    assert await paced.refuse("hostile", 100) == []
+    assert await paced.refuse("hostile", 40) == []
 
 
 async def test_bytes_that_are_refused_count() -> None:
@@ -58,7 +58,7 @@ async def test_bytes_that_are_refused_count() -> None:
     assert await paced.refuse("small", 1000, wrong, size=30_000) == []
     assert await paced.refuse("largest", 1, wrong, size=1024 * MIB) == []
     pauses = await paced.refuse("large", 40, wrong, size=8 * MIB)
-    assert sum(pauses) == pytest.approx((40 * 16 - 150) / 150, rel=0.05)
+    assert sum(pauses) == pytest.approx((40 * 16 - 50) / 50, rel=0.05)
 
 
 async def test_faults_of_the_server_are_told_at_once() -> None:

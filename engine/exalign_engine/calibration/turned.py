@@ -8,6 +8,7 @@ those of ``train`` the map of Eq. C2 is fitted, from the pose of the answered la
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -31,7 +32,7 @@ from exalign_engine.posterior.pose_calibrated import ANGLES, TURNS, calibrated_p
 from exalign_engine.posterior.posterior import PosteriorModel
 from exalign_engine.progress import progress_bar
 from exalign_engine.sampling.faces import FaceMemory
-from exalign_engine.sampling.profiled import ProfiledCrop, profiled_crops
+from exalign_engine.sampling.profiled import ProfiledCrop, profiled_crops, straight_faces
 
 #: Faces of ``train`` and of ``val`` that are turned, pictures of each, and seeds.
 TRAIN_FACES, VAL_FACES, PICTURES, TRAIN_SEED, VAL_SEED = 1000, 300, 4, 17, 18
@@ -75,7 +76,7 @@ class TurnedAnswers:
 def turned_answers(
     bundle: Bundle, calibration: Calibration, network: Runtime, faces: FaceMemory, face: F64, *, val: bool
 ) -> TurnedAnswers:
-    """Turn faces and look at them.
+    """Turn faces and look at them; none of them where their pictures would be too few (`LEAST`) to teach anything.
 
     Args:
         bundle: its exemplars and residual.
@@ -87,10 +88,14 @@ def turned_answers(
     """
     size, margin = bundle.manifest.input_size, bundle.manifest.margin
     limit, seed = (VAL_FACES, VAL_SEED) if val else (TRAIN_FACES, TRAIN_SEED)
+    many = PICTURES * min(limit, len(straight_faces(faces, face)))
+    if many < LEAST:
+        print(f"no heads are turned: {many} pictures of nearly frontal faces, of {LEAST} at least", file=sys.stderr)
+        return TurnedAnswers(np.zeros((0, 3)), np.zeros((0, N_LANDMARKS, 2)), [], PresenceCrops.joined([]))
     model = PosteriorModel(bundle.exemplars, calibration, bundle.residual)
     crops = profiled_crops(faces, face, size, margin, limit=limit, pictures=PICTURES, seed=seed)
     known, landmarks, turns, looks = [], [], [], []
-    report = progress_bar(PICTURES * min(limit, len(faces)), "turned val" if val else "turned train")
+    report = progress_bar(many, "turned val" if val else "turned train")
     for chunk in _chunks(crops):
         out = score(network, (c.crop for c in chunk))
         for crop, row in zip(chunk, out.rows(), strict=True):
@@ -103,8 +108,6 @@ def turned_answers(
             turns.append((kept, p[kept] / p[kept].sum(), np.stack([start, start + posterior.mean_displacement])))
         looks.append(presence_reads(out))
         report(len(known))
-    if not known:
-        return TurnedAnswers(np.zeros((0, 3)), np.zeros((0, N_LANDMARKS, 2)), [], PresenceCrops.joined([]))
     return TurnedAnswers(np.stack(known), np.stack(landmarks), turns, PresenceCrops.joined(looks))
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from exalign_engine.arrays import F64, U8
 from exalign_engine.geometry.canonical_face import CANONICAL_FACE, skull
@@ -71,7 +72,7 @@ def profiled_crops(
         pictures: of each.
         seed: the pictures of face i depend on (seed, i) alone.
     """
-    straight = np.flatnonzero((np.abs(solve_pose(faces.landmarks, face)) < BASE).all(axis=1))
+    straight = straight_faces(faces, face)
     for i in straight[np.unique(np.linspace(0, len(straight) - 1, min(limit, len(straight))).astype(int))]:
         rng = np.random.default_rng([seed, int(i)])
         own = face * (1.0, 1.0, float(np.exp(DEPTH * np.clip(rng.normal(), -2, 2))))
@@ -87,6 +88,11 @@ def profiled_crops(
             x0, y0 = frame.moved(0.0, 0.0, margin).box[:2]
             camera = np.array([[scale, 0, -x0 * scale - 0.5], [0, scale, -y0 * scale - 0.5]])
             yield ProfiledCrop(still.draw(turn, camera, size), pose, frame.from_image(points))
+
+
+def straight_faces(faces: FaceMemory, face: F64) -> NDArray[np.intp]:
+    """(M,) which faces look nearly ahead, by (68, 3) `level_face`: those that can be turned."""
+    return np.flatnonzero((np.abs(solve_pose(faces.landmarks, face)) < BASE).all(axis=1))
 
 
 def drawn_pose(rng: np.random.Generator) -> F64:

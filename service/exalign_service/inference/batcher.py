@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -21,10 +20,11 @@ from typing import Protocol
 
 from exalign_engine.arrays import U8
 from exalign_engine.network.outputs import FaceOutputs, Outputs
+from exalign_service.inference.crew import Crew
 from exalign_service.inference.fair_queue import Claim, FairQueue, Spent
 from exalign_service.inference.network import each_row
 from exalign_service.inference.running import Running
-from exalign_service.inference.workers import error_of, start_workers
+from exalign_service.inference.workers import error_of
 from exalign_service.rpc.errors import DeadlineExpiredError, NotServingError, QueueFullError
 
 #: What a crop is assumed to cost before the first batch has been timed, seconds.
@@ -101,29 +101,29 @@ class Batcher:
     ) -> None:
         self._infer, self._clock, self._observer = infer, clock, observer
         self._workers, self._max_batch, self._max_queue = workers, max_batch, max_queue
-        self._changed = threading.Condition()
-        # All below is guarded by _changed.
+        self._crew = Crew("batcher", workers + 1)
+        # All below is guarded by the lock of _crew.
         self._queue = FairQueue[_Item](live_share * workers, clock, spent)
         self._running = Running(workers, clock)
         self._cost = _FIRST_GUESS
         self._closed = False
-        self._threads = start_workers("batcher", workers + 1, self._work)
+        self._crew.start(self._work)
 
     @property
     def depth(self) -> int:
         """Crops that wait now."""
-        with self._changed:
+        with self._crew.lock:
             return len(self._queue)
 
     def oldest_running(self) -> float | None:
         """Seconds since the batch was launched that has been running for longest; None where none runs."""
-        with self._changed:
+        with self._crew.lock:
             return self._running.oldest()
 
     @property
     def closed(self) -> bool:
         """Whether it accepts no more crops."""
-        with self._changed:
+        with self._crew.lock:
             return self._closed
 
     async def infer(self, crops: Sequence[U8], *, claim: Claim | None = None, deadline: float = math.inf) -> list[Row]:
@@ -157,33 +157,36 @@ class Batcher:
         Args:
             drain: answer what is waiting first; otherwise it fails with `NotServingError`.
         """
-        with self._changed:
+        with self._crew.lock:
             self._closed = True
             dropped = [] if drain else self._queue.drop(lambda item: True)
             self._report()
-            self._changed.notify_all()
+            self._crew.notify_all()
         for item in dropped:
             if item.future.set_running_or_notify_cancel():
                 item.future.set_exception(NotServingError("the server is shutting down"))
-        for thread in self._threads:
-            thread.join()
+        self._crew.join(lambda: None)
 
     def _submit(self, crops: Sequence[U8], claim: Claim, deadline: float) -> list[Future[Row]]:
         items = [_Item(crop, claim, deadline, Future()) for crop in crops]
         expired: list[_Item] = []
         try:
-            with self._changed:
+            with self._crew.lock:
                 if self._closed:
                     raise NotServingError("the server is shutting down")
                 if not self._has_room(claim.caller, len(items)):
                     expired = self._sweep()
                     if not self._has_room(claim.caller, len(items)):
                         raise QueueFullError("faces", len(self._queue), self._max_queue, self._retry_after())
-                self._running.seen(claim.caller)
+                changed = self._running.seen(claim.caller)
                 for item in items:
                     self._queue.put(claim, item)
                 self._report()
-                self._changed.notify(math.ceil(len(items) / self._max_batch))
+                if changed:
+                    self._crew.notify_all()
+                else:
+                    batches = math.ceil(len(items) / self._max_batch)
+                    self._crew.notify(behind=self._running.behind(claim.caller), count=batches)
         finally:
             _expire(expired)
         return [item.future for item in items]
@@ -212,26 +215,26 @@ class Batcher:
         if self._observer is not None:
             self._observer.queue_changed(len(self._queue))
 
-    def _work(self) -> bool:
+    def _work(self, behind: bool) -> bool:
         """Wait for a batch and answer it; False where there will be none."""
-        with self._changed:
-            batch, expired = self._take()
+        with self._crew.lock:
+            batch, expired = self._take(behind)
             while not batch and not expired:
                 if self._closed and not self._queue:
                     return False
-                self._changed.wait()
-                batch, expired = self._take()
+                self._crew.wait(behind=behind)
+                batch, expired = self._take(behind)
             if batch:
                 self._running.begin(batch[0], [item.claim for item in batch])
         _expire(expired)
         if batch:
             seconds = self._answer(batch)
-            with self._changed:
-                self._running.end(batch[0])
+            with self._crew.lock:
+                changed = self._running.end(batch[0])
                 for item in batch:
                     self._queue.charge(item.claim, seconds / len(batch), item.expected)
-                if self._queue or self._closed:  # else they would wake for nothing
-                    self._changed.notify_all()
+                if self._queue or self._closed or changed:  # else they would wake for nothing
+                    self._crew.notify_all()
         return True
 
     def _answer(self, batch: list[_Item]) -> float:
@@ -244,11 +247,11 @@ class Batcher:
                     item.future.set_exception(error_of(e))
             return 0.0
 
-    def _take(self) -> tuple[list[_Item], list[_Item]]:
+    def _take(self, behind: bool) -> tuple[list[_Item], list[_Item]]:
         """Up to a batch of items, fairly; and the expired ones met on the way."""
         now, batch, expired = self._clock(), list[_Item](), list[_Item]()
         while len(batch) < self._max_batch:
-            item = self._queue.take(self._cost, self._running.allows)
+            item = self._queue.take(self._cost, lambda caller, live: self._running.allows(caller, live, behind=behind))
             if item is None:
                 break
             item.expected = self._cost
@@ -269,7 +272,7 @@ class Batcher:
         rows = each_row(self._infer, [item.crop for item in batch])
         finished = self._clock()
         if not all(isinstance(row, Exception) for row in rows):  # what fails at once costs nothing
-            with self._changed:
+            with self._crew.lock:
                 self._cost += _NEWEST * ((finished - started) / len(batch) - self._cost)
         for item, row in zip(batch, rows, strict=True):
             if isinstance(row, Exception):

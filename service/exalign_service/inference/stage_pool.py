@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import math
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from exalign_service.inference.crew import Crew
 from exalign_service.inference.fair_queue import Claim, FairQueue, Spent
 from exalign_service.inference.running import Running
-from exalign_service.inference.workers import error_of, start_workers
+from exalign_service.inference.workers import error_of
 from exalign_service.rpc.call_context import current_call
 from exalign_service.rpc.errors import DeadlineExpiredError, NotServingError
 
@@ -65,22 +65,22 @@ class StagePool:
         spent: Spent | None = None,
     ) -> None:
         self._clock, self._observer, self._closed = clock, observer, False
-        self._changed = threading.Condition()
-        # All below is guarded by _changed.
+        self._crew = Crew("stage", threads + 1)
+        # All below is guarded by the lock of _crew.
         self._queue = FairQueue[_Job](live_share * threads, clock, spent)
         self._running = Running(threads, clock)
         self._mean = 0.0
-        self._threads = start_workers("stage", threads + 1, self._work)
+        self._crew.start(self._work)
 
     @property
     def depth(self) -> int:
         """Jobs that wait now."""
-        with self._changed:
+        with self._crew.lock:
             return len(self._queue)
 
     def oldest_running(self) -> float | None:
         """Seconds since the job began that has been running for longest; None where none runs."""
-        with self._changed:
+        with self._crew.lock:
             return self._running.oldest()
 
     async def run(self, work: Callable[..., T], *args: object, fresh: bool = False) -> T:
@@ -98,17 +98,20 @@ class StagePool:
         call = current_call.get(None)
         claim, deadline = (Claim(), math.inf) if call is None else (Claim.of(call), call.deadline)
         job = _Job(claim, deadline, lambda: work(*args), Future())
-        with self._changed:
+        with self._crew.lock:
             if self._closed:
                 raise NotServingError("the server is shutting down")
-            self._running.seen(claim.caller)
+            changed = self._running.seen(claim.caller)
             self._queue.put(claim, job, fresh=fresh)
             self._report()
-            self._changed.notify()
+            if changed:
+                self._crew.notify_all()
+            else:
+                self._crew.notify(behind=self._running.behind(claim.caller))
         try:
             result: T = await asyncio.wrap_future(job.future)
         except asyncio.CancelledError:
-            with self._changed:
+            with self._crew.lock:
                 self._queue.drop(lambda waiting: waiting is job)
                 self._report()
             raise
@@ -123,25 +126,23 @@ class StagePool:
         Returns:
             Whether every thread has ended.
         """
-        with self._changed:
+        with self._crew.lock:
             self._closed = True
             waiting = self._queue.drop(lambda job: True)
             self._report()
-            self._changed.notify_all()
+            self._crew.notify_all()
         for job in waiting:
             _fail(job, NotServingError("the server is shutting down"))
         until = None if timeout is None else time.monotonic() + timeout
-        for thread in self._threads:
-            thread.join(None if until is None else max(until - time.monotonic(), 0.0))
-        return not any(thread.is_alive() for thread in self._threads)
+        return self._crew.join(lambda: None if until is None else max(until - time.monotonic(), 0.0))
 
     def _report(self) -> None:
         if self._observer is not None:
             self._observer.stages_changed(len(self._queue))
 
-    def _work(self) -> bool:
+    def _work(self, behind: bool) -> bool:
         """Wait for a job and do it; False where there will be none."""
-        job = self._next()
+        job = self._next(behind)
         if job is None:
             return False
         started, result, error = time.thread_time(), None, None
@@ -150,12 +151,15 @@ class StagePool:
         except BaseException as e:  # noqa: BLE001  # whatever it is belongs to the caller, not to this thread
             error = error_of(e)
         seconds = time.thread_time() - started
-        with self._changed:
-            self._running.end(job)
+        with self._crew.lock:
+            changed = self._running.end(job)
             self._mean += _NEWEST * (seconds - self._mean)
             self._queue.charge(job.claim, seconds, job.expected)
-            if self._queue:  # else one would wake for nothing
-                self._changed.notify()
+            if changed:
+                self._crew.notify_all()
+            elif self._queue:  # else they would wake for nothing
+                for kind in (False, True):
+                    self._crew.notify(behind=kind)
         if error is None:
             job.future.set_result(result)
         else:
@@ -163,16 +167,16 @@ class StagePool:
         del error  # it refers to this frame, which refers to it
         return True
 
-    def _next(self) -> _Job | None:
-        """The next job that somebody waits for, and that may run; None where the pool is closed."""
-        with self._changed:
+    def _next(self, behind: bool) -> _Job | None:
+        """The next job that somebody waits for, and that may run here; None where the pool is closed."""
+        with self._crew.lock:
             while True:
                 expected = self._mean
-                job = self._queue.take(expected, self._running.allows)
+                job = self._queue.take(expected, lambda caller, live: self._running.allows(caller, live, behind=behind))
                 if job is None:
                     if self._closed:
                         return None
-                    self._changed.wait()
+                    self._crew.wait(behind=behind)
                     continue
                 job.expected = expected
                 self._report()

@@ -15,17 +15,22 @@ _log = logging.getLogger(__name__)
 _REST = 0.05
 
 
-def start_workers(name: str, count: int, step: Callable[[], bool]) -> list[threading.Thread]:
+def start_workers(
+    name: str, count: int, step: Callable[[], bool], first: Callable[[], object] | None = None
+) -> list[threading.Thread]:
     """Start threads that call ``step`` until it returns False. Daemons: work that never ends must not keep the process.
 
     Args:
         name: of the threads, before their numbers.
         count: how many.
         step: waits for work and does it. What it raises is logged, at most once a second.
+        first: is called in each thread before its work.
     """
     failures = Seldom(1.0)
 
     def work() -> None:
+        if first is not None:
+            first()
         while True:
             try:
                 if not step():

@@ -87,8 +87,8 @@ class EvidenceMethods:
             after,
             given.outcome,
             _added_surprise(prior, given),
-            self._write(given, asked, clock),
-            self._write(prior, asked, clock) if asked.include_prior else None,
+            self._pipeline.write_face(given, asked.views, clock),
+            self._pipeline.write_face(prior, asked.views, clock) if asked.include_prior else None,
         )
 
     async def suggest(self, request: service_pb2.SuggestEvidenceRequest) -> bytes:
@@ -105,7 +105,7 @@ class EvidenceMethods:
                 found = clock.run(
                     "posterior", compute_suggestions, given.face, after.evidence, asked.suggestion, clock.check
                 )
-                return before, after, given.outcome, found, self._write(given, asked, clock)
+                return before, after, given.outcome, found, self._pipeline.write_face(given, asked.views, clock)
 
             before, after, outcome, found, face = await pipeline.one_face(asked.source, clock, work)
             asked.size.check_sparse(face.size)
@@ -128,11 +128,6 @@ class EvidenceMethods:
             )
             parts = [serialized(response), *field_parts(type(response), "face", face.parts(posterior_id))]
             return await join(pipeline, parts, clock)
-
-    def _write(self, given: ConditionedFace, asked: EvidenceRequest, clock: StageClock) -> WrittenFace:
-        """What is said about a face. Blocks."""
-        message = self._pipeline.write_face(given, asked.views, clock)
-        return clock.run("encode", WrittenFace.of, message)
 
     def _given(self, face: Face, cached: CachedFace, clock: StageClock) -> ConditionedFace:
         poses = self._pipeline.aligner.bundle.poses

@@ -96,8 +96,7 @@ class FacesMethods:
         def work(cached: CachedFace, face: Face) -> tuple[CachedFace, WrittenFace]:
             poses = pipeline.aligner.bundle.poses
             given = clock.run("posterior", posterior_given_evidence, face, cached.evidence, poses, clock.check)
-            message = pipeline.write_face(given, asked.views, clock)
-            return cached, clock.run("encode", WrittenFace.of, message)
+            return cached, pipeline.write_face(given, asked.views, clock)
 
         found = await pipeline.each_face(asked.source, clock, work, asked.size.check)
         asked.size.check_sparse(sum(face.size for _, face in found.faces))

@@ -30,8 +30,9 @@ from exalign_service.observability.metrics import Metrics
 from exalign_service.requests.faces import PosteriorId
 from exalign_service.requests.picture import DetectionOptions, Picture, RequestLimits
 from exalign_service.requests.views import ViewOptions
-from exalign_service.responses.face_views import compute_views
-from exalign_service.responses.faces import face_message
+from exalign_service.responses.face_views import FaceViews, compute_views
+from exalign_service.responses.faces import face_message, written_face
+from exalign_service.responses.wire import WrittenFace
 from exalign_service.rpc.call_context import current_call
 from exalign_service.rpc.errors import PreconditionError, QueueFullError
 
@@ -226,10 +227,16 @@ class Pipeline:
             found, left_out = await self.run_stage(clock, "detect", self._detect, image, picture.detection)
             return PictureAnswer(found, left_out, image.shape[1], image.shape[0])
 
-    def write_face(self, given: ConditionedFace, options: ViewOptions, clock: StageClock) -> face_pb2.Face:
+    def face_message(self, given: ConditionedFace, options: ViewOptions, clock: StageClock) -> face_pb2.Face:
         """The message about a face, without a posterior id. Blocks: for a thread."""
-        views = clock.run("posterior", compute_views, self.aligner.bundle, given, options, clock.check)
-        return clock.run("encode", face_message, views, options)
+        return clock.run("encode", face_message, self._views(given, options, clock), options)
+
+    def write_face(self, given: ConditionedFace, options: ViewOptions, clock: StageClock) -> WrittenFace:
+        """The same in its wire format."""
+        return clock.run("encode", written_face, self._views(given, options, clock), options)
+
+    def _views(self, given: ConditionedFace, options: ViewOptions, clock: StageClock) -> FaceViews:
+        return clock.run("posterior", compute_views, self.aligner.bundle, given, options, clock.check)
 
     async def infer(self, crops: Sequence[U8], clock: StageClock, *, patient: bool = False) -> list[Row]:
         """Put crops through the network.

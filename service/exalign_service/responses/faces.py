@@ -11,7 +11,8 @@ from exalign_engine.tracking import TRACK_BOX
 from exalign_service.requests.picture import LandmarkOptions
 from exalign_service.requests.views import ViewOptions
 from exalign_service.responses.face_views import FaceViews
-from exalign_service.responses.views import heatmaps_message, pose_message
+from exalign_service.responses.views import heatmaps_parts, pose_message
+from exalign_service.responses.wire import WrittenFace, field_parts
 
 
 def located_face(located: LocatedFace, box: NDArray[np.float64] | None = None) -> face_pb2.Face:
@@ -29,18 +30,35 @@ def located_face(located: LocatedFace, box: NDArray[np.float64] | None = None) -
 
 
 def face_message(views: FaceViews, options: ViewOptions) -> face_pb2.Face:
-    """A face with its views and a summary of its posterior; its posterior_id is left empty.
+    """A face with its views and a summary of its posterior; its posterior_id is left empty. Blocks, as below."""
+    message = _without_heatmaps(views, options)
+    message.MergeFromString(b"".join(_heatmaps(views, options)))
+    return message
+
+
+def written_face(views: FaceViews, options: ViewOptions) -> WrittenFace:
+    """The same in its wire format; heatmaps are never copied into a message.
 
     Groups and encodings are computed here, so this may take milliseconds: for an executor.
     """
+    message = _without_heatmaps(views, options)
+    return WrittenFace.of(message, _heatmaps(views, options))
+
+
+def _heatmaps(views: FaceViews, options: ViewOptions) -> list[bytes]:
+    """The parts of the field of a face that holds its heatmaps; none where there are none."""
+    if views.heatmaps is None or options.heatmaps is None:
+        return []
+    return field_parts(face_pb2.Face, "heatmaps", heatmaps_parts(views.heatmaps, options.heatmaps))
+
+
+def _without_heatmaps(views: FaceViews, options: ViewOptions) -> face_pb2.Face:
     face = views.given.face
     message = located_face(face.located, views.given.box)
     message.presence = face.presence
     message.posterior.CopyFrom(_summary(face.posterior, options.top_exemplars))
     if options.landmarks is not None:
         message.landmarks.CopyFrom(_landmarks(face, options.landmarks))
-    if views.heatmaps is not None and options.heatmaps is not None:
-        message.heatmaps.CopyFrom(heatmaps_message(views.heatmaps, options.heatmaps))
     if views.pose is not None:
         message.pose.CopyFrom(pose_message(views.pose))
     return message

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from exalign.v1 import evidence_pb2, geometry_pb2, heatmap_pb2, pose_pb2
+from exalign_engine.arrays import F32
 from exalign_engine.evidence.conditioning import ConditioningOutcome
 from exalign_engine.evidence.evidence import (
     BoxMotion,
@@ -19,7 +20,7 @@ from exalign_engine.face.views import HeatmapView
 from exalign_engine.heatmaps.marginals import quantise_uint8, sparse
 from exalign_engine.posterior.pose import PoseView
 from exalign_service.requests.views import HeatmapOptions
-from exalign_service.responses.wire import packed_floats
+from exalign_service.responses.wire import field_parts, packed_floats, serialized
 
 _OUTCOMES = {
     ConditioningOutcome.CONDITIONED: evidence_pb2.EVIDENCE_OUTCOME_CONDITIONED,
@@ -27,28 +28,39 @@ _OUTCOMES = {
 }
 
 
-def heatmaps_message(view: HeatmapView, options: HeatmapOptions) -> heatmap_pb2.Heatmaps:
-    """Heatmaps in the encoding of the request; each states the error of encoding and kernel."""
+def heatmaps_parts(view: HeatmapView, options: HeatmapOptions) -> list[bytes]:
+    """The parts of a `Heatmaps` message, encoded as requested; each map states the error of encoding and kernel."""
     x0, y0, x1, y1 = (float(v) for v in view.rectangle)
     message = heatmap_pb2.Heatmaps(
         rectangle=geometry_pb2.Rectangle(x0=x0, y0=y0, x1=x1, y1=y1), width=options.width, height=options.height
     )
+    parts = [serialized(message)]
     for landmark, cells, outside in zip(options.landmarks, view.cells, view.mass_outside, strict=True):
-        heatmap = message.heatmaps.add(landmark=landmark, mass_outside=float(outside), mass_cut=view.mass_cut)
-        cost = 0.0
-        if options.encoding == heatmap_pb2.HEATMAP_ENCODING_UINT8:
-            steps, scale, cost = quantise_uint8(cells)
-            heatmap.quantized.uint8, heatmap.quantized.scale = steps.tobytes(), scale
-        elif options.encoding == heatmap_pb2.HEATMAP_ENCODING_SPARSE:
-            indices, masses, cost = sparse(cells, options.sparse_mass)
-            # Set even where no cell holds anything.
-            heatmap.sparse.SetInParent()
-            heatmap.sparse.indices.extend(indices.tolist())
-            heatmap.sparse.masses.extend(masses.tolist())
-        else:
-            heatmap.dense.float32 = cells.astype("<f4").tobytes()
-        heatmap.mass_error = view.mass_error + cost
-    return message
+        held, cost = _cells_parts(cells, options)
+        heatmap = heatmap_pb2.Heatmap(
+            landmark=landmark,
+            mass_outside=float(outside),
+            mass_cut=view.mass_cut,
+            mass_error=view.mass_error + cost,
+        )
+        parts += field_parts(heatmap_pb2.Heatmaps, "heatmaps", [serialized(heatmap), *held])
+    return parts
+
+
+def _cells_parts(cells: F32, options: HeatmapOptions) -> tuple[list[bytes], float]:
+    """The parts of the field of a `Heatmap` that holds its (H, W) cells, and the mass that their encoding costs."""
+    if options.encoding == heatmap_pb2.HEATMAP_ENCODING_UINT8:
+        steps, scale, cost = quantise_uint8(cells)
+        held = [serialized(heatmap_pb2.QuantizedCells(scale=scale))]
+        held += field_parts(heatmap_pb2.QuantizedCells, "uint8", [steps.tobytes()])
+        return field_parts(heatmap_pb2.Heatmap, "quantized", held), cost
+    if options.encoding == heatmap_pb2.HEATMAP_ENCODING_SPARSE:
+        indices, masses, cost = sparse(cells, options.sparse_mass)
+        # Written even where no cell holds anything.
+        found = heatmap_pb2.SparseCells(indices=indices.tolist(), masses=masses.tolist())
+        return field_parts(heatmap_pb2.Heatmap, "sparse", [serialized(found)]), cost
+    held = field_parts(heatmap_pb2.DenseCells, "float32", [np.ascontiguousarray(cells, "<f4").tobytes()])
+    return field_parts(heatmap_pb2.Heatmap, "dense", held), 0.0
 
 
 def pose_message(view: PoseView) -> pose_pb2.Pose:

@@ -31,26 +31,32 @@ class WrittenFace:
     """A face in its wire format.
 
     Attributes:
-        data: all of it but the posterior id.
+        written: the parts of all of it but the posterior id.
         summary: what of it is counted: its presence.
     """
 
-    data: bytes
+    written: list[bytes]
     summary: face_pb2.Face
 
     @classmethod
-    def of(cls, face: face_pb2.Face) -> WrittenFace:
-        """Write a face. Blocks, for as long as its heatmaps are large."""
-        return cls(serialized(face), face_pb2.Face(presence=face.presence if face.HasField("presence") else None))
+    def of(cls, face: face_pb2.Face, more: Sequence[bytes] = ()) -> WrittenFace:
+        """Write a face.
+
+        Args:
+            face: all of it that is small.
+            more: fields in their wire format that it has besides.
+        """
+        summary = face_pb2.Face(presence=face.presence if face.HasField("presence") else None)
+        return cls([serialized(face), *more], summary)
 
     @property
     def size(self) -> int:
         """Bytes, with its posterior id."""
-        return len(self.data) + _POSTERIOR_ID
+        return sum(map(len, self.written)) + _POSTERIOR_ID
 
     def parts(self, posterior_id: str) -> list[bytes]:
         """The parts of the face, with its posterior id."""
-        return [self.data, serialized(face_pb2.Face(posterior_id=posterior_id))]
+        return [*self.written, serialized(face_pb2.Face(posterior_id=posterior_id))]
 
 
 def serialized(message: Message) -> bytes:
@@ -75,8 +81,8 @@ def field_parts(kind: type[Message], name: str, parts: Sequence[bytes]) -> list[
 
     Args:
         kind: of the message that has the field.
-        name: of the field, which holds a message.
-        parts: of that message, in order.
+        name: of the field, which holds a message or bytes.
+        parts: of these, in order.
     """
     number = kind.DESCRIPTOR.fields_by_name[name].number
     return [_varint(number << 3 | _LENGTH_DELIMITED) + _varint(sum(map(len, parts))), *parts]

@@ -10,7 +10,7 @@ from exalign_service.rpc.errors import OverloadedError, QueueFullError, status_o
 
 #: Refusals of one caller a second, after a burst of as many; and the longest time by which one is put off, seconds. A
 #: shorter one would tell all that wait at the same moment, and their next requests would come together.
-RATE, LONGEST = 150.0, 6.0
+RATE, LONGEST = 50.0, 6.0
 
 #: A request of so many bytes that is refused costs as much as one refusal more: it was received, and that takes the
 #: event loop's time.

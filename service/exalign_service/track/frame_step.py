@@ -322,7 +322,7 @@ class SessionSteps:
     def _track(self, answer: TrackAnswer, clock: StageClock) -> track_pb2.Track:
         """The message about a face. Blocks."""
         # A frame's posterior lives in its session: it has no id in the cache of single pictures.
-        return track_message(answer, self._pipeline.write_face(answer.given, self._options.views, clock))
+        return track_message(answer, self._pipeline.face_message(answer.given, self._options.views, clock))
 
     async def _revisions(self, answers: Sequence[RevisionAnswer], clock: StageClock) -> list[track_pb2.FrameRevision]:
         run = self._pipeline.run_visit

@@ -1,0 +1,70 @@
+"""The threads of a pool: as many that work behind the others, at a lower priority, as work in front (`running`)."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+from exalign_service.inference.workers import start_workers
+
+#: By how much the priority of those behind is lower. A step is a tenth of the processor.
+NICE = 10
+
+
+class Crew:
+    """Threads that wait for work by one lock.
+
+    Args:
+        name: of the threads, before their numbers.
+        front: threads that work in front, and behind.
+    """
+
+    def __init__(self, name: str, front: int) -> None:
+        self._name, self._count = name, front
+        self.lock = threading.Lock()
+        self._conditions = {behind: threading.Condition(self.lock) for behind in (False, True)}
+        self._threads: list[threading.Thread] = []
+
+    def start(self, step: Callable[[bool], bool]) -> None:
+        """Start the threads.
+
+        Args:
+            step: waits for work and does it, told whether its thread is behind; False where there will be none.
+        """
+        self._threads = start_workers(self._name, self._count, lambda: step(False))
+        self._threads += start_workers(f"{self._name}-behind", self._count, lambda: step(True), _lower_priority)
+
+    def wait(self, *, behind: bool) -> None:
+        """Wait for something to change. The lock is held, by a thread of the crew."""
+        self._conditions[behind].wait()
+
+    def notify(self, *, behind: bool, count: int = 1) -> None:
+        """Wake threads. The lock is held."""
+        self._conditions[behind].notify(count)
+
+    def notify_all(self) -> None:
+        """Wake all threads. The lock is held."""
+        for condition in self._conditions.values():
+            condition.notify_all()
+
+    def join(self, timeout: Callable[[], float | None]) -> bool:
+        """Wait for the threads to end.
+
+        Args:
+            timeout: seconds that are left; None: for ever.
+
+        Returns:
+            Whether all have.
+        """
+        for thread in self._threads:
+            thread.join(timeout())
+        return not any(thread.is_alive() for thread in self._threads)
+
+
+def _lower_priority() -> None:
+    """Of this thread; where the system has none of its own for threads, nothing."""
+    with suppress(OSError, AttributeError):
+        tid = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, tid, os.getpriority(os.PRIO_PROCESS, tid) + NICE)
