@@ -306,7 +306,7 @@ class Planner:
         free = [k for k in tracks if not self._is_placed(k)]
         # Of a face that is lost nobody knows where it went: one that is far from there may be anybody's.
         lost = {k for k in free if self._tracks[k].visibility.state is TrackState.LOST}
-        frames = {k: 0 if k in lost else self._tracks[k].motion.unseen_frames for k in free}
+        frames = {k: None if k in lost else self._tracks[k].motion.unseen_frames for k in free}
         reach = {k: near(self._predicted[k], place.box, frames[k]) for k in free}
         close = [(apart, k) for k, apart in reach.items() if apart is not None]
         return min(close)[1] if close else None
