@@ -105,6 +105,22 @@ def test_cvat_measures_from_the_corner(name: str, tmp_path: Path) -> None:
     assert (points.get("label"), points.get("points")) == ("jaw_0", "0.50,0.50")
 
 
+@pytest.mark.parametrize("whose", ["task", "job"])
+def test_the_size_of_cvats_video_is_found_in_a_task_and_beside_a_job(whose: str, tmp_path: Path) -> None:
+    out = one_pixel("cvat-video", tmp_path)
+    root = ET.parse(out).getroot()
+    meta = next(root.iter("meta"))
+    (task,) = meta
+    task.tag = whose
+    if whose == "job":  # as CVAT writes a job: its size stands behind it, and it has neither name nor source
+        for tag in ("name", "source", "original_size"):
+            (found,) = task.findall(tag)
+            task.remove(found)
+        meta.append(found)
+    out.write_bytes(ET.tostring(root))
+    assert [picture.size for picture in FORMATS["cvat-video"].read(out)] == [(200, 100)]
+
+
 def test_label_studio_has_percent_of_what_is_measured_from_the_corner(tmp_path: Path) -> None:
     (task,) = json.loads(one_pixel("label-studio", tmp_path).read_text())
     box, point = task["predictions"][0]["result"][:2]

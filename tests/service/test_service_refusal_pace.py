@@ -55,7 +55,7 @@ async def test_a_caller_that_is_refused_too_often_waits() -> None:
 async def test_bytes_that_are_refused_count() -> None:
     paced = Paced()
     wrong = InvalidInputError([Violation("image", "is no picture")])
-    assert await paced.refuse("small", 1000, wrong, size=30_000) == []
+    assert await paced.refuse("small", 800, wrong, size=30_000) == []
     assert await paced.refuse("largest", 1, wrong, size=1024 * MIB) == []
     pauses = await paced.refuse("large", 40, wrong, size=8 * MIB)
     assert sum(pauses) == pytest.approx((40 * 16 - 50) / 50, rel=0.05)
@@ -70,11 +70,11 @@ async def test_faults_of_the_server_are_told_at_once() -> None:
 async def test_no_pause_is_long_nor_beyond_half_of_the_time_left() -> None:
     paced = Paced()
     at_once = list[float]()
-    for _ in range(600):  # at once, not one after the other
+    for _ in range(300):  # at once, not one after the other
         before = paced.time
         at_once += await paced.refuse("many", 1)
         paced.time = before
-    assert max(at_once) == pytest.approx(599 / 150 - 1.0, abs=0.02)
+    assert max(at_once) == pytest.approx(299 / 50 - 1.0, abs=0.02)
     at_once.clear()
     for _ in range(600):
         before = paced.time

@@ -157,7 +157,8 @@ def _without_skeletons(shapes: Iterable[ET.Element]) -> list[list[ET.Element]]:
 
 
 def _video(root: ET.Element) -> list[LabelledPicture]:
-    sides = [root.findtext(f"meta/*/original_size/{side}") for side in ("width", "height")]
+    # Within the task where CVAT exported a task, beside the job where it exported a job.
+    sides = [root.findtext(f"meta//original_size/{side}") for side in ("width", "height")]
     size = (int(sides[0]), int(sides[1])) if sides[0] and sides[1] else None
     name = next(filter(None, (root.findtext(f"meta/*/{tag}") for tag in ("source", "name"))), "video")
     frames: dict[int, list[LabelledFace]] = defaultdict(list)
