@@ -86,7 +86,8 @@ class Scene:
         p, q = _there_and_back(before, now, self._points)
         matrix, agree = _similarity(p, q, centre, centre + self._speed, self._face.side)
         if matrix is None or agree is None or agree.sum() < FEWEST:
-            self._face = BoxFrame(*(centre + self._speed), self._face.side)
+            x, y = (float(v) for v in centre + self._speed)
+            self._face = BoxFrame(x, y, self._face.side)
             self._speed = self._speed * DAMPING
             self._points = (self._points + self._speed).astype(np.float32)
             return self._face
