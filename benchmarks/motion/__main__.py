@@ -1,6 +1,6 @@
 """How faces in motion are followed with the tracker's own boxes.
 
-    python -m benchmarks.motion rest|clips|crossing|cuts --data FACES [--split val] [--limit N] [--json]
+    python -m benchmarks.motion rest|clips|crossing|cuts|flow --data FACES [--split val] [--limit N] [--json]
 
 rest       every photo of ``frames/``, again and again: the largest step of a landmark from frame to frame, % of the
            diagonal, in frames 4 to 12, and the first frame whose answer is that of the frame before, bit for bit
@@ -10,6 +10,8 @@ crossing   two faces that cross, one of which leaves and comes back (`benchmarks
            frames that a face in full view is without the track that it had
 cuts       the videos of ``video/``: the share of a thumbnail's cells that change (Eq. C1 of
            `exalign_engine.tracking.cuts`), the five largest of each
+flow       the clips that do not cut: the error of true landmarks that are carried through the frames in which their
+           face is covered (`benchmarks.motion.flow`)
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from benchmarks.motion.crossing import CrossingMaker
+from benchmarks.motion.flow import carried
 from benchmarks.motion.rows import Row, crossing_row, rest_row
 
 from exalign_engine import Aligner
@@ -105,11 +108,33 @@ def cuts(aligner: Aligner, chain: Chain, options: argparse.Namespace) -> Iterato
         yield {"video": path.name, "largest": {int(i) + 1: round(float(share[i]), 3) for i in best}}
 
 
+def flow(aligner: Aligner, _: Chain, options: argparse.Namespace) -> Iterator[Row]:
+    """See the module."""
+    maker = ClipMaker(open_faces(options.data, options.split), aligner.bundle.poses.mean_face)
+    errors: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for index in range(min(options.limit or len(maker), len(maker))):
+        clip = maker.clip(index)
+        for t, found in () if clip.cut is not None else carried(clip, maker.camera(index)):
+            for name, points in found.items():
+                errors[name, clip.phase(t) or "between"].append(nrmse(points, clip.truth[t]))
+    for (name, phase), all_of_it in sorted(errors.items()):
+        e = np.array(all_of_it)
+        failures = round(100 * float((e > FAILURE).mean()), 1)
+        yield {
+            "carried_by": name,
+            "phase": phase,
+            "n": len(e),
+            "nrmse": round(float(e.mean()), 4),
+            "failures": failures,
+        }
+
+
 COMMANDS: dict[str, Callable[[Aligner, Chain, argparse.Namespace], Iterator[Row]]] = {
     "rest": rest,
     "clips": clips,
     "crossing": crossing,
     "cuts": cuts,
+    "flow": flow,
 }
 
 

@@ -181,7 +181,7 @@ def test_another_face_does_not_take_the_id_of_one_that_was_lost_elsewhere(toy: T
     session = toy.session(max_faces=2)
     toy.play(session, 0, boxes=[(0, LEFT), (0, RIGHT)])
     index = lose(toy, session, 1)
-    answer = toy.play(session, index, {0: toy.scores(presence=0.001)}, detections=[detection((280, 330, 318, 368))])
+    answer = toy.play(session, index, {0: toy.scores(presence=0.001)}, detections=[detection((250, 250, 350, 350))])
     assert [t.track_id for t in answer.tracks] == [2, 3]
 
 
@@ -275,10 +275,49 @@ def test_a_face_that_vanished_at_once_is_found_anywhere_one_that_was_covered_onl
     cut, covered = toy.session(), toy.session()
     hide(toy, cut, [0.01])
     hide(toy, covered, [0.7, 0.6, 0.01])
-    assert looked_at(cut, Frame(4, SIZE), detection(RIGHT))[0].box == pytest.approx(RIGHT)
-    assert looked_at(covered, Frame(6, SIZE), detection(RIGHT))[0].box != pytest.approx(RIGHT)
+    assert looked_at(cut, Frame(4, SIZE), detection(RIGHT))[-1].box == pytest.approx(RIGHT)
+    assert len(looked_at(covered, Frame(6, SIZE), detection(RIGHT))) == 1
     beside = [v + 60 for v in MIDDLE]
-    assert looked_at(covered, Frame(6, SIZE), detection(beside))[0].box == pytest.approx(beside)
+    assert looked_at(covered, Frame(6, SIZE), detection(beside))[-1].box == pytest.approx(beside)
+
+
+def test_what_is_found_beside_a_hidden_face_is_answered_only_where_a_face_is_seen(toy: Toy) -> None:
+    def answered(presence: float) -> list[float]:
+        session, beside = toy.session(), [v + 110 for v in MIDDLE]
+        hide(toy, session, [0.7, 0.6, 0.01])
+        rows = {0: toy.scores(presence=0.01), 1: toy.scores(presence=presence)}
+        (track,) = toy.play(session, 6, rows, detections=[detection(beside)]).tracks
+        return [float(v) for v in track.given.face.located.box]
+
+    assert answered(0.05) == pytest.approx(MIDDLE, abs=10)
+    assert answered(0.98) == pytest.approx([v + 110 for v in MIDDLE])
+
+
+def test_a_detection_beside_a_face_that_was_hardly_seen_is_looked_at_and_does_not_move_it_at_once(toy: Toy) -> None:
+    session = toy.session(detect_every=1)
+    for i, presence in enumerate((0.99, 0.99, 0.6)):
+        toy.play(session, i, toy.scores(presence=presence), boxes=[(0, MIDDLE)] if i == 0 else [])
+    drifted = (300, 120, 400, 220)
+    own, other = looked_at(session, Frame(3, SIZE), detection(drifted))
+    assert own.box == pytest.approx(MIDDLE, abs=10)
+    assert other.box.tolist() == list(drifted)
+
+
+def test_a_face_may_be_the_farther_the_longer_it_is_hidden_until_it_is_lost(toy: Toy) -> None:
+    session = toy.session(max_faces=2)
+    toy.play(session, 0, boxes=[(0, LEFT), (0, RIGHT)])
+    far = detection((250, 150, 350, 250))  # 2.06 sides from the left one
+
+    def is_looked_at(index: int) -> bool:
+        return any(place.detected for place in looked_at(session, Frame(index, SIZE), far))
+
+    nothing, reached = {0: toy.scores(presence=0.001)}, []
+    for index in range(1, 14):
+        reached.append(is_looked_at(index))
+        toy.play(session, index, nothing)
+    # The detector does not run in every frame; where it does, the hidden face is in reach from some time on.
+    assert not any(reached[:4])
+    assert any(reached[8:])
 
 
 def test_a_detection_in_which_no_face_is_seen_does_not_move_a_hidden_track(toy: Toy) -> None:

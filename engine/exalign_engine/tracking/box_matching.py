@@ -17,9 +17,10 @@ class BoxMatchingSettings:
 
     Attributes:
         min_overlap: IoU from which a box is that of a track.
-        near: a lost face is found again by a box whose centre is within so many box sides of where it was lost,
-        farther: and so many more for each frame since, but at most ``farthest``.
+        near: a hidden face is found again by a box whose centre is within so many box sides of where it is expected,
+        farther: and so many more for each frame since it was seen, but at most ``farthest``.
         farthest: see there.
+        near_lost: a lost face is found again within so many box sides of where it was lost.
         alike: ... and whose side is within this factor of its own.
         recentre_below: a detection re-centres a visible track only where their IoU is below. Above, the track's own
             box is the better one, and changing to the detector's and back would only add noise to the answer.
@@ -33,6 +34,7 @@ class BoxMatchingSettings:
     near: float = 1.5
     farther: float = 0.1
     farthest: float = 3.0
+    near_lost: float = 1.5
     alike: float = 2.0
     recentre_below: float = 0.5
     same_place: float = 0.8
@@ -63,18 +65,19 @@ def match(tracks: Sequence[F64], boxes: Sequence[F64], min_overlap: float) -> di
     return found
 
 
-def near(track: F64, box: F64, frames: int, settings: BoxMatchingSettings = BOX_MATCHING) -> float | None:
-    """How far a box is from where a face was lost, in its box sides; None where it cannot be that face.
+def near(track: F64, box: F64, frames: int | None, settings: BoxMatchingSettings = BOX_MATCHING) -> float | None:
+    """How far a box is from where a face is expected, in its box sides; None where it cannot be that face.
 
     Args:
         track: (4,) box of the face.
         box: (4,) that was found.
-        frames: since the face was seen.
+        frames: since the face was seen; None where it is lost.
         settings: constants.
     """
     side = float(max(track[2] - track[0], track[3] - track[1]))
     other = float(max(box[2] - box[0], box[3] - box[1]))
     apart = float(np.hypot(*((box[:2] + box[2:] - track[:2] - track[2:]) / 2))) / side
     alike = side / settings.alike <= other <= side * settings.alike
-    reach = min(settings.near + settings.farther * frames, settings.farthest)
+    hidden = settings.near_lost if frames is None else settings.near + settings.farther * frames
+    reach = min(hidden, settings.farthest)
     return apart if alike and apart <= reach else None

@@ -77,7 +77,7 @@ class Placement:
     def at_alternative(self) -> Placement:
         """With the place that the detector found."""
         assert self.alternative is not None  # noqa: S101 - for the type checker
-        return replace(self, place=self.alternative, external=True)
+        return replace(self, place=self.alternative, external=True, found=True)
 
 
 @dataclass(frozen=True)
@@ -271,9 +271,10 @@ class Planner:
             seen, overlap = self._seen(track_id), iou(self._expected(track_id), place.box)
             if track_id in self._given:
                 continue
-            if self._cut or (seen and overlap < BOX_MATCHING.recentre_below):
+            sure = seen and self._tracks[track_id].surely_seen
+            if self._cut or (sure and overlap < BOX_MATCHING.recentre_below):
                 self._detected[track_id] = place
-            elif not seen and overlap < BOX_MATCHING.same_place:
+            elif overlap < (BOX_MATCHING.recentre_below if seen else BOX_MATCHING.same_place):
                 self._alternatives[track_id] = place
         for j, place in enumerate(detections):
             if j not in pairs and not self._covered(place):
@@ -284,10 +285,12 @@ class Planner:
         track_id = None if self._cut else self._nearest(place, [k for k in self._tracks if not self._seen(k)])
         if track_id is None and len(self._tracks) == 1 and not self._opened:
             only = next(iter(self._tracks.values()))
-            free = only.track_id not in self._given and only.track_id not in self._found
+            free = not self._is_placed(only.track_id)
             if free and (self._cut or only.visibility.state is TrackState.LOST or only.vanished):
                 track_id = only.track_id
-        if track_id is not None:
+        if track_id is not None and not self._cut and self._tracks[track_id].visibility.state is not TrackState.LOST:
+            self._alternatives[track_id] = place  # what covers a face may show another, anywhere
+        elif track_id is not None:
             self._detected[track_id] = place
             self._found.add(track_id)
         elif self._make_room(any_track=self._cut):
@@ -300,11 +303,17 @@ class Planner:
 
     def _nearest(self, place: LocatedFace, tracks: Sequence[int]) -> int | None:
         """The one of some tracks that nobody placed yet and whose face this may be."""
-        free = [k for k in tracks if k not in self._given and k not in self._found]
-        frames = {k: self._tracks[k].motion.unseen_frames for k in free}
+        free = [k for k in tracks if not self._is_placed(k)]
+        # Of a face that is lost nobody knows where it went: one that is far from there may be anybody's.
+        lost = {k for k in free if self._tracks[k].visibility.state is TrackState.LOST}
+        frames = {k: None if k in lost else self._tracks[k].motion.unseen_frames for k in free}
         reach = {k: near(self._predicted[k], place.box, frames[k]) for k in free}
         close = [(apart, k) for k, apart in reach.items() if apart is not None]
         return min(close)[1] if close else None
+
+    def _is_placed(self, track_id: int) -> bool:
+        """Whether a track has its place, or a second one, already."""
+        return any(track_id in placed for placed in (self._given, self._found, self._alternatives))
 
     def _covered(self, place: LocatedFace) -> bool:
         """Whether a track is placed there already."""
@@ -318,9 +327,7 @@ class Planner:
         """Whether there is room for one more track, after a lost one, or any other, was dropped for it if need be."""
         if len(self._tracks) + len(self._opened) < self._options.max_faces:
             return True
-        free = [
-            t for k, t in self._tracks.items() if k not in self._held and k not in self._given and k not in self._found
-        ]
+        free = [t for k, t in self._tracks.items() if k not in self._held and not self._is_placed(k)]
         lost = [t for t in free if t.visibility.state is TrackState.LOST]
         if lost:
             dropped = max(lost, key=lambda t: (t.visibility.lost_frames, -t.track_id))

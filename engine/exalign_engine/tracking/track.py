@@ -215,6 +215,11 @@ class Track:
         before, now = (s.presence for s in self.samples[-2:])
         return before >= TRACK.sure_presence and 0 < now <= 1 - TRACK.sure_presence
 
+    @property
+    def surely_seen(self) -> bool:
+        """Whether the face was surely seen in the last frame."""
+        return bool(self.samples) and self.samples[-1].presence >= TRACK.sure_presence
+
     def record(self, index: int) -> Record | None:
         """The record of a frame, if it is held."""
         return next((r for r in self.records if r.observation.index == index), None)

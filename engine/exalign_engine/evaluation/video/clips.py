@@ -141,6 +141,11 @@ class ClipMaker:
         )
         return Clip(face_id, frames, truth, covered, given, cut)
 
+    def camera(self, index: int) -> F64:
+        """(F, 2, 3) the true path of clip ``index``'s camera: maps from the still of its first face to the frames."""
+        row = self._rows[index]
+        return _camera_path(BoxFrame.from_box(tight_box(self._faces.landmarks[row])), self._faces.ids[row])
+
     def _scene(self, row: int, times: range, coverer: int | None) -> tuple[U8, F64, F64]:
         """Frames, landmarks and covered shares of one face at some times; covered by a piece of which still, if any."""
         points, face_id = self._faces.landmarks[row], self._faces.ids[row]
