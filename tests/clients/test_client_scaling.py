@@ -28,7 +28,8 @@ U8 = NDArray[np.uint8]
 #: Numbers of the unary calls that are no pixels, or are scaled with their message, by message.
 NOT_PIXELS = {
     "Covariance2": {"xx", "xy", "yy"},  # scaled as px²
-    "Landmarks": {"points", "covariances", "map_points", "confidences"},  # scaled row by row, but for the last
+    # Scaled row by row, but for the last two.
+    "Landmarks": {"points", "covariances", "map_points", "confidences", "occluded_probabilities"},
     "DetectionOptions": {"min_score"},
     "ExemplarProbability": {"probability"},
     "PosteriorSummary": {"entropy", "effective_exemplars", "cut_mass"},

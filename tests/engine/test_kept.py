@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import ndtr
@@ -66,6 +66,7 @@ def posterior(model: PosteriorModel, shape: Callable[[F32], F32]) -> Posterior:
 
 @PLENTY
 @given(st.integers(0, 2**32 - 1), st.integers(1, 2000), st.integers(1, 2000), st.booleans())
+@example(34534, 278, 205, True)  # ten marks fall on borders
 def test_drawn_weights_are_the_thinned_ones(seed: int, size: int, count: int, ties: bool) -> None:
     rng = np.random.default_rng(seed)
     masses = rng.gamma(0.3, size=size) * (rng.random(size) < 0.8)
@@ -76,10 +77,10 @@ def test_drawn_weights_are_the_thinned_ones(seed: int, size: int, count: int, ti
     found[rows] = weights
     assert np.count_nonzero(found) <= count
     assert found.sum() == pytest.approx(masses.sum(), rel=1e-9)
-    # Where a mark falls on the border of two weights, rounding may put it on either.
+    # Where a mark falls on the border of two weights, rounding may put it on either: seldom, where none are equal.
     step = max(float(found[found > 0].min()), float(expected[expected > 0].min()))
     assert np.abs(np.cumsum(found) - np.cumsum(expected)).max() <= step * (1 + 1e-9)
-    assert np.count_nonzero(~np.isclose(found, expected)) <= 0.02 * size + 2
+    assert ties or np.count_nonzero(~np.isclose(found, expected)) <= 0.02 * size + 2
 
 
 def test_few_exemplars_are_all_kept(model: PosteriorModel) -> None:

@@ -74,7 +74,7 @@ async def test_no_pause_is_long_nor_beyond_half_of_the_time_left() -> None:
         before = paced.time
         at_once += await paced.refuse("many", 1)
         paced.time = before
-    assert max(at_once) == pytest.approx(299 / 50 - 1.0, abs=0.02)
+    assert max(at_once) == pytest.approx(300 / 50 - 1.0, abs=0.02)
     at_once.clear()
     for _ in range(600):
         before = paced.time
