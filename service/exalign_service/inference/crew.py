@@ -9,8 +9,9 @@ from contextlib import suppress
 
 from exalign_service.inference.workers import start_workers
 
-#: By how much the priority of those behind is lower. A step is a tenth of the processor.
-NICE = 10
+#: By how much the priority of those behind is lower. With more the others gain more, yet whoever waits for the
+#: interpreter's lock may have to wait for a thread behind, and on a machine with other work that one hardly runs.
+NICE = 3
 
 
 class Crew:
