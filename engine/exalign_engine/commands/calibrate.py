@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from exalign.output_files import report_written
@@ -18,6 +19,7 @@ from exalign_engine.commands.files import Files, bundle_read, given
 from exalign_engine.detect import DETECTORS, create_detector, create_detectors
 from exalign_engine.errors import InvalidInputError, Violation
 from exalign_engine.finetune.run import residual_of
+from exalign_engine.network.outputs import Runtime
 from exalign_engine.runtime import create_runtime
 from exalign_engine.sampling.faces import LoadedFaces
 
@@ -88,23 +90,9 @@ def run(args: argparse.Namespace) -> int:
         return 0
     train, val = (LoadedFaces.open(args.data, split, args.limit) for split in ("train", "val"))
     models = {spec.name: getattr(args, spec.model_setting) for spec in DETECTORS if spec.model is not None}
-    if args.detector is not None:
-        fit = calibrate_detector(bundle, network, train, val, create_detector(args.detector, models.get(args.detector)))
-        write_detector(bundle, fit)
+    if (line := _one_part(args, bundle, network, train, val, models)) is not None:
         report_written("exalign-model", bundle.path)
-        print(detector_line(fit), file=sys.stderr)
-        return 0
-    if args.heads:
-        heads = recalibrate_heads(bundle, network, train.memory, val.memory)
-        write_heads(bundle, heads)
-        report_written("exalign-model", bundle.path)
-        print(heads_line(heads), file=sys.stderr)
-        return 0
-    if args.occlusion:
-        occlusion = recalibrate_occlusion(bundle, network, train.memory, val.memory)
-        write_occlusion_fit(bundle, occlusion)
-        report_written("exalign-model", bundle.path)
-        print(occlusion_line(occlusion), file=sys.stderr)
+        print(line, file=sys.stderr)
         return 0
     detectors = create_detectors({name: file for name, file in models.items() if file is not None})
     result = calibrate(bundle, network, train, val, list(detectors.values()), threads=args.threads)
@@ -117,3 +105,27 @@ def run(args: argparse.Namespace) -> int:
         write_report(Bundle.load(bundle_path(args)), args.report)
         report_written("exalign-model", args.report)
     return 0
+
+
+def _one_part(
+    args: argparse.Namespace,
+    bundle: Bundle,
+    network: Runtime,
+    train: LoadedFaces,
+    val: LoadedFaces,
+    models: Mapping[str, Path | None],
+) -> str | None:
+    """Fit and write the one part of a bundle that was asked for; a line for people. None: all of it was."""
+    if args.detector is not None:
+        fit = calibrate_detector(bundle, network, train, val, create_detector(args.detector, models.get(args.detector)))
+        write_detector(bundle, fit)
+        return detector_line(fit)
+    if args.heads:
+        heads = recalibrate_heads(bundle, network, train.memory, val.memory)
+        write_heads(bundle, heads)
+        return heads_line(heads)
+    if args.occlusion:
+        occlusion = recalibrate_occlusion(bundle, network, train.memory, val.memory)
+        write_occlusion_fit(bundle, occlusion)
+        return occlusion_line(occlusion)
+    return None
