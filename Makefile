@@ -6,7 +6,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Nothing is compiled beforehand, which is half of the time: what is imported is compiled then, the rest never.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 # The demo serves; it needs no torch. The tests train, and take everything.
 READY_DEMO := $(VENV)/.ready-demo
 READY_DEV := $(VENV)/.ready-dev

@@ -27,8 +27,8 @@ load_profile()
 
 #: Files of half a minute or more, the longest first.
 LONGEST = (
-    "test_golden",
     "test_train_distributed",
+    "test_golden",
     "test_tensorrt_build",
     "test_train",
     "test_client_track_resume",
