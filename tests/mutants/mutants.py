@@ -74,7 +74,7 @@ SUBJECTS = {
         ),
         tuple(
             f"service/test_service_{name}.py"
-            for name in ("track_store", "resume_keys", "two_versions", "track_refusals", "owners", "fleet")
+            for name in ("resume_checks", "track_store", "resume_keys", "two_versions", "track_refusals", "owners", "fleet")
         ),
     ),
     "session state": Target(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import hashlib
 from dataclasses import replace
 from typing import Any
 
@@ -96,6 +97,26 @@ def test_a_damaged_token_is_known_as_such(token: ResumeToken, data: st.DataObjec
     for bad in (whole[:at], whole[:at] + bytes([whole[at] ^ data.draw(st.integers(1, 255))]) + whole[at + 1 :]):
         with pytest.raises(DamagedTokenError):
             ResumeToken.decode(bad)
+
+
+def resealed(body: bytes) -> bytes:
+    """What is before a token's checksum, with one that fits."""
+    return body + hashlib.sha256(body).digest()[:8]
+
+
+@given(TOKENS, st.data())
+def test_a_token_that_lacks_a_part_is_damaged_though_its_checksum_fits(token: ResumeToken, data: st.DataObject) -> None:
+    body = token.encode()[:-8]
+    assert resealed(body) == token.encode()
+    for bad in (body[: data.draw(st.integers(3, len(body) - 1))], body + data.draw(st.binary(min_size=1, max_size=8))):
+        with pytest.raises(DamagedTokenError, match="a part of it is missing"):
+            ResumeToken.decode(resealed(bad))
+
+
+def test_a_token_of_another_form_is_said_to_be_one() -> None:
+    token = ResumeToken("a", b"s" * 16, 1, 0, "b" * 64, b"h" * 16)
+    with pytest.raises(DamagedTokenError, match="as this version of the server gives them"):
+        ResumeToken.decode(resealed(b"XT3" + token.encode()[3:-8]))
 
 
 def test_an_acknowledged_result_is_forgotten_and_its_revisions_with_the_next() -> None:
