@@ -33,13 +33,13 @@ from typing import Any, TextIO
 
 from mutations import Mutant, mutations
 from reach import ROOT, Learned, Learning, lines_of
-from trial import Outcome, Trial, preload
+from trial import Outcome, Trial, compiled, preload
 
 #: Of the draw.
 SEED = 23
 
-#: A mutant has as many times the CPU that its tests take by themselves, and some seconds for kernels that are compiled.
-_TIMES, _MORE = 10.0, 60.0
+#: A mutant has as many times the CPU that its tests take by themselves, and some seconds; more where kernels are compiled.
+_TIMES, _MORE, _COMPILED = 10.0, 5.0, 60.0
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,8 @@ def tried(
                 if not tests:
                     yield _noted(name, one, Outcome("survived", "no test reaches it", 0.0), file)
                     continue
-                limit = _TIMES * sum(about.seconds[test] for test in tests) + _MORE
+                more = _COMPILED if compiled(one.file) else _MORE
+                limit = _TIMES * sum(about.seconds[test] for test in tests) + more
                 running.append(Trial(about.in_order(tests, killers), kept.parent / "numba", one, limit))
             for trial in list(running):
                 outcome = trial.look()

@@ -29,8 +29,9 @@ from import_graph import imports, modules
 #: Looks at a process, this often and so many of them; whoever has not done anything in all of these hangs.
 _LOOK, _LOOKS = 0.1, 150
 
-#: What threads that only wait may use meanwhile, ticks; and how often one of them may be seen at work.
-_TICKS, _SEEN = 5, 15
+#: What threads that only wait may use meanwhile, ticks, for tests look a thousand times a second whether something has
+#: happened; and how often one of them may be seen at work. One that gets no CPU is seen every time.
+_TICKS, _SEEN = 100, 45
 
 
 class _Changed(importlib.abc.SourceLoader):
@@ -75,6 +76,11 @@ def affected(file: str) -> frozenset[str]:
     while more := {one.importer for one in imports() if one.imported in found} & with_kernels - found:
         found |= more
     return frozenset(modules()[one].stem for one in found)
+
+
+def compiled(file: str) -> bool:
+    """Whether a change of a file has kernels compiled anew."""
+    return any("@njit(" in path.read_text("utf-8") for path in modules().values() if path.stem in affected(file))
 
 
 def preload(names: Iterable[str]) -> None:
