@@ -33,7 +33,7 @@ from typing import Any, TextIO
 
 from mutations import Mutant, mutations
 from reach import ROOT, Learned, Learning, lines_of
-from trial import Outcome, Trial, compiled, preload
+from trial import Outcome, Trial, preload, stale
 
 #: Of the draw.
 SEED = 23
@@ -64,7 +64,7 @@ SUBJECTS = {
         ),
         tuple(
             f"service/test_service_{name}.py"
-            for name in ("track_store", "shared_store", "caller_shares", "checkpoint_model", "two_versions")
+            for name in ("track_store", "shared_store", "checkpoints", "caller_shares", "checkpoint_model", "two_versions")
         ),
     ),
     "token": Target(
@@ -149,7 +149,7 @@ def tried(
                 if not tests:
                     yield _noted(name, one, Outcome("survived", "no test reaches it", 0.0), file)
                     continue
-                more = _COMPILED if compiled(one.file) else _MORE
+                more = _COMPILED if stale(one) else _MORE
                 limit = _TIMES * sum(about.seconds[test] for test in tests) + more
                 running.append(Trial(about.in_order(tests, killers), kept.parent / "numba", one, limit))
             for trial in list(running):

@@ -68,19 +68,37 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 
 @cache
-def affected(file: str) -> frozenset[str]:
-    """Stems of the files whose kernels may hold something of a file: it, and files of kernels that import it."""
+def _kernels_of(path: Path) -> dict[str, frozenset[str]]:
+    """Kernels of a file, each with the names that it reads."""
+    return {
+        node.name: frozenset(part.id for part in ast.walk(node) if isinstance(part, ast.Name))
+        for node in ast.parse(path.read_text("utf-8")).body
+        if isinstance(node, ast.FunctionDef) and any("njit" in ast.unparse(one) for one in node.decorator_list)
+    }
+
+
+@cache
+def _files_affected(file: str) -> frozenset[Path]:
+    """Files whose kernels may hold something of a file: it, and files of kernels that import it."""
     (name,) = (name for name, path in modules().items() if path == ROOT / file)
-    with_kernels = {name for name, path in modules().items() if "@njit(" in path.read_text("utf-8")}
+    with_kernels = {name for name, path in modules().items() if _kernels_of(path)}
     found = {name}
     while more := {one.importer for one in imports() if one.imported in found} & with_kernels - found:
         found |= more
-    return frozenset(modules()[one].stem for one in found)
+    return frozenset(modules()[one] for one in found)
 
 
-def compiled(file: str) -> bool:
-    """Whether a change of a file has kernels compiled anew."""
-    return any("@njit(" in path.read_text("utf-8") for path in modules().values() if path.stem in affected(file))
+def stale(mutant: Mutant) -> set[tuple[str, str]]:
+    """Kernels that a change may be in, by their file's stem and their name: others are taken from numba's cache."""
+    body = ast.parse((ROOT / mutant.file).read_text("utf-8")).body
+    changed, files = body[int(mutant.mutation.path[1])], _files_affected(mutant.file)
+    every = {(path, name) for path in files for name in _kernels_of(path)}
+    if not isinstance(changed, ast.FunctionDef | ast.ClassDef):  # who reads what follows from it is not looked for
+        return {(path.stem, name) for path, name in every}
+    names = {changed.name}
+    while more := {name for path, name in every if names & _kernels_of(path)[name]} - names:
+        names |= more
+    return {(path.stem, name) for path, name in every if name in names}
 
 
 def preload(names: Iterable[str]) -> None:
@@ -136,7 +154,7 @@ class Trial:
         self.mutant, own, self._by = mutant, kernels, Path(self._folder.name, "by")
         if mutant is not None:
             own = Path(self._folder.name, "numba")
-            _linked(kernels, own, affected(mutant.file))
+            _linked(kernels, own, stale(mutant))
         self._looks: list[tuple[int, bool]] = []
         self._limit = limit
         self._child = os.fork()
@@ -178,10 +196,11 @@ class Trial:
         return outcome
 
 
-def _linked(whole: Path, own: Path, without: Iterable[str]) -> None:
-    """The same cache by links: numba writes a file anew, and then renames it."""
+def _linked(whole: Path, own: Path, without: set[tuple[str, str]]) -> None:
+    """The same cache by links: numba writes a file anew, and then renames it. Its files are STEM.NAME-LINE.…"""
     for path in whole.rglob("*"):
-        if path.is_file() and path.name.split(".")[0] not in without:
+        stem, _, rest = path.name.partition(".")
+        if path.is_file() and (stem, rest.partition("-")[0]) not in without:
             place = own / path.relative_to(whole)
             place.parent.mkdir(parents=True, exist_ok=True)
             os.link(path, place)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from exalign_service.track.record import SessionRecord
 from exalign_service.track.requests import RequestedFrame
 from exalign_service.track.resume_token import DamagedTokenError, ResumeToken, state_hash
 from exalign_service.track.store import FencedError, MemoryStore
-from manual_clock import ManualClock, settle
+from manual_clock import ManualClock, ManualTimer, settle
 from service_fakes import PATIENCE
 
 NAMES = st.text("abcXYZ019_.-", min_size=1, max_size=64)
@@ -215,7 +216,7 @@ async def test_the_caller_that_left_most_gives_way() -> None:
     assert await kept(store, "ahijklmnopq") == "almnopq"
     assert set(counter.dropped) == {"no_room"}
     # By number where that is what is full: bytes do not matter then.
-    store = memory_store(4, 10_000)
+    store = memory_store(4, 3400)  # never more
     await leave(store, "a", "polite", size=3000)
     for name in "bcdef":
         await leave(store, name, "greedy")
@@ -231,6 +232,31 @@ async def test_how_long_a_session_is_kept_is_known_until_it_is_gone() -> None:
     assert await store.kept_for("a") == pytest.approx(40)
     assert await store.claim("a", b"s" * 16) is not None
     assert await store.kept_for("a") is None
+
+
+class Late(ManualClock):
+    """Its timers never run: the loop has other things to do."""
+
+    def call_later(self, seconds: float, callback: Callable[..., object], *args: object) -> ManualTimer:
+        return ManualTimer(self.now() + seconds, lambda: None, [])
+
+
+async def test_what_has_expired_is_gone_though_nobody_came_to_remove_it() -> None:
+    clock = Late()
+    store = memory_store(clock=clock)
+    await leave(store, "a")
+    await clock.advance(60)
+    assert await store.kept_for("a") is None
+    assert await store.get("a") is None
+
+
+async def test_nothing_waits_for_a_session_that_was_taken_over() -> None:
+    clock = ManualClock()
+    store = memory_store(clock=clock)
+    await leave(store, "a")
+    assert clock.waits(60)
+    assert await store.claim("a", b"s" * 16) is not None
+    assert not clock.waits(60)
 
 
 async def test_what_is_taken_over_does_not_expire() -> None:
