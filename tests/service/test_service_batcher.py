@@ -303,6 +303,6 @@ async def test_an_observer_hears_of_every_batch_and_of_the_depth() -> None:
     network, observer = Network(), Observer()
     with batcher(network, observer=observer) as it:
         await it.infer([crop(n) for n in range(6)])
-    assert sum(observer.sizes) == 6
-    assert max(observer.depths) == 6
-    assert observer.depths[-1] == 0
+        assert sum(observer.sizes) == 6
+        assert max(observer.depths) == 6
+        assert observer.depths[-1] == 0

@@ -114,6 +114,11 @@ def test_a_token_that_lacks_a_part_is_damaged_though_its_checksum_fits(token: Re
             ResumeToken.decode(resealed(bad))
 
 
+def test_a_token_whose_name_is_no_text_is_damaged() -> None:
+    with pytest.raises(DamagedTokenError):
+        ResumeToken.decode(resealed(b"XT2" + bytes([5]) + bytes([255] * 31)))
+
+
 def test_a_token_of_another_form_is_said_to_be_one() -> None:
     token = ResumeToken("a", b"s" * 16, 1, 0, "b" * 64, b"h" * 16)
     with pytest.raises(DamagedTokenError, match="as this version of the server gives them"):
