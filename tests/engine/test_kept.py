@@ -115,6 +115,16 @@ def test_many_are_stood_for_by_few_and_the_mass_is_stated(model: PosteriorModel,
 
 
 @BOTH
+def test_the_entropy_and_the_number_of_exemplars_are_those_of_all(
+    model: PosteriorModel, shape: Callable[[F32], F32]
+) -> None:
+    few = posterior(model, shape)
+    p = few.probabilities.astype(np.float64)
+    assert few.entropy == pytest.approx(-float((p * np.log(p)).sum()), rel=1e-6)
+    assert few.effective_number == pytest.approx(1 / float(np.square(p).sum()), rel=1e-6)
+
+
+@BOTH
 def test_moments_and_confidence_are_near_those_of_all(model: PosteriorModel, shape: Callable[[F32], F32]) -> None:
     few = posterior(model, shape)
     p, shapes = few.probabilities.astype(np.float64), model.exemplars.shapes.astype(np.float64)
