@@ -77,10 +77,19 @@ def test_drawn_weights_are_the_thinned_ones(seed: int, size: int, count: int, ti
     found[rows] = weights
     assert np.count_nonzero(found) <= count
     assert found.sum() == pytest.approx(masses.sum(), rel=1e-9)
+    # No stretch from the beginning on gains or loses more than half of what a mark weighs.
+    mark = float(found[found > 0].min())
+    assert np.abs(np.cumsum(found) - np.cumsum(masses)).max() <= mark * (0.5 + 1e-6)
     # Where a mark falls on the border of two weights, rounding may put it on either: seldom, where none are equal.
     step = max(float(found[found > 0].min()), float(expected[expected > 0].min()))
     assert np.abs(np.cumsum(found) - np.cumsum(expected)).max() <= step * (1 + 1e-9)
     assert ties or np.count_nonzero(~np.isclose(found, expected)) <= 0.02 * size + 2
+
+
+def test_the_light_ones_have_one_place_where_all_others_are_heavy() -> None:
+    masses = np.array([1.0, 100.0, 1.0, 50.0, 1.0, 1.0])
+    rows, weights = drawn(masses, 3)
+    assert dict(zip(rows.tolist(), weights.tolist(), strict=True)) == {1: 100.0, 3: 50.0, 4: 4.0}
 
 
 def test_few_exemplars_are_all_kept(model: PosteriorModel) -> None:
@@ -183,3 +192,13 @@ def test_shares_of_few_are_those_of_all(model: PosteriorModel) -> None:
     squared = np.square(model.exemplars.shapes.astype(np.float64) - start).sum(axis=2).mean(axis=1)
     np.testing.assert_allclose(shares, np.exp(-squared / (2 * DISPLACEMENT_REACH**2)), atol=1e-5)
     np.testing.assert_array_equal(first.components.shapes, second.components.shapes)
+
+
+def test_places_of_a_landmark_are_displaced_as_each_exemplar_is(model: PosteriorModel) -> None:
+    p, shapes = flat(np.zeros(K, np.float32)), model.exemplars.shapes
+    r, start = np.random.default_rng(3).normal(0, 0.02, (68, 2)), shapes[0].astype(np.float64)
+    near, alike = Posterior(model, p, 0.1, displacement=r, start=start), Posterior(model, p, 0.1, displacement=r)
+    assert near.share is not None
+    for one, share in ((near, near.share), (alike, 1.0), (Posterior(model, p, 0.1), 0.0)):
+        moves = np.multiply.outer(np.broadcast_to(share, K), r[8])
+        np.testing.assert_allclose(one.places(8), (shapes[:, 8] + moves).T, atol=1e-6)
