@@ -187,6 +187,13 @@ def test_a_thinned_belief_spreads_as_the_whole_one_does() -> None:
     assert max(error(a, b) for a, b in smooth) < 0.15
 
 
+def test_a_chain_that_may_keep_every_class_leaves_out_none() -> None:
+    rng = np.random.default_rng(6)
+    shapes, emissions = random_shapes(rng, 90), random_emissions(rng, 90, 5)
+    some, more = (filtered(Chain(shapes, TAU, ChainSettings(members=m)), emissions) for m in (90, 2000))
+    assert [b.encode() for b in some] == [b.encode() for b in more]
+
+
 def test_forward_backward_is_filter_then_smoother() -> None:
     rng = np.random.default_rng(4)
     chain, emissions = Chain(random_shapes(rng, 90), TAU), random_emissions(rng, 90, 5)
@@ -334,8 +341,10 @@ def test_damaged_states_are_refused() -> None:
     for data in (b"", emission.encode()[:-1], emission.encode() + b"\0", belief.encode()):
         with pytest.raises(ValueError, match=r"emission|bytes|classes"):
             Emission.decode(data, 30)
-    with pytest.raises(ValueError, match="below 5"):
-        Belief.decode(belief.encode(), 5)
+    for count in (5, 29):  # its last class is 29
+        with pytest.raises(ValueError, match=f"below {count}"):
+            Belief.decode(belief.encode(), count)
+    assert belief.index[-1] == 29
     twice = Belief(np.full(2, 1000, np.int32), np.full(2, 0.25, np.float32), 0.5, 0.0)
     with pytest.raises(ValueError, match="not 2 ascending classes"):
         Belief.decode(twice.encode(), 2000)

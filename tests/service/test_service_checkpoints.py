@@ -218,7 +218,6 @@ async def test_of_two_servers_that_took_a_session_over_the_one_that_the_store_kn
         assert here.epoch == there.epoch == 2
         await put(two, answered(there, 4))
         switch.reason = ""
-        one.link.before = FakeLink(redis).before  # it answers; nobody has been told yet
         await one.clock.advance(5)
         found = await one.store.get("a")
         assert found is not None
@@ -268,6 +267,25 @@ async def test_a_session_that_loses_its_stream_or_its_server_is_written_at_once(
         await one.store.release(newest, "one")
         await settle()
         assert redis.sessions["x:cut"].session.state == newest.state
+
+
+async def test_who_resumes_a_session_before_its_last_checkpoint_is_written_loses_nothing() -> None:
+    one, gate = replica(FakeRedis(), every=100, interval=1000.0), asyncio.Event()
+
+    async def written_later(what: str) -> None:
+        if what == "write":
+            await gate.wait()
+
+    async with closing(one):
+        first = record()
+        await one.store.create(first)
+        one.link.before = written_later
+        newest = answered(first, 0)
+        await put(one, newest)
+        await one.store.release(newest, "one")
+        await settle()
+        assert await one.store.claim("a", SECRET) == replace(newest, epoch=2)
+        gate.set()
 
 
 async def test_who_takes_a_session_over_writes_as_seldom_as_who_began_it() -> None:

@@ -214,8 +214,9 @@ async def test_several_frames_make_one_checkpoint_or_the_time_does() -> None:
         for index in range(4):
             newest = answered(newest, index)
             await put(one, newest)
+        await one.clock.advance(0.15)
         assert one.store.durable_frame(newest) == 2
-        await one.clock.advance(0.25)
+        await one.clock.advance(0.1)
         assert one.store.durable_frame(newest) == 3
         assert len(one.link.writes) == 3
 
