@@ -70,8 +70,8 @@ def test_any_evidence_agrees_with_dense_least_squares(
     # b_k is kept in float32, which a click of σ = 2e-3 sees as 1e-4 of a nat.
     np.testing.assert_allclose(result.posterior.probabilities, expected / expected.sum(), rtol=2e-3, atol=1e-6)
     if result.posterior.box_shift is not None:
-        weighed = slice(None) if result.posterior.held is None else result.posterior.held
-        np.testing.assert_allclose(result.posterior.box_shift[weighed], b[weighed], atol=1e-6)
+        rows = slice(None) if result.posterior.held is None else result.posterior.held
+        np.testing.assert_allclose(result.posterior.box_shift[rows], b[rows], atol=1e-6)
         weights = result.posterior.probabilities.astype(np.float64)
         np.testing.assert_allclose(result.box_shift, weights @ b, atol=1e-6)
 
@@ -314,7 +314,7 @@ def test_a_click_is_weighed_for_few_classes_of_a_sure_posterior(seed: int, k: in
 def test_a_click_on_what_hardly_any_probability_is_left_for_is_weighed_for_all_classes() -> None:
     posterior = face(8, 2_000, 8.0, 1e-3)
     order = np.argsort(posterior.probabilities)
-    weighed = []
+    counts_of_classes = []
     for k in order[[-1, -40, 0]]:
         shape = posterior.model.exemplars.shapes[k].astype(np.float64)
         clicks = tuple(SoftClick(n, float(shape[n, 0]), float(shape[n, 1]), 1e-3) for n in range(0, N, 7))
@@ -326,6 +326,6 @@ def test_a_click_on_what_hardly_any_probability_is_left_for_is_weighed_for_all_c
         np.testing.assert_allclose(
             result.posterior.probabilities, expected / expected.sum(), rtol=1e-4, atol=LEFT_OUT_OF_ANSWER
         )
-        weighed.append(2_000 if result.posterior.held is None else len(result.posterior.held))
-    assert weighed == sorted(weighed)
-    assert weighed[0] < weighed[-1] == 2_000
+        counts_of_classes.append(2_000 if result.posterior.held is None else len(result.posterior.held))
+    assert counts_of_classes == sorted(counts_of_classes)
+    assert counts_of_classes[0] < counts_of_classes[-1] == 2_000

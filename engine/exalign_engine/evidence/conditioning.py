@@ -157,18 +157,21 @@ def condition(
         raise ValueError(f"pose ranges need poses of shape ({k}, 3), not {None if poses is None else poses.shape}")
     # What is not asked softly may leave a posterior as it is, or rule out classes by name.
     for left_out in LEFT_OUT if evidence.soft_clicks else (0.0,):
-        rows = (
-            np.flatnonzero(posterior.probabilities >= np.float32(left_out / k)).astype(np.int32) if left_out else None
-        )
-        weighed = _weighed(posterior, evidence, poses, model or EvidenceModel(), rows, check)
-        if weighed.mass * LEFT_OUT_OF_ANSWER >= left_out:
+        rows = _all_but(posterior.probabilities, left_out)
+        found = _reweighed(posterior, evidence, poses, model or EvidenceModel(), rows, check)
+        if found.mass * LEFT_OUT_OF_ANSWER >= left_out:
             break
-    return weighed.answer(posterior, evidence)
+    return found.answer(posterior, evidence)
+
+
+def _all_but(p: F32, left_out: float) -> NDArray[np.int32] | None:
+    """(M,) int32 ascending, all of K classes but some that hold less than ``left_out`` of p; None: all."""
+    return np.flatnonzero(p >= np.float32(left_out / len(p))).astype(np.int32) if left_out else None
 
 
 @dataclass(frozen=True)
-class _Weighed:
-    """Evidence weighed for M classes.
+class _Reweighed:
+    """What evidence says of M classes.
 
     Attributes:
         rows: (M,) int32 ascending, which; None: all.
@@ -214,14 +217,14 @@ class _Weighed:
         return Conditioned(conditioned, evidence, self.outcome, self.surprise, mean_shift)
 
 
-def _weighed(
+def _reweighed(
     posterior: Posterior,
     evidence: Evidence,
     poses: F32 | None,
     model: EvidenceModel,
     rows: NDArray[np.int32] | None,
     check: Check,
-) -> _Weighed:
+) -> _Reweighed:
     """All evidence for some classes, or for all."""
     check()
     p = posterior.probabilities if rows is None else posterior.probabilities[rows]
@@ -232,7 +235,7 @@ def _weighed(
         assert poses is not None  # noqa: S101 - checked before; for the type checker
         _pose_range(pose, poses if rows is None else poses[rows], excess, allowed)
     weights, outcome, surprise = _answer(p, log_likelihood, allowed, excess)
-    return _Weighed(rows, weights, shift, outcome, surprise)
+    return _Reweighed(rows, weights, shift, outcome, surprise)
 
 
 def _answer(
