@@ -206,7 +206,7 @@ class Posterior:
     def places(self, landmark: int, rows: NDArray[np.int32] | None = None) -> F32:
         """(2, M) float32: where some exemplars, or all, have this landmark; displaced, not moved with the box."""
         places: F32 = self.model.by_landmark[landmark]
-        places = places if rows is None else places[:, rows]
+        places = places if rows is None else places.take(rows, axis=1)
         r = self.displacement[landmark].astype(np.float32)[:, None]
         if r.any():
             share = self.share if self.share is None or rows is None else self.share[rows]
