@@ -194,6 +194,14 @@ def test_a_chain_that_may_keep_every_class_leaves_out_none() -> None:
     assert [b.encode() for b in some] == [b.encode() for b in more]
 
 
+@pytest.mark.parametrize("constant", [-1000.0, 64.0, 1000.0])
+def test_a_constant_added_to_an_emission_changes_no_bit(constant: float) -> None:
+    shapes, log = random_shapes(np.random.default_rng(8), 60), -np.arange(60, dtype=np.float32) / 4
+    chain = Chain(shapes, TAU)
+    here, there = (chain.start(Emission(log + np.float32(c))) for c in (0.0, constant))
+    assert there.encode() == here.encode()
+
+
 def test_forward_backward_is_filter_then_smoother() -> None:
     rng = np.random.default_rng(4)
     chain, emissions = Chain(random_shapes(rng, 90), TAU), random_emissions(rng, 90, 5)

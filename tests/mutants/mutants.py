@@ -11,7 +11,7 @@ Each runs in a process of its own, forked from one that has imported what is not
 changed syntax tree: no file is changed. numba keeps no kernel of a mutant. No clock on the wall judges: the machine may
 be as busy as it likes.
 
-cosmic-ray and mutmut, which are well kept, draw no sample by a seed and write changed files, one at a time.
+What was found, what lives and why: docs/decisions/mutants.md.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from trial import Outcome, Trial, preload, stale
 SEED = 23
 
 #: Each test has as many times the CPU that it takes without a change, and some seconds; more where kernels are made.
-_TIMES, _MORE, _COMPILED = 10.0, 5.0, 60.0
+_TIMES, _MORE, _COMPILED = 10.0, 5.0, 25.0
 
 
 @dataclass(frozen=True)
