@@ -202,3 +202,5 @@ def test_places_of_a_landmark_are_displaced_as_each_exemplar_is(model: Posterior
     for one, share in ((near, near.share), (alike, 1.0), (Posterior(model, p, 0.1), 0.0)):
         moves = np.multiply.outer(np.broadcast_to(share, K), r[8])
         np.testing.assert_allclose(one.places(8), (shapes[:, 8] + moves).T, atol=1e-6)
+        rows = np.array([5, 0, 77], np.int32)
+        np.testing.assert_array_equal(one.places(8, rows), one.places(8)[:, rows])
