@@ -73,8 +73,9 @@ def test_drawn_weights_are_the_thinned_ones(seed: int, size: int, count: int, ti
     masses[rng.integers(size)] += 1e-3
     if ties:
         masses = np.ceil(2 * masses)
-    (rows, weights), found, expected = drawn(masses, count), np.zeros(size), thinned(masses, count)[0]
+    (rows, weights), found, (expected, moved) = drawn(masses, count), np.zeros(size), thinned(masses, count)
     found[rows] = weights
+    assert moved == pytest.approx(masses[expected == 0].sum(), abs=1e-12)
     assert np.count_nonzero(found) <= count
     assert found.sum() == pytest.approx(masses.sum(), rel=1e-9)
     # No stretch from the beginning on gains or loses more than half of what a mark weighs.

@@ -75,6 +75,8 @@ def test_mean_and_covariance_agree_with_the_dense_mixture(model: PosteriorModel,
     np.testing.assert_allclose(posterior.mean, mean, atol=bound)
     expected = np.stack([xx + kernel, xy, yy + kernel], axis=1)
     np.testing.assert_allclose(posterior.covariance, expected, atol=2 * reach * bound + 2e-6)
+    trace = posterior.covariance[:, 0] + posterior.covariance[:, 2]
+    assert posterior.expected_error == pytest.approx(math.sqrt(trace.mean()))
 
 
 @PLENTY

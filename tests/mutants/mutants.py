@@ -84,7 +84,10 @@ SUBJECTS = {
     ),
     "posterior": Target(
         tuple(f"{_ENGINE}/posterior/{name}.py" for name in ("posterior", "kernels", "held", "kept", "thinning")),
-        tuple(f"engine/test_{name}.py" for name in ("held", "kept", "posterior", "kernels", "aligner_displacement")),
+        tuple(
+            f"engine/test_{name}.py"
+            for name in ("held", "kept", "posterior", "kernels", "mixture_sums", "aligner_displacement")
+        ),
     ),
     "hmm": Target(
         tuple(
