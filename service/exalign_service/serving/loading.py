@@ -48,7 +48,7 @@ def load_model(config: ServerConfig) -> LoadedModel:
     from exalign_engine.runtime.tensorrt.runtime import GpuOptions
 
     load_numba_without_blas()
-    bundle = Bundle.load(first_bundle(config.model) or default_bundle_path())
+    bundle = Bundle.load(first_bundle(config.model) or default_bundle_path()).to_serve()
     batching = config.batching
     verified = create_verified_runtime(
         config.model.runtime,
