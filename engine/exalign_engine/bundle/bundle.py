@@ -160,11 +160,6 @@ class Bundle:
         """The ONNX file."""
         return self.path / "network.onnx"
 
-    def to_serve(self) -> Bundle:
-        """Without what only training, fitting and writing read: 9 MB at K = 143,378."""
-        exemplars, poses = replace(self.exemplars, recipe=None), replace(self.poses, plain=None)
-        return replace(self, exemplars=exemplars, poses=poses)
-
     @classmethod
     def load(cls, path: Path | str) -> Bundle:
         """Read and verify a bundle.

@@ -35,6 +35,12 @@ def give_memory_back() -> None:
             libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), _MADV_DONTNEED)
 
 
+def give_freed_back() -> None:
+    """Give the system what was freed since; where it can, elsewhere nothing. Blocks, for a few milliseconds."""
+    with suppress(OSError, AttributeError):  # no glibc
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def unwritten_file_mappings(smaps: str, unwritten: Path | None = None) -> Iterator[tuple[int, int]]:
     """Mappings of files of which no page was ever written to, and none will be while they are given back.
 
