@@ -77,6 +77,8 @@ class Held:
         calls: answered by each.
         sessions: open in each.
         rss_mb: of one process.
+        pss_mb: the same, pages that it shares with others divided by those who share them.
+        private_mb: what it has of its own.
         further_mb: by which a second process raises the sum of PSS.
         session_mb: by which one session raised the resident memory.
     """
@@ -85,6 +87,8 @@ class Held:
     calls: int
     sessions: int
     rss_mb: float
+    pss_mb: float
+    private_mb: float
     further_mb: float
     session_mb: float
 
@@ -195,13 +199,14 @@ def held(name: str, tree: Path, caches: Path, settings: Sequence[str], calls: in
         work(first, calls)
         before = first.memory()["Rss"]
         track(first, stack, sessions)
-        rss, alone = first.memory()["Rss"], first.memory()["Pss"]
+        one = first.memory()
         second = stack.enter_context(server(tree, caches, settings))
         second.wait_until_warm()
         work(second, calls)
         track(second, stack, sessions)
         both = first.memory()["Pss"] + second.memory()["Pss"]
-    return Held(name, calls, sessions, rss, both - alone, (rss - before) / sessions)
+    session = (one["Rss"] - before) / sessions
+    return Held(name, calls, sessions, one["Rss"], one["Pss"], one["Private_Dirty"], both - one["Pss"], session)
 
 
 def work(live: Running, calls: int) -> None:
@@ -330,8 +335,8 @@ def _print(found: Mapping[str, object], kept: Sequence[Held]) -> None:
     print(json.dumps({key: found[key] for key in ("before", "after", "ratios", "predict_seconds")}, indent=1))
     for one in kept:
         print(
-            f"{one.tree}: after {one.calls} calls and {one.sessions} sessions RSS {one.rss_mb:.0f} MB; "
-            f"a further process {one.further_mb:.0f} MB; a session {one.session_mb:.2f} MB"
+            f"{one.tree}: after {one.calls} calls and {one.sessions} sessions RSS {one.rss_mb:.0f}, PSS {one.pss_mb:.0f}, "
+            f"private {one.private_mb:.0f} MB; a further process {one.further_mb:.0f} MB; a session {one.session_mb:.2f} MB"
         )
 
 
