@@ -335,8 +335,9 @@ def _print(found: Mapping[str, object], kept: Sequence[Held]) -> None:
     print(json.dumps({key: found[key] for key in ("before", "after", "ratios", "predict_seconds")}, indent=1))
     for one in kept:
         print(
-            f"{one.tree}: after {one.calls} calls and {one.sessions} sessions RSS {one.rss_mb:.0f}, PSS {one.pss_mb:.0f}, "
-            f"private {one.private_mb:.0f} MB; a further process {one.further_mb:.0f} MB; a session {one.session_mb:.2f} MB"
+            f"{one.tree}: after {one.calls} calls and {one.sessions} sessions"
+            f" RSS {one.rss_mb:.0f}, PSS {one.pss_mb:.0f}, private {one.private_mb:.0f} MB;"
+            f" a further process {one.further_mb:.0f} MB; a session {one.session_mb:.2f} MB"
         )
 
 
