@@ -10,9 +10,9 @@ from exalign_service.rpc.clock import Clock
 from exalign_service.serving.own_thread import in_own_thread
 from exalign_service.startup.garbage import collect_as_usual
 
-#: What was freed goes back so often, seconds. Each time takes a few milliseconds, and what is needed again is cleared
-#: anew by the system: together a thousandth of a core (docs/decisions/memory.md).
-EVERY = 10.0
+#: What was freed goes back so often, seconds. Each time takes four milliseconds of a busy server, and what is needed
+#: again is cleared anew by the system: together two thousandths of a core at most (docs/decisions/memory.md).
+EVERY = 5.0
 
 
 class Warming(Protocol):
