@@ -15,6 +15,9 @@ READY_AUDIT := $(VENV)/.ready-audit
 READY_PAGE := $(VENV)/.ready-page
 READY_RAY := $(VENV)/.ready-ray
 
+# Tests start hundreds of processes. Where bytecode is not to be written, each of them would compile all that it imports.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-gpu chaos ray mutants check check-style check-types check-fast trust explore fuzz fuzz-short soak sbom audit lint unit golden reason bench bench-start bench-peers open-inference figures formats gateway label-studio node go page page-assets boards docs documented wheels protos detector clean
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -107,9 +108,32 @@ def files(*suffixes: str) -> tuple[Path, ...]:
     )
 
 
+@dataclass(frozen=True)
+class Parsed:
+    """What the rules ask of a file; its tree is let go of, for a thousand of them are slow to keep.
+
+    Attributes:
+        functions: name, line, lines, and the line above it and its decorators, from 0.
+        identifiers: every name that it uses, and its line; text and comments are not names.
+    """
+
+    functions: tuple[tuple[str, int, int, int], ...]
+    identifiers: frozenset[tuple[str, int]]
+
+
 @cache
-def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text("utf-8"))
+def parsed(path: Path) -> Parsed:
+    nodes = list(ast.walk(ast.parse(path.read_text("utf-8"))))
+    functions = [
+        (n.name, n.lineno, (n.end_lineno or n.lineno) - n.lineno + 1, min([n.lineno, *lines_of(n.decorator_list)]) - 2)
+        for n in nodes
+        if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    return Parsed(tuple(functions), frozenset(pair for n in nodes for pair in names_of(n)))
+
+
+def lines_of(nodes: list[ast.expr]) -> list[int]:
+    return [node.lineno for node in nodes]
 
 
 def named(path: Path) -> str:
@@ -125,31 +149,26 @@ def too_long(path: Path) -> list[str]:
 def long_functions(path: Path) -> list[str]:
     """Functions that are too long, and give no reason right above themselves."""
     lines = path.read_text("utf-8").splitlines()
-    found = []
-    for node in ast.walk(tree(path)):
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            continue
-        length = (node.end_lineno or node.lineno) - node.lineno + 1
-        above = min([node.lineno, *(d.lineno for d in node.decorator_list)]) - 2
-        if length > MOST_LINES_OF_A_FUNCTION and not (above >= 0 and LONG.match(lines[above])):
-            found.append(f"{named(path)}:{node.lineno} {node.name} has {length} lines")
-    return found
+    return [
+        f"{named(path)}:{line} {name} has {length} lines"
+        for name, line, length, above in parsed(path).functions
+        if length > MOST_LINES_OF_A_FUNCTION and not (above >= 0 and LONG.match(lines[above]))
+    ]
 
 
-def identifiers(path: Path) -> Iterator[tuple[str, int]]:
-    """Every name that a file uses, and its line; text and comments are not names."""
-    for node in ast.walk(tree(path)):
-        match node:
-            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name):
-                yield name, node.lineno
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-                yield name, node.lineno
-            case ast.keyword(arg=str(name)):
-                yield name, node.value.lineno
-            case ast.Import(names=names) | ast.ImportFrom(names=names):
-                yield from ((part, node.lineno) for a in names for part in (*a.name.split("."), a.asname or ""))
-            case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
-                yield name, node.lineno
+def names_of(node: ast.AST) -> Iterator[tuple[str, int]]:
+    """Names that a node of a tree has itself, and their line."""
+    match node:
+        case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name):
+            yield name, node.lineno
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            yield name, node.lineno
+        case ast.keyword(arg=str(name)):
+            yield name, node.value.lineno
+        case ast.Import(names=names) | ast.ImportFrom(names=names):
+            yield from ((part, node.lineno) for a in names for part in (*a.name.split("."), a.asname or ""))
+        case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)) | ast.MatchStar(name=str(name)):
+            yield name, node.lineno
 
 
 @cache
@@ -162,7 +181,7 @@ def contract_names() -> frozenset[str]:
 def dialect(path: Path) -> list[str]:
     """Names of the old dialect in a file, each once a line; the file's own name too."""
     found = [f"{named(path)}:1 is called {path.stem}: say {DIALECT[path.stem]}"] if path.stem in DIALECT else []
-    for name, line in sorted(set(identifiers(path)), key=lambda pair: pair[1]):
+    for name, line in sorted(parsed(path).identifiers, key=lambda pair: pair[::-1]):
         if name in contract_names():
             continue
         if name in DIALECT:

@@ -66,7 +66,7 @@ KERNELS: list[tuple[str, Callable[..., int], float]] = [
         lambda w, *a: len(w) * len(a[5]) * len(a[6]) * 136,
         1,
     ),
-    ("evidence.conditioning._click_kernel", lambda points, *_: points.shape[0] * points.shape[2], 50),
+    ("evidence.conditioning.click_kernel", lambda points, *_: points.shape[0] * points.shape[2], 50),
 ]
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from conditioning_twin import N, check_sound, draw_evidence, face, likelihood_twin, poses_of, synthetic
 from exalign_engine.evidence.conditioning import (
+    LEFT_OUT_OF_ANSWER,
     NEAREST_SLACK,
     ConditioningOutcome,
     EvidenceModel,
@@ -69,7 +70,8 @@ def test_any_evidence_agrees_with_dense_least_squares(
     # b_k is kept in float32, which a click of σ = 2e-3 sees as 1e-4 of a nat.
     np.testing.assert_allclose(result.posterior.probabilities, expected / expected.sum(), rtol=2e-3, atol=1e-6)
     if result.posterior.box_shift is not None:
-        np.testing.assert_allclose(result.posterior.box_shift, b, atol=1e-6)
+        rows = slice(None) if result.posterior.held is None else result.posterior.held
+        np.testing.assert_allclose(result.posterior.box_shift[rows], b[rows], atol=1e-6)
         weights = result.posterior.probabilities.astype(np.float64)
         np.testing.assert_allclose(result.box_shift, weights @ b, atol=1e-6)
 
@@ -296,3 +298,34 @@ def test_an_evidence_model_takes_finite_numbers_in_their_ranges(value: float) ->
     for name in ("shift", "log_scale", "misfit"):
         with pytest.raises(ValueError, match=f"{name} is"):
             EvidenceModel(**{name: value})
+
+
+@PLENTY
+@given(seeds, st.sampled_from([5_000, 20_000]), motions)
+def test_a_click_is_weighed_for_few_classes_of_a_sure_posterior(seed: int, k: int, motion: BoxMotion) -> None:
+    posterior = face(seed, k, 8.0)
+    x, y = (float(v) for v in posterior.mean[30])
+    result = condition(posterior, Evidence((SoftClick(30, x, y, 0.05),), box_motion=motion))
+    assert result.posterior.held is not None
+    assert len(result.posterior.held) < k
+    assert not np.delete(result.posterior.probabilities, result.posterior.held).any()
+
+
+def test_a_click_on_what_hardly_any_probability_is_left_for_is_weighed_for_all_classes() -> None:
+    posterior = face(8, 2_000, 8.0, 1e-3)
+    order = np.argsort(posterior.probabilities)
+    counts_of_classes = []
+    for k in order[[-1, -40, 0]]:
+        shape = posterior.model.exemplars.shapes[k].astype(np.float64)
+        clicks = tuple(SoftClick(n, float(shape[n, 0]), float(shape[n, 1]), 1e-3) for n in range(0, N, 7))
+        evidence = Evidence(clicks, box_motion=BoxMotion.FIXED)
+        result = condition(posterior, evidence, model=EvidenceModel(misfit=0.0))
+        log, _, _ = likelihood_twin(posterior, evidence, np.zeros((0, 3)), EvidenceModel(misfit=0.0))
+        joint = np.log(posterior.probabilities.astype(np.float64)) + log
+        expected = np.exp(joint - joint.max())
+        np.testing.assert_allclose(
+            result.posterior.probabilities, expected / expected.sum(), rtol=1e-4, atol=LEFT_OUT_OF_ANSWER
+        )
+        counts_of_classes.append(2_000 if result.posterior.held is None else len(result.posterior.held))
+    assert counts_of_classes == sorted(counts_of_classes)
+    assert counts_of_classes[0] < counts_of_classes[-1] == 2_000

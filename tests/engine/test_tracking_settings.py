@@ -37,6 +37,8 @@ CARRIED = {
     "hmm.neighbours.SAMPLED": "counted",
     "hmm.neighbours.ENOUGH": "counted",
     "posterior.residual.DISPLACEMENT_REACH": "displacement_reach",
+    "evidence.conditioning.LEFT_OUT": "left_out",
+    "evidence.conditioning.LEFT_OUT_OF_ANSWER": "left_out_of_answer",
     "evidence.conditioning.NEAREST_SLACK": "nearest_slack",
     "evidence.conditioning.REFERENCE_ERROR": "reference_error",
     "evidence.conditioning.MAX_MISFIT_SHARE": "max_misfit_share",
@@ -54,7 +56,6 @@ FREE = {
     **{f"hmm.belief.{name}": "the form of the bytes" for name in ("_FLAT", "_BITMAP", "_LIST", "_HALF", "_SINGLE")},
     "hmm.kernels": "how pairs are sorted out; nearness itself is exact",
     "hmm.neighbours.FAR": "padding",
-    "evidence.conditioning.CLICK_BLOCK": "how many exemplars a kernel takes at a time",
     "evidence.conditioning.SIDES_PER_DEGREE": "half a box side an angle",
 }
 

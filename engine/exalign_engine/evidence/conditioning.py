@@ -22,6 +22,10 @@ The clicks are linear measurements of b with Gaussian noise R_i = σ² + m_n² +
     b_k  = argmin_b  bᵀ Σ_b⁻¹ b + Σ_i ‖e_i − µ_ki − A_ki b‖² / R_i                                          (10f)
     L_k ∝ exp(−½ b_kᵀ Σ_b⁻¹ b_k)                                                                            (10g)
 
+**Few exemplars first.** As L_k ≤ 1, classes that hold less than δ of p hold less than δ / Σ p_k L_k of p'. So soft
+clicks are weighed for the classes with p_k ≥ δ/K alone, for more where these agree too little, and at last for all
+(docs/decisions/conditioning.md).
+
 **Impossible evidence.** Where Σ p_k L_k = 0, the answer is p_k' ∝ p_k L_k^soft over the exemplars whose summed excess
 is within `NEAREST_SLACK` of the least.
 """
@@ -36,14 +40,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exalign_engine.arrays import F32, F64
+from exalign_engine.evidence.click_kernel import click_kernel
 from exalign_engine.evidence.evidence import BoxMotion, Evidence, PoseRange
 from exalign_engine.geometry.landmarks import GROUPS, N_LANDMARKS
-from exalign_engine.libraries.njit import njit
 from exalign_engine.posterior.checks import Check, checked, unchecked
 from exalign_engine.posterior.posterior import Measurement, Posterior
 
 #: Impossible evidence: exemplars whose excess is so near the least count as nearest, box sides.
 NEAREST_SLACK = 0.01
+
+#: δ: classes that together hold less of the posterior are not weighed by soft clicks; tried one after the other.
+LEFT_OUT = (1e-10, 1e-15, 0.0)
+
+#: What they may hold of the answer at most, δ / Σ p_k L_k: less than float32 tells from nothing beside 1.
+LEFT_OUT_OF_ANSWER = 1e-7
 
 #: ε₀, box sides: the default bundle's expected error on a face that nothing hides (docs/decisions/conditioning.md).
 REFERENCE_ERROR = 0.035
@@ -55,9 +65,6 @@ MAX_MISFIT_SHARE = 2.0
 LOOSENESS: F64 = np.ones(N_LANDMARKS)
 LOOSENESS[list(GROUPS["jaw"])] = 1.7
 LOOSENESS[list(GROUPS["brows"])] = 1.5
-
-#: Exemplars that the click kernel takes at a time: its scratch fits the first-level cache.
-CLICK_BLOCK = 256
 
 #: Box sides that a turn by one degree counts for as an excess: the way of a point half a box side off the axis.
 SIDES_PER_DEGREE = math.radians(0.5)
@@ -148,37 +155,93 @@ def condition(
     k = len(posterior.probabilities)
     if evidence.poses and (poses is None or poses.shape != (k, 3)):
         raise ValueError(f"pose ranges need poses of shape ({k}, 3), not {None if poses is None else poses.shape}")
-    check()
-    log_likelihood, shift, excess, allowed = _clicks(posterior, evidence, model or EvidenceModel())
-    if evidence.regions:
-        _regions(posterior, evidence, shift, excess, allowed, check)
-    for pose in checked(evidence.poses, check):
-        assert poses is not None  # noqa: S101 - checked above; for the type checker
-        _pose_range(pose, poses, excess, allowed)
+    # What is not asked softly may leave a posterior as it is, or rule out classes by name.
+    for left_out in LEFT_OUT if evidence.soft_clicks else (0.0,):
+        rows = _all_but(posterior.probabilities, left_out)
+        found = _reweighed(posterior, evidence, poses, model or EvidenceModel(), rows, check)
+        if found.mass * LEFT_OUT_OF_ANSWER >= left_out:
+            break
+    return found.answer(posterior, evidence)
 
-    p = posterior.probabilities
-    probabilities, outcome, surprise = _answer(p, log_likelihood, allowed, excess)
-    moved = bool(shift.any())
-    if probabilities is p and not moved and not evidence.soft_clicks:
-        return Conditioned(posterior, evidence, outcome, surprise, np.zeros(3))
-    conditioned = Posterior(
-        posterior.model,
-        probabilities,
-        posterior.presence,
-        displacement=posterior.displacement,
-        share=posterior.share,
-        prior_error=posterior.expected_error,
-        box_shift=shift if moved else None,
-        measured={c.landmark: Measurement(c.x, c.y, c.sigma**2) for c in evidence.soft_clicks},
-    )
-    mean_shift = probabilities.astype(np.float64) @ shift if moved else np.zeros(3)
-    return Conditioned(conditioned, evidence, outcome, surprise, mean_shift)
+
+def _all_but(p: F32, left_out: float) -> NDArray[np.int32] | None:
+    """(M,) int32 ascending, all of K classes but some that hold less than ``left_out`` of p; None: all."""
+    return np.flatnonzero(p >= np.float32(left_out / len(p))).astype(np.int32) if left_out else None
+
+
+@dataclass(frozen=True)
+class _Reweighed:
+    """What evidence says of M classes.
+
+    Attributes:
+        rows: (M,) int32 ascending, which; None: all.
+        weights: (M,) float32, p_k' of them.
+        shift: (M, 3) float32, b_k.
+        outcome: see `Conditioned`.
+        surprise: see `Conditioned`.
+    """
+
+    rows: NDArray[np.int32] | None
+    weights: F32
+    shift: F32
+    outcome: ConditioningOutcome
+    surprise: float | None
+
+    @property
+    def mass(self) -> float:
+        """Σ p_k L_k over the classes."""
+        return 0.0 if self.surprise is None else math.exp(-self.surprise)
+
+    def answer(self, posterior: Posterior, evidence: Evidence) -> Conditioned:
+        """The posterior that follows from it."""
+        p, rows = posterior.probabilities, self.rows
+        moved = bool(self.shift.any())
+        if self.weights is p and not moved and not evidence.soft_clicks:
+            return Conditioned(posterior, evidence, self.outcome, self.surprise, np.zeros(3))
+        probabilities, shift = self.weights, self.shift
+        if rows is not None:
+            probabilities, shift = np.zeros_like(p), np.zeros((len(p), 3), np.float32)
+            probabilities[rows], shift[rows] = self.weights, self.shift
+        conditioned = Posterior(
+            posterior.model,
+            probabilities,
+            posterior.presence,
+            displacement=posterior.displacement,
+            share=posterior.share,
+            prior_error=posterior.expected_error,
+            box_shift=shift if moved else None,
+            measured={c.landmark: Measurement(c.x, c.y, c.sigma**2) for c in evidence.soft_clicks},
+            held=rows,
+        )
+        mean_shift = self.weights.astype(np.float64) @ self.shift if moved else np.zeros(3)
+        return Conditioned(conditioned, evidence, self.outcome, self.surprise, mean_shift)
+
+
+def _reweighed(
+    posterior: Posterior,
+    evidence: Evidence,
+    poses: F32 | None,
+    model: EvidenceModel,
+    rows: NDArray[np.int32] | None,
+    check: Check,
+) -> _Reweighed:
+    """All evidence for some classes, or for all."""
+    check()
+    p = posterior.probabilities if rows is None else posterior.probabilities[rows]
+    log_likelihood, shift, excess, allowed = _clicks(posterior, evidence, model, rows)
+    if evidence.regions:
+        _regions(posterior, evidence, rows, shift, excess, allowed, check)
+    for pose in checked(evidence.poses, check):
+        assert poses is not None  # noqa: S101 - checked before; for the type checker
+        _pose_range(pose, poses if rows is None else poses[rows], excess, allowed)
+    weights, outcome, surprise = _answer(p, log_likelihood, allowed, excess)
+    return _Reweighed(rows, weights, shift, outcome, surprise)
 
 
 def _answer(
     p: F32, log_likelihood: F64, allowed: NDArray[np.bool_], excess: F64
 ) -> tuple[F32, ConditioningOutcome, float | None]:
-    """The new probabilities (K,), whether any exemplar agrees, and the surprise; also of impossible evidence."""
+    """The new probabilities (M,), whether any exemplar agrees, and the surprise; also of impossible evidence."""
     agrees = allowed & (p > 0)
     if bool(agrees.any()):
         probabilities, log_mass = _reweigh(p, log_likelihood, agrees)
@@ -206,17 +269,19 @@ def _reweigh(p: F32, log_likelihood: F64, allowed: NDArray[np.bool_]) -> tuple[F
     return result, top + math.log(total)
 
 
-def _clicks(posterior: Posterior, evidence: Evidence, taken: EvidenceModel) -> tuple[F64, F32, F64, NDArray[np.bool_]]:
-    """ln L_k of the clicks (K,), b_k (K, 3), summed excess (K,), and whether all hard clicks are met (K,)."""
-    model, k = posterior.model, len(posterior.probabilities)
+def _clicks(
+    posterior: Posterior, evidence: Evidence, taken: EvidenceModel, rows: NDArray[np.int32] | None
+) -> tuple[F64, F32, F64, NDArray[np.bool_]]:
+    """ln L_k of the clicks (M,), b_k (M, 3), summed excess (M,), and whether all hard clicks are met (M,)."""
+    model, k = posterior.model, len(posterior.probabilities if rows is None else rows)
     if not evidence.clicks:
         return np.zeros(k), np.zeros((k, 3), np.float32), np.zeros(k), np.ones(k, bool)
     soft, hard, free = evidence.soft_clicks, evidence.hard_clicks, evidence.box_motion is BoxMotion.FREE
     error = posterior.expected_error
     misfit, move = taken.misfit_variance(error), error if free else 0.0
-    return _click_kernel(  # type: ignore[no-any-return]
-        np.stack([posterior.places(n) for n in (*(c.landmark for c in soft), *(c.landmark for c in hard))]),
-        model.class_variance,
+    return click_kernel(  # type: ignore[no-any-return]
+        np.stack([posterior.places(n, rows) for n in (*(c.landmark for c in soft), *(c.landmark for c in hard))]),
+        model.class_variance if rows is None else model.class_variance[rows],
         np.array([(c.x, c.y, c.sigma**2 + misfit[c.landmark], model.landmark_scale[c.landmark]) for c in soft]).reshape(
             -1, 4
         ),
@@ -227,11 +292,17 @@ def _clicks(posterior: Posterior, evidence: Evidence, taken: EvidenceModel) -> t
 
 
 def _regions(
-    posterior: Posterior, evidence: Evidence, shift: F32, excess: F64, allowed: NDArray[np.bool_], check: Check
+    posterior: Posterior,
+    evidence: Evidence,
+    rows: NDArray[np.int32] | None,
+    shift: F32,
+    excess: F64,
+    allowed: NDArray[np.bool_],
+    check: Check,
 ) -> None:
     """Add Eq. 10c to ``excess`` and ``allowed``, in place."""
     for constraint in checked(evidence.regions, check):
-        point = posterior.places(constraint.landmark).astype(np.float64)
+        point = posterior.places(constraint.landmark, rows).astype(np.float64)
         if shift.any():
             point += shift[:, :2].T + shift[:, 2] * (point - 0.5)
         distance = constraint.region.signed_distance(point[0], point[1])
@@ -247,133 +318,3 @@ def _pose_range(pose: PoseRange, poses: F32, excess: F64, allowed: NDArray[np.bo
             outside = np.maximum(np.maximum(interval[0] - angle, angle - interval[1]), 0)
             allowed &= outside == 0
             excess += outside * SIDES_PER_DEGREE
-
-
-# Long: one compiled kernel, whose loops share a block of exemplars in the first-level cache.
-@njit(cache=True, nogil=True, error_model="numpy")  # type: ignore[untyped-decorator]
-def _click_kernel(
-    points: F32,
-    class_variance: F32,
-    soft: F64,
-    hard: F64,
-    sigma_t: float,
-    sigma_s: float,
-) -> tuple[F64, F32, F64, NDArray[np.bool_]]:
-    """Eq. 10a, b, f and g for every exemplar; float64 throughout, b_k rounded to float32.
-
-    With b = diag(σ_t, σ_t, σ_s) z the normal equations are those of a prior N(0, I) and stay regular for σ = 0:
-
-        | w  0  c_x | | z_x |   | g_x |
-        | 0  w  c_y | | z_y | = | g_y |     w = 1 + σ_t² Σ 1/R,  c = σ_t σ_s Σ v/R,  q = 1 + σ_s² Σ v²/R,  v = µ − ½
-        | c_x c_y q | | z_s |   | g_s |
-
-    Exemplars are taken `CLICK_BLOCK` at a time with the clicks outside, so that every inner loop runs over exemplars
-    without a branch and the compiler can use the vector units.
-
-    Args:
-        points: (S + H, 2, K) float32, the clicked landmarks of all exemplars, those of soft clicks first.
-        class_variance: (K,) float32, c · v_k.
-        soft: (S, 4) x, y, σ² + m_n², a_n.
-        hard: (H, 3) x, y, r.
-        sigma_t: σ_t.
-        sigma_s: σ_s.
-
-    Returns:
-        ln L_k of soft clicks and box (K,), b_k (K, 3), summed excess of the hard clicks (K,), all hard ones met (K,).
-    """
-    count = points.shape[2]
-    n_soft, n_hard = soft.shape[0], hard.shape[0]
-    log_likelihood, shift = np.zeros(count), np.zeros((count, 3), np.float32)
-    excess, met = np.zeros(count), np.ones(count, np.bool_)
-    free = sigma_t > 0.0 or sigma_s > 0.0
-    # Rows: w, c_x, c_y, q, g_x, g_y, g_s; then b.
-    normal, b = np.empty((7, CLICK_BLOCK)), np.zeros((3, CLICK_BLOCK))
-    for start in range(0, count, CLICK_BLOCK):
-        size = min(CLICK_BLOCK, count - start)
-        if free:
-            normal[:] = 0.0
-            normal[0], normal[3] = 1.0, 1.0
-            b[:] = 0.0
-            for i in range(n_soft):
-                x, y = points[i, 0], points[i, 1]
-                for k in range(size):
-                    r = 1.0 / (soft[i, 2] + class_variance[start + k] * soft[i, 3])
-                    px, py = float(x[start + k]), float(y[start + k])
-                    _add(normal, k, px - 0.5, py - 0.5, soft[i, 0] - px, soft[i, 1] - py, r, sigma_t, sigma_s)
-            if n_soft > 0:
-                _solve(normal, b, size, sigma_t, sigma_s)
-            for i in range(n_hard):
-                x, y = points[n_soft + i, 0], points[n_soft + i, 1]
-                radius = hard[i, 2]
-                for k in range(size):
-                    px, py = float(x[start + k]), float(y[start + k])
-                    vx, vy = px - 0.5, py - 0.5
-                    # From the landmark as the soft clicks leave it, to the click's centre.
-                    fx, fy = hard[i, 0] - (px + b[0, k] + b[2, k] * vx), hard[i, 1] - (py + b[1, k] + b[2, k] * vy)
-                    distance = math.sqrt(fx * fx + fy * fy)
-                    r = 16.0 / (radius * radius) if distance > radius else 0.0
-                    rest = 0.5 * radius / max(distance, radius)
-                    _add(
-                        normal, k, vx, vy, hard[i, 0] - rest * fx - px, hard[i, 1] - rest * fy - py, r, sigma_t, sigma_s
-                    )
-            if n_hard > 0:
-                _solve(normal, b, size, sigma_t, sigma_s)
-            for k in range(size):
-                log_likelihood[start + k] = -0.5 * (
-                    _squared(b[0, k], sigma_t) + _squared(b[1, k], sigma_t) + _squared(b[2, k], sigma_s)
-                )
-            # Rounded as it is kept, so that the answer's shapes are those whose likelihood was computed.
-            for axis in range(3):
-                for k in range(size):
-                    shift[start + k, axis] = b[axis, k]
-                    b[axis, k] = float(shift[start + k, axis])
-        for i in range(n_soft):
-            x, y = points[i, 0], points[i, 1]
-            for k in range(size):
-                px, py = float(x[start + k]), float(y[start + k])
-                dx = soft[i, 0] - (px + b[0, k] + b[2, k] * (px - 0.5))
-                dy = soft[i, 1] - (py + b[1, k] + b[2, k] * (py - 0.5))
-                r = soft[i, 2] + class_variance[start + k] * soft[i, 3]
-                log_likelihood[start + k] -= 0.5 * (dx * dx + dy * dy) / r
-        for i in range(n_hard):
-            x, y = points[n_soft + i, 0], points[n_soft + i, 1]
-            for k in range(size):
-                px, py = float(x[start + k]), float(y[start + k])
-                dx = hard[i, 0] - (px + b[0, k] + b[2, k] * (px - 0.5))
-                dy = hard[i, 1] - (py + b[1, k] + b[2, k] * (py - 0.5))
-                over = max(math.sqrt(dx * dx + dy * dy) - hard[i, 2], 0.0)
-                excess[start + k] += over
-                met[start + k] &= over == 0.0
-    return log_likelihood, shift, excess, met
-
-
-@njit(inline="always")  # type: ignore[untyped-decorator]
-def _add(
-    normal: F64, k: int, vx: float, vy: float, dx: float, dy: float, r: float, sigma_t: float, sigma_s: float
-) -> None:
-    """Add one measurement of precision r, (dx, dy) away from the exemplar's landmark at ½ + v, to column k."""
-    normal[0, k] += sigma_t * sigma_t * r
-    normal[1, k] += sigma_t * sigma_s * r * vx
-    normal[2, k] += sigma_t * sigma_s * r * vy
-    normal[3, k] += sigma_s * sigma_s * r * (vx * vx + vy * vy)
-    normal[4, k] += sigma_t * r * dx
-    normal[5, k] += sigma_t * r * dy
-    normal[6, k] += sigma_s * r * (vx * dx + vy * dy)
-
-
-@njit(inline="always", error_model="numpy")  # type: ignore[untyped-decorator]
-def _solve(normal: F64, b: F64, size: int, sigma_t: float, sigma_s: float) -> None:
-    """b of Eq. 10f for each column of the normal equations."""
-    for k in range(size):
-        w, cx, cy = normal[0, k], normal[1, k], normal[2, k]
-        gx, gy = normal[4, k], normal[5, k]
-        zs = (normal[6, k] - (cx * gx + cy * gy) / w) / (normal[3, k] - (cx * cx + cy * cy) / w)
-        b[0, k] = sigma_t * (gx - cx * zs) / w
-        b[1, k] = sigma_t * (gy - cy * zs) / w
-        b[2, k] = sigma_s * zs
-
-
-@njit(inline="always", error_model="numpy")  # type: ignore[untyped-decorator]
-def _squared(value: float, sigma: float) -> float:
-    """(value / σ)²; 0 where σ is."""
-    return (value / sigma) ** 2 if sigma > 0.0 else 0.0

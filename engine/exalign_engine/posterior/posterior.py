@@ -155,7 +155,7 @@ class Posterior:
         start: (68, 2) y₀ from which w_k are found; None where ``share`` says them, or they are 1: displaced as one.
         prior_error: `expected_error` of the posterior that this one was conditioned from; None where it was not.
         box_shift: (K, 3) float32, b_k = (dx, dy, ln s), which moves exemplar k to µ_k + (dx, dy) + ln s · (µ_k − ½);
-            None moves nothing. µ_k is what it is after its displacement.
+            None moves nothing. µ_k is what it is after its displacement. Any where p_k is 0.
         measured: landmarks whose marginal is a measurement.
         sums: of the same probabilities, made by the network's graph; moments are read from them where nothing is
             measured or moved with the box.
@@ -203,12 +203,14 @@ class Posterior:
         r = np.ascontiguousarray(self.displacement.T, dtype=np.float32)
         return moved_shapes(index, self.model.shapes, r, self._shares(index), shift)  # type: ignore[no-any-return]
 
-    def places(self, landmark: int) -> F32:
-        """(2, K) float32: where every exemplar has this landmark, displaced and not moved with the box."""
+    def places(self, landmark: int, rows: NDArray[np.int32] | None = None) -> F32:
+        """(2, M) float32: where some exemplars, or all, have this landmark; displaced, not moved with the box."""
         places: F32 = self.model.by_landmark[landmark]
+        places = places if rows is None else places.take(rows, axis=1)
         r = self.displacement[landmark].astype(np.float32)[:, None]
         if r.any():
-            places = places + (r if self.share is None else r * self.share)
+            share = self.share if self.share is None or rows is None else self.share[rows]
+            places = places + (r if share is None else r * share)
         return places
 
     @cached_property

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from exalign_engine.evidence.conditioning import (
+    LEFT_OUT,
+    LEFT_OUT_OF_ANSWER,
     LOOSENESS,
     MAX_MISFIT_SHARE,
     NEAREST_SLACK,
@@ -50,7 +52,9 @@ class ModelConstants:
         counted: how neighbours are counted: `exalign_engine.hmm.neighbours.COUNTED`, ``SAMPLED`` and ``ENOUGH``.
         displacement_reach: `exalign_engine.posterior.residual.DISPLACEMENT_REACH`.
         evidence: what evidence is taken for.
-        nearest_slack: `exalign_engine.evidence.conditioning.NEAREST_SLACK`.
+        left_out: `exalign_engine.evidence.conditioning.LEFT_OUT`.
+        left_out_of_answer: ``LEFT_OUT_OF_ANSWER`` there.
+        nearest_slack: ``NEAREST_SLACK`` there.
         reference_error: ε₀ there.
         max_misfit_share: ``MAX_MISFIT_SHARE`` there.
         looseness: (68,) l_n there.
@@ -66,6 +70,8 @@ class ModelConstants:
     counted: tuple[int, int, int] = (COUNTED, SAMPLED, ENOUGH)
     displacement_reach: float = DISPLACEMENT_REACH
     evidence: EvidenceModel = field(default_factory=EvidenceModel)
+    left_out: tuple[float, ...] = LEFT_OUT
+    left_out_of_answer: float = LEFT_OUT_OF_ANSWER
     nearest_slack: float = NEAREST_SLACK
     reference_error: float = REFERENCE_ERROR
     max_misfit_share: float = MAX_MISFIT_SHARE
