@@ -87,5 +87,5 @@ def test_a_server_that_answered_everything_has_loaded_no_torch_no_client_and_no_
 
 def test_a_server_that_answered_everything_has_not_loaded_what_libraries_bring_for_others(loaded: list[str]) -> None:
     assert {"numba.core.typing.cffi_utils", "openvino._ov_api"} <= set(loaded)
-    for_others = ("openvino.opset", "openvino.tools", "cffi", "pycparser", "scipy.linalg")
+    for_others = ("openvino.opset", "openvino.tools", "cffi", "pycparser", "scipy.linalg", "yaml")
     assert not [name for name in loaded if name.startswith(for_others)]

@@ -145,7 +145,7 @@ class LimitsConfig:
             least=1,
             most=2**40,
         ),
-    ] = 16 * 1024 * 1024
+    ] = 12 * 1024 * 1024
     max_request_bytes: Annotated[
         int, Rule("requests of the calls in progress together, bytes; shared between callers", 1024, 2**40)
     ] = 256 * 1024 * 1024
