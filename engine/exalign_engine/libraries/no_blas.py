@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import sys
 
-#: What numba asks for, and does without where it is not there: matrix products, C, and its file of settings.
-_LEFT_OUT = ("scipy", "cffi", "yaml")
+#: What numba asks for, and does without where it is not there: matrix products, and C.
+_LEFT_OUT = ("scipy", "cffi")
 
 
 def load_numba_without_blas() -> None:
     """Load what numba needs to read or compile a kernel, without `scipy.linalg`, which takes longer than all the rest.
 
-    Without cffi and its parser of C as well, and without YAML: numba's settings are in the environment. For processes
-    that are ours alone, before anything imports numba: other code's kernels could do neither any more. Nothing happens
-    where somebody has loaded numba's matrices or `scipy.linalg` before.
+    Without cffi and its parser of C as well. For processes that are ours alone: other code's kernels could do neither
+    any more. Nothing happens where somebody has loaded numba's matrices or `scipy.linalg` before.
     """
     if "numba.np.arraymath" in sys.modules or "scipy.linalg" in sys.modules:
         return

@@ -172,6 +172,7 @@ def _serve(config: ServerConfig, args: argparse.Namespace) -> None:
     from exalign_service.config.start_checks import StartError, check_start
 
     process: int | None = args.process_index
+    keep_few_arenas()  # first: whatever starts a thread gives it one
     try:
         check_start(config)
         check_access(config.access)
@@ -183,7 +184,6 @@ def _serve(config: ServerConfig, args: argparse.Namespace) -> None:
             # A thread that computes in Python gives way to the event loop sooner than by itself.
             sys.setswitchinterval(_SWITCH_INTERVAL)
             collected = gc.get_threshold()
-            keep_few_arenas()
             collect_rarely()
             # Not on the event loop, which could obey nothing meanwhile: until it runs, our own handler does.
             import asyncio
