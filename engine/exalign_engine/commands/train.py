@@ -25,7 +25,12 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--run", type=Path, metavar="DIR", help="folder for checkpoint and curves; an interrupted run in it goes on"
         " (default: runs/<name of the configuration>)",
     )  # fmt: skip
-    parser.add_argument("--stop-after", type=int, metavar="EPOCH", help="stop after this epoch; the next call goes on")
+    parser.add_argument(
+        "--stop-after",
+        type=int,
+        metavar="EPOCH",
+        help="stop after this epoch, before any export; the next call goes on",
+    )
 
 
 def files(args: argparse.Namespace) -> Files:

@@ -28,7 +28,7 @@ class TrainRun:
         data: folder of faces with splits ``train`` and ``val``.
         folder: of checkpoint and curves; a checkpoint in it is continued.
         out: the bundle to write; None: ``bundle`` in ``folder``.
-        stop_after: stop after this epoch; None runs to the end.
+        stop_after: stop after this epoch, before anything is exported; None, or more than there are, runs to the end.
     """
 
     config_file: Path
@@ -70,7 +70,7 @@ def train(run: TrainRun, detectors: list[Detector]) -> Path | None:
         if not ranks.first:
             return None
         plot_curves(run.folder / "curves.csv", run.folder / "curves.png")
-        if trained.epoch < config.epochs:
+        if trained.epoch < config.epochs or run.stop_after == config.epochs:
             print(f"stopped after epoch {trained.epoch} of {config.epochs}; the same call goes on", file=sys.stderr)
             return None
         return _calibrated(run, trained, faces, val, detectors)
