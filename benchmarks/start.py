@@ -40,6 +40,9 @@ OTHER_PROCESSOR = "haswell"
 #: Frames of a session before memory is read.
 _FRAMES = 8
 
+#: So long after its work a server has given back what was freed, seconds.
+_GONE_BACK = 6.0
+
 _PROGRAM = "import sys; from exalign_service.entry import main; sys.exit(main())"
 
 
@@ -76,7 +79,10 @@ class Held:
         tree: "here" or "beside".
         calls: answered by each.
         sessions: open in each.
-        rss_mb: of one process.
+        busy_mb: of one process as soon as its sessions have been answered.
+        rss_mb: a moment later, when what was freed has gone back; what follows, too.
+        pss_mb: the same, pages that it shares with others divided by those who share them.
+        private_mb: what it has of its own.
         further_mb: by which a second process raises the sum of PSS.
         session_mb: by which one session raised the resident memory.
     """
@@ -84,7 +90,10 @@ class Held:
     tree: str
     calls: int
     sessions: int
+    busy_mb: float
     rss_mb: float
+    pss_mb: float
+    private_mb: float
     further_mb: float
     session_mb: float
 
@@ -193,15 +202,20 @@ def held(name: str, tree: Path, caches: Path, settings: Sequence[str], calls: in
         first = stack.enter_context(server(tree, caches, settings))
         first.wait_until_warm()
         work(first, calls)
+        time.sleep(_GONE_BACK)
         before = first.memory()["Rss"]
         track(first, stack, sessions)
-        rss, alone = first.memory()["Rss"], first.memory()["Pss"]
+        busy = first.memory()["Rss"]
+        time.sleep(_GONE_BACK)
+        one = first.memory()
         second = stack.enter_context(server(tree, caches, settings))
         second.wait_until_warm()
         work(second, calls)
         track(second, stack, sessions)
+        time.sleep(_GONE_BACK)
         both = first.memory()["Pss"] + second.memory()["Pss"]
-    return Held(name, calls, sessions, rss, both - alone, (rss - before) / sessions)
+    session = (one["Rss"] - before) / sessions
+    return Held(name, calls, sessions, busy, one["Rss"], one["Pss"], one["Private_Dirty"], both - one["Pss"], session)
 
 
 def work(live: Running, calls: int) -> None:
@@ -330,8 +344,9 @@ def _print(found: Mapping[str, object], kept: Sequence[Held]) -> None:
     print(json.dumps({key: found[key] for key in ("before", "after", "ratios", "predict_seconds")}, indent=1))
     for one in kept:
         print(
-            f"{one.tree}: after {one.calls} calls and {one.sessions} sessions RSS {one.rss_mb:.0f} MB; "
-            f"a further process {one.further_mb:.0f} MB; a session {one.session_mb:.2f} MB"
+            f"{one.tree}: after {one.calls} calls and {one.sessions} sessions"
+            f" RSS {one.busy_mb:.0f} and soon {one.rss_mb:.0f}, PSS {one.pss_mb:.0f}, private {one.private_mb:.0f} MB;"
+            f" a further process {one.further_mb:.0f} MB; a session {one.session_mb:.2f} MB"
         )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -12,13 +14,22 @@ import pytest
 from track_e2e import Talk, clip, config, frame
 
 from exalign.v1 import evidence_pb2, geometry_pb2, heatmap_pb2, image_pb2, pose_pb2, service_pb2, service_pb2_grpc
+from exalign_service.startup.arenas import arenas
 from import_graph import OFFLINE
 
-#: Runs the server as its command does, and writes the names of all modules when it ends.
+#: Runs the server as its command does, and writes when it ends: the names of all modules, and how glibc keeps memory.
 SERVER = """
-import atexit, json, pathlib, runpy, sys
+import atexit, ctypes, json, pathlib, runpy, sys
 modules = pathlib.Path(sys.argv.pop(1))
-atexit.register(lambda: modules.write_text(json.dumps(sorted(sys.modules))))
+def write():
+    modules.write_text(json.dumps(sorted(sys.modules)))
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "malloc_info"):
+        libc.fopen.restype = ctypes.c_void_p
+        file = ctypes.c_void_p(libc.fopen(str(modules.with_suffix(".xml")).encode(), b"w"))
+        libc.malloc_info(0, file)
+        libc.fclose(file)
+atexit.register(write)
 runpy.run_module("exalign_service.cli", run_name="__main__", alter_sys=True)
 """
 ARGUMENTS = ["serve", "--address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0", "--exit-with-stdin"]
@@ -53,8 +64,8 @@ def answer_everything(stub: service_pb2_grpc.FaceAlignmentServiceStub, photo: by
 
 
 @pytest.fixture(scope="module")
-def loaded(astronaut: bytes, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Names of the modules of a server that has answered everything and ended."""
+def ended(astronaut: bytes, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a server that has answered everything has written, when it ended, what `SERVER` says."""
     modules = tmp_path_factory.mktemp("loaded") / "modules.json"
     command = [sys.executable, "-c", SERVER, str(modules), *ARGUMENTS]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -71,7 +82,20 @@ def loaded(astronaut: bytes, tmp_path_factory: pytest.TempPathFactory) -> list[s
         process.kill()
         process.wait()
         process.stdout.close()
-    return list(json.loads(modules.read_text()))
+    return modules
+
+
+@pytest.fixture
+def loaded(ended: Path) -> list[str]:
+    """Names of the modules that it had loaded."""
+    return list(json.loads(ended.read_text()))
+
+
+def test_the_threads_of_a_server_share_the_arenas_that_are_meant_for_them(ended: Path) -> None:
+    said = ended.with_suffix(".xml")
+    if not said.exists():
+        pytest.skip("needs glibc")
+    assert said.read_text().count("<heap ") <= arenas(len(os.sched_getaffinity(0)))
 
 
 def test_a_server_that_answered_everything_has_loaded_nothing_offline(loaded: list[str]) -> None:
@@ -83,3 +107,9 @@ def test_a_server_that_answered_everything_has_loaded_nothing_offline(loaded: li
 def test_a_server_that_answered_everything_has_loaded_no_torch_no_client_and_no_tracing(loaded: list[str]) -> None:
     foreign = {"torch", "matplotlib", "onnxscript", "exalign_client", "opentelemetry"}
     assert not foreign & {name.split(".")[0] for name in loaded}
+
+
+def test_a_server_that_answered_everything_has_not_loaded_what_libraries_bring_for_others(loaded: list[str]) -> None:
+    assert {"numba.core.typing.cffi_utils", "openvino._ov_api"} <= set(loaded)
+    for_others = ("openvino.opset", "openvino.tools", "cffi", "pycparser", "scipy.linalg")
+    assert not [name for name in loaded if name.startswith(for_others)]

@@ -181,3 +181,26 @@ def test_a_block_is_made_once_and_one_that_was_cut_off_anew(cache: Path) -> None
 def test_without_a_folder_or_without_bytes_there_is_no_block(cache: Path) -> None:
     assert Tables().block("b", lambda: b"x") is None
     assert tables_of("ab").block("b", lambda: None) is None
+
+
+def test_arrays_that_are_at_hand_are_shared_and_made_anew_where_what_is_kept_differs(cache: Path) -> None:
+    tables = tables_of("ab")
+    for numbers in (np.arange(5, dtype=np.float32), np.array([0, 1, 2, 3, -0.0], np.float32)):
+        found = tables.shared("numbers", {"them": numbers})["them"]
+        assert isinstance(found.base, np.memmap)
+        assert found.tobytes() == numbers.tobytes()
+    names = [path.name for path in cache.rglob("numbers*")]
+    assert names == ["numbers.them.npy"]
+    nowhere = Tables().shared("numbers", {"them": numbers})
+    assert nowhere["them"] is numbers
+
+
+def test_arrays_that_cannot_be_shared_are_the_process_own(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    tables, before, after = tables_of("ab"), np.zeros(3, np.float32), np.ones(3, np.float32)
+    tables.shared("numbers", {"them": before})
+    monkeypatch.setattr(os, "fsync", full)
+    assert tables.shared("numbers", {"them": after})["them"] is after
+    assert tables.shared("other", {"them": after})["them"] is after

@@ -24,7 +24,7 @@ from exalign_engine.refiner.refiner import NOISE, Refiner, Round
 from exalign_service import Server
 from exalign_service.inference.stage_pool import StagePool
 from exalign_service.serving import model_service
-from service_fakes import GOOD_BOX, SIDE, FakeDetector, FakeRuntime, K, config, encoded, request, tiny_bundle
+from service_fakes import GOOD_BOX, SIDE, Corners, FakeDetector, FakeRuntime, K, config, encoded, request, tiny_bundle
 
 T = TypeVar("T")
 
@@ -79,18 +79,20 @@ class Served:
         self.stub: service_pb2_grpc.FaceAlignmentServiceAsyncStub = service_pb2_grpc.FaceAlignmentServiceStub(channel)
         self.calls: Counter[str] = Counter()
 
-    async def predict(self) -> face_pb2.Face:
-        """The face in `GOOD_BOX`."""
-        return (await self.stub.PredictLandmarks(request(GOOD_BOX))).faces[0]
+    async def predict(self, box: Corners = GOOD_BOX) -> face_pb2.Face:
+        """The face in a box."""
+        return (await self.stub.PredictLandmarks(request(box))).faces[0]
 
 
 @asynccontextmanager
-async def serving(folder: Path, patch: pytest.MonkeyPatch, move: float = 0.0) -> AsyncIterator[Served]:
+async def serving(
+    folder: Path, patch: pytest.MonkeyPatch, move: float = 0.0, **changes: object
+) -> AsyncIterator[Served]:
     runtime, stages = SeeingRuntime(), VisitCounter(2)
     patch.setattr(model_service, "StagePool", lambda *args, **kwargs: stages)
     bundle = replace(tiny_bundle(folder), residual=residual(), refiner=refiner(move))
     aligner = Aligner(bundle, runtime, {"mtcnn": FakeDetector((GOOD_BOX, 0.9))})
-    server = Server(config(), aligner)
+    server = Server(config(**changes), aligner)
     await server.start()
     await server.warm()
     try:
@@ -165,6 +167,46 @@ async def test_a_kept_face_is_computed_in_one_visit(tmp_path: Path, monkeypatch:
         assert again.landmarks == face.landmarks
         assert it.calls == ONCE
         assert it.stages.visits == 1
+
+
+#: Half of it has room for one whole face, of 3 kB; the other for the crops of three, of 2 kB.
+ONE_WHOLE = 11_000
+
+
+async def test_a_face_of_which_only_the_crop_is_kept_answers_the_same_after_one_run_of_the_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(tmp_path, monkeypatch, max_posterior_bytes=ONE_WHOLE) as it:
+        first, second = await it.predict(), await it.predict((5, 8, 33, 36))
+        assert first.landmarks != second.landmarks
+        it.runtime.batches.clear()
+        for face, runs in ((second, []), (first, [1]), (first, [1]), (second, [1, 1])):
+            asked = service_pb2.EstimatePoseRequest(
+                posterior_id=face.posterior_id, landmarks=face_pb2.LandmarkOptions()
+            )
+            (again,) = (await it.stub.EstimatePose(asked)).faces
+            assert again.landmarks == face.landmarks
+            assert again.presence == face.presence
+            assert it.runtime.batches == runs
+
+
+async def test_a_click_does_not_depend_on_how_much_is_kept_of_the_face(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    click = evidence_pb2.Click(landmark=30, position=geometry_pb2.Point(x=25, y=25), sigma=1)
+    async with serving(tmp_path, monkeypatch, max_posterior_bytes=ONE_WHOLE) as it:
+        name = (await it.predict()).posterior_id
+        asked = Conditional(posterior_id=name, evidence=evidence_pb2.Evidence(clicks=[click]), include_prior=True)
+        right = await it.stub.QueryConditional(asked)
+        await it.predict((5, 8, 33, 36))
+        it.runtime.batches.clear()
+        again = await it.stub.QueryConditional(asked)
+        assert it.runtime.batches == [1]
+        assert (again.face.landmarks, again.prior, again.surprise) == (
+            right.face.landmarks,
+            right.prior,
+            right.surprise,
+        )
 
 
 @pytest.mark.parametrize("include_prior", [False, True])

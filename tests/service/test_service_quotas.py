@@ -140,7 +140,7 @@ async def test_sessions_of_one_caller_are_bounded_by_its_quota(tmp_path: Path) -
 
 
 async def test_posteriors_of_one_caller_are_bounded_by_its_quota(tmp_path: Path) -> None:
-    async with running(tmp_path, config(quota_posterior_bytes=2500)) as live, another_caller(live) as other:
+    async with running(tmp_path, config(quota_posterior_bytes=4000)) as live, another_caller(live) as other:
         names = [(await live.stub.PredictLandmarks(request(GOOD_BOX))).faces[0].posterior_id for _ in range(3)]
         theirs = (await other.stub.PredictLandmarks(request(GOOD_BOX))).faces[0].posterior_id
         for name in (*names[1:], theirs):

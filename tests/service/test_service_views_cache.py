@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -10,6 +11,8 @@ import pytest
 
 from exalign.v1 import evidence_pb2, geometry_pb2, service_pb2
 from exalign_engine import LocatedFace
+from exalign_engine.posterior.residual import ImageFeatures
+from exalign_service.config.schema import LimitsConfig
 from exalign_service.inference.posterior_cache import CachedFace, PosteriorCache
 from exalign_service.rpc.call_context import Call
 from exalign_service.rpc.errors import PosteriorNotFoundError
@@ -51,6 +54,60 @@ def test_the_least_recently_used_goes_first() -> None:
         cache.find(b)
     assert (len(cache), counts.count, counts.evicted) == (2, 2, 1)
     assert counts.lookups == [True, True, True, False]
+
+
+def seen() -> CachedFace:
+    """A face whose crop is smaller than what the network said about it."""
+    return replace(subject(), probabilities=np.ones(100_000, np.float32), crop=np.zeros((112, 112, 3), np.uint8))
+
+
+def whole(cache: PosteriorCache, *names: str) -> list[bool]:
+    """Of which more than the crop is kept."""
+    return [cache.find(name).probabilities is not None for name in names]
+
+
+def test_what_was_not_used_for_longest_keeps_its_crop_alone() -> None:
+    cache = PosteriorCache(1000, 4 * seen().size_bytes, Counts(), lambda: Call("one", 1.0, caller="a"))
+    a, b = cache.keep(seen()), cache.keep(seen())
+    assert whole(cache, b, a) == [True, True]
+    c = cache.keep(seen())
+    assert whole(cache, b, a, c) == [False, True, True]
+    reduced = cache.find(b)
+    assert reduced.size_bytes < 40_000
+    cache.restore(b, seen())
+    assert whole(cache, a, b, c) == [False, True, True]
+    cache.restore("gone meanwhile", seen())
+    assert len(cache) == 3
+
+
+def test_twice_as_many_faces_as_in_64_mib_find_room_in_less_than_half_of_it() -> None:
+    # Of the default bundle: K probabilities, two looks' embedding and map, and the crop.
+    image = ImageFeatures(np.zeros(256, np.float32), np.zeros((64, 28, 28), np.float32))
+    face = replace(seen(), probabilities=np.ones(143_378, np.float32), image=image)
+    room = LimitsConfig().max_posterior_bytes
+    before = 64 * 2**20 // (face.size_bytes - 112 * 112 * 3)
+    cache = PosteriorCache(LimitsConfig().max_posteriors, room, Counts(), lambda: Call("one", 1.0, caller="a"))
+    names = [cache.keep(face) for _ in range(2 * before)]
+    kept = [cache.find(name) for name in names]  # none has gone
+    assert sum(one.size_bytes for one in kept) <= room < 64 * 2**20 / 2
+    assert sum(whole(cache, *names)) >= 7
+
+
+def test_a_callers_bound_counts_what_is_kept_of_its_faces() -> None:
+    cache = PosteriorCache(1000, 2**30, Counts(), lambda: Call("one", 1.0, caller="a"))
+    cache.max_bytes_per_caller = 2 * seen().size_bytes
+    names = [cache.keep(seen()) for _ in range(8)]
+    assert whole(cache, *names) == [False] * 7 + [True]
+
+
+def test_what_cannot_be_found_again_stays_whole() -> None:
+    cache = PosteriorCache(1000, 3 * seen().size_bytes, Counts(), lambda: Call("one", 1.0, caller="a"))
+    names = [cache.keep(replace(seen(), crop=None)) for _ in range(3)]
+    assert whole(cache, *names) == [True] * 3
+    small = replace(seen(), probabilities=np.ones(1, np.float32))
+    assert small.reduced() is None
+    with pytest.raises(ValueError, match="only the crop"):
+        replace(small, probabilities=None).face(None)  # type: ignore[arg-type]
 
 
 def test_ids_cannot_be_guessed_from_one_another() -> None:

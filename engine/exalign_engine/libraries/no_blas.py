@@ -1,22 +1,27 @@
-"""numba without scipy: no kernel of ours multiplies matrices."""
+"""numba without what it finds for others: no kernel of ours multiplies matrices, or calls C."""
 
 from __future__ import annotations
 
 import sys
 
-_BLAS = "scipy.linalg.cython_blas"
+#: What numba asks for, and does without where it is not there: matrix products, and C.
+_LEFT_OUT = ("scipy", "cffi")
 
 
 def load_numba_without_blas() -> None:
     """Load what numba needs to read or compile a kernel, without `scipy.linalg`, which takes longer than all the rest.
 
-    For processes that are ours alone: other code's kernels could not multiply matrices any more. Nothing happens where
-    somebody has loaded either of them before.
+    Without cffi and its parser of C as well. For processes that are ours alone: other code's kernels could do neither
+    any more. Nothing happens where somebody has loaded numba's matrices or `scipy.linalg` before.
     """
     if "numba.np.arraymath" in sys.modules or "scipy.linalg" in sys.modules:
         return
-    sys.modules[_BLAS] = None  # type: ignore[assignment]  # so Python blocks an import
+    before = {name: sys.modules[name] for name in _LEFT_OUT if name in sys.modules}
+    sys.modules |= dict.fromkeys(_LEFT_OUT)  # type: ignore[arg-type]  # so Python blocks an import
     try:
+        import numba.core.typing.cffi_utils  # read by the first kernel
         import numba.np.arraymath  # noqa: F401
     finally:
-        del sys.modules[_BLAS]
+        for name in _LEFT_OUT:
+            del sys.modules[name]
+        sys.modules |= before

@@ -12,7 +12,7 @@ Its displacement r = y_L − y₀ moves the exemplars around y₀, the less the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -173,16 +173,16 @@ class ResidualHead:
 
     def to_arrays(self) -> dict[str, NDArray[np.float16] | F32]:
         """What residual.npz holds: the matrices in half precision, L levels stacked."""
-        return {
-            "hidden_weight": np.stack([v.hidden_weight for v in self.levels]).astype(np.float16),
-            "hidden_bias": np.stack([v.hidden_bias for v in self.levels]),
-            "weight": np.stack([v.weight for v in self.levels]).astype(np.float16),
-            "bias": np.stack([v.bias for v in self.levels]),
-        }
+        halves = ("hidden_weight", "weight")
+        return {key: a.astype(np.float16) if key in halves else a for key, a in self.stacked().items()}
+
+    def stacked(self) -> dict[str, F32]:
+        """By the names of `Level`, L levels stacked."""
+        return {name: np.stack([getattr(v, name) for v in self.levels]) for name in Level.__dataclass_fields__}
 
     @classmethod
-    def of_arrays(cls, arrays: dict[str, NDArray[np.floating]], margin: float) -> ResidualHead:
-        """The inverse of `to_arrays`."""
+    def of_arrays(cls, arrays: Mapping[str, NDArray[np.floating]], margin: float) -> ResidualHead:
+        """The inverse of `to_arrays`, and of `stacked`."""
         names = ("hidden_weight", "hidden_bias", "weight", "bias")
         stacked = [np.ascontiguousarray(arrays[name], dtype=np.float32) for name in names]
         return cls(tuple(Level(*parts) for parts in zip(*stacked, strict=True)), margin)

@@ -103,6 +103,29 @@ class Tables:
             return made
         return _mapped(paths, layout) or made
 
+    def shared(self, name: str, arrays: Mapping[str, NDArray[Any]]) -> Arrays:
+        """Arrays that are at hand, mapped: so that each process does not hold its own.
+
+        What is kept is compared with them, bit by bit, and written anew where it differs: whatever made it.
+
+        Args:
+            name: see `arrays`.
+            arrays: by key.
+
+        Returns:
+            The same by the same keys; the very same where nothing is kept.
+        """
+        layout: Layout = {key: (array.dtype.type, array.shape) for key, array in arrays.items()}
+        found = self.arrays(name, layout, lambda: arrays)
+        if self.folder is None or all(_same(found[key], array) for key, array in arrays.items()):
+            return found
+        try:
+            paths = {key: self.folder / f"{name}.{key}.npy" for key in layout}
+            self._write(paths, arrays)
+        except OSError:
+            return dict(arrays)
+        return _mapped(paths, layout) or dict(arrays)
+
     def block(self, name: str, make: Callable[[], bytes | None]) -> U8 | None:
         """Bytes of any length: mapped where they are kept, else made and kept.
 
@@ -200,6 +223,11 @@ def _mapped(paths: Mapping[str, Path], layout: Layout) -> Arrays | None:
             return None
         found[key] = np.asarray(array)
     return found
+
+
+def _same(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    """Whether two arrays of one layout hold the same bits."""
+    return a is b or np.array_equal(a.view(np.uint8), np.ascontiguousarray(b).view(np.uint8))
 
 
 def _mapped_block(path: Path) -> U8 | None:

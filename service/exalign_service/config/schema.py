@@ -136,12 +136,16 @@ class LimitsConfig:
     max_landmark_groups: Annotated[int, Rule("landmark groups in one call", least=0, most=1024)] = 16
     max_top_exemplars: Annotated[int, Rule("exemplars named in one answer", least=0, most=10_000)] = 100
     max_exemplars: Annotated[int, Rule("class ids in one GetExemplars call", least=1, most=100_000)] = 1000
-    max_posteriors: Annotated[
-        int, Rule("posteriors kept behind posterior ids, 4 bytes an exemplar each; 0: none", least=0, most=1_000_000)
-    ] = 256
+    max_posteriors: Annotated[int, Rule("posteriors kept behind posterior ids; 0: none", least=0, most=1_000_000)] = 256
     max_posterior_bytes: Annotated[
-        int, Rule("memory for them, bytes; what several share is counted for each", least=1, most=2**40)
-    ] = 64 * 1024 * 1024
+        int,
+        Rule(
+            "memory for them, bytes, half of it for those used last, which then need no network; what several share is"
+            " counted for each",
+            least=1,
+            most=2**40,
+        ),
+    ] = 12 * 1024 * 1024
     max_request_bytes: Annotated[
         int, Rule("requests of the calls in progress together, bytes; shared between callers", 1024, 2**40)
     ] = 256 * 1024 * 1024

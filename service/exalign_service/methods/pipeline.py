@@ -175,7 +175,7 @@ class Pipeline:
         """
         match source:
             case PosteriorId(name):
-                return PictureAnswer([await self.run_visit(clock, self._rebuild, self.cache.find(name), work)])
+                return PictureAnswer([await self._kept_face(name, clock, work)])
             case Picture():
                 async with self._crops(source, clock) as crops:
                     check(len(crops.faces))
@@ -200,7 +200,7 @@ class Pipeline:
         """
         match source:
             case PosteriorId(name):
-                return await self.run_visit(clock, self._rebuild, self.cache.find(name), work)
+                return await self._kept_face(name, clock, work)
             case Picture():
                 async with self._crops(source, clock, most=1) as crops:
                     if not crops.faces:
@@ -309,8 +309,8 @@ class Pipeline:
         while waiting:
             rows = await self.infer([crop for _, crop in waiting.values()], clock)
             steps = (
-                self.run_visit(clock, self._step, image, refinement, row, clock, work)
-                for (refinement, _), row in zip(waiting.values(), rows, strict=True)
+                self.run_visit(clock, self._step, image, refinement, crop, row, clock, work)
+                for (refinement, crop), row in zip(waiting.values(), rows, strict=True)
             )
             outcomes = dict(zip(waiting, await asyncio.gather(*steps), strict=True))
             waiting = {}
@@ -322,13 +322,25 @@ class Pipeline:
         return [made[i] for i in range(len(faces))]
 
     def _step(
-        self, image: Pixels, refinement: FaceRefinement, row: Row, clock: StageClock, work: FaceWork[T]
+        self, image: Pixels, refinement: FaceRefinement, crop: U8, row: Row, clock: StageClock, work: FaceWork[T]
     ) -> U8 | _Made[T]:
-        """The next crop of a face, or what is made of it."""
+        """The next crop of a face, or what is made of it; ``row`` is about ``crop``."""
         face = clock.run("posterior", refinement.update, row.outputs)
         if face is None:
             return clock.run("decode", self.aligner.crop, image, refinement.place)
-        return _Made(work(CachedFace.of(face, self.aligner.bundle.id), face))
+        return _Made(work(CachedFace.of(face, self.aligner.bundle.id, crop), face))
+
+    async def _kept_face(self, name: str, clock: StageClock, work: FaceWork[T]) -> T:
+        """What is made of a face that is kept; scored anew where only its crop is."""
+        cached = self.cache.find(name)
+        if cached.probabilities is None and cached.crop is not None:
+            (row,) = await self.infer([cached.crop], clock)
+            cached = await self.run_stage(clock, "posterior", self._scored_again, cached, row)
+            self.cache.restore(name, cached)
+        return await self.run_visit(clock, self._rebuild, cached, work)
+
+    def _scored_again(self, cached: CachedFace, row: Row) -> CachedFace:
+        return cached.scored(self.aligner.posterior(row.outputs))
 
     def _rebuild(self, cached: CachedFace, work: FaceWork[T]) -> T:
         return work(cached, cached.face(self.aligner.model))

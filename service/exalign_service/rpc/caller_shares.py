@@ -58,6 +58,19 @@ class CallerShares:
         entries[key] = entries[key][0], self._next_use()
         entries.move_to_end(key)
 
+    def resize(self, key: str, size: int) -> None:
+        """Something takes more or fewer bytes than before; when it was last used stays.
+
+        Args:
+            key: there.
+            size: bytes, from now on.
+        """
+        holding = self._holdings[self._callers[key]]
+        before, used = holding.entries[key]
+        holding.entries[key] = size, used
+        holding.size += size - before
+        self.size += size - before
+
     def remove(self, key: str) -> None:
         """Something goes; nothing happens where it is not there."""
         caller = self._callers.pop(key, None)
@@ -80,6 +93,10 @@ class CallerShares:
         """Bytes that a caller keeps."""
         holding = self._holdings.get(caller)
         return 0 if holding is None else holding.size
+
+    def caller_of(self, key: str) -> str:
+        """Whose something is that is there."""
+        return self._callers[key]
 
     def oldest_of(self, caller: str) -> str:
         """The least recently used of a caller that keeps something."""

@@ -40,15 +40,20 @@ def load_model(config: ServerConfig) -> LoadedModel:
     Raises:
         ExalignError: the bundle, the runtime or a detector cannot be used; one line says why.
     """
+    from exalign_engine.libraries.no_blas import load_numba_without_blas
+    from exalign_engine.libraries.no_opsets import load_openvino_without_opsets
+
+    load_numba_without_blas()
+    load_openvino_without_opsets()
+
     from exalign_engine.bundle.bundle import Bundle, default_bundle_path
+    from exalign_engine.bundle.served import to_serve
     from exalign_engine.detect import create_detectors
     from exalign_engine.face.aligner import Aligner
-    from exalign_engine.libraries.no_blas import load_numba_without_blas
     from exalign_engine.runtime.equivalence import create_verified_runtime
     from exalign_engine.runtime.tensorrt.runtime import GpuOptions
 
-    load_numba_without_blas()
-    bundle = Bundle.load(first_bundle(config.model) or default_bundle_path())
+    bundle = to_serve(Bundle.load(first_bundle(config.model) or default_bundle_path()))
     batching = config.batching
     verified = create_verified_runtime(
         config.model.runtime,

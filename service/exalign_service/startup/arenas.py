@@ -1,7 +1,8 @@
-"""The C library's allocator: two arenas, whatever the number of threads.
+"""The C library's allocator: one or two arenas, whatever the number of threads.
 
-It gives every thread an arena of its own, and each keeps what its thread once needed: 48 MB of a working server.
-Threads that compute take turns, at Python's lock or a core, so two are seldom waited for (docs/decisions/start.md).
+It gives every thread an arena of its own, and each keeps what its thread once needed: 48 MB of a working server, and
+20 of those with two. Threads that compute take turns, at Python's lock or a core, so that few wait for an arena
+(docs/decisions/memory.md).
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import ctypes
 import os
 from contextlib import suppress
 
-_ARENAS = 2
+#: One arena for so many cores that the process may use, and how many at most.
+_CORES, _MOST = 4, 2
 
 #: <malloc.h> of glibc.
 _M_ARENA_MAX = -8
@@ -21,4 +23,9 @@ def keep_few_arenas() -> None:
     if "MALLOC_ARENA_MAX" in os.environ or "glibc.malloc.arena_max" in os.environ.get("GLIBC_TUNABLES", ""):
         return
     with suppress(OSError, AttributeError):  # no glibc
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _ARENAS)
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, arenas(len(os.sched_getaffinity(0))))
+
+
+def arenas(cores: int) -> int:
+    """How many, for a process that may use so many cores."""
+    return min(max(cores // _CORES, 1), _MOST)

@@ -31,13 +31,12 @@ from typing import TYPE_CHECKING
 
 from exalign.cli_support import DONE, FAILED, WRONG_USAGE, OneLineParser, report, run_command
 from exalign_engine.errors import ExalignError
-from exalign_service.models.freed_memory import give_memory_back
 from exalign_service.observability import logs
 from exalign_service.observability.native_stderr import captured_stderr
 from exalign_service.startup import token_command
 from exalign_service.startup.arenas import keep_few_arenas
 from exalign_service.startup.early_exit import leave, leave_unfinished, log_to
-from exalign_service.startup.garbage import collect_as_usual, collect_rarely
+from exalign_service.startup.garbage import collect_rarely
 from exalign_service.startup.memory import hopeless_limit, lack_of_memory
 from exalign_service.startup.signals import EndGuard, signals_caught
 
@@ -173,6 +172,7 @@ def _serve(config: ServerConfig, args: argparse.Namespace) -> None:
     from exalign_service.config.start_checks import StartError, check_start
 
     process: int | None = args.process_index
+    keep_few_arenas()  # first: whatever starts a thread gives it one
     try:
         check_start(config)
         check_access(config.access)
@@ -184,7 +184,6 @@ def _serve(config: ServerConfig, args: argparse.Namespace) -> None:
             # A thread that computes in Python gives way to the event loop sooner than by itself.
             sys.setswitchinterval(_SWITCH_INTERVAL)
             collected = gc.get_threshold()
-            keep_few_arenas()
             collect_rarely()
             # Not on the event loop, which could obey nothing meanwhile: until it runs, our own handler does.
             import asyncio
@@ -237,8 +236,10 @@ async def _until_stopped(
 ) -> None:
     import asyncio
 
+    from exalign_service.rpc.clock import LoopClock
     from exalign_service.rpc.lifecycle import GONE_AFTER, Phase
     from exalign_service.server import Server
+    from exalign_service.startup.settling import settle
 
     loop, stops = asyncio.get_running_loop(), asyncio.Queue[str]()
     server = Server(config, on_failure=lambda: stop("failure"))
@@ -257,17 +258,10 @@ async def _until_stopped(
 
     if args.exit_with_stdin:
         _watch_stdin(lambda: stop("stdin closed"))
-    settling = asyncio.create_task(_settle(server, collected))
+    settling = asyncio.create_task(settle(server, collected, LoopClock()))
     with signals_caught(stop):
         await _serve_until(stops, server)
     settling.cancel()
-
-
-async def _settle(server: Server, collected: tuple[int, int, int]) -> None:
-    """Once all is warm: collect garbage as usual, and give back what the start needed."""
-    await server.warm()
-    collect_as_usual(collected)
-    give_memory_back()
 
 
 async def _serve_until(stops: asyncio.Queue[str], server: Server) -> None:

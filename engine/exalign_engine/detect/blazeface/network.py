@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 #: (S, S, 3) uint8 RGB → scores (A,) and regressions (A, 16). Thread safe.
 Network = Callable[[U8], tuple[F32, F32]]
 
-#: Calls that may run at once in OpenVINO; a further caller waits. Each takes a megabyte.
+#: Most calls that may run at once in OpenVINO, one for two cores; a further caller waits a millisecond or two. Each
+#: takes 5 MB of each network (docs/decisions/memory.md), and a call has other work for most of its time.
 _MOST_STREAMS = 8
 
 
@@ -44,7 +45,7 @@ def by_openvino(path: Path) -> Network:
     """On the CPU in float32, one thread a call."""
     import openvino
 
-    streams = min(os.cpu_count() or 1, _MOST_STREAMS)
+    streams = min(max((os.cpu_count() or 1) // 2, 1), _MOST_STREAMS)
     settings = {
         # Left alone, OpenVINO computes in bf16 where the processor can: slower here, and less exact.
         "INFERENCE_PRECISION_HINT": "f32",
