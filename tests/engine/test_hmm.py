@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from exalign_engine.hmm.belief import BELIEF_BYTES, TINY, most_members
+from exalign_engine.hmm.belief import BELIEF_BYTES, TINY, most_members, rounded
 from exalign_engine.hmm.chain import Belief, Chain, ChainSettings, Emission, LowPass, forward_backward
 from exalign_engine.posterior.thinning import thinned
 from hmm_reference import adjacency, forward, smoothed
@@ -187,6 +187,21 @@ def test_a_thinned_belief_spreads_as_the_whole_one_does() -> None:
     assert max(error(a, b) for a, b in smooth) < 0.15
 
 
+def test_a_chain_that_may_keep_every_class_leaves_out_none() -> None:
+    rng = np.random.default_rng(6)
+    shapes, emissions = random_shapes(rng, 90), random_emissions(rng, 90, 5)
+    some, more = (filtered(Chain(shapes, TAU, ChainSettings(members=m)), emissions) for m in (90, 2000))
+    assert [b.encode() for b in some] == [b.encode() for b in more]
+
+
+@pytest.mark.parametrize("constant", [-1000.0, 64.0, 1000.0])
+def test_a_constant_added_to_an_emission_changes_no_bit(constant: float) -> None:
+    shapes, log = random_shapes(np.random.default_rng(8), 60), -np.arange(60, dtype=np.float32) / 4
+    chain = Chain(shapes, TAU)
+    here, there = (chain.start(Emission(log + np.float32(c))) for c in (0.0, constant))
+    assert there.encode() == here.encode()
+
+
 def test_forward_backward_is_filter_then_smoother() -> None:
     rng = np.random.default_rng(4)
     chain, emissions = Chain(random_shapes(rng, 90), TAU), random_emissions(rng, 90, 5)
@@ -267,6 +282,13 @@ def test_the_largest_belief_fits(count: int) -> None:
     assert (read.rest, read.cut, read.stay) == (0.5, 0.25, 0.1)
 
 
+def test_weights_are_rounded_to_the_nearest_of_twelve_bits() -> None:
+    weights = np.random.default_rng(5).uniform(0, 1, 1000)
+    short = rounded(weights)
+    np.testing.assert_allclose(short, weights, rtol=2.0**-12 * (1 + 1e-6))
+    np.testing.assert_array_equal(rounded(short.astype(np.float64)), short)
+
+
 def test_the_longer_a_chain_stays_the_less_a_blind_frame_spreads_it() -> None:
     chain = Chain(random_shapes(np.random.default_rng(4), 400), TAU, ChainSettings(members=2000))
     belief = chain.start(Emission(np.where(np.arange(400) == 7, 0.0, -20.0).astype(np.float32)))
@@ -327,8 +349,22 @@ def test_damaged_states_are_refused() -> None:
     for data in (b"", emission.encode()[:-1], emission.encode() + b"\0", belief.encode()):
         with pytest.raises(ValueError, match=r"emission|bytes|classes"):
             Emission.decode(data, 30)
-    with pytest.raises(ValueError, match="below 5"):
-        Belief.decode(belief.encode(), 5)
+    for count in (5, 29):  # its last class is 29
+        with pytest.raises(ValueError, match=f"below {count}"):
+            Belief.decode(belief.encode(), count)
+    assert belief.index[-1] == 29
+    twice = Belief(np.full(2, 1000, np.int32), np.full(2, 0.25, np.float32), 0.5, 0.0)
+    with pytest.raises(ValueError, match="not 2 ascending classes"):
+        Belief.decode(twice.encode(), 2000)
+
+
+def test_classes_are_written_as_bits_or_as_a_list_whichever_is_shorter() -> None:
+    sizes = [
+        len(Belief(np.linspace(0, last, 10).astype(np.int32), np.full(10, 0.1, np.float32), 0.0, 0.0).encode())
+        for last in (9, 200, 280, 360, 100_000)
+    ]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1]
 
 
 def test_a_belief_keeps_as_many_members_as_the_settings_say_and_fit() -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from exalign_engine.hmm.chain import Chain, ChainSettings, Emission, PathState, viterbi
+from exalign_engine.hmm.max_product import Column
 from hmm_reference import adjacency, best_score, score_of
 from properties import examples
 from test_hmm import TAU, random_emissions, random_shapes
@@ -111,3 +112,7 @@ def test_damaged_paths_are_refused() -> None:
             PathState.decode(bad, 5)
     with pytest.raises(ValueError, match="over 4 classes"):
         PathState.decode(data, 4)
+    two, below = Column(np.array([1, 2], np.int32), np.zeros(2, np.int32)), np.array([-1, 2], np.int32)
+    for window, columns in ((1, (two, two)), (3, (Column(below, np.zeros(2, np.int32)),))):
+        with pytest.raises(ValueError, match="over 5 classes"):
+            PathState.decode(PathState(window, columns, np.zeros(2), 0.0).encode(), 5)

@@ -72,6 +72,16 @@ def test_a_step_into_few_classes_is_the_one_by_one_sum() -> None:
     assert exact.step(one, wide).encode() != usual.step(other, wide).encode()
 
 
+def test_what_a_frame_rules_out_is_not_held_by_the_rest_either() -> None:
+    shapes = plane(7)
+    chain = Chain(shapes, TAU, ChainSettings(exact=100, sampled=200, members=300))
+    belief = Belief(np.arange(0, K, 50, dtype=np.int32), np.full(60, 0.5 / 60, np.float32), 0.5, 0.0)
+    after = chain.step(belief, peak(shapes, (0.4, 0.5), 0.1))
+    assert after.rest < 0.05
+    far = np.linalg.norm(shapes[:, 0] - np.array([0.4, 0.5]), axis=1) > 0.5
+    assert after.probabilities(K)[far].sum() < 0.05
+
+
 def test_what_stays_of_a_class_is_not_drawn_by_lot() -> None:
     shapes = plane(5)
     chain = Chain(shapes, TAU, ChainSettings(exact=100, sampled=20, members=300))

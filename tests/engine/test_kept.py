@@ -73,14 +73,24 @@ def test_drawn_weights_are_the_thinned_ones(seed: int, size: int, count: int, ti
     masses[rng.integers(size)] += 1e-3
     if ties:
         masses = np.ceil(2 * masses)
-    (rows, weights), found, expected = drawn(masses, count), np.zeros(size), thinned(masses, count)[0]
+    (rows, weights), found, (expected, moved) = drawn(masses, count), np.zeros(size), thinned(masses, count)
     found[rows] = weights
+    assert moved == pytest.approx(masses[expected == 0].sum(), abs=1e-12)
     assert np.count_nonzero(found) <= count
     assert found.sum() == pytest.approx(masses.sum(), rel=1e-9)
+    # No stretch from the beginning on gains or loses more than half of what a mark weighs.
+    mark = float(found[found > 0].min())
+    assert np.abs(np.cumsum(found) - np.cumsum(masses)).max() <= mark * (0.5 + 1e-6)
     # Where a mark falls on the border of two weights, rounding may put it on either: seldom, where none are equal.
     step = max(float(found[found > 0].min()), float(expected[expected > 0].min()))
     assert np.abs(np.cumsum(found) - np.cumsum(expected)).max() <= step * (1 + 1e-9)
     assert ties or np.count_nonzero(~np.isclose(found, expected)) <= 0.02 * size + 2
+
+
+def test_the_light_ones_have_one_place_where_all_others_are_heavy() -> None:
+    masses = np.array([1.0, 100.0, 1.0, 50.0, 1.0, 1.0])
+    rows, weights = drawn(masses, 3)
+    assert dict(zip(rows.tolist(), weights.tolist(), strict=True)) == {1: 100.0, 3: 50.0, 4: 4.0}
 
 
 def test_few_exemplars_are_all_kept(model: PosteriorModel) -> None:
@@ -112,6 +122,16 @@ def test_many_are_stood_for_by_few_and_the_mass_is_stated(model: PosteriorModel,
     assert kept.cut == pytest.approx(1 - p[kept.index].sum(dtype=np.float64), abs=1e-6)
     heavy = np.flatnonzero(p > 2 / STAND_INS)
     np.testing.assert_allclose(kept.weights[np.searchsorted(kept.index, heavy)], p[heavy], rtol=1e-5)
+
+
+@BOTH
+def test_the_entropy_and_the_number_of_exemplars_are_those_of_all(
+    model: PosteriorModel, shape: Callable[[F32], F32]
+) -> None:
+    few = posterior(model, shape)
+    p = few.probabilities.astype(np.float64)
+    assert few.entropy == pytest.approx(-float((p * np.log(p)).sum()), rel=1e-6)
+    assert few.effective_number == pytest.approx(1 / float(np.square(p).sum()), rel=1e-6)
 
 
 @BOTH
@@ -173,3 +193,15 @@ def test_shares_of_few_are_those_of_all(model: PosteriorModel) -> None:
     squared = np.square(model.exemplars.shapes.astype(np.float64) - start).sum(axis=2).mean(axis=1)
     np.testing.assert_allclose(shares, np.exp(-squared / (2 * DISPLACEMENT_REACH**2)), atol=1e-5)
     np.testing.assert_array_equal(first.components.shapes, second.components.shapes)
+
+
+def test_places_of_a_landmark_are_displaced_as_each_exemplar_is(model: PosteriorModel) -> None:
+    p, shapes = flat(np.zeros(K, np.float32)), model.exemplars.shapes
+    r, start = np.random.default_rng(3).normal(0, 0.02, (68, 2)), shapes[0].astype(np.float64)
+    near, alike = Posterior(model, p, 0.1, displacement=r, start=start), Posterior(model, p, 0.1, displacement=r)
+    assert near.share is not None
+    for one, share in ((near, near.share), (alike, 1.0), (Posterior(model, p, 0.1), 0.0)):
+        moves = np.multiply.outer(np.broadcast_to(share, K), r[8])
+        np.testing.assert_allclose(one.places(8), (shapes[:, 8] + moves).T, atol=1e-6)
+        rows = np.array([5, 0, 77], np.int32)
+        np.testing.assert_array_equal(one.places(8, rows), one.places(8)[:, rows])

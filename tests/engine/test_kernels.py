@@ -15,6 +15,7 @@ from exalign_engine.posterior.kernels import (
     integrated_rice_table,
     kernel_layout,
     marginal_log_likelihood,
+    moved_shapes,
     rice_table,
     weighted_moments,
 )
@@ -75,6 +76,18 @@ def test_moments_with_all_mass_on_one_class_are_that_class() -> None:
     mean, covariance = weighted_moments(weights, index, shapes)
     np.testing.assert_allclose(mean, shapes[index[37]], atol=1e-6)
     np.testing.assert_allclose(covariance, 0, atol=1e-6)
+
+
+@PLENTY
+@given(seeds, st.integers(1, 50))
+def test_moved_shapes_agree_with_float64(seed: int, k: int) -> None:
+    rng = np.random.default_rng(seed)
+    _, index, shapes = mixture(seed, k, 0)
+    r, share, shift = rng.normal(0, 0.1, (2, N)), rng.random(k), rng.normal(0, 0.2, (k, 3))
+    given = (a.astype(np.float32) for a in (r, share, shift))
+    displaced = shapes[index].astype(np.float64) + share[:, None, None] * r
+    expected = displaced + shift[:, :2, None] + shift[:, 2, None, None] * (displaced - 0.5)
+    np.testing.assert_allclose(moved_shapes(index, shapes, *given), expected, atol=1e-6)
 
 
 def disc_twin(weights: F64, shapes: F64, sigma: F64, centre: F64, radius: float) -> F64:

@@ -17,7 +17,7 @@ from exalign_engine.geometry.frames import diagonal, tight_box
 from exalign_engine.geometry.landmarks import GROUPS, MIRROR, N_LANDMARKS, mirror_shapes
 from exalign_engine.posterior.calibration import Calibration
 from exalign_engine.posterior.kept import MOMENT_CUT
-from exalign_engine.posterior.posterior import CONFIDENCE_RADIUS, PosteriorModel
+from exalign_engine.posterior.posterior import CONFIDENCE_RADIUS, Measurement, Posterior, PosteriorModel
 from properties import examples
 
 F64 = NDArray[np.float64]
@@ -75,6 +75,8 @@ def test_mean_and_covariance_agree_with_the_dense_mixture(model: PosteriorModel,
     np.testing.assert_allclose(posterior.mean, mean, atol=bound)
     expected = np.stack([xx + kernel, xy, yy + kernel], axis=1)
     np.testing.assert_allclose(posterior.covariance, expected, atol=2 * reach * bound + 2e-6)
+    trace = posterior.covariance[:, 0] + posterior.covariance[:, 2]
+    assert posterior.expected_error == pytest.approx(math.sqrt(trace.mean()))
 
 
 @PLENTY
@@ -213,6 +215,21 @@ def test_confidence_agrees_with_the_dense_mixture(model: PosteriorModel, seed: i
     # The kernel's bound, and what the cut leaves out.
     np.testing.assert_allclose(posterior.confidence, expected, atol=2e-3 + 2 * MOMENT_CUT)
     assert ((posterior.confidence >= 0) & (posterior.confidence <= 1)).all()
+
+
+def test_a_landmark_that_was_measured_is_where_it_was_seen(model: PosteriorModel) -> None:
+    plain, seen = model.posterior(draw(5)), Measurement(0.4, 0.6, 1e-4)
+    one = Posterior(model, plain.probabilities, plain.presence, measured={30: seen})
+    others = np.arange(N_LANDMARKS) != 30
+    np.testing.assert_array_equal(one.mean[others], plain.mean[others])
+    np.testing.assert_array_equal(one.covariance[others], plain.covariance[others])
+    # The kernel is one thing that is known of it, the measurement another.
+    variance = 1 / (1 / plain.kernel_variance[30] + 1 / seen.variance)
+    np.testing.assert_allclose(one.mean[30], (0.4, 0.6))
+    np.testing.assert_allclose(one.covariance[30], (variance, 0, variance))
+    radius = CONFIDENCE_RADIUS * diagonal(tight_box(one.mean))
+    assert one.confidence[30] == pytest.approx(1 - math.exp(-(radius**2) / (2 * variance)))
+    np.testing.assert_allclose(one.group([30]).centroid, (0.4, 0.6))
 
 
 def test_confidence_falls_as_kernels_widen(toy_exemplars: Exemplars) -> None:

@@ -155,6 +155,25 @@ def test_a_class_that_writes_itself_is_asked_and_is_told_how_many_classes_there_
     assert decode(Coded, encode(Coded, Coded("three")), K) == Coded("three of 7")
 
 
+@dataclass(frozen=True)
+class Sentence:
+    """One that only looks as if it wrote itself."""
+
+    text: str
+
+    def encode(self) -> bytes:
+        raise NotImplementedError
+
+
+def test_a_class_that_cannot_read_itself_is_written_by_its_fields() -> None:
+    assert decode(Sentence, encode(Sentence, Sentence("so")), K) == Sentence("so")
+
+
+def test_a_tuple_of_one_is_written_as_its_item() -> None:
+    assert encode(tuple[int], (-2,)) == struct.pack("<q", -2)
+    assert decode(tuple[int], struct.pack("<q", -2), K) == (-2,)
+
+
 def test_a_wider_number_fits_and_a_rounded_one_is_refused() -> None:
     @dataclass(frozen=True)
     class Halves:
@@ -172,7 +191,7 @@ def test_a_wider_number_fits_and_a_rounded_one_is_refused() -> None:
     assert (again.dtype, again[0]) == (np.float64, float(narrow[0]))
 
 
-@pytest.mark.parametrize("kind", [set, complex, dict[str, int], NDArray[np.int64], int | float])
+@pytest.mark.parametrize("kind", [set, complex, dict[str, int], NDArray[np.int64], int | float, Point | float])
 def test_an_annotation_without_a_form_is_refused(kind: Any) -> None:
     with pytest.raises(TypeError, match=r"has no form|have no form|must be dataclasses"):
         encode(kind, None)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from exalign_engine.hmm.chain import Chain, ChainSettings
-from exalign_engine.tracking import SessionOptions, StateError, StateReason, TrackingSession, codec
+from exalign_engine.tracking import SessionOptions, StateError, StateReason, TrackingSession, codec, session_state
 from exalign_engine.tracking.session_state import (
     MAGIC,
     READERS,
@@ -131,9 +131,10 @@ def test_a_state_of_other_settings_is_read_where_it_is_moved(model: Toy) -> None
     session = dict(sessions(model))["filter"]
     shapes = model.aligner.bundle.exemplars.shapes.astype(np.float32)
     other = Chain(shapes, model.aligner.bundle.manifest.tau, ChainSettings(members=25, restart=0.5))
-    with pytest.raises(StateError) as caught:
-        TrackingSession.decode(session.encode(), model.aligner, other)
-    assert caught.value.reason is StateReason.OTHER_SETTINGS
+    for read_state in (TrackingSession.decode, session_state.decode):
+        with pytest.raises(StateError) as caught:
+            read_state(session.encode(), model.aligner, other)
+        assert caught.value.reason is StateReason.OTHER_SETTINGS
     read = TrackingSession.decode(session.encode(), model.aligner, other, session.options, other_settings=True)
     assert stated(read) == stated(session)
     with pytest.raises(StateError) as caught:

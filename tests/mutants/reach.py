@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -33,6 +34,11 @@ class Learned:
     def __init__(self, seconds: dict[str, float], lines: dict[str, list[str]], modules: list[str]) -> None:
         self.seconds, self.lines = seconds, {test: set(some) for test, some in lines.items()}
         self.modules = modules
+
+    def slowest(self, test: str) -> float:
+        """CPU of the test of its file that takes most: whichever comes first makes what they share."""
+        file = test.split("::")[0]
+        return max(seconds for one, seconds in self.seconds.items() if one.split("::")[0] == file)
 
     def tests_for(self, file: str, lines: range | None) -> list[str]:
         """Those that reach one of the lines of a file; all where it is not known who does."""
@@ -115,12 +121,16 @@ class Chosen:
     """A pytest plugin that runs some tests, in this order, and says which of them fails.
 
     Args:
-        tests: their ids.
+        tests: their ids, and the CPU-seconds after which each ends this process.
         path: where to leave the id of the first that fails.
     """
 
-    def __init__(self, tests: Sequence[str], path: Path) -> None:
+    def __init__(self, tests: Mapping[str, float], path: Path) -> None:
         self._place, self._path = {test: place for place, test in enumerate(tests)}, path
+        self._limits = tests
+
+    def pytest_runtest_logstart(self, nodeid: str, location: object) -> None:
+        signal.setitimer(signal.ITIMER_PROF, self._limits[nodeid])  # SIGPROF: whoever loops here loops for ever
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         items[:] = sorted(

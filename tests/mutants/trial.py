@@ -6,12 +6,11 @@ import ast
 import importlib.abc
 import importlib.util
 import os
-import resource
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -29,8 +28,9 @@ from import_graph import imports, modules
 #: Looks at a process, this often and so many of them; whoever has not done anything in all of these hangs.
 _LOOK, _LOOKS = 0.1, 150
 
-#: What threads that only wait may use meanwhile, ticks; and how often one of them may be seen at work.
-_TICKS, _SEEN = 5, 15
+#: What threads that only wait may use meanwhile, ticks, for tests look a thousand times a second whether something has
+#: happened; and how often one of them may be seen at work. One that gets no CPU is seen every time.
+_TICKS, _SEEN = 100, 45
 
 
 class _Changed(importlib.abc.SourceLoader):
@@ -67,14 +67,37 @@ class _Finder(importlib.abc.MetaPathFinder):
 
 
 @cache
-def affected(file: str) -> frozenset[str]:
-    """Stems of the files whose kernels may hold something of a file: it, and files of kernels that import it."""
+def _kernels_of(path: Path) -> dict[str, frozenset[str]]:
+    """Kernels of a file, each with the names that it reads."""
+    return {
+        node.name: frozenset(part.id for part in ast.walk(node) if isinstance(part, ast.Name))
+        for node in ast.parse(path.read_text("utf-8")).body
+        if isinstance(node, ast.FunctionDef) and any("njit" in ast.unparse(one) for one in node.decorator_list)
+    }
+
+
+@cache
+def _files_affected(file: str) -> frozenset[Path]:
+    """Files whose kernels may hold something of a file: it, and files of kernels that import it."""
     (name,) = (name for name, path in modules().items() if path == ROOT / file)
-    with_kernels = {name for name, path in modules().items() if "@njit(" in path.read_text("utf-8")}
+    with_kernels = {name for name, path in modules().items() if _kernels_of(path)}
     found = {name}
     while more := {one.importer for one in imports() if one.imported in found} & with_kernels - found:
         found |= more
-    return frozenset(modules()[one].stem for one in found)
+    return frozenset(modules()[one] for one in found)
+
+
+def stale(mutant: Mutant) -> set[tuple[str, str]]:
+    """Kernels that a change may be in, by their file's stem and their name: others are taken from numba's cache."""
+    body = ast.parse((ROOT / mutant.file).read_text("utf-8")).body
+    changed, files = body[int(mutant.mutation.path[1])], _files_affected(mutant.file)
+    every = {(path, name) for path in files for name in _kernels_of(path)}
+    if not isinstance(changed, ast.FunctionDef | ast.ClassDef):  # who reads what follows from it is not looked for
+        return {(path.stem, name) for path, name in every}
+    names = {changed.name}
+    while more := {name for path, name in every if names & _kernels_of(path)[name]} - names:
+        names |= more
+    return {(path.stem, name) for path, name in every if name in names}
 
 
 def preload(names: Iterable[str]) -> None:
@@ -111,31 +134,24 @@ class Trial:
     """Tests in a process that is forked from this one.
 
     Args:
-        tests: ids or files, below the repository's root, in order.
+        tests: ids or files, below the repository's root, in order, and the CPU-seconds after which each is too slow.
         kernels: numba's cache, of the source as it is.
         mutant: None: the source as it is.
-        limit: CPU-seconds, after which it is too slow.
         plugin: instead of what runs these tests alone, in this order.
     """
 
     def __init__(
-        self,
-        tests: Sequence[str],
-        kernels: Path,
-        mutant: Mutant | None = None,
-        limit: float = 3600.0,
-        plugin: object | None = None,
+        self, tests: Mapping[str, float], kernels: Path, mutant: Mutant | None = None, plugin: object | None = None
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="mutants-")
         self.mutant, own, self._by = mutant, kernels, Path(self._folder.name, "by")
         if mutant is not None:
             own = Path(self._folder.name, "numba")
-            _linked(kernels, own, affected(mutant.file))
+            _linked(kernels, own, stale(mutant))
         self._looks: list[tuple[int, bool]] = []
-        self._limit = limit
         self._child = os.fork()
         if self._child == 0:
-            _run(lambda: _pytest(tests, mutant, own, limit, plugin or Chosen(tests, self._by)), self._folder.name)
+            _run(lambda: _pytest(tests, mutant, own, plugin or Chosen(tests, self._by)), self._folder.name)
 
     def look(self) -> Outcome | None:
         """What became of it; None: it goes on."""
@@ -148,8 +164,8 @@ class Trial:
             os.killpg(self._child, signal.SIGKILL)
         what = "hangs"
         if child:
-            code, cpu = os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime
-            what = "survived" if code == 0 else "too slow" if code < 0 and cpu >= self._limit else "killed"
+            code = os.waitstatus_to_exitcode(status)
+            what = "survived" if code == 0 else "too slow" if code == -signal.SIGPROF else "killed"
         else:
             used = os.wait4(self._child, 0)[2]
         by = self._by.read_text("utf-8") if self._by.exists() else ""
@@ -172,10 +188,11 @@ class Trial:
         return outcome
 
 
-def _linked(whole: Path, own: Path, without: Iterable[str]) -> None:
-    """The same cache by links: numba writes a file anew, and then renames it."""
+def _linked(whole: Path, own: Path, without: set[tuple[str, str]]) -> None:
+    """The same cache by links: numba writes a file anew, and then renames it. Its files are STEM.NAME-LINE.…"""
     for path in whole.rglob("*"):
-        if path.is_file() and path.name.split(".")[0] not in without:
+        stem, _, rest = path.name.partition(".")
+        if path.is_file() and (stem, rest.partition("-")[0]) not in without:
             place = own / path.relative_to(whole)
             place.parent.mkdir(parents=True, exist_ok=True)
             os.link(path, place)
@@ -195,12 +212,10 @@ def _run(what: Callable[[], int], folder: str) -> None:
         os._exit(code)
 
 
-def _pytest(tests: Sequence[str], mutant: Mutant | None, kernels: Path, limit: float, plugin: object) -> int:
+def _pytest(tests: Iterable[str], mutant: Mutant | None, kernels: Path, plugin: object) -> int:
     import numba
     import pytest
 
-    seconds = int(limit) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
     os.environ["NUMBA_CACHE_DIR"] = str(kernels)
     numba.config.CACHE_DIR = str(kernels)
     if mutant is not None:

@@ -174,6 +174,7 @@ class Observed:
     def __init__(self) -> None:
         self.up = True
         self.outcomes: list[str] = []
+        self.seconds: list[float] = []
         self.behind = 0
 
     def store_changed(self, up: bool, reason: str) -> None:
@@ -181,6 +182,7 @@ class Observed:
 
     def checkpoint(self, outcome: str, size: int, seconds: float) -> None:
         self.outcomes.append(outcome)
+        self.seconds.append(seconds)
 
     def sessions_behind(self, count: int) -> None:
         self.behind = count

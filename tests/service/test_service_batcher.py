@@ -170,7 +170,7 @@ async def test_what_nobody_waits_for_makes_room() -> None:
         late = asyncio.create_task(it.infer([crop(2)], deadline=1.0))
         await until(lambda: it.depth == 2)
         gone.cancel()
-        now[0] = 2.0
+        now[0] = 1.0
         await asyncio.sleep(0)
         welcome = asyncio.create_task(it.infer([crop(3), crop(4)]))
         with pytest.raises(DeadlineExpiredError):
@@ -186,7 +186,7 @@ async def test_expired_crops_never_reach_the_network() -> None:
     with batcher(network, clock=lambda: now[0]) as it:
         first = held(network, it)
         await until(lambda: [999] in network.batches)
-        late = asyncio.create_task(it.infer([crop(1)], deadline=1.0))
+        late = asyncio.create_task(it.infer([crop(1)], deadline=2.0))  # then, not after it
         timely = asyncio.create_task(it.infer([crop(2)], deadline=3.0))
         await until(lambda: it.depth == 2)
         now[0] = 2.0
@@ -303,6 +303,6 @@ async def test_an_observer_hears_of_every_batch_and_of_the_depth() -> None:
     network, observer = Network(), Observer()
     with batcher(network, observer=observer) as it:
         await it.infer([crop(n) for n in range(6)])
-    assert sum(observer.sizes) == 6
-    assert max(observer.depths) == 6
-    assert observer.depths[-1] == 0
+        assert sum(observer.sizes) == 6
+        assert max(observer.depths) == 6
+        assert observer.depths[-1] == 0

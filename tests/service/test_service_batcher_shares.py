@@ -3,28 +3,50 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 
 import pytest
 
-from batcher_fakes import U8, Network, Observer, answered, batcher, crop, held, until
+from batcher_fakes import U8, Network, Observer, answered, batcher, crop, held, numbers, until
 from exalign_engine.network.outputs import Outputs
-from exalign_service.inference.batcher import Batcher
+from exalign_service.inference.batcher import Batcher, Row
 from exalign_service.inference.fair_queue import Claim
-from exalign_service.rpc.errors import NotServingError, QueueFullError
+from exalign_service.rpc.errors import DeadlineExpiredError, NotServingError, QueueFullError
+from service_fakes import PATIENCE
 
 
 class Timed(Network):
-    """A network that takes so many seconds a batch, by a clock of its own."""
+    """A network that takes so many seconds a batch, by a clock of its own; ``gates`` hold single crops."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
         self.now, self.seconds = 100.0, seconds
+        self.gates: dict[int, threading.Event] = {}
 
     def __call__(self, crops: U8) -> Outputs:
+        seconds = self.seconds
         answer = super().__call__(crops)
-        self.now += self.seconds
+        for number in numbers(crops):
+            assert self.gates.get(number, self.gate).wait(PATIENCE)
+        self.now += seconds
         return answer
+
+    async def busy(self, it: Batcher, *claims: Claim) -> list[asyncio.Task[list[Row]]]:
+        """A thread works for each of these, in this order, until `let` is called; they add no time of their own."""
+        seconds, self.seconds, tasks = self.seconds, 0.0, []
+        for claim in claims:
+            number = 900 + len(self.gates)
+            self.gates[number] = threading.Event()
+            tasks.append(asyncio.create_task(it.infer([crop(number)], claim=claim)))
+            await until(lambda number=number: [number] in self.batches)  # type: ignore[misc]
+        self.seconds = seconds
+        return tasks
+
+    def let(self, *places: int) -> None:
+        """Some of them end, by their places."""
+        for place in places:
+            self.gates[900 + place].set()
 
 
 async def hint(it: Batcher) -> float:
@@ -82,8 +104,9 @@ async def test_a_full_queue_has_room_for_a_caller_within_its_share() -> None:
         await until(lambda: [998] in network.batches)
         tasks = [asyncio.create_task(it.infer([crop(n) for n in range(4)], claim=Claim("greedy")))]
         await until(lambda: it.depth == 4)
-        tasks.append(asyncio.create_task(it.infer([crop(10), crop(11)], claim=Claim("modest"))))
-        await until(lambda: it.depth == 6)
+        for number in (10, 11):
+            tasks.append(asyncio.create_task(it.infer([crop(number)], claim=Claim("modest"))))
+            await until(lambda number=number: it.depth == number - 5)  # type: ignore[misc]
         for caller in ("modest", "greedy"):
             with pytest.raises(QueueFullError):
                 await it.infer([crop(12)], claim=Claim(caller))
@@ -104,6 +127,77 @@ async def test_a_caller_leaves_a_thread_to_another_that_was_there_just_now() -> 
         assert it.depth == 1  # the greedy one's second
         network.gate.set()
         await asyncio.gather(*greedy, other)
+
+
+@pytest.mark.parametrize(("workers", "frames_first"), [(1, False), (2, True)])
+async def test_frames_go_before_calls_until_they_have_had_their_share_of_the_threads(
+    workers: int, frames_first: bool
+) -> None:
+    """Half of them by default: of the last second .5 s with one thread and 1 s with two. They have had .8 s."""
+    network = Timed(0.8)
+    video, call = Claim("watcher", "video", live=True), Claim("caller", "call")
+    with batcher(network, workers=workers, clock=lambda: network.now) as it:
+        running = await network.busy(it, Claim("a", live=True))
+        await it.infer([crop(1), crop(2)], claim=video)
+        network.seconds = 0.5
+        await it.infer([crop(3)], claim=call)
+        network.seconds = 0.0
+        running += await network.busy(it, Claim("b"))  # no thread is free
+        waiting = [asyncio.create_task(it.infer([crop(n)], claim=claim)) for n, claim in ((10, call), (20, video))]
+        await until(lambda: it.depth == 2)
+        network.let(0)
+        await asyncio.gather(*waiting)
+        network.let(1)
+        await asyncio.gather(*running)
+    assert network.batches[-1] == ([20, 10] if frames_first else [10, 20])
+
+
+async def test_what_expires_while_it_waits_costs_its_caller_nothing() -> None:
+    network = Timed(0.0)
+    with batcher(network, clock=lambda: network.now) as it:
+        running = await network.busy(it, Claim("a", live=True), Claim("b"))
+        late = asyncio.create_task(it.infer([crop(1)], claim=Claim("one", 1), deadline=network.now + 1))
+        await until(lambda: it.depth == 1)
+        others = [asyncio.create_task(it.infer([crop(n)], claim=Claim(c, n))) for c, n in (("one", 2), ("two", 3))]
+        await until(lambda: it.depth == 3)
+        network.now += 1.0  # its deadline has come
+        network.let(0, 1)
+        with pytest.raises(DeadlineExpiredError):
+            await late
+        await asyncio.gather(*running, *others)
+    assert network.batches[-1] == [2, 3]  # "one" is still first, as if it had asked for nothing before
+
+
+async def test_whoever_comes_beside_a_caller_that_had_all_the_time_is_served() -> None:
+    network = Timed(1.0)
+    with batcher(network, clock=lambda: network.now) as it:
+        for caller in ("greedy", "modest", "greedy"):
+            assert answered(await it.infer([crop(1)], claim=Claim(caller))) == [1]
+
+
+class Ended(BaseException):
+    """Raised by whatever ends a thread."""
+
+
+async def test_what_ends_a_thread_is_told_to_its_caller_and_costs_it_nothing() -> None:
+    network = Timed(0.0)
+
+    def fails(batch: list[int]) -> bool:
+        if 1 in batch:
+            raise Ended
+        return False
+
+    network.fails_on = fails
+    with batcher(network, workers=2, clock=lambda: network.now) as it:
+        running = await network.busy(it, Claim("a", live=True))
+        with pytest.raises(RuntimeError, match="a worker was ended by Ended"):
+            await it.infer([crop(1)], claim=Claim("one"))
+        running += await network.busy(it, Claim("b"))
+        others = [asyncio.create_task(it.infer([crop(n)], claim=Claim(c))) for c, n in (("one", 2), ("two", 3))]
+        await until(lambda: it.depth == 2)
+        network.let(0, 1)
+        await asyncio.gather(*running, *others)
+    assert network.batches[-1] == [2, 3]
 
 
 async def test_where_one_crop_of_a_call_fails_those_that_wait_never_reach_the_network() -> None:

@@ -82,4 +82,5 @@ def test_a_file_that_holds_no_keys_is_one_line(tmp_path: Path, lines: list[str])
     with pytest.raises(StartError, match=r"resume_keys is .*must (be|have)") as caught:
         check_access(AccessConfig(resume_keys=path))
     assert "\n" not in str(caught.value)
+    assert ("line 2: " in str(caught.value)) == (len(lines) == 1)  # the file begins with a comment
     assert not any(line in str(caught.value) for line in lines if line != "key")

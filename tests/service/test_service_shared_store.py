@@ -19,7 +19,7 @@ from exalign_service.track.resume_token import state_hash
 from exalign_service.track.store import FencedError
 from manual_clock import ManualClock, settle
 from store_fakes import FakeLink, FakeRedis, Observed, Switch
-from test_service_track_store import memory_store, record
+from test_service_track_store import Counter, memory_store, record
 
 SECRET = b"s" * 16
 
@@ -33,6 +33,7 @@ class Replica:
     clock: ManualClock
     observed: Observed
     fenced: list[str]
+    counter: Counter
 
     def sent(self) -> list[tuple[str, int, int, list[int], list[int]]]:
         """Each write: its kind, epoch and number, and the entries that go and come."""
@@ -40,12 +41,13 @@ class Replica:
 
 
 def replica(redis: FakeRedis, switch: Switch | None = None, **options: Any) -> Replica:
-    clock, observed, fenced = ManualClock(), Observed(), list[str]()
+    clock, observed, fenced, counter = ManualClock(), Observed(), list[str](), Counter()
     link = FakeLink(redis, switch) if switch is not None else FakeLink(redis)
     wanted = {"prefix": "x", "retention": 60.0, "before": False, "every": 1, "interval": 0.2, "max_bytes": 10_000}
-    store = SharedStore(memory_store(clock=clock), link, **{**wanted, **options}, observer=observed, clock=clock)
+    local = memory_store(clock=clock, counter=counter)
+    store = SharedStore(local, link, **{**wanted, **options}, observer=observed, clock=clock)
     store.watch(fenced.append)
-    return Replica(store, link, clock, observed, fenced)
+    return Replica(store, link, clock, observed, fenced, counter)
 
 
 def answered(before: SessionRecord, frame: int, *revisions: bytes) -> SessionRecord:
@@ -101,6 +103,7 @@ async def test_another_server_goes_on_where_the_first_one_stood() -> None:
         assert taken == replace(newest, epoch=2)
         assert taken is not None
         assert two.store.durable_frame(taken) == 1
+        assert two.counter.bundles == {"b" * 64: 1}  # which keeps its bundle there
         await put(two, answered(taken, 2))
         # What the first one had sent is not written again.
         assert two.sent() == [("more", 2, 4, [], [4])]
@@ -211,8 +214,9 @@ async def test_several_frames_make_one_checkpoint_or_the_time_does() -> None:
         for index in range(4):
             newest = answered(newest, index)
             await put(one, newest)
+        await one.clock.advance(0.15)
         assert one.store.durable_frame(newest) == 2
-        await one.clock.advance(0.25)
+        await one.clock.advance(0.1)
         assert one.store.durable_frame(newest) == 3
         assert len(one.link.writes) == 3
 

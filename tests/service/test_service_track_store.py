@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +19,7 @@ from exalign_service.track.record import SessionRecord
 from exalign_service.track.requests import RequestedFrame
 from exalign_service.track.resume_token import DamagedTokenError, ResumeToken, state_hash
 from exalign_service.track.store import FencedError, MemoryStore
-from manual_clock import ManualClock, settle
+from manual_clock import ManualClock, ManualTimer, settle
 from service_fakes import PATIENCE
 
 NAMES = st.text("abcXYZ019_.-", min_size=1, max_size=64)
@@ -96,6 +98,31 @@ def test_a_damaged_token_is_known_as_such(token: ResumeToken, data: st.DataObjec
     for bad in (whole[:at], whole[:at] + bytes([whole[at] ^ data.draw(st.integers(1, 255))]) + whole[at + 1 :]):
         with pytest.raises(DamagedTokenError):
             ResumeToken.decode(bad)
+
+
+def resealed(body: bytes) -> bytes:
+    """What is before a token's checksum, with one that fits."""
+    return body + hashlib.sha256(body).digest()[:8]
+
+
+@given(TOKENS, st.data())
+def test_a_token_that_lacks_a_part_is_damaged_though_its_checksum_fits(token: ResumeToken, data: st.DataObject) -> None:
+    body = token.encode()[:-8]
+    assert resealed(body) == token.encode()
+    for bad in (body[: data.draw(st.integers(3, len(body) - 1))], body + data.draw(st.binary(min_size=1, max_size=8))):
+        with pytest.raises(DamagedTokenError, match="a part of it is missing"):
+            ResumeToken.decode(resealed(bad))
+
+
+def test_a_token_whose_name_is_no_text_is_damaged() -> None:
+    with pytest.raises(DamagedTokenError):
+        ResumeToken.decode(resealed(b"XT2" + bytes([5]) + bytes([255] * 31)))
+
+
+def test_a_token_of_another_form_is_said_to_be_one() -> None:
+    token = ResumeToken("a", b"s" * 16, 1, 0, "b" * 64, b"h" * 16)
+    with pytest.raises(DamagedTokenError, match="as this version of the server gives them"):
+        ResumeToken.decode(resealed(b"XT3" + token.encode()[3:-8]))
 
 
 def test_an_acknowledged_result_is_forgotten_and_its_revisions_with_the_next() -> None:
@@ -194,7 +221,7 @@ async def test_the_caller_that_left_most_gives_way() -> None:
     assert await kept(store, "ahijklmnopq") == "almnopq"
     assert set(counter.dropped) == {"no_room"}
     # By number where that is what is full: bytes do not matter then.
-    store = memory_store(4, 10_000)
+    store = memory_store(4, 3400)  # never more
     await leave(store, "a", "polite", size=3000)
     for name in "bcdef":
         await leave(store, name, "greedy")
@@ -210,6 +237,31 @@ async def test_how_long_a_session_is_kept_is_known_until_it_is_gone() -> None:
     assert await store.kept_for("a") == pytest.approx(40)
     assert await store.claim("a", b"s" * 16) is not None
     assert await store.kept_for("a") is None
+
+
+class Late(ManualClock):
+    """Its timers never run: the loop has other things to do."""
+
+    def call_later(self, seconds: float, callback: Callable[..., object], *args: object) -> ManualTimer:
+        return ManualTimer(self.now() + seconds, lambda: None, [])
+
+
+async def test_what_has_expired_is_gone_though_nobody_came_to_remove_it() -> None:
+    clock = Late()
+    store = memory_store(clock=clock)
+    await leave(store, "a")
+    await clock.advance(60)
+    assert await store.kept_for("a") is None
+    assert await store.get("a") is None
+
+
+async def test_nothing_waits_for_a_session_that_was_taken_over() -> None:
+    clock = ManualClock()
+    store = memory_store(clock=clock)
+    await leave(store, "a")
+    assert clock.waits(60)
+    assert await store.claim("a", b"s" * 16) is not None
+    assert not clock.waits(60)
 
 
 async def test_what_is_taken_over_does_not_expire() -> None:
