@@ -91,6 +91,14 @@ def test_counts_of_many_classes_are_near_the_truth_and_always_the_same(monkeypat
     assert (one >= 1).all()
 
 
+def test_a_class_that_is_not_in_the_part_counted_is_not_taken_off_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("exalign_engine.hmm.neighbours.COUNTED", 100)
+    monkeypatch.setattr("exalign_engine.hmm.neighbours.SAMPLED", 40)
+    # All are near each other: each part says so, whoever is in it.
+    counts = Neighbours(np.full((300, 5, 2), 0.5, np.float32), 0.1).counts
+    np.testing.assert_allclose(counts, 300, rtol=1e-12)
+
+
 def test_without_sources_nothing_is_near() -> None:
     found = Neighbours(cloud(1, 9, 2, False), 0.1)
     none, some = np.zeros(0, np.int32), np.arange(9, dtype=np.int32)
