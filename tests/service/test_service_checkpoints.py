@@ -15,10 +15,11 @@ from exalign_service.stores.checkpoints import Checkpoints
 from exalign_service.stores.owned import OwnedSession
 from exalign_service.stores.script import Reply, Write
 from exalign_service.stores.shared_store import TOUCH_EVERY
+from exalign_service.track.record import SessionRecord
 from manual_clock import ManualClock, settle
 from service_fakes import PATIENCE
 from store_fakes import FakeLink, FakeRedis, Observed, Switch
-from test_service_shared_store import SECRET, answered, closing, put, replica
+from test_service_shared_store import SECRET, Replica, answered, closing, put, replica
 from test_service_track_store import record
 
 
@@ -146,15 +147,21 @@ async def test_a_fault_of_ours_is_logged_and_the_sessions_go_on(caplog: pytest.L
         assert one.store.durable_frame(first) == 0
 
 
+async def answered_while_away(one: Replica, switch: Switch) -> SessionRecord:
+    """A session that the store knows, and that has answered its third frame since the store went away."""
+    first = record()
+    await one.store.create(first)
+    switch.reason = "away"
+    newest = answered(first, 3)
+    await put(one, newest)
+    return newest
+
+
 async def test_what_is_here_answers_while_the_store_is_away_unless_there_was_something_newer() -> None:
     switch = Switch()
     one = replica(FakeRedis(), switch)
     async with closing(one):
-        first = record()
-        await one.store.create(first)
-        switch.reason = "away"
-        newest = answered(first, 3)
-        await put(one, newest)
+        newest = await answered_while_away(one, switch)
         for seen in (None, (1, 2), (1, 3)):
             assert await one.store.get("a", seen) == newest
         with pytest.raises(StoreUnavailableError):
@@ -179,11 +186,7 @@ async def test_what_has_lost_its_stream_while_the_store_was_away_is_written_when
     redis, switch = FakeRedis(), Switch()
     one = replica(redis, switch)
     async with closing(one):
-        first = record()
-        await one.store.create(first)
-        switch.reason = "away"
-        newest = answered(first, 3)
-        await put(one, newest)
+        newest = await answered_while_away(one, switch)
         await one.store.release(newest, "one")
         await one.clock.advance(5)
         switch.reason = ""

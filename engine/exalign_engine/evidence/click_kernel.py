@@ -44,7 +44,7 @@ def click_kernel(
         sigma_s: σ_s.
 
     Returns:
-        ln L_k of soft clicks and box (K,), b_k (K, 3), summed excess of the hard clicks (K,), all hard ones met (K,).
+        ln L_k of soft clicks and box (M,), b_k (M, 3), summed excess of the hard clicks (M,), all hard ones met (M,).
     """
     count = points.shape[2]
     n_soft, n_hard = soft.shape[0], hard.shape[0]
