@@ -45,7 +45,7 @@ class MotionSettings:
         rest_below: is at rest where its velocity would be no more, box sides a frame.
         rest_offset: a face at rest keeps its crop while it is found within so many box sides of the crop's centre,
         rest_growth: and its sides within this factor's logarithm,
-        rest_wide: or within so many times as much, from the third frame at rest on: in some crops, what is found
+        rest_wide: or within so many times as much, from the second frame at rest on: in some crops, what is found
             follows the crop nearly all of the way.
         rest_left: share of the offsets that a crop which must follow leaves.
         meeting_gain: ``gain`` while another face is near.
@@ -89,7 +89,7 @@ class Motion:
         unseen_frames: frames by index since the face was last seen; 0 where it was seen in this one.
         seen: centre x, y of the box that the face was last found in, and of the crop that it was found in; None where
             it has not been found yet.
-        rested: frames in which it was at rest, up to 2; 0 where it moves.
+        rested: whether it was at rest in the last frame.
     """
 
     cx: float
@@ -100,7 +100,7 @@ class Motion:
     vy: float = 0.0
     unseen_frames: int = 0
     seen: tuple[float, float, float, float] | None = None
-    rested: int = 0
+    rested: bool = False
 
     @classmethod
     def at(cls, box: F64) -> Motion:
@@ -213,14 +213,14 @@ class Motion:
         most = settings.max_speed * self.side
         return _clamp(vx, -most, most), _clamp(vy, -most, most)
 
-    def _followed(self, new: Motion, rested: int, settings: MotionSettings) -> Motion:
+    def _followed(self, new: Motion, rested: bool, settings: MotionSettings) -> Motion:
         """A crop of a face at rest, which is found at ``new``: as it is, or as near as it must."""
-        wide = settings.rest_wide if rested >= 2 else 1.0
+        wide = settings.rest_wide if rested else 1.0
         reach, most = wide * settings.rest_offset * self.side, wide * settings.rest_growth
         grown = max(abs(math.log(new.width / self.width)), abs(math.log(new.height / self.height)))
         off = max(abs(new.cx - self.cx) / reach, abs(new.cy - self.cy) / reach, grown / most)
         if off <= 1:
-            return replace(self, seen=new.seen, rested=min(rested + 1, 2))
+            return replace(self, seen=new.seen, rested=True)
         way = 1 - settings.rest_left / off
         return replace(
             self,
@@ -229,7 +229,7 @@ class Motion:
             width=self.width + way * (new.width - self.width),
             height=self.height + way * (new.height - self.height),
             seen=new.seen,
-            rested=min(rested + 1, 2),
+            rested=True,
         )
 
     def update_unseen(

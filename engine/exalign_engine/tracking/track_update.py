@@ -21,6 +21,7 @@ from exalign_engine.tracking.motion import MOTION, Motion
 from exalign_engine.tracking.options import TemporalModel
 from exalign_engine.tracking.placement import Placement, Plan
 from exalign_engine.tracking.reacquired import own_shape
+from exalign_engine.tracking.same_crop import said_by, shows_face
 from exalign_engine.tracking.smoothing import smoothed
 from exalign_engine.tracking.track import (
     NO_DISPLACEMENT,
@@ -83,6 +84,7 @@ def update_track(
         None where a detection that would have opened a track shows no face.
     """
     posterior = None if row is None else frame_filter.aligner.posterior(row)
+    said = b"" if row is None else said_by(row)
     if placement.track is None:
         if posterior is not None and not _is_face(frame_filter, placement, posterior):
             return None
@@ -91,7 +93,13 @@ def update_track(
         track, visibility = placement.track, placement.track.visibility.predict(gap)
         if placement.external and track.visibility.state is not TrackState.VISIBLE:
             visibility = visibility.relocated()
+    again = said != b"" and said == track.said and not placement.anew
+    if again and placement.found is not False:
+        visibility = track.visibility
+    else:
+        visibility = visibility.update(None if posterior is None else posterior.presence, placement.found)
     observation, memory = _observed(frame_filter, placement, track, visibility, index, gap, posterior)
+    observation = replace(observation, again=again and shows_face(observation))
     state = FilterState() if placement.track is None else FilterState(track.belief, track.motion)
     filtered = frame_filter.step(state, observation, posterior)
     observation = replace(observation, displacement=filtered.displacement)
@@ -114,6 +122,7 @@ def update_track(
         low_pass=low_pass,
         apart=_apart(track, observation),
         shape=_shape(track, observation, given),
+        said=said if shows_face(observation) else b"",
     )
     cut = 0.0 if filtered.belief is None else truncation_mass(filtered.belief, observation.evidence)
     return UpdatedTrack(after, track_answer(placement.track_id, observation, given, cut), placement.given)
@@ -128,12 +137,10 @@ def _observed(
     gap: int,
     posterior: Posterior | None,
 ) -> tuple[Observation, float]:
-    """One frame's part in a track, and κ after it; ``visibility`` is the prior."""
-    presence = None if posterior is None else posterior.presence
-    visibility = visibility.update(presence, placement.found)
+    """One frame's part in a track, and κ after it."""
     known, r = (EMISSION.initial_memory, NO_DISPLACEMENT) if placement.anew else (track.memory, track.displacement)
     picture, memory = frame_filter.emission(posterior, visibility, known, gap)
-    seen, near = presence or 0.0, bool(placement.meets)
+    seen, near = 0.0 if posterior is None else posterior.presence, bool(placement.meets)
     evidence, anew = placement.evidence, placement.anew
     return Observation(index, gap, placement.place, seen, visibility, picture, evidence, r, anew, near), memory
 
@@ -168,6 +175,7 @@ def _new_track(placement: Placement) -> Track:
         samples=(),
         apart=0,
         shape=NO_DISPLACEMENT,
+        said=b"",
     )
 
 
@@ -185,10 +193,11 @@ def _within_lag(
     if lag and filtered.belief is not None:
         records = (*records, _record(observation, filtered))
     else:
-        path = frame_filter.extended_path(path, filtered.emission)
+        path = frame_filter.extended_path(path, filtered.emission, observation.held)
     while len(records) > lag + 1:
         oldest, records = records[0], records[1:]
-        start, path = FilterState(oldest.belief, oldest.motion), frame_filter.extended_path(path, oldest.emission)
+        start = FilterState(oldest.belief, oldest.motion)
+        path = frame_filter.extended_path(path, oldest.emission, oldest.observation.held)
     return start, records, path
 
 
