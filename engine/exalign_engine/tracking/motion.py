@@ -41,7 +41,9 @@ class MotionSettings:
         min_side: of a predicted box, pixels.
         max_side: of a predicted box, in longer sides of the image.
         rest_speed: a face that is found within so many box sides a frame of where it was found before,
-        rest_share: and this share of the way that its crop moved meanwhile, or all of it where it was at rest before,
+        rest_share: and this share of the way that its crop moved meanwhile,
+        rest_lead: or so many times that way where it had no velocity before, as in some crops what is found goes
+            farther than the crop,
         rest_below: is at rest where its velocity would be no more, box sides a frame.
         rest_offset: a face at rest keeps its crop while it is found within so many box sides of the crop's centre,
         rest_growth: and its sides within this factor's logarithm,
@@ -64,6 +66,7 @@ class MotionSettings:
     # docs/decisions/faces-in-motion.md
     rest_speed: float = 0.005
     rest_share: float = 0.35
+    rest_lead: float = 1.5
     rest_below: float = 0.015
     rest_offset: float = 0.01
     rest_growth: float = 0.015
@@ -194,7 +197,7 @@ class Motion:
         fx, fy, cx, cy = self.seen or (self.cx, self.cy, self.cx, self.cy)
         assert new.seen is not None  # noqa: S101 - for the type checker
         moved = math.hypot(new.cx - fx, new.cy - fy)
-        share = settings.rest_share if self.vx or self.vy else 1.0
+        share = settings.rest_share if self.vx or self.vy else settings.rest_lead
         by_crop = share * math.hypot(new.seen[2] - cx, new.seen[3] - cy)
         vx = (1 - a) * self.vx + a * (new.cx - fx) / gap
         vy = (1 - a) * self.vy + a * (new.cy - fy) / gap

@@ -84,22 +84,14 @@ def update_track(
         None where a detection that would have opened a track shows no face.
     """
     posterior = None if row is None else frame_filter.aligner.posterior(row)
-    said = b"" if row is None else said_by(row)
     if placement.track is None:
         if posterior is not None and not _is_face(frame_filter, placement, posterior):
             return None
-        gap, track, visibility = 1, _new_track(placement), Visibility.initial()
+        gap, track = 1, _new_track(placement)
     else:
-        track, visibility = placement.track, placement.track.visibility.predict(gap)
-        if placement.external and track.visibility.state is not TrackState.VISIBLE:
-            visibility = visibility.relocated()
-    again = said != b"" and said == track.said and not placement.anew
-    if again and placement.found is not False:
-        visibility = track.visibility
-    else:
-        visibility = visibility.update(None if posterior is None else posterior.presence, placement.found)
-    observation, memory = _observed(frame_filter, placement, track, visibility, index, gap, posterior)
-    observation = replace(observation, again=again and shows_face(observation))
+        track = placement.track
+    said = b"" if row is None else said_by(row)
+    observation, memory = _observed(frame_filter, placement, track, index, gap, posterior, again=said == track.said)
     state = FilterState() if placement.track is None else FilterState(track.belief, track.motion)
     filtered = frame_filter.step(state, observation, posterior)
     observation = replace(observation, displacement=filtered.displacement)
@@ -132,17 +124,45 @@ def _observed(
     frame_filter: FrameFilter,
     placement: Placement,
     track: Track,
-    visibility: Visibility,
     index: int,
     gap: int,
     posterior: Posterior | None,
+    *,
+    again: bool,
 ) -> tuple[Observation, float]:
-    """One frame's part in a track, and κ after it."""
+    """One frame's part in a track, and κ after it; ``again``: whether its crop says what that of the last one did."""
+    again = again and bool(track.said) and not placement.anew
+    presence = None if posterior is None else posterior.presence
+    visibility = _visibility(placement, track, gap, presence, again)
+    again = again and visibility.state is TrackState.VISIBLE
     known, r = (EMISSION.initial_memory, NO_DISPLACEMENT) if placement.anew else (track.memory, track.displacement)
     picture, memory = frame_filter.emission(posterior, visibility, known, gap)
-    seen, near = 0.0 if posterior is None else posterior.presence, bool(placement.meets)
-    evidence, anew = placement.evidence, placement.anew
-    return Observation(index, gap, placement.place, seen, visibility, picture, evidence, r, anew, near), memory
+    observation = Observation(
+        index,
+        gap,
+        placement.place,
+        presence or 0.0,
+        visibility,
+        picture,
+        placement.evidence,
+        r,
+        anew=placement.anew,
+        meeting=bool(placement.meets),
+        again=again,
+    )
+    return observation, track.memory if again else memory
+
+
+def _visibility(placement: Placement, track: Track, gap: int, presence: float | None, again: bool) -> Visibility:
+    """`Track.visibility` after a frame."""
+    if again and placement.found is not False:
+        return track.visibility
+    visibility = track.visibility
+    if placement.track is not None:
+        visibility = visibility.predict(gap)
+        if placement.external and track.visibility.state is not TrackState.VISIBLE:
+            visibility = visibility.relocated()
+    return visibility.update(presence, placement.found)
 
 
 def _apart(track: Track, observation: Observation) -> int:
