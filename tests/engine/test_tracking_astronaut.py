@@ -125,5 +125,5 @@ def test_a_picture_shown_again_is_answered_the_same_from_the_third_frame_on_unti
     np.testing.assert_allclose(seen, points[2], atol=1)
     for i in range(1, 5):
         moved = play(aligner, session, 6 + i, window(2 * i, i)).tracks[0].given.face.landmarks
-        off = np.linalg.norm(moved + (2 * i, i) - points[2], axis=1).mean()
+        off = np.linalg.norm(moved - points[2] + np.array([2 * i, i]), axis=1).mean()
         assert off < 1, i

@@ -82,7 +82,9 @@ def test_scores_that_differ_in_one_bit_are_a_measurement(toy: Toy) -> None:
     near[5] = np.nextafter(near[5], np.float32(np.inf))
     assert said_by(row(scores)) == said_by(row(scores.copy())) != said_by(row(near))
     session = toy.session()
-    first, second = (toy.play(session, i, s, boxes=[(0, MIDDLE)], picture=0).tracks[0] for i, s in enumerate((scores, near)))
+    first, second = (
+        toy.play(session, i, s, boxes=[(0, MIDDLE)], picture=0).tracks[0] for i, s in enumerate((scores, near))
+    )
     assert second.given.face.entropy < first.given.face.entropy
 
 
@@ -111,7 +113,8 @@ def test_a_detector_that_does_not_find_the_face_is_heard(toy: Toy) -> None:
     there = [detection(tuple(session.state.tracks[0].motion.box))]
     seen = toy.play(session, 6, toy.scores(9, 0.8), detections=there, picture=0)
     visible = [a.tracks[0].visible_probability for a in (*found, missed, again, seen)]
-    assert missed.detected and seen.detected
+    assert missed.detected
+    assert seen.detected
     assert visible[0] == visible[1] == visible[2] > visible[3] == visible[4] == visible[5]
     assert (weights(missed.tracks[0]) == weights(found[0].tracks[0])).all()
 

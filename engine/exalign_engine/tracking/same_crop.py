@@ -24,11 +24,11 @@ from exalign_engine.tracking.visibility import TrackState
 
 def said_by(row: FaceOutputs) -> bytes:
     """(16 bytes) names what the network said about a crop."""
-    # A hash of K scores would cost a twentieth of a frame. What they follow from tells crops apart; the checksum, what a
-    # runtime says otherwise.
+    # A hash of K scores would cost a twentieth of a frame. What they follow from tells crops apart; the checksum is for
+    # a runtime of which that is not so.
     name = hashlib.blake2b(row.embedding.tobytes(), digest_size=16)
     name.update(row.features.tobytes())
-    name.update(zlib.crc32(np.ascontiguousarray(row.scores)).to_bytes(4, "little"))
+    name.update(zlib.crc32(np.ascontiguousarray(row.scores).data).to_bytes(4, "little"))
     return name.digest()
 
 
