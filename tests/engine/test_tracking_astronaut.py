@@ -104,3 +104,26 @@ def test_an_occluded_frame_is_answered_without_a_picture(
     (replies,) = session.finish(pending, np.zeros((0, chain.count), np.float32)).tracks
     assert replies.state is TrackState.HIDDEN
     assert replies.given.face.entropy > seen.given.face.entropy
+
+
+def test_a_picture_shown_again_is_answered_the_same_from_the_third_frame_on_until_it_moves(
+    aligner: Aligner, chain: Chain, window: Callable[[int, int], U8]
+) -> None:
+    session = TrackingSession(aligner, chain, SessionOptions())
+    points = []
+    for i in range(6):
+        points.append(play(aligner, session, i, window(0, 0)).tracks[0].given.face.landmarks)
+        if i == 3:
+            session = TrackingSession.decode(session.encode(), aligner, chain)
+    for later in points[3:]:
+        np.testing.assert_array_equal(later, points[2])
+    # One level of one grey value is another picture, though nobody sees it.
+    near = window(0, 0)
+    near[::7, ::7] ^= 1
+    seen = play(aligner, session, 6, near).tracks[0].given.face.landmarks
+    assert (seen != points[2]).any()
+    np.testing.assert_allclose(seen, points[2], atol=1)
+    for i in range(1, 5):
+        moved = play(aligner, session, 6 + i, window(2 * i, i)).tracks[0].given.face.landmarks
+        off = np.linalg.norm(moved - points[2] + np.array([2 * i, i]), axis=1).mean()
+        assert off < 1, i

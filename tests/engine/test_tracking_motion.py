@@ -99,9 +99,29 @@ def test_a_face_that_stands_still_has_the_same_crop_to_the_last_bit_after_three_
     slope: float, off: float
 ) -> None:
     crops = crop_loop(Motion.at(shifted(off, -off / 2)), BOX, slope, 20)
-    for crop in crops[4:]:
-        np.testing.assert_array_equal(crop, crops[3])
+    for crop in crops[3:]:
+        np.testing.assert_array_equal(crop, crops[2])
     np.testing.assert_allclose(crops[-1], BOX, atol=2 * MOTION.rest_offset * 120)
+
+
+def test_what_is_found_may_go_farther_than_the_crop_of_a_face_at_rest() -> None:
+    rest = Motion.at(BOX).update(BOX, shifted(2), 1).stopped()
+    crop, found = shifted(4), shifted(5)  # 4 px on, then found 3 px on
+    assert rest.update(crop, found, 1).vx == 0
+    assert rest.update(crop, shifted(2 + (MOTION.rest_lead + 0.5) * 4), 1).vx > 0
+    # Where the crop stayed, the same way is motion.
+    assert rest.update(BOX, shifted(2 + 1.2 * MOTION.rest_speed * 120), 1).vx > 0
+
+
+def test_a_crop_that_was_kept_once_is_kept_while_the_same_is_found_in_it() -> None:
+    motion = Motion.at(BOX).update(BOX, shifted(1), 1).stopped()
+    found = shifted(1 + 0.9 * MOTION.rest_wide * MOTION.rest_offset * 120)
+    crops = []
+    for _ in range(8):
+        crops.append(motion.box)
+        motion = motion.update(motion.box, found, 1)
+    for crop in crops[2:]:
+        np.testing.assert_array_equal(crop, crops[-1])
 
 
 def test_a_face_that_stops_comes_to_rest_within_three_frames() -> None:

@@ -54,7 +54,7 @@ def replace_shape(shape: np.ndarray) -> Track:
     return replace(_BLANK, shape=shape)
 
 
-_BLANK = Track(1, *[None] * 12, 0, NO_DISPLACEMENT)  # type: ignore[arg-type]
+_BLANK = Track(1, *[None] * 12, 0, NO_DISPLACEMENT, b"")  # type: ignore[arg-type]
 
 
 def test_of_several_the_likeliest_is_named_and_they_share_the_probability() -> None:

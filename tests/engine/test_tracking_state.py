@@ -46,7 +46,7 @@ def everything_of(answer: FrameAnswer, late: tuple[RevisionAnswer, ...]) -> list
 
 
 class Script:
-    """A video made of chance: several faces, cuts, occlusion, gaps, boxes, detections and evidence, also late."""
+    """A video made of chance: faces, cuts, occlusion, gaps, repetitions, boxes, detections and evidence, also late."""
 
     def __init__(self, toy: Toy, seed: int, options: SessionOptions) -> None:
         self._toy, self._seed, self._options = toy, seed, options
@@ -54,8 +54,10 @@ class Script:
     def play(self, session: TrackingSession, step: int) -> list[object]:
         toy, rng = self._toy, np.random.default_rng([self._seed, step])
         index = session.next_frame + int(rng.choice([0, 0, 0, 1, 7]))
-        seen = 0.01 if (step // 4) % 3 == 2 else float(rng.uniform(0.6, 0.999))
-        rows = {i: toy.scores(int(rng.integers(60)), seen, float(rng.uniform(0.01, 0.1))) for i in range(4)}
+        picture = step - step % (1 + self._seed % 3)  # some of these videos show a picture twice or three times
+        shown = np.random.default_rng([self._seed, picture, 1])
+        seen = 0.01 if (picture // 4) % 3 == 2 else float(shown.uniform(0.6, 0.999))
+        rows = {i: toy.scores(int(shown.integers(60)), seen, float(shown.uniform(0.01, 0.1))) for i in range(4)}
         spots = [tuple(np.array(BOXES[i]) + rng.normal(0, 4, 4)) for i in rng.permutation(3)]
         boxes = [(0, box) for box in spots[: int(rng.choice([0, 0, 1, 2]))]][: self._options.max_faces]
         detections = [detection(box) for box in spots[: int(rng.integers(4))]]
@@ -64,7 +66,7 @@ class Script:
         blind = bool(rng.random() < 0.15)
         small = bytes([int(np.random.default_rng([self._seed, step // 5]).integers(256))] * 64)
         frame: dict[str, Any] = {"boxes": boxes, "detections": detections, "evidence": named, "occluded": blind}
-        answer = toy.play(session, index, rows, **frame, thumbnail=small)
+        answer = toy.play(session, index, rows, **frame, thumbnail=small, picture=picture)
         late: tuple[RevisionAnswer, ...] = ()
         if track_ids(session) and rng.random() < 0.4:
             try:

@@ -65,12 +65,17 @@ class ToyDisplacer:
         return np.asarray(image.embedding[:2] + 0.1 * (0.5 - start), dtype=np.float64)
 
 
-def row(scores: F32) -> FaceOutputs:
-    """What a network says that scores a crop so; its embedding says where the scores are greatest."""
+def row(scores: F32, picture: float = 0) -> FaceOutputs:
+    """What a network says that scores a crop so; its embedding says where the scores are greatest.
+
+    Args:
+        scores: (K,) of the crop.
+        picture: another one is another crop, whatever its scores.
+    """
     k = int(scores.argmax())
     nothing = np.zeros((1, 1, 1), np.float32)
     embedding = np.array([0.03 * math.sin(k), 0.03 * math.cos(k)], np.float32)
-    return FaceOutputs(scores, nothing, embedding, ImageFeatures(embedding, nothing))
+    return FaceOutputs(scores, nothing + np.float32(picture), embedding, ImageFeatures(embedding, nothing))
 
 
 class Toy:
@@ -105,15 +110,30 @@ class Toy:
         occluded: bool = False,
         size: tuple[int, int] | None = SIZE,
         thumbnail: bytes = b"",
+        picture: int | None = None,
     ) -> FrameAnswer:
-        """One frame through a session; ``rows``: scores of every crop, or by its place in the list."""
+        """One frame through a session.
+
+        Args:
+            session: it moves on.
+            index: of the frame.
+            rows: scores of every crop, or by its place in the list.
+            boxes: see `Frame`.
+            evidence: see `Frame`.
+            detections: what the detector would find.
+            occluded: see `Frame`.
+            size: see `Frame`.
+            thumbnail: see `Frame`.
+            picture: which one it shows; None: another one in every frame.
+        """
         given = tuple((k, at(box)) for k, box in boxes)
         pending = session.begin(Frame(index, size, given, tuple(evidence), occluded, thumbnail))
         places = session.places(pending, detections)
         seen = rows if isinstance(rows, Mapping) else dict.fromkeys(range(len(places)), rows)
         plain = self.scores()
         replies = [seen.get(i) for i in range(len(places))]
-        return session.finish(pending, [row(plain if scores is None else scores) for scores in replies])
+        shown = index if picture is None else picture
+        return session.finish(pending, [row(plain if scores is None else scores, shown) for scores in replies])
 
 
 def at(box: Sequence[float]) -> LocatedFace:

@@ -139,6 +139,12 @@ class PathState:
             before = len(c.classes)
         return True
 
+    def repeated(self) -> PathState:
+        """One frame longer, in which every path stays where it is: no evidence, no jump."""
+        last = self.columns[-1].classes
+        columns = (*self.columns, Column(last, np.arange(len(last), dtype=np.int32)))[-self.window :]
+        return PathState(self.window, _ancestors(columns), self.scores, self.lost)
+
     def best(self) -> BestPath:
         """Follow the back-pointers of the best live state (of equals, the lowest class)."""
         row = int(np.argmax(self.scores))

@@ -7,7 +7,8 @@ chain goes on. So clicks, moved boxes and surprises mean what they mean on a sin
 
 The emission is p^s' with the chain's ``stay`` (`exalign_engine.tracking.emission_strength`), flat where the face is not
 visible. With a lag it is truncated before it is used, so that filtering a frame again repeats the first result bit for
-bit. While a face is lost its belief stays as it is.
+bit. While a face is lost its belief stays as it is. So it does in a frame that shows its crop again, to the last bit
+(`exalign_engine.tracking.same_crop`).
 """
 
 from __future__ import annotations
@@ -134,11 +135,11 @@ class FrameFilter:
         model, count = self.aligner.model, self.chain.count
         if self.options.temporal_model is TemporalModel.FILTER:
             before = None if observation.anew else state.belief
-            lost = observation.visibility.state is TrackState.LOST and before is not None
-            belief = before if lost else self._chain_step(before, observation.picture)
+            kept = before is not None and (observation.held or observation.visibility.state is TrackState.LOST)
+            belief = before if kept else self._chain_step(before, observation.picture)
             assert belief is not None  # noqa: S101 - for the type checker
             plain, r = belief_posterior(model, belief, observation.presence), observation.displacement
-            if posterior is not None and observation.visibility.state is TrackState.VISIBLE:
+            if posterior is not None and observation.visibility.state is TrackState.VISIBLE and not observation.again:
                 r = blend_displacement(plain, posterior, r)
             moved = displaced_posterior(plain, r)
             if observation.evidence is not None:
@@ -165,11 +166,19 @@ class FrameFilter:
         emission = picture.with_likelihood(log / self.chain.settings.sharpness)
         return emission.truncated(FILTER.emission_members) if self.options.smoothing_lag else emission
 
-    def extended_path(self, path: PathState | None, emission: Emission) -> PathState | None:
-        """A path one frame longer; None where none is wanted."""
+    def extended_path(self, path: PathState | None, emission: Emission, held: bool) -> PathState | None:
+        """A path one frame longer; None where none is wanted.
+
+        Args:
+            path: through the frames before; None where there are none.
+            emission: of the frame.
+            held: `Observation.held`.
+        """
         if self.options.path_frames == 0:
             return None
         self.check()
+        if path is not None and held:
+            return path.repeated()
         if path is None:
             return self.chain.open_path(emission, self.options.path_frames)
         return self.chain.extend_path(path, emission)

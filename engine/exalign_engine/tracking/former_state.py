@@ -1,7 +1,7 @@
-"""Session states of the version before, 6: the classes that have changed since, as they were, and what becomes of them.
+"""Session states of the version before, 7: the classes that have changed since, as they were, and what becomes of them.
 
-Faces at rest, cuts and faces that meet came with version 7. A session of before knows nothing of these, and goes on by
-other rules than there: so it must be moved.
+That a crop seen again is no second measurement came with version 8. A session of before goes on by other rules than
+there: so it must be moved.
 """
 
 from __future__ import annotations
@@ -9,12 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-import numpy as np
-
 from exalign_engine.arrays import F16
 from exalign_engine.evidence.evidence import Evidence
 from exalign_engine.face.aligner import LocatedFace
-from exalign_engine.geometry.landmarks import N_LANDMARKS
 from exalign_engine.hmm.chain import Belief, Emission, LowPass, PathState
 from exalign_engine.tracking import codec
 from exalign_engine.tracking.box_filter import BoxFilter
@@ -34,6 +31,8 @@ class _Motion:
     vx: float
     vy: float
     unseen_frames: int
+    seen: tuple[float, float, float, float] | None
+    rested: int
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,8 @@ class _Observation:
     picture: Emission
     evidence: Evidence | None
     displacement: F16
+    anew: bool
+    meeting: bool
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,13 @@ class _Track:
     path: PathState | None
     low_pass: LowPass
     samples: tuple[PosteriorSample, ...]
+    apart: int
+    shape: F16
 
 
 @dataclass(frozen=True)
-class SessionState6:
-    """A session between two frames, as version 6 wrote it: see `SessionState`."""
+class SessionState7:
+    """A session between two frames, as version 7 wrote it: see `SessionState`."""
 
     options: SessionOptions
     size: tuple[int, int] | None
@@ -89,10 +92,12 @@ class SessionState6:
     next_id: int
     recent: tuple[int, ...]
     tracks: tuple[_Track, ...]
+    thumbnail: bytes
+    search: bool
 
 
-def fields_of_6(data: bytes, count: int) -> dict[str, Any]:
-    """The fields of today's `SessionState` from a session that version 6 wrote.
+def fields_of_7(data: bytes, count: int) -> dict[str, Any]:
+    """The fields of today's `SessionState` from a session that version 7 wrote.
 
     Args:
         data: all of it.
@@ -101,7 +106,7 @@ def fields_of_6(data: bytes, count: int) -> dict[str, Any]:
     Raises:
         StateError: the data are damaged.
     """
-    old = codec.decode(SessionState6, data, count)
+    old = codec.decode(SessionState7, data, count)
     return {**_fields(old), "tracks": tuple(map(_track, old.tracks))}
 
 
@@ -110,7 +115,7 @@ def _fields(value: Any) -> dict[str, Any]:
 
 
 def _motion(old: _Motion) -> Motion:
-    return Motion(**_fields(old))
+    return Motion(**{**_fields(old), "rested": old.rested > 0})
 
 
 def _record(old: _Record) -> Record:
@@ -125,7 +130,6 @@ def _track(old: _Track) -> Track:
         "motion": _motion(old.motion),
         "start": FilterState(old.start.belief, None if before is None else _motion(before)),
         "records": tuple(map(_record, old.records)),
-        "apart": 0,
-        "shape": np.zeros((N_LANDMARKS, 2), np.float16),
+        "said": b"",
     }
     return Track(**found)

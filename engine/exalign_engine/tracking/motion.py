@@ -41,11 +41,13 @@ class MotionSettings:
         min_side: of a predicted box, pixels.
         max_side: of a predicted box, in longer sides of the image.
         rest_speed: a face that is found within so many box sides a frame of where it was found before,
-        rest_share: and this share of the way that its crop moved meanwhile, or all of it where it was at rest before,
+        rest_share: and this share of the way that its crop moved meanwhile,
+        rest_lead: or so many times that way where it had no velocity before, as in some crops what is found goes
+            farther than the crop,
         rest_below: is at rest where its velocity would be no more, box sides a frame.
         rest_offset: a face at rest keeps its crop while it is found within so many box sides of the crop's centre,
         rest_growth: and its sides within this factor's logarithm,
-        rest_wide: or within so many times as much, from the third frame at rest on: in some crops, what is found
+        rest_wide: or within so many times as much, from the second frame at rest on: in some crops, what is found
             follows the crop nearly all of the way.
         rest_left: share of the offsets that a crop which must follow leaves.
         meeting_gain: ``gain`` while another face is near.
@@ -64,6 +66,7 @@ class MotionSettings:
     # docs/decisions/faces-in-motion.md
     rest_speed: float = 0.005
     rest_share: float = 0.35
+    rest_lead: float = 1.5
     rest_below: float = 0.015
     rest_offset: float = 0.01
     rest_growth: float = 0.015
@@ -89,7 +92,7 @@ class Motion:
         unseen_frames: frames by index since the face was last seen; 0 where it was seen in this one.
         seen: centre x, y of the box that the face was last found in, and of the crop that it was found in; None where
             it has not been found yet.
-        rested: frames in which it was at rest, up to 2; 0 where it moves.
+        rested: whether it was at rest in the last frame.
     """
 
     cx: float
@@ -100,7 +103,7 @@ class Motion:
     vy: float = 0.0
     unseen_frames: int = 0
     seen: tuple[float, float, float, float] | None = None
-    rested: int = 0
+    rested: bool = False
 
     @classmethod
     def at(cls, box: F64) -> Motion:
@@ -194,7 +197,7 @@ class Motion:
         fx, fy, cx, cy = self.seen or (self.cx, self.cy, self.cx, self.cy)
         assert new.seen is not None  # noqa: S101 - for the type checker
         moved = math.hypot(new.cx - fx, new.cy - fy)
-        share = settings.rest_share if self.vx or self.vy else 1.0
+        share = settings.rest_share if self.vx or self.vy else settings.rest_lead
         by_crop = share * math.hypot(new.seen[2] - cx, new.seen[3] - cy)
         vx = (1 - a) * self.vx + a * (new.cx - fx) / gap
         vy = (1 - a) * self.vy + a * (new.cy - fy) / gap
@@ -213,14 +216,14 @@ class Motion:
         most = settings.max_speed * self.side
         return _clamp(vx, -most, most), _clamp(vy, -most, most)
 
-    def _followed(self, new: Motion, rested: int, settings: MotionSettings) -> Motion:
+    def _followed(self, new: Motion, rested: bool, settings: MotionSettings) -> Motion:
         """A crop of a face at rest, which is found at ``new``: as it is, or as near as it must."""
-        wide = settings.rest_wide if rested >= 2 else 1.0
+        wide = settings.rest_wide if rested else 1.0
         reach, most = wide * settings.rest_offset * self.side, wide * settings.rest_growth
         grown = max(abs(math.log(new.width / self.width)), abs(math.log(new.height / self.height)))
         off = max(abs(new.cx - self.cx) / reach, abs(new.cy - self.cy) / reach, grown / most)
         if off <= 1:
-            return replace(self, seen=new.seen, rested=min(rested + 1, 2))
+            return replace(self, seen=new.seen, rested=True)
         way = 1 - settings.rest_left / off
         return replace(
             self,
@@ -229,7 +232,7 @@ class Motion:
             width=self.width + way * (new.width - self.width),
             height=self.height + way * (new.height - self.height),
             seen=new.seen,
-            rested=min(rested + 1, 2),
+            rested=True,
         )
 
     def update_unseen(

@@ -23,12 +23,12 @@ from exalign_engine.hmm.chain import Chain, ChainSettings
 from exalign_engine.tracking import codec
 from exalign_engine.tracking.errors import StateError, StateReason
 from exalign_engine.tracking.filter_step import FrameFilter
-from exalign_engine.tracking.former_state import SessionState6, fields_of_6
+from exalign_engine.tracking.former_state import SessionState7, fields_of_7
 from exalign_engine.tracking.options import SessionOptions
 from exalign_engine.tracking.settings import TRACKER, TrackerSettings
 from exalign_engine.tracking.track import Track
 
-MAGIC, VERSION = b"exaltrck", 7
+MAGIC, VERSION = b"exaltrck", 8
 
 _HEADER = struct.Struct("<8sH32s")
 
@@ -110,8 +110,8 @@ def layout_name(kind: type) -> bytes:
 #: By version. A change of any class within `SessionState` is another `VERSION`: the reader of the one before then stays
 #: here, with copies of the classes that have changed, in a module of its own. It may go with the next version but one.
 READERS: dict[int, StateReader] = {
-    6: StateReader(
-        layout_name(SessionState6), lambda data, count: SessionState(**fields_of_6(data, count)), exact=False
+    7: StateReader(
+        layout_name(SessionState7), lambda data, count: SessionState(**fields_of_7(data, count)), exact=False
     ),
     VERSION: StateReader(layout_name(SessionState), lambda data, count: codec.decode(SessionState, data, count)),
 }

@@ -52,7 +52,7 @@ def best_paths(frame_filter: FrameFilter, tracks: Sequence[Track]) -> tuple[Trac
     for track in tracks:
         path = track.path
         for record in track.records:
-            path = frame_filter.extended_path(path, record.emission)
+            path = frame_filter.extended_path(path, record.emission, record.observation.held)
         if path is None:
             continue
         best = frame_filter.chain.best_path(path)

@@ -45,7 +45,7 @@ class Smoothed:
 def smoothed(frame_filter: FrameFilter, track: Track, wanted: Sequence[Record]) -> list[Smoothed]:
     """Answers to some of a track's records given all of its frames so far, in the order of the records."""
     records = track.records
-    beliefs = frame_filter.chain.smooth([r.belief for r in records], frame_filter.check)
+    beliefs = _smoothed_beliefs(frame_filter, records)
     places = [i for i, r in enumerate(records) if any(r is w for w in wanted)]
     reach = TEMPORAL_MEAN.reach if frame_filter.options.temporal_mean else 0
     around = {j for i in places for j in range(i - reach, i + reach + 1) if 0 <= j < len(records)}
@@ -59,6 +59,14 @@ def smoothed(frame_filter: FrameFilter, track: Track, wanted: Sequence[Record]) 
         points = triangular_mean(line, len(earlier) + i - first) if reach else None
         found.append(again[i].answer(points))
     return found
+
+
+def _smoothed_beliefs(frame_filter: FrameFilter, records: Sequence[Record]) -> list[Belief]:
+    """Each record's belief given all of them; one that is held has that of the record before it."""
+    held = [i > 0 and r.observation.held for i, r in enumerate(records)]
+    own = [r.belief for r, is_held in zip(records, held, strict=True) if not is_held]
+    found = frame_filter.chain.smooth(own, frame_filter.check)
+    return [found[sum(not h for h in held[: i + 1]) - 1] for i in range(len(records))]
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ class Observation:
         displacement: (68, 2) float16, box sides: r_t of Eq. D1 (`exalign_engine.tracking.displacement`).
         anew: whether nothing of before counts: the face was found behind a cut.
         meeting: whether another face is near.
+        again: whether the crop says what that of the frame before said (`exalign_engine.tracking.same_crop`).
     """
 
     index: int
@@ -74,6 +75,12 @@ class Observation:
     displacement: F16
     anew: bool = False
     meeting: bool = False
+    again: bool = False
+
+    @property
+    def held(self) -> bool:
+        """Whether this frame says nothing that the one before did not say."""
+        return self.again and self.evidence is None
 
 
 @dataclass(frozen=True)
@@ -186,6 +193,7 @@ class Track:
         samples: the last frames, this one included, ascending.
         apart: frames in which its face was seen and no other was near, counted up to `MeetingSettings.apart`.
         shape: (68, 2) float16, its landmarks in their own box frame when it was last surely seen; zeros before.
+        said: what the last frame's crop said, if it showed the face (`exalign_engine.tracking.same_crop`); else empty.
     """
 
     track_id: int
@@ -203,6 +211,7 @@ class Track:
     samples: tuple[PosteriorSample, ...]
     apart: int
     shape: F16
+    said: bytes
 
     @property
     def vanished(self) -> bool:
@@ -245,6 +254,7 @@ class Track:
             path=None,
             low_pass=LowPass.empty(),
             samples=(),
+            said=b"",
         )
 
     def with_samples(self, new: Mapping[int, PosteriorSample]) -> Track:

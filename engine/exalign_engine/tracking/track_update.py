@@ -21,6 +21,7 @@ from exalign_engine.tracking.motion import MOTION, Motion
 from exalign_engine.tracking.options import TemporalModel
 from exalign_engine.tracking.placement import Placement, Plan
 from exalign_engine.tracking.reacquired import own_shape
+from exalign_engine.tracking.same_crop import said_by, shows_face
 from exalign_engine.tracking.smoothing import smoothed
 from exalign_engine.tracking.track import (
     NO_DISPLACEMENT,
@@ -86,12 +87,11 @@ def update_track(
     if placement.track is None:
         if posterior is not None and not _is_face(frame_filter, placement, posterior):
             return None
-        gap, track, visibility = 1, _new_track(placement), Visibility.initial()
+        gap, track = 1, _new_track(placement)
     else:
-        track, visibility = placement.track, placement.track.visibility.predict(gap)
-        if placement.external and track.visibility.state is not TrackState.VISIBLE:
-            visibility = visibility.relocated()
-    observation, memory = _observed(frame_filter, placement, track, visibility, index, gap, posterior)
+        track = placement.track
+    said = b"" if row is None else said_by(row)
+    observation, memory = _observed(frame_filter, placement, track, index, gap, posterior, again=said == track.said)
     state = FilterState() if placement.track is None else FilterState(track.belief, track.motion)
     filtered = frame_filter.step(state, observation, posterior)
     observation = replace(observation, displacement=filtered.displacement)
@@ -114,6 +114,7 @@ def update_track(
         low_pass=low_pass,
         apart=_apart(track, observation),
         shape=_shape(track, observation, given),
+        said=said if shows_face(observation) else b"",
     )
     cut = 0.0 if filtered.belief is None else truncation_mass(filtered.belief, observation.evidence)
     return UpdatedTrack(after, track_answer(placement.track_id, observation, given, cut), placement.given)
@@ -123,19 +124,45 @@ def _observed(
     frame_filter: FrameFilter,
     placement: Placement,
     track: Track,
-    visibility: Visibility,
     index: int,
     gap: int,
     posterior: Posterior | None,
+    *,
+    again: bool,
 ) -> tuple[Observation, float]:
-    """One frame's part in a track, and κ after it; ``visibility`` is the prior."""
+    """One frame's part in a track, and κ after it; ``again``: whether its crop says what that of the last one did."""
+    again = again and bool(track.said) and not placement.anew
     presence = None if posterior is None else posterior.presence
-    visibility = visibility.update(presence, placement.found)
+    visibility = _visibility(placement, track, gap, presence, again)
+    again = again and visibility.state is TrackState.VISIBLE
     known, r = (EMISSION.initial_memory, NO_DISPLACEMENT) if placement.anew else (track.memory, track.displacement)
     picture, memory = frame_filter.emission(posterior, visibility, known, gap)
-    seen, near = presence or 0.0, bool(placement.meets)
-    evidence, anew = placement.evidence, placement.anew
-    return Observation(index, gap, placement.place, seen, visibility, picture, evidence, r, anew, near), memory
+    observation = Observation(
+        index,
+        gap,
+        placement.place,
+        presence or 0.0,
+        visibility,
+        picture,
+        placement.evidence,
+        r,
+        anew=placement.anew,
+        meeting=bool(placement.meets),
+        again=again,
+    )
+    return observation, track.memory if again else memory
+
+
+def _visibility(placement: Placement, track: Track, gap: int, presence: float | None, again: bool) -> Visibility:
+    """`Track.visibility` after a frame."""
+    if again and placement.found is not False:
+        return track.visibility
+    visibility = track.visibility
+    if placement.track is not None:
+        visibility = visibility.predict(gap)
+        if placement.external and track.visibility.state is not TrackState.VISIBLE:
+            visibility = visibility.relocated()
+    return visibility.update(presence, placement.found)
 
 
 def _apart(track: Track, observation: Observation) -> int:
@@ -168,6 +195,7 @@ def _new_track(placement: Placement) -> Track:
         samples=(),
         apart=0,
         shape=NO_DISPLACEMENT,
+        said=b"",
     )
 
 
@@ -185,10 +213,11 @@ def _within_lag(
     if lag and filtered.belief is not None:
         records = (*records, _record(observation, filtered))
     else:
-        path = frame_filter.extended_path(path, filtered.emission)
+        path = frame_filter.extended_path(path, filtered.emission, observation.held)
     while len(records) > lag + 1:
         oldest, records = records[0], records[1:]
-        start, path = FilterState(oldest.belief, oldest.motion), frame_filter.extended_path(path, oldest.emission)
+        start = FilterState(oldest.belief, oldest.motion)
+        path = frame_filter.extended_path(path, oldest.emission, oldest.observation.held)
     return start, records, path
 
 
