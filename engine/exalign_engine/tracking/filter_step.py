@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from exalign_engine.arrays import F16, F32
+from exalign_engine.arrays import F16, F32, F64
 from exalign_engine.evidence.conditioning import ConditioningOutcome
 from exalign_engine.evidence.evidence import Evidence
 from exalign_engine.face.aligner import Aligner, Face
@@ -30,6 +30,14 @@ from exalign_engine.tracking.displacement import blend_displacement, displaced_p
 from exalign_engine.tracking.emission_strength import decay, emission_exponent, information_ratio, self_transition
 from exalign_engine.tracking.motion import MOTION, Motion
 from exalign_engine.tracking.options import SessionOptions, TemporalModel
+from exalign_engine.tracking.partly_hidden import (
+    PARTLY_HIDDEN,
+    box_in_view,
+    full_view,
+    hidden_bytes,
+    hidden_count,
+    is_partly_hidden,
+)
 from exalign_engine.tracking.track import FilterState, Observation
 from exalign_engine.tracking.visibility import TrackState, Visibility
 
@@ -62,6 +70,7 @@ class FilteredFrame:
         given: the answer.
         motion: after it.
         displacement: (68, 2) float16, r_t of Eq. D1, box sides.
+        hidden: `Observation.hidden`.
     """
 
     belief: Belief | None
@@ -69,6 +78,7 @@ class FilteredFrame:
     given: ConditionedFace
     motion: Motion
     displacement: F16
+    hidden: bytes
 
 
 @dataclass(frozen=True)
@@ -109,13 +119,15 @@ class FrameFilter:
 
         Args:
             state: the track after the frame before.
-            observation: this frame; the first time with the displacement of the frame before.
+            observation: this frame; the first time with the displacement of the frame before, and nothing hidden.
             posterior: of the crop alone, the first time.
         """
         self.check()
         base, belief, r = self._base(state, observation, posterior)
         located = observation.located
         face = Face(located, base, image=None if posterior is None else posterior.image)
+        if posterior is not None and self.options.temporal_model is TemporalModel.FILTER:
+            observation = replace(observation, hidden=hidden_bytes(face.occluded))
         if observation.evidence is None:
             given, emission = (
                 ConditionedFace(face, located.box, ConditioningOutcome.CONDITIONED, 0.0),
@@ -126,7 +138,7 @@ class FrameFilter:
             emission = self._with_evidence(observation.picture, base.probabilities, given.face.posterior.probabilities)
             if belief is not None:
                 belief = self._chain_step(None if observation.anew else state.belief, emission)
-        return FilteredFrame(belief, emission, given, _motion(state.motion, observation, given), r)
+        return FilteredFrame(belief, emission, given, _motion(state.motion, observation, given), r, observation.hidden)
 
     def _base(
         self, state: FilterState, observation: Observation, posterior: Posterior | None
@@ -227,23 +239,29 @@ def _keeps_rest(belief: Belief) -> bool:
     return belief.rest > FILTER.max_omitted_rest or len(belief.index) == 0
 
 
+def _found(last: Motion, observation: Observation, points: F64) -> tuple[F64, bytes]:
+    """The box of a face that is seen, (4,), and `Motion.full` after it; ``points`` (68, 2), image frame."""
+    if observation.evidence is not None or not is_partly_hidden(observation.hidden):
+        return tight_box(points), full_view(points) if observation.hidden else b""
+    if not last.full or last.unseen_frames or observation.anew:  # a head may have turned meanwhile
+        return tight_box(points), b""
+    return box_in_view(points, observation.hidden, last.full, observation.located.box), last.full
+
+
 def _motion(before: Motion | None, observation: Observation, given: ConditionedFace) -> Motion:
     """Where the face is after a frame."""
     located, state = observation.located, observation.visibility.state
     last = before or Motion.at(located.box)
-    if state is TrackState.VISIBLE and observation.presence >= MOTION.min_presence:
-        points = given.face.landmarks
-        found = last.update(
-            located.box,
-            tight_box(points),
-            observation.gap,
-            meeting=observation.meeting,
-            detected=located.detected,
-        )
+    mostly_hidden = hidden_count(observation.hidden) >= PARTLY_HIDDEN.mostly
+    # A part of a face, where one is hidden, may be another thing: the detector will say.
+    doubtful = mostly_hidden and last.unseen_frames > 0 and not located.detected and observation.evidence is None
+    if state is TrackState.VISIBLE and observation.presence >= MOTION.min_presence and not doubtful:
+        box, full = _found(last, observation, given.face.landmarks)
+        found = last.update(located.box, box, observation.gap, meeting=observation.meeting, detected=located.detected)
+        found = replace(found, full=full, seen=None if mostly_hidden else found.seen)
         return found if before is not None and not observation.anew else found.stopped()
     # Evidence about a face that is not seen may have moved its box. A detection in which no face is seen is none.
     trusted = before is None or not located.detected or observation.evidence is not None
-    false_detection = not trusted and state is not TrackState.VISIBLE
-    box = last.predict(observation.gap, None).box if false_detection else given.box
+    box = given.box if trusted else last.predict(observation.gap, None).box
     held = last.update_unseen(box, observation.gap, meeting=observation.meeting)
     return held.stopped() if state is TrackState.LOST else held

@@ -93,6 +93,8 @@ class Motion:
         seen: centre x, y of the box that the face was last found in, and of the crop that it was found in; None where
             it has not been found yet.
         rested: whether it was at rest in the last frame.
+        full: its shape when it was last in full view (`exalign_engine.tracking.partly_hidden.full_view`); empty where
+            it has not been since it was last unseen.
     """
 
     cx: float
@@ -104,6 +106,7 @@ class Motion:
     unseen_frames: int = 0
     seen: tuple[float, float, float, float] | None = None
     rested: bool = False
+    full: bytes = b""
 
     @classmethod
     def at(cls, box: F64) -> Motion:
@@ -253,6 +256,7 @@ class Motion:
             vy=self.vy * kept,
             unseen_frames=self.unseen_frames + gap,
             seen=self.seen,
+            full=self.full,
         )
 
     def stopped(self) -> Motion:

@@ -31,6 +31,7 @@ from exalign_engine.tracking.emission_strength import EMISSION, EmissionSettings
 from exalign_engine.tracking.filter_step import FILTER, FilterSettings
 from exalign_engine.tracking.meeting_settings import MEETING, MeetingSettings
 from exalign_engine.tracking.motion import MOTION, MotionSettings
+from exalign_engine.tracking.partly_hidden import PARTLY_HIDDEN, PartlyHiddenSettings
 from exalign_engine.tracking.session_summary import SUMMARY, SummarySettings
 from exalign_engine.tracking.temporal_mean import TEMPORAL_MEAN, TemporalMeanSettings
 from exalign_engine.tracking.track import TRACK, TrackSettings
@@ -88,6 +89,7 @@ class TrackerSettings:
     box_matching: BoxMatchingSettings = BOX_MATCHING
     cuts: CutSettings = CUTS
     meeting: MeetingSettings = MEETING
+    partly_hidden: PartlyHiddenSettings = PARTLY_HIDDEN
     emission: EmissionSettings = EMISSION
     displacement: DisplacementSettings = DISPLACEMENT
     filter: FilterSettings = FILTER

@@ -63,6 +63,7 @@ class Observation:
         anew: whether nothing of before counts: the face was found behind a cut.
         meeting: whether another face is near.
         again: whether the crop says what that of the frame before said (`exalign_engine.tracking.same_crop`).
+        hidden: which landmarks are hidden (`exalign_engine.tracking.partly_hidden.hidden_bytes`); empty: nothing tells.
     """
 
     index: int
@@ -76,6 +77,7 @@ class Observation:
     anew: bool = False
     meeting: bool = False
     again: bool = False
+    hidden: bytes = b""
 
     @property
     def held(self) -> bool:

@@ -94,7 +94,7 @@ def update_track(
     observation, memory = _observed(frame_filter, placement, track, index, gap, posterior, again=said == track.said)
     state = FilterState() if placement.track is None else FilterState(track.belief, track.motion)
     filtered = frame_filter.step(state, observation, posterior)
-    observation = replace(observation, displacement=filtered.displacement)
+    observation = replace(observation, displacement=filtered.displacement, hidden=filtered.hidden)
     given, low_pass = filtered.given, LowPass.empty() if placement.anew else track.low_pass
     if frame_filter.options.temporal_model is TemporalModel.LOW_PASS:
         given, low_pass = frame_filter.low_passed(given, low_pass, posterior is None)
