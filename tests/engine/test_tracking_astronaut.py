@@ -106,6 +106,27 @@ def test_an_occluded_frame_is_answered_without_a_picture(
     assert replies.given.face.entropy > seen.given.face.entropy
 
 
+def test_what_passes_before_a_face_does_not_push_its_box(
+    aligner: Aligner, chain: Chain, window: Callable[[int, int], U8]
+) -> None:
+    farthest = {}
+    for model in (TemporalModel.FILTER, TemporalModel.PER_FRAME):
+        session = TrackingSession(aligner, chain, SessionOptions(model, detect_every=0))
+        for i in range(4):
+            play(aligner, session, i, window(0, 0))
+        whole = session.state.tracks[0].motion
+        offsets = []
+        for i in range(4, 18):
+            image, edge = window(0, 0), int(whole.cx - 0.6 * whole.side + 8 * (i - 4))
+            image[:, max(0, edge - 160) : edge] = 100
+            state = play(aligner, session, i, image).tracks[0].state
+            offsets.append(abs(session.state.tracks[0].motion.cx - whole.cx) / whole.side)
+        assert state is TrackState.HIDDEN
+        farthest[model] = max(offsets)
+    # Single frames know nothing of the shape when it was in full view.
+    assert farthest[TemporalModel.FILTER] < min(0.1, 0.8 * farthest[TemporalModel.PER_FRAME])
+
+
 def test_a_picture_shown_again_is_answered_the_same_from_the_third_frame_on_until_it_moves(
     aligner: Aligner, chain: Chain, window: Callable[[int, int], U8]
 ) -> None:
