@@ -97,6 +97,28 @@ def test_a_path_that_was_written_and_read_goes_on_bit_for_bit(
     assert len(one.encode()) <= 24 + 8 * beam + window * (4 + 8 * beam)
 
 
+@examples(20)
+@given(seeds, st.integers(1, 500), st.integers(1, 8), st.integers(1, 300), st.integers(0, 4))
+def test_a_frame_that_is_repeated_stays_where_it_was_and_adds_nothing(
+    seed: int, count: int, window: int, beam: int, at: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    chain, emissions = (
+        Chain(random_shapes(rng, count), TAU, ChainSettings(beam=beam)),
+        random_emissions(rng, count, 5),
+    )
+    once, twice = chain.open_path(emissions[0], 9), chain.open_path(emissions[0], window)
+    for t, emission in enumerate(emissions):
+        if t:
+            once, twice = chain.extend_path(once, emission), chain.extend_path(twice, emission)
+        if t == at:
+            twice = PathState.decode(twice.repeated().encode(), count)
+    whole, found = chain.best_path(once), chain.best_path(twice)
+    assert (found.score, found.gap) == (whole.score, whole.gap)
+    classes = whole.classes.tolist()
+    assert found.classes.tolist() == [*classes[: at + 1], classes[at], *classes[at + 1 :]][-window:]
+
+
 def test_only_ancestors_of_live_states_are_kept() -> None:
     chain = Chain(np.zeros((50, 3, 2), np.float32), TAU)
     path = chain.open_path(Emission(None), 5)

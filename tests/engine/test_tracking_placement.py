@@ -328,7 +328,10 @@ def test_a_detection_in_which_no_face_is_seen_does_not_move_a_hidden_track(toy: 
     assert looked_at(session, Frame(7, SIZE))[0].box == pytest.approx(MIDDLE, abs=10)
 
 
-@pytest.mark.parametrize(("here", "there", "moves"), [(0.1, 0.98, True), (0.3, 0.6, True), (0.6, 0.8, False)])
+@pytest.mark.parametrize(
+    ("here", "there", "moves"),
+    [(0.1, 0.98, True), (0.3, 0.6, True), (0.6, 0.8, False), (0.8, 0.995, True), (0.8, 0.95, False)],
+)
 def test_of_two_places_of_a_face_that_was_not_seen_the_surer_one_counts(
     toy: Toy, here: float, there: float, *, moves: bool
 ) -> None:

@@ -25,7 +25,8 @@ class BoxMatchingSettings:
         recentre_below: a detection re-centres a visible track only where their IoU is below. Above, the track's own
             box is the better one, and changing to the detector's and back would only add noise to the answer.
         same_place: a detection that overlaps a track more has nothing to add to it.
-        surer: by so much more a face must be there at a detection, to count in place of the prediction.
+        surer: by so much more a face must be there at a detection, to count in place of the prediction,
+        surest: or, where that is less, by this share of what the prediction lacks to certainty.
         same_face: two tracks whose boxes overlap more (IoU) are of one face.
         through_cut: IoU from which a face behind a cut is taken for that of the track that was there.
     """
@@ -39,6 +40,8 @@ class BoxMatchingSettings:
     recentre_below: float = 0.5
     same_place: float = 0.8
     surer: float = 0.25
+    # docs/decisions/faces-in-motion.md
+    surest: float = 0.9
     same_face: float = 0.65
     through_cut: float = 0.5
 

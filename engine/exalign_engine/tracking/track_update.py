@@ -63,7 +63,8 @@ def chosen_places(
             continue
         other = next(others)
         here, there = (aligner.posterior(r).presence for r in (row, other))
-        if there >= max(here + BOX_MATCHING.surer, MOTION.min_presence):
+        more = min(BOX_MATCHING.surer, BOX_MATCHING.surest * (1 - here))
+        if there >= max(here + more, MOTION.min_presence):
             placements[i], chosen[i] = placement.at_alternative, other
     return placements, chosen
 
