@@ -33,7 +33,7 @@ from exalign_service.requests.views import ViewOptions
 from exalign_service.responses.face_views import FaceViews, compute_views
 from exalign_service.responses.faces import face_message, written_face
 from exalign_service.responses.wire import WrittenFace
-from exalign_service.rpc.call_context import current_call
+from exalign_service.rpc.call_context import Call, current_call
 from exalign_service.rpc.errors import PreconditionError, QueueFullError
 
 T = TypeVar("T")
@@ -264,6 +264,27 @@ class Pipeline:
                 clock.add_rows(submitted, rows)
                 return rows
         return []
+
+    def infer_here(self, crops: Sequence[U8], clock: StageClock, call: Call) -> list[Row] | None:
+        """`infer` in this thread of the stages, where neither the network nor a thread of them is waited for. Blocks.
+
+        Not where the network runs elsewhere: there, this thread has other work to do meanwhile.
+
+        Args:
+            crops: see `infer`.
+            clock: of the call.
+            call: whose they are.
+
+        Returns:
+            See `infer`; None where nothing was done.
+        """
+        if self.aligner.runtime.device != "CPU" or self._stages.depth:
+            return None
+        submitted = time.monotonic()
+        rows = self._batcher.infer_here(crops, claim=Claim.of(call), deadline=call.deadline) if crops else []
+        if rows is not None:
+            clock.add_rows(submitted, rows)
+        return rows
 
     async def run_stage(self, clock: StageClock, stage: str, work: Callable[..., T], *args: object) -> T:
         """Run one stage in a thread; a call that is cancelled before its turn never runs."""
