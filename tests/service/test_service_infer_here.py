@@ -15,7 +15,7 @@ from exalign_service.inference.fair_queue import Claim
 from exalign_service.inference.stage_pool import StagePool
 from exalign_service.methods.pipeline import Pipeline
 from exalign_service.rpc.errors import DeadlineExpiredError
-from service_fakes import GOOD_BOX, Running, config, running
+from service_fakes import GOOD_BOX, PATIENCE, Running, config, running
 from track_fakes import frame, plain, talking
 
 MINE = Claim(key="mine", live=True)
@@ -88,6 +88,35 @@ def test_what_the_network_raises_is_raised_and_what_is_too_late_is_not_begun() -
             it.infer_here([crop(2)], claim=MINE, deadline=5.0)
         assert (it.depth, it.oldest_running()) == (0, None)
     assert network.seen == [1]
+
+
+async def test_a_job_that_waits_for_the_network_is_not_the_pools() -> None:
+    now, waits, goes_on = 100.0, threading.Event(), threading.Event()
+    pool = StagePool(2, clock=lambda: now)
+
+    def work() -> None:
+        with pool.elsewhere():
+            waits.set()
+            assert goes_on.wait(PATIENCE)
+        waits.clear()
+        goes_on.clear()
+        assert goes_on.wait(PATIENCE)
+
+    try:
+        with pool.elsewhere():  # in no thread of the pool
+            job = asyncio.create_task(pool.run(work))
+            await until(waits.is_set)
+        now = 150.0
+        assert pool.oldest_running() is None
+        goes_on.set()
+        await until(lambda: not waits.is_set() and not goes_on.is_set())
+        now = 153.0
+        assert pool.oldest_running() == 3.0
+        goes_on.set()
+        await job
+        await until(lambda: pool.oldest_running() is None)
+    finally:
+        pool.close()
 
 
 @pytest.mark.parametrize("device", ["CPU", "GPU"])

@@ -281,7 +281,8 @@ class Pipeline:
         if self.aligner.runtime.device != "CPU" or self._stages.depth:
             return None
         submitted = time.monotonic()
-        rows = self._batcher.infer_here(crops, claim=Claim.of(call), deadline=call.deadline) if crops else []
+        with self._stages.elsewhere():
+            rows = self._batcher.infer_here(crops, claim=Claim.of(call), deadline=call.deadline) if crops else []
         if rows is not None:
             clock.add_rows(submitted, rows)
         return rows
