@@ -142,7 +142,7 @@ class Pipeline:
         """Count the stages of a call, or of one frame of a stream, that has ended."""
         # A copy: a thread whose call was cancelled may still add to it.
         for stage, seconds in list(clock.seconds.items()):
-            self._metrics.stage.labels(stage, clock.method).observe(seconds, clock.exemplar)
+            self._metrics.stage_of(stage, clock.method).observe(seconds, clock.exemplar)
 
     def answered(self, clock: StageClock, faces: Sequence[face_pb2.Face]) -> None:
         """Count faces that a call, or a frame, is answered with."""
