@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -150,3 +153,17 @@ async def test_answers_are_the_same_whichever_thread_the_network_runs_in(
         async with running(tmp_path, config()) as live, talking(live) as it:
             found.append(plain(await it.results(*frames)))
     assert found[0] == found[1]
+
+
+def test_the_servers_process_keeps_opencv_from_starting_threads() -> None:
+    program = """
+from contextlib import suppress
+from exalign_service import cli
+with suppress(SystemExit):
+    cli.main(["--version"])
+import cv2
+print(cv2.getNumThreads())
+"""
+    rest = {name: value for name, value in os.environ.items() if name != "OPENCV_FOR_THREADS_NUM"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=rest)
+    assert done.stdout.split()[-1] == "1"
