@@ -26,7 +26,12 @@ MINE = Claim(key="mine", live=True)
 
 def test_the_thread_that_asks_runs_the_network() -> None:
     network, threads = Network(), list[threading.Thread]()
-    network.fails_on = lambda batch: threads.append(threading.current_thread()) is not None
+
+    def noted(batch: list[int]) -> bool:
+        threads.append(threading.current_thread())
+        return False
+
+    network.fails_on = noted
     with batcher(network) as it:
         rows = it.infer_here([crop(1), crop(2)], claim=MINE)
     assert rows is not None
