@@ -24,6 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     obey_sigterm()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # Crops and frames are small: to wake OpenCV's threads costs more than they do. Every core has work of its own.
+    os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
     try:
         from exalign_service.startup import command
 

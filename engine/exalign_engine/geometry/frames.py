@@ -7,6 +7,7 @@ side ``margin`` × box side about the same centre, resized to the network's inpu
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -37,10 +38,10 @@ class BoxFrame:
         Raises:
             ValueError: the box is not finite or has no extent.
         """
-        x0, y0, x1, y1 = (float(v) for v in np.asarray(box, dtype=np.float64))
+        x0, y0, x1, y1 = np.asarray(box, dtype=np.float64).tolist()
         side = max(x1 - x0, y1 - y0)
         # Each number by itself: max() drops a NaN that comes second.
-        if not np.isfinite((x0, y0, x1, y1, side)).all():
+        if not all(map(math.isfinite, (x0, y0, x1, y1, side))):
             raise ValueError(f"box ({x0}, {y0}, {x1}, {y1}) is not finite")
         if side <= 0:
             raise ValueError(f"box ({x0}, {y0}, {x1}, {y1}) has no extent")

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -99,6 +100,11 @@ class ExaminedPicture:
         kind = self.header.format or ""
         return DecodePlan(kind, width, height, 3 * width * height, cost.peak_bytes, cost.cpu_ms, cost.bounded)
 
+    @cached_property
+    def _turned(self) -> int:
+        """EXIF orientation. Of a PNG to be asked after decoding."""
+        return _orientation(self.header)
+
     @property
     def one_scan(self) -> bool:
         """Whether it is a JPEG that is decoded in one go, by OpenCV: then it can be decoded at a scale."""
@@ -108,14 +114,14 @@ class ExaminedPicture:
     def shape(self) -> tuple[int, int, int]:
         """(height, width, 3) of the upright picture."""
         width, height = self.header.size
-        return (width, height, 3) if _orientation(self.header) >= 5 else (height, width, 3)
+        return (width, height, 3) if self._turned >= 5 else (height, width, 3)
 
     def corner(self, shape: tuple[int, ...], step: int) -> NDArray[np.float64]:
         """(2,) x, y where the picture of ``shape``, decoded at 1/``step``, begins in edge coordinates of the whole.
 
         What reaches out of the picture is its last row and column, as stored: turned upright, perhaps its first.
         """
-        orientation, (height, width) = _orientation(self.header), self.shape[:2]
+        orientation, (height, width) = self._turned, self.shape[:2]
         left = width - step * shape[1] if orientation in _COLUMNS_REVERSED else 0
         top = height - step * shape[0] if orientation in _ROWS_REVERSED else 0
         return np.array([left, top], dtype=np.float64)
@@ -135,7 +141,7 @@ class ExaminedPicture:
             image = _decode_opencv(self.data, self.header, self.field)
         else:
             image = _decode_pillow(self.header, self.field)
-        return _upright(image, _orientation(self.header))
+        return _upright(image, self._turned)
 
 
 def decode(data: bytes, limits: ImageLimits | None = None, *, field: str = "image.encoded") -> NDArray[np.uint8]:

@@ -82,9 +82,12 @@ class Emission:
             raise ValueError("no probability is above 0, or one is not finite")
         if exponent == 0:
             return cls(None, stay)
-        log = probabilities / top
-        np.log(np.maximum(log, np.float32(math.exp(LOG_FLOOR)), out=log), out=log)
-        log *= np.float32(exponent)
+        # Nearly all are at the floor: its logarithm is taken once.
+        floor, power = np.full(1, math.exp(LOG_FLOOR), np.float32), np.float32(exponent)
+        ratios = probabilities / top
+        above = np.flatnonzero(ratios > floor)
+        log = np.full(len(ratios), (np.log(floor) * power)[0], np.float32)
+        log[above] = np.log(ratios[above]) * power
         return cls(log, stay)
 
     def with_likelihood(self, log_likelihood: F64) -> Emission:

@@ -359,10 +359,11 @@ class Chain:
         log = self._checked(emission)
         if log is None:
             return np.ones(self.count, np.float32)
-        shifted: F32 = log - log.max()
-        shifted *= np.float32(self.settings.sharpness)
-        np.exp(shifted, out=shifted)
-        return shifted
+        top = log.max()
+        shifted: F32 = log - top if top else log  # a crop's has 0
+        if self.settings.sharpness != 1:
+            shifted = shifted * np.float32(self.settings.sharpness)
+        return np.exp(shifted)
 
     def _log(self, emission: Emission) -> F64:
         """(K,) float64, γ log e_j."""

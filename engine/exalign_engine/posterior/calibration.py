@@ -171,4 +171,9 @@ def score_mass(scores: NDArray[np.float32]) -> float:
     """log Σ_k exp s_k: how much the K binary classifiers claim between them; low when none sees a face."""
     top = float(scores.max())
     shares = scores - np.float32(top)
-    return top + math.log(float(np.exp(shares, out=shares).sum(dtype=np.float64)))
+    return log_mass(top, np.exp(shares, out=shares))
+
+
+def log_mass(top: float, shares: NDArray[np.float32]) -> float:
+    """log Σ exp s, from the largest score and (K,) exp(s − top)."""
+    return top + math.log(float(shares.sum(dtype=np.float64)))

@@ -28,7 +28,7 @@ from exalign_engine.arrays import F32, F64
 from exalign_engine.exemplars.exemplars import Exemplars
 from exalign_engine.geometry.frames import diagonal, tight_box
 from exalign_engine.geometry.landmarks import N_LANDMARKS
-from exalign_engine.posterior.calibration import Calibration
+from exalign_engine.posterior.calibration import Calibration, log_mass
 from exalign_engine.posterior.components import Components
 from exalign_engine.posterior.device_sums import MixtureSums
 from exalign_engine.posterior.held import entropy, sum_of_squares
@@ -128,15 +128,21 @@ class PosteriorModel:
         """
         if scores.shape != (self.exemplars.count,):
             raise ValueError(f"scores have shape {scores.shape}, the bundle has K = {self.exemplars.count}")
-        if not np.isfinite(scores).all():
+        top = scores.max()  # a NaN where there is one
+        if not (math.isfinite(top) and math.isfinite(scores.min())):
             raise ValueError("scores are not finite")
         made = None if sums is None else MixtureSums.of(sums)
         # The maximum goes first: a score may be so large that dividing it by T < 1 would overflow to a NaN.
         with np.errstate(over="ignore"):
-            p = np.exp((scores - scores.max()) / np.float32(self.calibration.temperature))
-        probabilities = p / p.sum(dtype=np.float64).astype(np.float32)
+            shares = scores - top
+            p = np.exp(shares)
+            mass = log_mass(float(top), p)
+            np.divide(shares, np.float32(self.calibration.temperature), out=p)
+        np.exp(p, out=p)
+        p /= p.sum(dtype=np.float64).astype(np.float32)
+        probabilities: F32 = p
         kept = Support.of_all(probabilities) if whole else None
-        presence = self.calibration.presence(scores, None if image is None else image.embedding)
+        presence = self.calibration.presence_of(mass, None if image is None else image.embedding)
         return Posterior(self, probabilities, presence, image=image, sums=made, kept=kept)
 
 

@@ -9,8 +9,10 @@ picture: 64 bytes. An occluder covers part of a picture, a cut changes all of it
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from exalign_engine.arrays import U8
 
@@ -43,12 +45,19 @@ def thumbnail_of(pixels: U8) -> bytes:
         pixels: (H, W, 3) uint8 RGB.
     """
     cells, samples = CUTS.cells, CUTS.samples
-    side = cells * samples
-    ys, xs = ((2 * np.arange(side) + 1) * n // (2 * side) for n in pixels.shape[:2])
-    red, green, blue = np.moveaxis(pixels[ys[:, None], xs].astype(np.int32), 2, 0)
-    grey = (red + 2 * green + blue).reshape(cells, samples, cells, samples).sum(axis=(1, 3))
+    height, width = pixels.shape[:2]
+    read = pixels.reshape(height * width, 3).take(_places(height, width), axis=0).astype(np.int32)
+    grey = (read[:, 0] + 2 * read[:, 1] + read[:, 2]).reshape(cells, samples, cells, samples).sum(axis=(1, 3))
     small: U8 = (grey // (4 * samples * samples)).astype(np.uint8)
     return small.tobytes()
+
+
+@lru_cache(maxsize=16)
+def _places(height: int, width: int) -> NDArray[np.intp]:
+    """Which pixels of a picture are read, row by row."""
+    side = CUTS.cells * CUTS.samples
+    ys, xs = ((2 * np.arange(side) + 1) * n // (2 * side) for n in (height, width))
+    return (ys[:, None] * width + xs).reshape(-1)
 
 
 def is_cut(before: bytes, after: bytes, settings: CutSettings = CUTS) -> bool:

@@ -151,6 +151,39 @@ class Batcher:
             for future in futures:
                 future.cancel()
 
+    def infer_here(self, crops: Sequence[U8], *, claim: Claim, deadline: float = math.inf) -> list[Row] | None:
+        """Put the crops of one call through the network in this thread, where a worker would begin with them at once.
+
+        Blocks. It counts as a worker's batch.
+
+        Args:
+            crops: see `infer`.
+            claim: see `infer`.
+            deadline: see `infer`.
+
+        Returns:
+            See `infer`; None where they must wait, or be more than one batch: nothing was done.
+
+        Raises:
+            Exception: whatever the network raises, and as `infer`.
+        """
+        items = [_Item(crop, claim, deadline, Future()) for crop in crops]
+        with self._crew.lock:
+            busy = self._closed or self._queue or len(items) > self._max_batch
+            if busy or not self._running.allows(claim.caller, live=False):
+                return None
+            if self._running.seen(claim.caller):
+                self._crew.notify_all()
+            for item in items:
+                self._queue.put(claim, item)
+            batch, expired = self._take(behind=False)
+            if batch:
+                self._running.begin(batch[0], [claim] * len(batch))
+        _expire(expired)
+        if batch:
+            self._work_off(batch)
+        return [item.future.result() for item in items]
+
     def close(self, *, drain: bool = True) -> None:
         """Stop, and wait for the workers.
 
@@ -228,14 +261,18 @@ class Batcher:
                 self._running.begin(batch[0], [item.claim for item in batch])
         _expire(expired)
         if batch:
-            seconds = self._answer(batch)
-            with self._crew.lock:
-                changed = self._running.end(batch[0])
-                for item in batch:
-                    self._queue.charge(item.claim, seconds / len(batch), item.expected)
-                if self._queue or self._closed or changed:  # else they would wake for nothing
-                    self._crew.notify_all()
+            self._work_off(batch)
         return True
+
+    def _work_off(self, batch: list[_Item]) -> None:
+        """Answer a batch that has begun, and count it."""
+        seconds = self._answer(batch)
+        with self._crew.lock:
+            changed = self._running.end(batch[0])
+            for item in batch:
+                self._queue.charge(item.claim, seconds / len(batch), item.expected)
+            if self._queue or self._closed or changed:  # else they would wake for nothing
+                self._crew.notify_all()
 
     def _answer(self, batch: list[_Item]) -> float:
         """`_launch`; whatever it raises is answered too, or its callers would wait for ever."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
 
 from exalign_service.inference.fair_queue import Claim
@@ -100,19 +101,32 @@ class Running:
             As `seen`.
         """
         since, claims = self._since.pop(work)
+        self._give(claims, since)
+        return self._judged()
+
+    def elsewhere(self, work: object) -> None:
+        """Work in progress waits for what somebody else answers for: until `here` it does not grow older."""
+        since, claims = self._since[work]
+        self._give(claims, since)
+        self._since[work] = math.inf, claims
+
+    def here(self, work: object) -> None:
+        """Work that was `elsewhere` goes on."""
+        self._since[work] = self._clock(), self._since[work][1]
+
+    def _give(self, claims: Collection[Claim], since: float) -> None:
+        """Count the time since something began."""
         now = self._clock()
         fades = 0.5 ** ((now - self._counted) / _HALF_LIFE)
         self._given = {name: s * fades for name, s in self._given.items() if s * fades > _FORGOTTEN}
         self._counted = now
         for claim in claims:
-            self._given[claim.caller] = self._given.get(claim.caller, 0.0) + (now - since) / len(claims)
-        return self._judged()
+            self._given[claim.caller] = self._given.get(claim.caller, 0.0) + max(now - since, 0.0) / len(claims)
 
     def oldest(self) -> float | None:
         """Seconds since the oldest work began; None where there is none."""
-        if not self._since:
-            return None
-        return self._clock() - min(since for since, _ in self._since.values())
+        first = min((since for since, _ in self._since.values()), default=math.inf)
+        return None if first == math.inf else self._clock() - first
 
     def _judged(self) -> bool:
         """Find out who works behind the others; returns whether that has changed."""

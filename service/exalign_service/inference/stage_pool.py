@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -70,6 +72,8 @@ class StagePool:
         self._queue = FairQueue[_Job](live_share * threads, clock, spent)
         self._running = Running(threads, clock)
         self._mean = 0.0
+        #: The job of each thread.
+        self._mine = threading.local()
         self._crew.start(self._work)
 
     @property
@@ -117,6 +121,21 @@ class StagePool:
             raise
         return result
 
+    @contextmanager
+    def elsewhere(self) -> Iterator[None]:
+        """While a job waits for what somebody else answers for: it is not this pool's, should that never end."""
+        job: _Job | None = getattr(self._mine, "job", None)
+        if job is None:  # not in a thread of the pool
+            yield
+            return
+        with self._crew.lock:
+            self._running.elsewhere(job)
+        try:
+            yield
+        finally:
+            with self._crew.lock:
+                self._running.here(job)
+
     def close(self, timeout: float | None = None) -> bool:
         """Fail what waits, and wait for what runs.
 
@@ -146,10 +165,12 @@ class StagePool:
         if job is None:
             return False
         started, result, error = time.thread_time(), None, None
+        self._mine.job = job
         try:
             result = job.work()
         except BaseException as e:  # noqa: BLE001  # whatever it is belongs to the caller, not to this thread
             error = error_of(e)
+        self._mine.job = None  # what it holds may be large
         seconds = time.thread_time() - started
         with self._crew.lock:
             changed = self._running.end(job)

@@ -33,7 +33,7 @@ from exalign_service.requests.views import ViewOptions
 from exalign_service.responses.face_views import FaceViews, compute_views
 from exalign_service.responses.faces import face_message, written_face
 from exalign_service.responses.wire import WrittenFace
-from exalign_service.rpc.call_context import current_call
+from exalign_service.rpc.call_context import Call, current_call
 from exalign_service.rpc.errors import PreconditionError, QueueFullError
 
 T = TypeVar("T")
@@ -142,7 +142,7 @@ class Pipeline:
         """Count the stages of a call, or of one frame of a stream, that has ended."""
         # A copy: a thread whose call was cancelled may still add to it.
         for stage, seconds in list(clock.seconds.items()):
-            self._metrics.stage.labels(stage, clock.method).observe(seconds, clock.exemplar)
+            self._metrics.stage_of(stage, clock.method).observe(seconds, clock.exemplar)
 
     def answered(self, clock: StageClock, faces: Sequence[face_pb2.Face]) -> None:
         """Count faces that a call, or a frame, is answered with."""
@@ -264,6 +264,28 @@ class Pipeline:
                 clock.add_rows(submitted, rows)
                 return rows
         return []
+
+    def infer_here(self, crops: Sequence[U8], clock: StageClock, call: Call) -> list[Row] | None:
+        """`infer` in this thread of the stages, where neither the network nor a thread of them is waited for. Blocks.
+
+        Not where the network runs elsewhere: there, this thread has other work to do meanwhile.
+
+        Args:
+            crops: see `infer`.
+            clock: of the call.
+            call: whose they are.
+
+        Returns:
+            See `infer`; None where nothing was done.
+        """
+        if self.aligner.runtime.device != "CPU" or self._stages.depth:
+            return None
+        submitted = time.monotonic()
+        with self._stages.elsewhere():
+            rows = self._batcher.infer_here(crops, claim=Claim.of(call), deadline=call.deadline) if crops else []
+        if rows is not None:
+            clock.add_rows(submitted, rows)
+        return rows
 
     async def run_stage(self, clock: StageClock, stage: str, work: Callable[..., T], *args: object) -> T:
         """Run one stage in a thread; a call that is cancelled before its turn never runs."""

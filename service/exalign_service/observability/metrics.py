@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import fields
+from functools import cache
 
 from google.protobuf.descriptor import ServiceDescriptor
 from prometheus_client import (
@@ -156,6 +157,9 @@ class Metrics:
                 metric.labels(method)
         for outcome in FRAME_OUTCOMES:
             self.frames.labels(outcome)
+        # Of what each frame counts: to look labels up takes longer than to count.
+        self.stage_of, self._frames_of = cache(self.stage.labels), cache(self.frames.labels)
+        self._faces_of, self._presence_of = cache(self.faces.labels), cache(self.presence.labels)
 
     def _add_decoding(self) -> None:
         """Pictures that take long, and the memory of decoded ones."""
@@ -175,8 +179,7 @@ class Metrics:
             self._decode_jobs.labels(state)
         for reason in DECODER_FAILURES:
             self._decoder_failures.labels(reason)
-        for state in MEMORY_STATES:
-            self._decoded_bytes.labels(state)
+        self._decoded_bytes_of = {state: self._decoded_bytes.labels(state) for state in MEMORY_STATES}
 
     def _add_watched(self) -> None:
         """What the server finds where it watches itself."""
@@ -269,9 +272,9 @@ class Metrics:
 
     def faces_answered(self, method: str, faces: int, presences: Iterable[float]) -> None:
         """Faces were answered, and those that the network saw with these presences."""
-        self.faces.labels(method).inc(faces)
+        self._faces_of(method).inc(faces)
         for presence in presences:
-            self.presence.labels(method).observe(presence)
+            self._presence_of(method).observe(presence)
 
     def detected(self, detector: str, faces: int) -> None:
         """A detector has searched a picture."""
@@ -353,14 +356,15 @@ class Metrics:
 
     def decoded_bytes_changed(self, held: int, waiting: int) -> None:
         """See `BudgetObserver`."""
-        self._decoded_bytes.labels("held").set(held)
-        self._decoded_bytes.labels("waiting").set(waiting)
+        self._decoded_bytes_of["held"].set(held)
+        self._decoded_bytes_of["waiting"].set(waiting)
 
     def frame_answered(self, seconds: float, *, problem: bool, skipped: int, exemplar: dict[str, str] | None) -> None:
         """See `TrackObserver`."""
         self.frame_latency.observe(seconds, exemplar)
-        self.frames.labels("problem" if problem else "answered").inc()
-        self.frames.labels("skipped").inc(skipped)
+        self._frames_of("problem" if problem else "answered").inc()
+        if skipped:
+            self._frames_of("skipped").inc(skipped)
 
     def sessions_changed(self, active: int, draining: int) -> None:
         """See `TrackObserver`."""

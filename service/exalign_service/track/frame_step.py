@@ -36,6 +36,7 @@ from exalign_service.methods.pipeline import Pipeline
 from exalign_service.methods.stage_clock import StageClock
 from exalign_service.models.live_model import LiveModel
 from exalign_service.requests.picture import Picture, add_misplaced
+from exalign_service.rpc.call_context import current_call
 from exalign_service.rpc.errors import PreconditionError
 from exalign_service.track.record import Corners, SessionRecord
 from exalign_service.track.recorded import SeenFrame
@@ -95,8 +96,19 @@ class FrameStepResult(StepResult):
 
 
 @dataclass(frozen=True)
+class _Finished:
+    """A frame after the session's step: what the network saw, the answer, the state, messages about the first faces."""
+
+    outputs: list[FaceOutputs]
+    answer: FrameAnswer
+    state: bytes
+    digest: bytes
+    tracks: list[track_pb2.Track]
+
+
+@dataclass(frozen=True)
 class LookedFrame:
-    """A frame before the network has seen it.
+    """A frame before the network has seen it, or after all that there is to do in threads.
 
     Attributes:
         pending: of the session.
@@ -104,6 +116,7 @@ class LookedFrame:
         problems: the parts of the frame that could not be used.
         unusable: those of them that are of its picture.
         detections: faces that a detector found.
+        finished: where the network had nothing else to do.
     """
 
     pending: Pending
@@ -111,6 +124,7 @@ class LookedFrame:
     problems: tuple[track_pb2.FrameProblem, ...]
     unusable: tuple[track_pb2.FrameProblem, ...]
     detections: Sequence[LocatedFace]
+    finished: _Finished | None = None
 
 
 class SessionSteps:
@@ -138,21 +152,24 @@ class SessionSteps:
             InvalidInputError: something in it contradicts itself, its picture or the session.
         """
         looked = await self.looked(requested, record, clock)
-        outputs, taken = await self.outputs(looked, clock), looked.pending.frame
-        answer, state, digest, written = await self._pipeline.run_visit(clock, self._finish, looked, outputs, clock)
+        taken, done = looked.pending.frame, looked.finished
+        if done is None:
+            outputs = await self.outputs(looked, clock)
+            done = await self._pipeline.run_visit(clock, self._finish, looked, outputs, clock)
+        answer, written = done.answer, done.tracks
         faces = _faces(answer)
         written += [await self._pipeline.run_visit(clock, self._track, a, clock) for a in faces[len(written) :]]
         tracks = iter(written)
         return FrameStepResult(
             tracks=[next(tracks) for _ in answer.tracks],
             revisions=[revision_message(r, [next(tracks) for _ in r.tracks]) for r in answer.revisions],
-            state=state,
-            state_hash=digest,
+            state=done.state,
+            state_hash=done.digest,
             boxes=tuple((t.track_id, _corners(t.given.box)) for t in answer.tracks),
             answer=answer,
             problems=looked.problems,
             size=record.size or taken.size,
-            seen=SeenFrame.of(taken, looked.unusable, looked.detections, outputs) if self.noting else None,
+            seen=SeenFrame.of(taken, looked.unusable, looked.detections, done.outputs) if self.noting else None,
         )
 
     async def moved_to(self, model: LiveModel, clock: StageClock) -> tuple[SessionSteps, list[track_pb2.FrameRevision]]:
@@ -204,14 +221,23 @@ class SessionSteps:
         return await self._revisions(closing.revisions, clock), closed
 
     async def looked(self, requested: RequestedFrame, record: SessionRecord, clock: StageClock) -> LookedFrame:
-        """Decode a frame, and do with it all that there is to do before the network: in one visit to a thread."""
+        """Decode a frame, and do with it all that there is to do before the network: in one visit to a thread.
+
+        Where the network has nothing else to do, all the rest of the frame is done in this visit as well.
+        """
         picture: Picture | None = requested.picture
         if picture is None:
             return self.look(requested, record, clock, None, ())
 
+        call = current_call.get()
+
         def look(image: Pixels) -> LookedFrame | InvalidInputError:
             try:
-                return self.look(requested, record, clock, image, ())
+                looked = self.look(requested, record, clock, image, ())
+                rows = self._pipeline.infer_here(looked.crops, clock, call)
+                if rows is None:
+                    return looked
+                return replace(looked, finished=self._finish(looked, [row.outputs for row in rows], clock))
             except InvalidInputError as e:
                 return e  # not a fault of the picture's
 
@@ -285,9 +311,7 @@ class SessionSteps:
         """The network's, one a crop."""
         return [row.outputs for row in await self._pipeline.infer(looked.crops, clock, patient=True)]
 
-    def _finish(
-        self, looked: LookedFrame, outputs: list[FaceOutputs], clock: StageClock
-    ) -> tuple[FrameAnswer, bytes, bytes, list[track_pb2.Track]]:
+    def _finish(self, looked: LookedFrame, outputs: list[FaceOutputs], clock: StageClock) -> _Finished:
         """The session's step; its state with its hash; the messages about the first faces. Blocks."""
 
         def step() -> tuple[FrameAnswer, bytes, bytes]:
@@ -296,7 +320,8 @@ class SessionSteps:
             return answer, state, state_hash(state)
 
         answer, state, digest = clock.run("hmm", step)
-        return answer, state, digest, [self._track(a, clock) for a in _faces(answer)[:WRITTEN_AT_ONCE]]
+        written = [self._track(a, clock) for a in _faces(answer)[:WRITTEN_AT_ONCE]]
+        return _Finished(outputs, answer, state, digest, written)
 
     def _wanted(self, record: SessionRecord) -> Wanted:
         """How to open a frame: as its faces were last seen, or so that they can be found."""
