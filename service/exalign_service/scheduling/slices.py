@@ -16,8 +16,8 @@ import platform
 import struct
 from contextlib import suppress
 
-#: The shortest that Linux takes, nanoseconds.
-SHORT = 100_000
+#: The shortest that Linux takes, and the longest, nanoseconds.
+SHORT, LONG = 100_000, 100_000_000
 
 #: The system's own.
 USUAL = 0
@@ -39,7 +39,7 @@ def set_slice(nanoseconds: int, thread: int = 0) -> bool:
     """Set the slice of a thread; threads and processes that it starts later begin with it.
 
     Args:
-        nanoseconds: `SHORT` to a thousand times as long; `USUAL`: what the system gives.
+        nanoseconds: `SHORT` to `LONG`; `USUAL`: what the system gives.
         thread: its id in the system; 0: the calling one.
 
     Returns:
