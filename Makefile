@@ -69,7 +69,7 @@ $(READY_PAGE): pyproject.toml $(READY_DEV)
 	$(PIP) --editable '.[page]'
 	touch $@
 
-# Ray is 80 MB packed, 200 unpacked, and brings pandas: what `make test` needs does not hang on it.
+# Ray is 80 MB packed and 200 unpacked: what `make test` needs does not hang on it.
 $(READY_RAY): pyproject.toml $(READY_DEV)
 	$(PIP) --editable '.[ray]'
 	touch $@

@@ -110,7 +110,7 @@ def test_only_training_needs_torch(package: str) -> None:
 
 
 def test_the_client_needs_no_more_than_the_base_install() -> None:
-    base = {"grpc", "google", "numpy", "exalign", "exalign_client", "grpc_status", *sys.stdlib_module_names}
+    base = {"grpc", "google", "numpy", "orjson", "exalign", "exalign_client", "grpc_status", *sys.stdlib_module_names}
     optional = {
         "cv2": "opencv.py",
         "PIL": "decode.py",

@@ -84,6 +84,22 @@ def test_an_array_is_written_as_the_decimals_of_its_numbers() -> None:
     assert json.dumps(json_form(values.reshape(3, 2))) == "[[0.1, 16777216.0], [1e-30, -0.0], [0.99, 0.33333334]]"
     assert json_form(np.zeros((2, 0), np.float32)) == [[], []]
     assert json_form(np.array([[1.5, 0.1]])) == [[1.5, 0.1]]
+    assert json_form(values.reshape(3, 2)[:2].T) == [[0.1, 1e-30], [16777216.0, -0.0]]
+    assert json_form(np.array(0.1, np.float32)) == 0.1
+
+
+def test_the_decimals_of_an_array_are_the_shortest_as_numpy_has_them() -> None:
+    values = np.random.default_rng(3).integers(0, 2**32, 20_000, dtype=np.uint32).view(np.float32)
+    values = values[np.isfinite(values)]
+    assert json_form(values) == [float(str(value)) for value in values]
+
+
+@pytest.mark.parametrize(
+    "value", [np.array([1, np.nan], np.float32), np.float32("inf"), float("nan"), np.array([np.inf])]
+)
+def test_a_number_that_is_not_finite_has_no_json(value: object) -> None:
+    with pytest.raises(ValueError, match="not finite"):
+        json_form({"landmarks": value})
 
 
 def test_json_holds_the_same_numbers(service: FakeService) -> None:

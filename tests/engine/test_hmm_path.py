@@ -19,6 +19,11 @@ counts = st.one_of(st.integers(1, 5), st.integers(1, 2000))
 penalties = st.sampled_from([0.25, 1.0, 4.0, 50.0])
 
 
+def in_a_row(*places: float) -> np.ndarray:
+    """Shapes of three points that all lie at one place each."""
+    return np.array(places, np.float32)[:, None, None] * np.ones((1, 3, 2), np.float32)
+
+
 @PLENTY
 @given(seeds, counts, st.integers(1, 8), penalties)
 def test_the_path_has_the_best_score_there_is(seed: int, count: int, frames: int, penalty: float) -> None:
@@ -44,12 +49,21 @@ def test_a_capped_path_is_within_its_certificate(seed: int, count: int, frames: 
 
 def test_a_cap_that_costs_says_so() -> None:
     # Three states in a row; the best of the first frame is far from the best of the second.
-    shapes = np.array([0.0, 1.0, 1.1], np.float32)[:, None, None] * np.ones((1, 3, 2), np.float32)
+    shapes = in_a_row(0.0, 1.0, 1.1)
     emissions = [Emission(np.array(e, np.float32)) for e in ([0.5, 0.0, -9.0], [-9.0, -9.0, 0.0])]
     whole = viterbi(Chain(shapes, 0.2, ChainSettings(teleport=4)), emissions)
     short = viterbi(Chain(shapes, 0.2, ChainSettings(teleport=4, beam=1)), emissions)
     assert (whole.classes.tolist(), whole.score, whole.gap) == ([1, 2], 0.0, 0.0)
     assert (short.classes.tolist(), short.score, short.gap) == ([0, 2], -3.5, 3.5)
+
+
+def test_where_all_are_alike_and_none_is_near_one_is_taken_and_says_what_it_may_cost() -> None:
+    count = 40
+    first, second = np.full((2, count), -100.0, np.float32)
+    first[0], second[1:] = 0.0, 0.0
+    chain = Chain(in_a_row(*range(count)), 0.2, ChainSettings(teleport=4, sampled=4, exact=8))
+    found = viterbi(chain, [Emission(first), Emission(second)])
+    assert (found.classes.tolist(), found.score, found.gap) == ([0, 1], -4.0, 4.0)
 
 
 @PLENTY

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from exalign_engine.exemplars.spatial_order import SpatialOrder
-from exalign_engine.hmm.chain import Belief, Chain, ChainSettings, Emission, viterbi
+from exalign_engine.hmm.chain import STRETCHES, Belief, Chain, ChainSettings, Emission, viterbi
 from exalign_engine.hmm.neighbours import ENOUGH, Neighbours
 from hmm_reference import adjacency, best_score, evidence, score_of, transition
 from properties import examples
@@ -89,6 +89,18 @@ def test_what_stays_of_a_class_is_not_drawn_by_lot() -> None:
     after = chain.step(belief, Emission(None, 0.9)).probabilities(K)
     assert after[7] == pytest.approx(0.9 * 0.75, abs=0.05)
     assert after[900] == pytest.approx(0.9 * 0.25, abs=0.05)
+
+
+def test_a_class_that_is_left_over_where_stretches_end_is_drawn_as_others_are() -> None:
+    # All stretches of the spatial order have eleven classes but the last, which has this one alone.
+    count, alone = 270 * 11 + 1, 270 * 11
+    assert -(-count // STRETCHES) == 11
+    # Far away on one side or on the other it is the last one.
+    both = (np.concatenate([plane(6, alone), np.full((1, 2, 2), far, np.float32)]) for far in (3.0, -3.0))
+    shapes = next(each for each in both if SpatialOrder.of(each).along[-1] == alone)
+    chain = Chain(shapes, TAU, ChainSettings(exact=100, sampled=20, members=300))
+    belief = Belief(np.array([7, alone], np.int32), np.array([0.5, 0.5], np.float32), 0.0, 0.0)
+    assert chain.step(belief, Emission(None)).probabilities(count)[alone] == pytest.approx(0.5, abs=0.1)
 
 
 @PLENTY

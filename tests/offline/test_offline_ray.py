@@ -23,7 +23,6 @@ from offline_runs import FRAMES, results, settings, track, write_video
 from outside_programs import free_port
 
 pytest.importorskip("ray", reason="Ray is not installed (extra 'ray'): make ray")
-pytest.importorskip("ray.data", reason="Ray Data is not installed (extra 'ray'): make ray")
 
 #: What must happen happens within so many seconds, also where a machine has twenty things to do.
 PATIENCE = 600.0
@@ -143,7 +142,7 @@ def test_a_worker_that_is_killed_half_way_changes_nothing(
     ended = time.monotonic() + PATIENCE
     while not checkpoint.exists() and run.poll() is None and time.monotonic() < ended:
         time.sleep(0.01)
-    workers = [number for number, name in below(run.pid) if name.startswith("ray::MapWorker")]
+    workers = [number for number, name in below(run.pid) if name.startswith("ray::Worker")]
     assert workers, [name for _, name in below(run.pid)]
     for worker in workers:
         os.kill(worker, signal.SIGKILL)

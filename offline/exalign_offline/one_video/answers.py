@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from exalign_client.errors import Violation
 from exalign_client.formats import LabelledFace, LabelledPicture, labelled_face
-from exalign_client.json_form import Json, float32_decimal, json_form
+from exalign_client.json_form import float32_decimal
 from exalign_client.results.faces import BoxSource, ExemplarProbability, Face
 from exalign_client.track.results import Track, TrackState
 from exalign_engine.face.aligner import FACE_BOX, LocatedFace
@@ -37,19 +38,19 @@ class OpenFrame:
         time: its presentation time, seconds.
         problems: why its picture was not used.
         through: newest frame that its tracks take into account.
-        tracks: by id: the engine's, or as JSON where they come from a checkpoint.
+        tracks: by id: the engine's, or JSON where they come from a checkpoint.
     """
 
     index: int
     time: float
     problems: tuple[Violation, ...]
     through: int
-    tracks: dict[int, TrackAnswer | Json] = field(default_factory=dict)
+    tracks: dict[int, TrackAnswer | str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, answer: FrameAnswer, time: float, problems: tuple[Violation, ...]) -> OpenFrame:
         """As it was answered."""
-        tracks: dict[int, TrackAnswer | Json] = {track.track_id: track for track in answer.tracks}
+        tracks: dict[int, TrackAnswer | str] = {track.track_id: track for track in answer.tracks}
         return cls(answer.frame_index, time, problems, answer.frame_index, tracks)
 
     def revise(self, revision: RevisionAnswer) -> None:
@@ -57,23 +58,38 @@ class OpenFrame:
         self.tracks.update({track.track_id: track for track in revision.tracks})
         self.through = revision.through_frame
 
-    def to_json(self) -> dict[str, Json]:
-        """The line, without the video's name and the bundle."""
-        tracks = (self.tracks[number] for number in sorted(self.tracks))
-        return {
+    def line(self, video: str, bundle_id: str) -> bytes:
+        """The line of JSON, in UTF-8; a video's name that is no text is escaped."""
+        content = {
             "frame_index": self.index,
             "media_time": self.time,
-            "tracks": [json_form(track_of(t)) if isinstance(t, TrackAnswer) else t for t in tracks],
-            "problems": json_form(self.problems),
+            "tracks": [orjson.Fragment(_json(self.tracks[number])) for number in sorted(self.tracks)],
+            "problems": self.problems,
             "through_frame": self.through,
+            "bundle_id": bundle_id,
         }
+        return b'{"video":%s,%s\n' % (json.dumps(video).encode("ascii"), orjson.dumps(content)[1:])
+
+    def kept(self) -> dict[str, Any]:
+        """For a checkpoint: plain values. Tracks are JSON already: it is that of their line, to the byte."""
+        tracks = {str(number): _json(track) for number, track in self.tracks.items()}
+        problems = [asdict(problem) for problem in self.problems]
+        return {"index": self.index, "time": self.time, "problems": problems, "through": self.through, "tracks": tracks}
 
     @classmethod
-    def from_json(cls, line: dict[str, Any]) -> OpenFrame:
-        """Back from `to_json`."""
-        problems = tuple(Violation(**problem) for problem in line["problems"])
-        tracks: dict[int, TrackAnswer | Json] = {track["track_id"]: track for track in line["tracks"]}
-        return cls(line["frame_index"], line["media_time"], problems, line["through_frame"], tracks)
+    def of_kept(cls, kept: dict[str, Any]) -> OpenFrame:
+        """Back from `kept`."""
+        problems = tuple(Violation(**problem) for problem in kept["problems"])
+        tracks: dict[int, TrackAnswer | str] = {int(number): track for number, track in kept["tracks"].items()}
+        return cls(kept["index"], kept["time"], problems, kept["through"], tracks)
+
+
+def _json(track: TrackAnswer | str) -> str:
+    """A track in its line."""
+    if isinstance(track, str):
+        return track
+    # Its library has the shortest decimals of 32-bit floats; a face has hundreds of them.
+    return orjson.dumps(track_of(track), option=orjson.OPT_SERIALIZE_NUMPY).decode("ascii")
 
 
 def track_of(answer: TrackAnswer) -> Track:

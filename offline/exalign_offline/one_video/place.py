@@ -64,7 +64,7 @@ class Checkpoint:
         ended: whether that was the last frame.
         size: width and height of the video's frames; None: none has been seen.
         written: bytes of the lines.
-        waiting: frames that later ones may still revise, as `OpenFrame.to_json`.
+        waiting: frames that later ones may still revise, as `OpenFrame.kept`.
         state: the session's; empty where the video has ended.
     """
 

@@ -17,7 +17,7 @@ from exalign_engine.tracking.session_state import VERSION
 from exalign_engine.tracking.settings import TRACKER
 
 #: Of the lines that are written; another one begins every video anew.
-LINE_VERSION = 1
+LINE_VERSION = 2
 
 
 @dataclass(frozen=True)

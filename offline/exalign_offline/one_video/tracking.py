@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import deque
 from dataclasses import replace
@@ -68,7 +67,7 @@ class VideoTracking:
         self._model, self._settings, self._video, self._place = model, settings, video, place
         self._session, kept = self._resumed()
         self._kept, self._report, self._size = kept, kept.report, kept.size
-        self._waiting = deque(OpenFrame.from_json(line) for line in kept.waiting)
+        self._waiting = deque(OpenFrame.of_kept(frame) for frame in kept.waiting)
 
     def _resumed(self) -> tuple[TrackingSession, Checkpoint]:
         """From where it goes on; from the beginning where the checkpoint's state cannot be read here."""
@@ -155,12 +154,10 @@ class VideoTracking:
     def _settle(self, lines: BinaryIO, lag: int) -> None:
         """Write the frames that nothing will revise any more: all but the newest ``lag``."""
         while len(self._waiting) > lag:
-            line = {"video": self._video.name, **self._waiting.popleft().to_json()}
-            line["bundle_id"] = self._model.aligner.bundle.id
-            lines.write(json.dumps(line, allow_nan=False).encode("ascii") + b"\n")
+            lines.write(self._waiting.popleft().line(self._video.name, self._model.aligner.bundle.id))
 
     def _save(self, lines: BinaryIO, count: int | None, *, ended: bool = False) -> None:
-        waiting = tuple(frame.to_json() for frame in self._waiting)
+        waiting = tuple(frame.kept() for frame in self._waiting)
         state = b"" if ended else self._session.encode()
         size, at = self._size, lines.seek(0, os.SEEK_CUR)
         self._place.save(Checkpoint(self._place.key, self._report, count, ended, size, at, waiting, state), lines)

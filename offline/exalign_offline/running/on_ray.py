@@ -1,7 +1,7 @@
-"""Videos on Ray Data: an actor with a model for each worker, a block for each video.
+"""Videos on Ray: an actor with a model for each worker, a task for each video.
 
-Ray brings work to workers and starts those anew that die; the video that one had is then tracked again by another, from
-its checkpoint. What is done once and what goes on where is decided by the files alone (`one_video.place`).
+Ray brings work to workers and starts those anew that die; the video that one had is then tracked again, from its
+checkpoint. What is done once and what goes on where is decided by the files alone (`one_video.place`).
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import logging
 import os
 import secrets
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event, Thread
@@ -26,11 +26,8 @@ from exalign_offline.one_video.settings import OpenModel, RunSettings
 from exalign_offline.one_video.tracking import track_video
 from exalign_offline.videos import VideoFile
 
-#: What Ray asks the environment: who looks at faces reports to nobody, and a progress of our own is shown.
-_ENVIRONMENT = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
-}
+#: What Ray asks the environment: who looks at faces reports to nobody.
+_ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0"}
 
 #: It has so long to start, seconds.
 _START = 180.0
@@ -54,25 +51,12 @@ class Worker:
         if self._model.name != name:
             raise RuntimeUnavailableError("this machine has another bundle, or another version of this software")
 
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Track the video of a row; see `Report`."""
-        video = VideoFile(str(row["path"]), str(row["name"]))
-        return asdict(track_video(self._model, self._settings, video, self._out))
+    def ready(self) -> None:
+        """Answered when the model is open."""
 
-
-def _worker(settings: RunSettings, name: str, out: str) -> type[Worker]:
-    """The class of a run's workers.
-
-    Ray sends it as it is. Arguments would go through its store of objects, and it warns that they may be lost there.
-    """
-
-    class Bound(Worker):
-        """See `Worker`."""
-
-        def __init__(self) -> None:
-            super().__init__(settings, name, out)
-
-    return Bound
+    def track(self, video: VideoFile) -> Report:
+        """Track a video; see `track_video`."""
+        return track_video(self._model, self._settings, video, self._out)
 
 
 def require_ray(cluster: str | None) -> Any:
@@ -93,7 +77,6 @@ def require_ray(cluster: str | None) -> Any:
         if "RAY_AUTH_MODE" not in os.environ:
             os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     import ray
-    import ray.data
 
     return ray
 
@@ -114,30 +97,34 @@ def track_on_ray(
     Raises:
         RuntimeUnavailableError: Ray cannot be reached, or gives up.
     """
-    largest_first = sorted(videos, key=lambda video: -Path(video.path).stat().st_size)
-    workers = min(workers, len(videos))
-    with _connected(workers * settings.threads, cluster) as data:
-        rows = data.from_items([asdict(video) for video in largest_first], override_num_blocks=len(videos))
-        reports = rows.map(
-            _worker(settings, name, str(out)),
-            # A video waits for whoever is free, not behind another.
-            compute=data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1),
-            num_cpus=settings.threads,
-        )
-        for row in reports.iter_rows():
-            yield Report(**row)
+    largest_first = deque(sorted(videos, key=lambda video: -Path(video.path).stat().st_size))
+    open_, workers = len(videos), min(workers, len(videos))
+    with _connected(workers * settings.threads, cluster) as ray:
+        # Whoever dies is started anew, and what it did is done again.
+        kind = ray.remote(num_cpus=settings.threads, max_restarts=-1, max_task_retries=-1)(Worker)
+        started = [kind.remote(settings, name, str(out)) for _ in range(workers)]
+        # A video waits for a worker that is there: on a small cluster some may never be. Futures are waited for, not
+        # Ray itself: a signal that comes in `ray.wait` is taken for another, and may abort the process.
+        awaited: dict[Future[Report | None], Any] = {worker.ready.remote().future(): worker for worker in started}
+        while open_:
+            for ended in wait(awaited, return_when=FIRST_COMPLETED).done:
+                worker, report = awaited.pop(ended), ended.result()
+                if largest_first:
+                    awaited[worker.track.remote(largest_first.popleft()).future()] = worker
+                if report is not None:
+                    open_ -= 1
+                    yield report
 
 
 @contextmanager
 def _connected(cpus: int, cluster: str | None) -> Iterator[Any]:
-    """Ray Data, for the length of a ``with`` block.
+    """Ray, for the length of a ``with`` block.
 
     Raises:
         RuntimeUnavailableError: see `track_on_ray`.
     """
     ray = require_ray(cluster)
-    for logger in ("ray", "ray.data"):
-        logging.getLogger(logger).setLevel(logging.ERROR)
+    logging.getLogger("ray").setLevel(logging.ERROR)
     options: dict[str, Any] = {"address": cluster, "configure_logging": False, "log_to_driver": False}
     with ExitStack() as stack:
         if cluster is None:
@@ -148,10 +135,8 @@ def _connected(cpus: int, cluster: str | None) -> Iterator[Any]:
                 TemporaryDirectory(prefix="exalign-", ignore_cleanup_errors=True)
             )
         stack.enter_context(_started(ray, options))
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = context.print_on_execution_start = False
         try:
-            yield ray.data
+            yield ray
         except ray.exceptions.RayError as error:
             raise RuntimeUnavailableError(f"Ray: {_last_line(error)}") from error
 
