@@ -13,7 +13,7 @@ import pytest
 from exalign_service.decoding.decoder_process import DecoderProcess
 from exalign_service.inference.crew import NICE, Crew
 from exalign_service.scheduling import slices
-from exalign_service.scheduling.slices import SHORT, USUAL, set_slice, slice_of
+from exalign_service.scheduling.slices import BEHIND, DECODING, SHORT, USUAL, set_slice, slice_of
 
 T = TypeVar("T")
 
@@ -70,7 +70,7 @@ def test_where_the_system_has_none_nothing_happens(monkeypatch: pytest.MonkeyPat
 
 
 @needs_slices
-def test_threads_behind_have_the_systems_own_slice_and_those_in_front_that_of_their_maker() -> None:
+def test_those_in_front_interrupt_threads_behind() -> None:
     met, both = dict[bool, tuple[int | None, int]](), threading.Barrier(3)
 
     def step(behind: bool) -> bool:
@@ -78,17 +78,14 @@ def test_threads_behind_have_the_systems_own_slice_and_those_in_front_that_of_th
         both.wait()
         return False
 
-    def work() -> tuple[int | None, int]:
-        usual = slice_of()
-        set_slice(SHORT)
-        crew = Crew("crew", 1)
-        crew.start(step)
-        both.wait()
-        assert crew.join(lambda: None)
-        return usual, os.getpriority(os.PRIO_PROCESS, 0)
-
-    usual, priority = in_a_thread(work)
-    assert met == {False: (SHORT, priority), True: (usual, min(priority + NICE, 19))}
+    crew = Crew("crew", 1)
+    crew.start(step)
+    both.wait()
+    assert crew.join(lambda: None)
+    usual, priority = slice_of(), os.getpriority(os.PRIO_PROCESS, 0)
+    assert met == {False: (usual, priority), True: (BEHIND, min(priority + NICE, 19))}
+    assert usual is not None
+    assert usual < BEHIND
 
 
 async def test_a_decoder_is_of_the_servers_session_where_priorities_count_and_of_a_group_of_its_own() -> None:
@@ -102,15 +99,10 @@ async def test_a_decoder_is_of_the_servers_session_where_priorities_count_and_of
 
 
 @needs_slices
-async def test_a_decoder_has_the_systems_own_slice_whatever_the_servers_is() -> None:
-    usual = slice_of()
-    set_slice(SHORT)
+async def test_all_threads_of_a_server_interrupt_a_decoder() -> None:
+    decoder = await DecoderProcess.start()
     try:
-        decoder = await DecoderProcess.start()
-    finally:
-        set_slice(USUAL)
-    try:
-        assert slice_of(decoder.pid) == usual
+        assert slice_of(decoder.pid) == DECODING > BEHIND
     finally:
         decoder.kill()
     await decoder.ended()

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 
 from exalign_service.inference.rear import Rear
 from exalign_service.inference.workers import start_workers
-from exalign_service.scheduling.slices import USUAL, set_slice
+from exalign_service.scheduling.slices import BEHIND, set_slice
 
 #: By how much the priority of those behind is lower. With more the others gain more, yet whoever waits for the
 #: interpreter's lock may have to wait for a thread behind, and on a machine with other work that one hardly runs.
@@ -73,7 +73,7 @@ class Crew:
 
 def _lower_priority() -> None:
     """Of this thread, which also lets those in front interrupt it; where the system has no such thing, nothing."""
-    set_slice(USUAL)
+    set_slice(BEHIND)
     with suppress(OSError, AttributeError):
         tid = threading.get_native_id()
         os.setpriority(os.PRIO_PROCESS, tid, os.getpriority(os.PRIO_PROCESS, tid) + NICE)

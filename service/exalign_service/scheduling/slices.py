@@ -4,8 +4,9 @@ A thread with a shorter slice than the one that runs takes its place at once whe
 equal slices, the one that wakes waits for the other's slice, and that ends with a tick of up to 4 ms, whatever their
 priorities. A call goes through a dozen threads: beside work that fills all processors it would wait a dozen times.
 
-So all threads of a server have the shortest slice that there is, but for those that work behind the others, and for
-processes that decode. A slice is no share: who has a shorter one gets no more time. No right is needed for it.
+So threads that work behind the others have longer slices than the system's own, which is 1 to 3 ms, and processes that
+decode longer ones still. A slice is no share: who has a longer one gets no more time, and who may hold Python's lock
+has none that is longer than a tick. No right is needed for it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from contextlib import suppress
 
 #: The shortest that Linux takes, and the longest, nanoseconds.
 SHORT, LONG = 100_000, 100_000_000
+
+#: Of threads that work behind the others, and of processes that decode.
+BEHIND, DECODING = 4_000_000, 10_000_000
 
 #: The system's own.
 USUAL = 0

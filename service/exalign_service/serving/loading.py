@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from exalign_engine.detect import DEFAULT_DETECTOR, convention
 from exalign_service.config.schema import ModelConfig, ServerConfig
 from exalign_service.config.start_checks import StartError
-from exalign_service.scheduling.slices import USUAL, set_slice
 
 if TYPE_CHECKING:
     from exalign_engine.face.aligner import Aligner
@@ -44,8 +43,6 @@ def load_model(config: ServerConfig) -> LoadedModel:
     from exalign_engine.libraries.no_blas import load_numba_without_blas
     from exalign_engine.libraries.no_opsets import load_openvino_without_opsets
 
-    # Threads of libraries begin with this one's slice, and they compute for whoever works behind the others as well.
-    set_slice(USUAL)
     load_numba_without_blas()
     load_openvino_without_opsets()
 

@@ -33,7 +33,6 @@ from exalign.cli_support import DONE, FAILED, WRONG_USAGE, OneLineParser, report
 from exalign_engine.errors import ExalignError
 from exalign_service.observability import logs
 from exalign_service.observability.native_stderr import captured_stderr
-from exalign_service.scheduling.slices import SHORT, set_slice
 from exalign_service.startup import token_command
 from exalign_service.startup.arenas import keep_few_arenas
 from exalign_service.startup.early_exit import leave, leave_unfinished, log_to
@@ -174,7 +173,6 @@ def _serve(config: ServerConfig, args: argparse.Namespace) -> None:
 
     process: int | None = args.process_index
     keep_few_arenas()  # first: whatever starts a thread gives it one
-    set_slice(SHORT)  # and the slice that this one has
     try:
         check_start(config)
         check_access(config.access)
