@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import tracemalloc
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -80,6 +81,34 @@ def test_exif_orientation_is_applied_as_pillow_does(fmt, orientation):
     assert out.shape == ((210, 200, 3) if orientation >= 5 else (200, 210, 3))
     assert out.flags.c_contiguous
     assert np.abs(out - expected).max() <= 2
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("fmt", ["JPEG", "PNG", "WEBP"])
+def test_a_picture_is_written_into_memory_that_is_given(fmt, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(ASTRONAUT, fmt, exif=exif)
+    memory = np.zeros(ASTRONAUT.size, np.uint8)
+    image = decode(data, into=memory)
+    assert np.shares_memory(image, memory)
+    np.testing.assert_array_equal(image, decode(data))
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_beside_what_pillow_holds_no_whole_picture_is_made(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(np.tile(ASTRONAUT, (10, 10, 1)), "PNG", exif=exif, compress_level=1)
+    memory = np.zeros(100 * ASTRONAUT.size, np.uint8)
+    decode(data, into=memory)  # loads what decodes it
+    tracemalloc.start()  # of Pillow's own memory it knows nothing
+    try:
+        decode(data, into=memory)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < memory.size / 3
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import threading
 from pathlib import Path
 
 import grpc
@@ -12,6 +13,8 @@ import pytest
 from PIL import Image
 
 from exalign.v1 import image_pb2, service_pb2
+from exalign_service.decoding.wire import empty
+from exalign_service.methods import picture_opener
 from service_fakes import GOOD_BOX, Running, another_caller, config, encoded, picture, request, running, until
 from track_fakes import config as track_config
 from track_fakes import frame
@@ -87,6 +90,24 @@ async def test_a_file_of_which_nobody_can_say_how_long_it_takes_is_decoded_by_a_
     same.image.raw.CopyFrom(raw)
     assert answer.faces[0].landmarks == (await live.stub.PredictLandmarks(same)).faces[0].landmarks
     assert held(live) == 0
+
+
+async def test_the_memory_of_a_decoders_picture_is_given_back_in_a_thread_before_its_room_is(
+    live: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[bool, float, int]] = []
+
+    def emptied(image: np.ndarray) -> None:
+        empty(image)
+        seen.append((threading.current_thread() is threading.main_thread(), held(live), int(image.max())))
+
+    monkeypatch.setattr(picture_opener, "empty", emptied)
+    await live.stub.PredictLandmarks(request(GOOD_BOX, data=avif()))
+    assert seen == [(False, BYTES, 0)]
+    with pytest.raises(grpc.aio.AioRpcError):
+        await live.stub.PredictLandmarks(request((1.0, 1.0, 2.0, 2.0), data=avif()))
+    assert len(seen) == 2
+    await until(lambda: held(live) == 0)
 
 
 async def test_what_a_decoder_finds_wrong_is_reported_with_what_was_wrong_before(live: Running) -> None:

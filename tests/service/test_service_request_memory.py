@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import sys
 import weakref
 from typing import Any
 
@@ -10,6 +12,7 @@ import grpc
 import pytest
 
 from exalign_service.methods.faces import FacesMethods
+from exalign_service.rpc.interceptor import _RpcHandler
 from service_fakes import GOOD_BOX, Running, encoded, request, until
 
 
@@ -40,3 +43,25 @@ async def test_a_request_is_let_go_with_its_answer(live: Running, monkeypatch: p
         await until(lambda: [witness() for witness in witnesses] == [None])
     finally:
         gc.enable()
+
+
+async def test_while_a_call_goes_on_nobody_keeps_the_bytes_that_it_came_in(
+    live: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    came: list[bytes] = []
+    references: list[int] = []
+    parse, landmarks = _RpcHandler._parse, FacesMethods.landmarks
+
+    def seen(self: _RpcHandler, raw: bytes) -> Any:
+        came.append(raw)
+        return parse(self, raw)
+
+    async def watched(self: FacesMethods, request: Any) -> Any:
+        await asyncio.sleep(0)  # the event loop itself keeps what a task was woken with until it waits again
+        references.append(sys.getrefcount(came[0]))
+        return await landmarks(self, request)
+
+    monkeypatch.setattr(_RpcHandler, "_parse", seen)
+    monkeypatch.setattr(FacesMethods, "landmarks", watched)
+    await live.stub.PredictLandmarks(request(GOOD_BOX))
+    assert references == [2]  # our list, and the question

@@ -27,6 +27,7 @@ Every function is thread safe; decoding releases the GIL.
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -57,6 +58,13 @@ _AT_STEP = {
 
 #: Orientations that reverse the rows, and the columns, of a picture whose axes have been exchanged where they must be.
 _ROWS_REVERSED, _COLUMNS_REVERSED = (3, 4, 7, 8), (2, 3, 6, 7)
+
+
+#: Rows that are converted, or copied, at a time: of large pictures there is never a second copy.
+_BAND = 128
+
+#: A picture as stored: (H, W, 3) uint8 RGB, or as Pillow has it.
+_Decoded = NDArray[np.uint8] | Image.Image
 
 
 @dataclass(frozen=True)
@@ -126,11 +134,12 @@ class ExaminedPicture:
         top = height - step * shape[0] if orientation in _ROWS_REVERSED else 0
         return np.array([left, top], dtype=np.float64)
 
-    def decode(self, step: int = 1) -> NDArray[np.uint8]:
+    def decode(self, step: int = 1, into: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
         """See `decode`.
 
         Args:
             step: 2, 4 or 8: at such a part of its size, upwards to whole pixels; where it is `one_scan`.
+            into: as for `decode`; of the whole picture alone.
 
         Raises:
             InvalidInputError: the file is truncated or damaged.
@@ -141,16 +150,26 @@ class ExaminedPicture:
             image = _decode_opencv(self.data, self.header, self.field)
         else:
             image = _decode_pillow(self.header, self.field)
-        return _upright(image, self._turned)
+        try:
+            return _upright(image, _orientation(self.header), into)  # a PNG may say it behind its pixels
+        except DAMAGED as error:
+            raise _damaged(self.header, self.field) from error
 
 
-def decode(data: bytes, limits: ImageLimits | None = None, *, field: str = "image.encoded") -> NDArray[np.uint8]:
+def decode(
+    data: bytes,
+    limits: ImageLimits | None = None,
+    *,
+    field: str = "image.encoded",
+    into: NDArray[np.uint8] | None = None,
+) -> NDArray[np.uint8]:
     """Decode a JPEG, PNG, WebP, AVIF or BMP file, or HEIC where the extra ``heic`` is installed.
 
     Args:
         data: the whole file.
         limits: what is accepted; default ``ImageLimits()``.
         field: name of the field in errors.
+        into: as many bytes as the picture has, which it is written to; None: new ones.
 
     Returns:
         (H, W, 3) uint8 RGB, contiguous, in the image frame (upright).
@@ -160,7 +179,7 @@ def decode(data: bytes, limits: ImageLimits | None = None, *, field: str = "imag
             damaged.
         MemoryError: there is no memory for it.
     """
-    return examine(data, limits, field=field).decode()
+    return examine(data, limits, field=field).decode(into=into)
 
 
 def examine(data: bytes, limits: ImageLimits | None = None, *, field: str = "image.encoded") -> ExaminedPicture:
@@ -223,7 +242,7 @@ def _in_one_scan(header: Image.Image, structure: JpegStructure) -> bool:
     return structure.scans == 1 and header.mode in ("L", "RGB")
 
 
-def _decode_jpeg(examined: ExaminedPicture, structure: JpegStructure, field: str, step: int) -> NDArray[np.uint8]:
+def _decode_jpeg(examined: ExaminedPicture, structure: JpegStructure, field: str, step: int) -> _Decoded:
     """Decode a JPEG whose data reach to its end, without orientation."""
     data, header = examined.data, examined.header
     if not _in_one_scan(header, structure):
@@ -260,7 +279,9 @@ def _decode_opencv(data: bytes, header: Image.Image, field: str, step: int = 1) 
         bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
         if bgr is None or bgr.shape[:2] != (-(-header.height // step), -(-header.width // step)):
             raise _damaged(header, field)
-        rgb: NDArray[np.uint8] = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr)
+        rgb = np.asarray(bgr, dtype=np.uint8)
+        for rows in _bands(len(rgb)):  # OpenCV copies what it is to convert in its place
+            cv2.cvtColor(rgb[rows], cv2.COLOR_BGR2RGB, dst=rgb[rows])
     except cv2.error as error:
         if error.code == cv2.Error.StsNoMem:
             raise MemoryError(error.err) from error
@@ -268,19 +289,32 @@ def _decode_opencv(data: bytes, header: Image.Image, field: str, step: int = 1) 
     return rgb
 
 
-def _decode_pillow(header: Image.Image, field: str) -> NDArray[np.uint8]:
-    """Decode by Pillow, without orientation."""
+def _decode_pillow(header: Image.Image, field: str) -> Image.Image:
+    """Decode by Pillow, without orientation. Its pixels take four bytes, and are copied a few rows at a time."""
     stated = header.size
     try:
         header.load()
         if header.size != stated:
             raise _damaged(header, field)
-        if header.mode.startswith("I;16"):  # Pillow's own conversion would clip at 255
-            grey = (np.asarray(header).astype(np.uint16) >> 8).astype(np.uint8)
-            return np.repeat(grey[..., None], 3, axis=2)
-        return np.array(header if header.mode == "RGB" else header.convert("RGB"), dtype=np.uint8)
     except DAMAGED as error:
         raise _damaged(header, field) from error
+    return header
+
+
+def _pixels(decoded: _Decoded, rows: slice) -> NDArray[np.uint8]:
+    """Some rows as RGB, or as grey levels (h, w, 1)."""
+    if not isinstance(decoded, Image.Image):
+        return decoded[rows]
+    part = decoded.crop((0, rows.start, decoded.width, rows.stop))
+    if decoded.mode.startswith("I;16"):  # Pillow's own conversion would clip at 255
+        return (np.asarray(part).astype(np.uint16) >> 8).astype(np.uint8)[..., None]
+    return np.asarray(part if part.mode == "RGB" else part.convert("RGB"), dtype=np.uint8)
+
+
+def _bands(height: int) -> Iterator[slice]:
+    """All rows, a few at a time."""
+    for top in range(0, height, _BAND):
+        yield slice(top, min(top + _BAND, height))
 
 
 def _damaged(header: Image.Image, field: str) -> InvalidInputError:
@@ -302,12 +336,20 @@ def _orientation(header: Image.Image) -> int:
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
-def _upright(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Apply an EXIF orientation."""
-    if orientation >= 5:
-        image = image.swapaxes(0, 1)
-    if orientation in _ROWS_REVERSED:
-        image = image[::-1]
+def _upright(decoded: _Decoded, orientation: int, into: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+    """Apply an EXIF orientation; the pixels are written to ``into`` where there is one."""
+    if not isinstance(decoded, Image.Image) and orientation == 1 and into is None:
+        return decoded
+    height, width = (decoded.height, decoded.width) if isinstance(decoded, Image.Image) else decoded.shape[:2]
+    shape = (width, height, 3) if orientation >= 5 else (height, width, 3)
+    image = np.empty(shape, np.uint8) if into is None else into.reshape(shape)
+    as_stored = image
     if orientation in _COLUMNS_REVERSED:
-        image = image[:, ::-1]
-    return np.ascontiguousarray(image)
+        as_stored = as_stored[:, ::-1]
+    if orientation in _ROWS_REVERSED:
+        as_stored = as_stored[::-1]
+    if orientation >= 5:
+        as_stored = as_stored.swapaxes(0, 1)
+    for rows in _bands(height):
+        as_stored[rows] = _pixels(decoded, rows)
+    return image

@@ -25,6 +25,7 @@ from exalign_service.decoding.wire import (
     picture_memory,
 )
 from exalign_service.rpc.errors import DecoderUnavailableError
+from exalign_service.scheduling.slices import DECODING, set_slice
 
 #: How a decoder is started; the descriptor of its socket follows. -P: nothing is imported from the current directory.
 COMMAND = (sys.executable, "-P", "-m", "exalign_service.decoding.worker")
@@ -87,11 +88,14 @@ class DecoderProcess:
                     stdout=asyncio.subprocess.DEVNULL,
                     pass_fds=(its.fileno(),),
                     env=_environment(),
-                    start_new_session=True,  # Ctrl-C in a terminal is for the server alone
+                    # Ctrl-C in a terminal is for the server alone. But it is of the server's session: where the system
+                    # shares processors out between sessions first, priorities say nothing from one to another.
+                    process_group=0,
                 )
             started = cls(process, own)
             with contextlib.suppress(OSError):  # it has ended, or this process has less priority already
                 os.setpriority(os.PRIO_PROCESS, process.pid, _NICE)  # from the start: it imports for 0.15 s
+            set_slice(DECODING, process.pid)
             if await asyncio.get_running_loop().sock_recv(own, len(READY)) != READY:
                 raise DecoderUnavailableError(f"a decoder ended at its start with {await process.wait()}")
         except BaseException as e:

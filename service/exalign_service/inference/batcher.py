@@ -23,6 +23,7 @@ from exalign_engine.network.outputs import FaceOutputs, Outputs
 from exalign_service.inference.crew import Crew
 from exalign_service.inference.fair_queue import Claim, FairQueue, Spent
 from exalign_service.inference.network import each_row
+from exalign_service.inference.rear import Rear
 from exalign_service.inference.running import Running
 from exalign_service.inference.workers import error_of
 from exalign_service.rpc.errors import DeadlineExpiredError, NotServingError, QueueFullError
@@ -85,6 +86,7 @@ class Batcher:
         observer: counts batches and the queue's depth; None: nobody.
         clock: seconds, monotonic; deadlines are on it.
         spent: see `FairQueue`.
+        rear: see `StagePool`.
     """
 
     def __init__(
@@ -98,10 +100,11 @@ class Batcher:
         observer: BatchObserver | None = None,
         clock: Callable[[], float] = time.monotonic,
         spent: Spent | None = None,
+        rear: Rear | None = None,
     ) -> None:
         self._infer, self._clock, self._observer = infer, clock, observer
         self._workers, self._max_batch, self._max_queue = workers, max_batch, max_queue
-        self._crew = Crew("batcher", workers + 1)
+        self._crew = Crew("batcher", workers + 1, rear)
         # All below is guarded by the lock of _crew.
         self._queue = FairQueue[_Item](live_share * workers, clock, spent)
         self._running = Running(workers, clock)
@@ -261,7 +264,8 @@ class Batcher:
                 self._running.begin(batch[0], [item.claim for item in batch])
         _expire(expired)
         if batch:
-            self._work_off(batch)
+            with self._crew.turn(behind=behind):
+                self._work_off(batch)
         return True
 
     def _work_off(self, batch: list[_Item]) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 
+from exalign_service.inference.rear import Rear
 from exalign_service.inference.workers import start_workers
+from exalign_service.scheduling.slices import BEHIND, set_slice
 
 #: By how much the priority of those behind is lower. With more the others gain more, yet whoever waits for the
 #: interpreter's lock may have to wait for a thread behind, and on a machine with other work that one hardly runs.
@@ -20,10 +22,11 @@ class Crew:
     Args:
         name: of the threads, before their numbers.
         front: threads that work in front, and behind.
+        rear: bounds those behind; None: nothing does.
     """
 
-    def __init__(self, name: str, front: int) -> None:
-        self._name, self._count = name, front
+    def __init__(self, name: str, front: int, rear: Rear | None = None) -> None:
+        self._name, self._count, self._rear = name, front, rear
         self.lock = threading.Lock()
         self._conditions = {behind: threading.Condition(self.lock) for behind in (False, True)}
         self._threads: list[threading.Thread] = []
@@ -36,6 +39,10 @@ class Crew:
         """
         self._threads = start_workers(self._name, self._count, lambda: step(False))
         self._threads += start_workers(f"{self._name}-behind", self._count, lambda: step(True), _lower_priority)
+
+    def turn(self, *, behind: bool) -> AbstractContextManager[None]:
+        """In which a thread works: one behind waits for it. The lock is not held."""
+        return self._rear.turn() if behind and self._rear is not None else nullcontext()
 
     def wait(self, *, behind: bool) -> None:
         """Wait for something to change. The lock is held, by a thread of the crew."""
@@ -65,7 +72,8 @@ class Crew:
 
 
 def _lower_priority() -> None:
-    """Of this thread; where the system has none of its own for threads, nothing."""
+    """Of this thread, which also lets those in front interrupt it; where the system has no such thing, nothing."""
+    set_slice(BEHIND)
     with suppress(OSError, AttributeError):
         tid = threading.get_native_id()
         os.setpriority(os.PRIO_PROCESS, tid, os.getpriority(os.PRIO_PROCESS, tid) + NICE)

@@ -19,6 +19,7 @@ from typing import Any, Protocol, TypeVar
 
 from exalign_service.inference.crew import Crew
 from exalign_service.inference.fair_queue import Claim, FairQueue, Spent
+from exalign_service.inference.rear import Rear
 from exalign_service.inference.running import Running
 from exalign_service.inference.workers import error_of
 from exalign_service.rpc.call_context import current_call
@@ -55,6 +56,7 @@ class StagePool:
         observer: is told how many jobs wait; None: nobody.
         clock: seconds, monotonic; deadlines are on it.
         spent: see `FairQueue`.
+        rear: bounds the work behind the others, with that of other pools; None: nothing does.
     """
 
     def __init__(
@@ -65,9 +67,10 @@ class StagePool:
         observer: StageObserver | None = None,
         clock: Callable[[], float] = time.monotonic,
         spent: Spent | None = None,
+        rear: Rear | None = None,
     ) -> None:
         self._clock, self._observer, self._closed = clock, observer, False
-        self._crew = Crew("stage", threads + 1)
+        self._crew = Crew("stage", threads + 1, rear)
         # All below is guarded by the lock of _crew.
         self._queue = FairQueue[_Job](live_share * threads, clock, spent)
         self._running = Running(threads, clock)
@@ -164,14 +167,16 @@ class StagePool:
         job = self._next(behind)
         if job is None:
             return False
-        started, result, error = time.thread_time(), None, None
-        self._mine.job = job
-        try:
-            result = job.work()
-        except BaseException as e:  # noqa: BLE001  # whatever it is belongs to the caller, not to this thread
-            error = error_of(e)
-        self._mine.job = None  # what it holds may be large
-        seconds = time.thread_time() - started
+        result, error = None, None
+        with self._crew.turn(behind=behind):
+            started = time.thread_time()
+            self._mine.job = job
+            try:
+                result = job.work()
+            except BaseException as e:  # noqa: BLE001  # whatever it is belongs to the caller, not to this thread
+                error = error_of(e)
+            self._mine.job = None  # what it holds may be large
+            seconds = time.thread_time() - started
         with self._crew.lock:
             changed = self._running.end(job)
             self._mean += _NEWEST * (seconds - self._mean)

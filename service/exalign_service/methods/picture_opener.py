@@ -6,9 +6,10 @@ as a file; one that takes long, or of which nobody can say, is decoded in a proc
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -19,12 +20,14 @@ from exalign_engine.geometry.image_limits import ImageLimits
 from exalign_engine.geometry.levels import LevelsWanted, Pixels, open_levels, scalable
 from exalign_service.decoding.budget import DecodedBytesBudget
 from exalign_service.decoding.pool import DecoderPool, is_dear
+from exalign_service.decoding.wire import empty
 from exalign_service.inference.stage_pool import StagePool
 from exalign_service.methods.stage_clock import StageClock, in_thread
 from exalign_service.observability.metrics import Metrics
 from exalign_service.requests.image import ExaminedRaw
 from exalign_service.requests.picture import Picture
 from exalign_service.rpc.call_context import current_call
+from exalign_service.rpc.errors import DeadlineExpiredError, NotServingError
 
 T = TypeVar("T")
 
@@ -103,10 +106,12 @@ class PictureOpener:
         async with self._budget.hold(need, call.caller, call.deadline) as hold:
             if dear and isinstance(first, ExaminedPicture):
                 image = await self._by_decoder(picture, first, clock)
-                made = await in_thread(self._stages, clock, self._checked, picture, image, clock, then)
-                del image
-            else:
-                made = await in_thread(self._stages, clock, self._decoded, picture, first, clock, wanted, then)
+                try:
+                    yield await in_thread(self._stages, clock, self._checked, picture, image, clock, then)
+                finally:
+                    await self._emptied(image)
+                return
+            made = await in_thread(self._stages, clock, self._decoded, picture, first, clock, wanted, then)
             hold.shrink(_decoded_bytes(first))
             yield made
 
@@ -148,6 +153,13 @@ class PictureOpener:
             raise InvalidInputError([*picture.violations, *e.violations]) from None
         finally:
             clock.add("decode", start, time.monotonic())
+
+    async def _emptied(self, image: U8) -> None:
+        """Give a large picture's memory back in a thread; it is done also where nobody waits for the call any more."""
+        emptying = asyncio.ensure_future(self._stages.run(empty, image))
+        emptying.add_done_callback(lambda done: done.cancelled() or done.exception())
+        with suppress(NotServingError, DeadlineExpiredError):  # it goes with its last holder then
+            await asyncio.shield(emptying)
 
     @contextmanager
     def _counted(self, clock: StageClock) -> Iterator[None]:

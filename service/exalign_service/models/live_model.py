@@ -19,6 +19,7 @@ from exalign_service.inference.batcher import Batcher
 from exalign_service.inference.fair_queue import Spent
 from exalign_service.inference.network import Network
 from exalign_service.inference.posterior_cache import PosteriorCache
+from exalign_service.inference.rear import Rear
 from exalign_service.inference.stage_pool import StagePool
 from exalign_service.methods.evidence import EvidenceMethods
 from exalign_service.methods.faces import FacesMethods
@@ -50,6 +51,7 @@ class Shared:
         metrics: of the server.
         device_lost: called from any thread when the device answers nothing any more.
         spent: see `FairQueue`.
+        rear: see `StagePool`.
     """
 
     config: ServerConfig
@@ -60,6 +62,7 @@ class Shared:
     metrics: Metrics
     device_lost: Callable[[DeviceLostError], object]
     spent: Spent | None = None
+    rear: Rear | None = None
 
 
 class LiveModel:
@@ -94,6 +97,7 @@ class LiveModel:
             max_queue=batching.queue,
             observer=shared.metrics.batches(),
             spent=shared.spent,
+            rear=shared.rear,
         )
         limits = RequestLimits(
             config=config.limits,

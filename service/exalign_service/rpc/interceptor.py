@@ -158,15 +158,12 @@ class CallInterceptor(ServerInterceptor):
         # What is denied has no span: no stranger fills a collector.
         tracer = self._tracer if admitted and method.service in ANSWERED else None
         call = _RpcHandler(self, handler, method, handler_call_details, named, tracer)
-        # Without a deserializer gRPC hands the bytes over as they are.
-        make = {
-            (False, False): grpc.unary_unary_rpc_method_handler,
-            (False, True): grpc.unary_stream_rpc_method_handler,
-            (True, False): grpc.stream_unary_rpc_method_handler,
-            (True, True): grpc.stream_stream_rpc_method_handler,
-        }[handler.request_streaming, handler.response_streaming]
-        behaviour = call.answer_stream if handler.response_streaming else call.answer_one
-        return make(behaviour, request_deserializer=None, response_serializer=serializer(handler))
+        # Without a deserializer gRPC hands the bytes over as they are. Of a method with one request it would keep them
+        # until the call has ended; what is read as from a stream is ours alone.
+        writer = serializer(handler)
+        if handler.response_streaming:
+            return grpc.stream_stream_rpc_method_handler(call.answer_stream, response_serializer=writer)
+        return grpc.stream_unary_rpc_method_handler(call.answer_one, response_serializer=writer)
 
 
 class _RpcHandler:
@@ -208,19 +205,18 @@ class _RpcHandler:
             self._metrics.started.inc()
             self._done(None, grpc.StatusCode.CANCELLED, text)
 
-    async def answer_one(self, request: Any, context: Context) -> Any:
+    async def answer_one(self, request: object, context: Context) -> Any:
         """A method with one response."""
         handler: Any = self._handler  # which of its four behaviours there is depends on the kind of method
         behaviour = handler.stream_unary if handler.request_streaming else handler.unary_unary
-        size = len(request) if isinstance(request, bytes) else 0
-        waiting = [request]  # taken out when it is read: while the call goes on, it is not needed a second time
-        del request
+        waiting = await self._request(context)
+        size = len(waiting[0]) if waiting else 0
 
         async def body(deadline: float) -> Any:
             limit = None if math.isinf(deadline) else deadline
             try:
                 async with asyncio.timeout_at(limit) as scope:
-                    return await behaviour(self._incoming(waiting.pop(), context), self._counted(context))
+                    return await behaviour(self._incoming(waiting, context), self._counted(context))
             except TimeoutError:
                 if not scope.expired():
                     raise  # the handler's own
@@ -232,14 +228,15 @@ class _RpcHandler:
         self._metrics.sent.inc()
         return response
 
-    async def answer_stream(self, request: Any, context: Context) -> None:
+    async def answer_stream(self, request: object, context: Context) -> None:
         """A method with many responses, written as a generator or with ``context.write``."""
         handler: Any = self._handler
         behaviour = handler.stream_stream if handler.request_streaming else handler.unary_stream
+        waiting = await self._request(context)
 
         async def body(deadline: float) -> None:
             counted = self._counted(context)
-            result = behaviour(self._incoming(request, context), counted)
+            result = behaviour(self._incoming(waiting, context), counted)
             if inspect.isawaitable(result):
                 await result
                 return
@@ -366,9 +363,17 @@ class _RpcHandler:
             fields["left_out"] = lines.left_out
         _log.info("call", extra={"fields": fields})
 
-    def _incoming(self, request: Any, context: Context) -> Any:
-        """The request as the handler takes it: a message, or an iterator of messages."""
-        return self._messages(context) if self._handler.request_streaming else self._parse(request)
+    async def _request(self, context: Context) -> list[bytes]:
+        """The one request of a method; none where it is a stream. Cancelled where it did not come whole."""
+        if self._handler.request_streaming:
+            return []
+        if (raw := await read(context)) is EOF:
+            raise asyncio.CancelledError
+        return [raw]
+
+    def _incoming(self, waiting: list[bytes], context: Context) -> Any:
+        """The request as the handler takes it: an iterator of messages, or the one that waits, let go of there."""
+        return self._messages(context) if self._handler.request_streaming else self._parse(waiting.pop())
 
     async def _messages(self, context: Context) -> AsyncIterator[Any]:
         while (raw := await read(context)) is not EOF:

@@ -12,6 +12,7 @@ from exalign_service.decoding.budget import DecodedBytesBudget
 from exalign_service.decoding.pool import DecoderPool
 from exalign_service.inference.admission import Admission, AdmissionLimits
 from exalign_service.inference.posterior_cache import PosteriorCache
+from exalign_service.inference.rear import Rear
 from exalign_service.inference.stage_pool import StagePool
 from exalign_service.methods.picture_opener import PictureOpener
 from exalign_service.models.live_model import WARM_UP_ENDS, LiveModel, Shared
@@ -77,7 +78,8 @@ class ModelService:
         self._config, self._metrics, self._lifecycle, self._clock = config, metrics, lifecycle, clock
         batching, limits = config.batching, config.limits
         spent = None if quotas is None else quotas.spent
-        self._stages = StagePool(batching.stage_threads, observer=metrics, spent=spent)
+        rear = Rear.of_this_machine()
+        self._stages = StagePool(batching.stage_threads, observer=metrics, spent=spent, rear=rear)
         self._cache = PosteriorCache(limits.max_posteriors, limits.max_posterior_bytes, metrics)
         self._cache.max_bytes_per_caller = config.access.quota_posterior_bytes
         most = AdmissionLimits(batching.queue, limits.max_request_bytes, limits.max_wait)
@@ -87,7 +89,7 @@ class ModelService:
         )
         budget = DecodedBytesBudget(limits.max_decoded_bytes, metrics, clock)
         opener = PictureOpener(self._stages, self._decoders, budget, image_limits(limits), metrics)
-        self._shared = Shared(config, self._stages, opener, self._cache, admission, metrics, device_lost, spent)
+        self._shared = Shared(config, self._stages, opener, self._cache, admission, metrics, device_lost, spent, rear)
         self.models = LiveModels(self.made_live(loaded), config.model.max_live_bundles, self)
         directory = config.model.bundle_directory
         self.swap = (
