@@ -91,7 +91,7 @@ def test_how_many_are_hidden_is_kept_to_a_255th() -> None:
 
 
 @dataclass
-class Told:
+class FixedOcclusion:
     """An occlusion head that says what a test wants it to say, and a displacer that pushes those landmarks aside."""
 
     now: F64 = field(default_factory=lambda: np.zeros(68))
@@ -105,20 +105,20 @@ class Told:
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
+def occlusion() -> FixedOcclusion:
+    return FixedOcclusion()
 
 
 @pytest.fixture
-def toy(make_shapes: MakeShapes, told: Told) -> Toy:
-    toy = Toy(make_shapes(60, 1), ChainSettings(members=25), told)
-    toy.aligner.model.occlusion = told  # type: ignore[assignment]
+def toy(make_shapes: MakeShapes, occlusion: FixedOcclusion) -> Toy:
+    toy = Toy(make_shapes(60, 1), ChainSettings(members=25), occlusion)
+    toy.aligner.model.occlusion = occlusion  # type: ignore[assignment]
     return toy
 
 
-def began(toy: Toy, told: Told, **options: object) -> TrackingSession:
+def began(toy: Toy, occlusion: FixedOcclusion, **options: object) -> TrackingSession:
     """A session whose face was in full view in four frames."""
-    told.now = told.push = np.zeros(68)
+    occlusion.now = occlusion.push = np.zeros(68)
     session = toy.session(**options)
     for i in range(4):
         toy.play(session, i, toy.scores(3), boxes=[(0, MIDDLE)] if i == 0 else [])
@@ -135,21 +135,21 @@ def left_of(toy: Toy) -> F64:
     return (x < np.median(x)).astype(np.float64)
 
 
-def test_single_frames_know_no_shape_of_before(toy: Toy, told: Told) -> None:
+def test_single_frames_know_no_shape_of_before(toy: Toy, occlusion: FixedOcclusion) -> None:
     boxes = []
     for hidden in (0.0, 1.0):
-        session = began(toy, told, temporal_model="per_frame")
-        told.now = np.full(68, hidden)
+        session = began(toy, occlusion, temporal_model="per_frame")
+        occlusion.now = np.full(68, hidden)
         toy.play(session, 4, toy.scores(40))
         boxes.append(box_of(session))
     np.testing.assert_array_equal(*boxes)
 
 
-def test_a_face_that_turns_up_half_hidden_has_the_box_that_is_seen(toy: Toy, told: Told) -> None:
-    session = began(toy, told)
+def test_a_face_that_turns_up_half_hidden_has_the_box_that_is_seen(toy: Toy, occlusion: FixedOcclusion) -> None:
+    session = began(toy, occlusion)
     for i in range(4, 8):
         toy.play(session, i, toy.scores(3, 0.001))
-    told.now = np.where(np.arange(68) < 8, 1.0, 0.0)
+    occlusion.now = np.where(np.arange(68) < 8, 1.0, 0.0)
     answer = toy.play(session, 8, toy.scores(40), detections=[detection(MIDDLE)]).tracks[0]
     np.testing.assert_allclose(session.state.tracks[0].motion.seen[:2], middle(tight_box(answer.given.face.landmarks)))  # type: ignore[index]
     assert session.state.tracks[0].motion.full == b""
@@ -159,23 +159,25 @@ def middle(box: F64) -> F64:
     return (box[:2] + box[2:]) / 2
 
 
-def test_what_looks_like_a_part_of_a_hidden_face_is_not_believed_without_a_detector(toy: Toy, told: Told) -> None:
-    session = began(toy, told)
+def test_what_looks_like_a_part_of_a_hidden_face_is_not_believed_without_a_detector(
+    toy: Toy, occlusion: FixedOcclusion
+) -> None:
+    session = began(toy, occlusion)
     for i in range(4, 8):
         toy.play(session, i, toy.scores(3, 0.001))
-    told.now = np.ones(68)
+    occlusion.now = np.ones(68)
     for i in range(8, 11):
         toy.play(session, i, toy.scores(40))
     assert session.state.tracks[0].motion.unseen_frames == 7
-    told.now = np.zeros(68)
+    occlusion.now = np.zeros(68)
     toy.play(session, 11, toy.scores(40))
     assert session.state.tracks[0].motion.unseen_frames == 0
 
 
 def test_a_detection_that_shows_no_face_moves_no_box_while_the_track_still_counts_as_visible(
-    toy: Toy, told: Told
+    toy: Toy, occlusion: FixedOcclusion
 ) -> None:
-    session = began(toy, told)
+    session = began(toy, occlusion)
     before = box_of(session)
     toy.play(session, 4, toy.scores(3, 0.2))
     # The detector is asked, and finds something that lies on the face, and is none.
@@ -187,11 +189,13 @@ def test_a_detection_that_shows_no_face_moves_no_box_while_the_track_still_count
 
 
 @pytest.mark.parametrize("lag", [0, 3])
-def test_a_session_of_a_covered_face_goes_on_bit_for_bit_where_it_was_decoded(toy: Toy, told: Told, lag: int) -> None:
+def test_a_session_of_a_covered_face_goes_on_bit_for_bit_where_it_was_decoded(
+    toy: Toy, occlusion: FixedOcclusion, lag: int
+) -> None:
     rng = np.random.default_rng(5)
-    whole, cut = began(toy, told, smoothing_lag=lag), began(toy, told, smoothing_lag=lag)
+    whole, cut = began(toy, occlusion, smoothing_lag=lag), began(toy, occlusion, smoothing_lag=lag)
     for i, k in enumerate((40, 17, 29, 3), 4):
-        told.now = rng.random(68) * (i < 7)
+        occlusion.now = rng.random(68) * (i < 7)
         one = toy.play(whole, i, toy.scores(k))
         cut = toy.again(cut)
         other = toy.play(cut, i, toy.scores(k))
@@ -199,10 +203,10 @@ def test_a_session_of_a_covered_face_goes_on_bit_for_bit_where_it_was_decoded(to
         assert whole.encode() == cut.encode()
 
 
-def test_a_frame_that_is_filtered_again_knows_what_was_hidden_in_it(toy: Toy, told: Told) -> None:
-    session = began(toy, told, smoothing_lag=4)
+def test_a_frame_that_is_filtered_again_knows_what_was_hidden_in_it(toy: Toy, occlusion: FixedOcclusion) -> None:
+    session = began(toy, occlusion, smoothing_lag=4)
     before = box_of(session)
-    told.push = told.now = left_of(toy)
+    occlusion.push = occlusion.now = left_of(toy)
     for i in range(4, 8):
         toy.play(session, i, toy.scores(3))
     hidden = [r.observation.hidden for r in session.state.tracks[0].records]
