@@ -1,11 +1,12 @@
 """How faces in motion are followed with the tracker's own boxes.
 
-    python -m benchmarks.motion rest|clips|crossing|cuts|flow --data FACES [--split val] [--limit N] [--json]
+    python -m benchmarks.motion rest|clips|crossing|cuts|flow --data FACES [--split val] [--limit N] [--near] [--json]
 
 rest       every photo of ``frames/``, again and again: the largest step of a landmark from frame to frame, % of the
            diagonal, in frames 4 to 12, and the first frame whose answer is that of the frame before, bit for bit
 clips      the video suite's clips, whose faces are given in the first frame alone: mean error by phase, "first" being
-           the first frame behind a cut, and what of it each frame by itself has
+           the first frame behind a cut, and what of it each frame by itself has. With ``--near`` only from shortly
+           before a face is covered, or before a cut, until shortly after
 crossing   two faces that cross, one of which leaves and comes back (`benchmarks.motion.crossing`): swaps, and the
            frames that a face in full view is without the track that it had
 cuts       the videos of ``video/``: the share of a thumbnail's cells that change (Eq. C1 of
@@ -26,12 +27,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 from benchmarks.motion.crossing import CrossingMaker
-from benchmarks.motion.flow import carried
+from benchmarks.motion.flow import COVERED, carried
 from benchmarks.motion.rows import Row, crossing_row, rest_row
 
 from exalign_engine import Aligner
 from exalign_engine.data.source import open_faces
-from exalign_engine.evaluation.video.clips import ClipMaker
+from exalign_engine.evaluation.video.clips import Clip, ClipMaker
 from exalign_engine.evaluation.video.real_clips import read_video, videos
 from exalign_engine.evaluation.video.sessions import track_video
 from exalign_engine.hmm.chain import Chain
@@ -40,6 +41,9 @@ from exalign_engine.tracking.cuts import CUTS, thumbnail_of
 
 #: A face in full view is found late when it is without its track for more frames.
 LATE = 3
+
+#: Frames before a face is covered, or before a cut, and after, that ``--near`` looks at.
+BEFORE, AFTER = 12, 8
 
 METHODS = ("per_frame", "filter", "smoother")
 
@@ -62,9 +66,10 @@ def clips(aligner: Aligner, chain: Chain, options: argparse.Namespace) -> Iterat
     errors: dict[tuple[str, str], list[float]] = defaultdict(list)
     for index in range(min(options.limit or len(maker), len(maker))):
         clip = maker.clip(index)
+        start, end = _near(clip) if options.near else (0, len(clip))
         for method in options.methods:
-            answers = track_video(aligner, chain, method, clip.frames, clip.given[0]).answers
-            for t, answer in enumerate(answers):
+            answers = track_video(aligner, chain, method, clip.frames[start:end], clip.given[start]).answers
+            for t, answer in enumerate(answers, start):
                 phase = "first" if t == clip.cut else clip.phase(t)
                 error = np.inf if answer is None else nrmse(answer.points, clip.truth[t])
                 if phase is not None:
@@ -72,6 +77,13 @@ def clips(aligner: Aligner, chain: Chain, options: argparse.Namespace) -> Iterat
                 if phase == "first":
                     errors[method, "after_cut"].append(error)
     yield from (_clip_row(errors, *key) for key in sorted(errors))
+
+
+def _near(clip: Clip) -> tuple[int, int]:
+    """The stretch of a clip about its cut, or about the frames in which its face is covered."""
+    covered = np.flatnonzero(clip.covered >= COVERED)
+    first, last = (clip.cut, clip.cut) if clip.cut is not None else (int(covered[0]), int(covered[-1]))
+    return max(first - BEFORE, 0), min(last + AFTER, len(clip))
 
 
 def _clip_row(errors: dict[tuple[str, str], list[float]], method: str, phase: str) -> Row:
@@ -146,6 +158,7 @@ def main() -> int:
     parser.add_argument("--split", default="val", help="val, on which choices are made, or test")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N clips, photos or videos")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS, help="clips: these alone")
+    parser.add_argument("--near", action="store_true", help="clips: only about what covers a face, and about cuts")
     parser.add_argument("--json", action="store_true", help="print JSON, a row a line")
     options = parser.parse_args()
     cv2.setNumThreads(1)
