@@ -99,6 +99,8 @@ async def test_batches_behind_the_others_wait_for_their_turn_as_well() -> None:
     with batcher(network, clock=lambda: network.now, rear=rear, workers=2) as batches:
         for caller in ("greedy", "polite", "greedy", "greedy"):
             await batches.infer([crop(1)], claim=Claim(caller))
+            # It is counted after it is answered: with the next one's time on the clock it would be another share.
+            await until(lambda: batches.oldest_running() is None)
         with rear.turn():
             greedy = asyncio.create_task(batches.infer([crop(2)], claim=Claim("greedy")))
             await until(lambda: rear.waiting == 1)

@@ -72,7 +72,12 @@ class PictureOpener:
 
     @asynccontextmanager
     async def opened(
-        self, picture: Picture, clock: StageClock, wanted: Wanted, then: Callable[[Pixels], T]
+        self,
+        picture: Picture,
+        clock: StageClock,
+        wanted: Wanted,
+        then: Callable[[Pixels], T],
+        small: Callable[[Pixels], T] | None = None,
     ) -> AsyncIterator[T]:
         """Decode a picture as far as somebody looks, and do something with it in the same visit to a thread.
 
@@ -83,6 +88,7 @@ class PictureOpener:
             clock: of the call.
             wanted: how to open a picture of a shape, where it can be decoded at a scale.
             then: gets (H, W, 3) uint8 RGB, in the image frame, or levels of it.
+            small: the same in its place for a picture that is decoded at once, whose memory keeps nobody waiting.
 
         Yields:
             What ``then`` returned.
@@ -94,7 +100,7 @@ class PictureOpener:
         """
         call = current_call.get()
         first = await in_thread(
-            self._stages, clock, self._at_once, picture, clock, wanted, then, call.caller, fresh=True
+            self._stages, clock, self._at_once, picture, clock, wanted, small or then, call.caller, fresh=True
         )
         if isinstance(first, _Opened):
             with self._budget.taken(first.size, call.caller):

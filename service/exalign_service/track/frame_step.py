@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -35,7 +36,7 @@ from exalign_service.methods.picture_opener import Wanted
 from exalign_service.methods.pipeline import Pipeline
 from exalign_service.methods.stage_clock import StageClock
 from exalign_service.models.live_model import LiveModel
-from exalign_service.requests.picture import Picture, add_misplaced
+from exalign_service.requests.picture import add_misplaced
 from exalign_service.rpc.call_context import current_call
 from exalign_service.rpc.errors import PreconditionError
 from exalign_service.track.record import Corners, SessionRecord
@@ -223,18 +224,16 @@ class SessionSteps:
     async def looked(self, requested: RequestedFrame, record: SessionRecord, clock: StageClock) -> LookedFrame:
         """Decode a frame, and do with it all that there is to do before the network: in one visit to a thread.
 
-        Where the network has nothing else to do, all the rest of the frame is done in this visit as well.
+        Where the network has nothing else to do, all the rest of a small picture's frame is done in this visit as well.
         """
-        picture: Picture | None = requested.picture
+        picture, call = requested.picture, current_call.get()
         if picture is None:
             return self.look(requested, record, clock, None, ())
 
-        call = current_call.get()
-
-        def look(image: Pixels) -> LookedFrame | InvalidInputError:
+        def look(image: Pixels, *, small: bool = False) -> LookedFrame | InvalidInputError:
             try:
                 looked = self.look(requested, record, clock, image, ())
-                rows = self._pipeline.infer_here(looked.crops, clock, call)
+                rows = self._pipeline.infer_here(looked.crops, clock, call) if small else None
                 if rows is None:
                     return looked
                 return replace(looked, finished=self._finish(looked, [row.outputs for row in rows], clock))
@@ -242,7 +241,8 @@ class SessionSteps:
                 return e  # not a fault of the picture's
 
         try:
-            async with self._pipeline.opener.opened(picture, clock, self._wanted(record), look) as looked:
+            then = look, partial(look, small=True)
+            async with self._pipeline.opener.opened(picture, clock, self._wanted(record), *then) as looked:
                 pass  # the crops are cut
         except InvalidInputError as e:
             return self.look(requested, record, clock, None, tuple(_problem(v) for v in e.violations))
